@@ -1,0 +1,129 @@
+"""The one exception tree of the project.
+
+YoloscopeError
+├── SpecError               a DetectorSpec is missing, malformed or contradicts the tensors it describes
+├── ConfigError             settings or options that cannot work together
+├── DarknetError
+│   ├── CfgError            a darknet cfg: names line and key
+│   │   └── UnsupportedLayerError   a layer, option or activation refused by name, with the reason
+│   └── WeightsError        a .weights file: header or byte count
+├── ModelError
+│   ├── ModelNotFoundError  no model of that name or path
+│   ├── ModelLoadError      a file is there but cannot be served
+│   └── ProviderError       the execution provider that was asked for is not at work
+├── DownloadError           an official file could not be fetched, or is not the one expected
+├── ExportError             torch and onnxruntime disagree, or the graph cannot be written
+├── ImageError
+│   ├── ImageTooLargeError  over a limit on bytes, pixels or side
+│   ├── ImageTypeError      not a supported picture format
+│   └── ImageDecodeError    a supported format whose content cannot be decoded
+├── RequestError            a request whose options contradict or exceed what is served
+├── LabelError              labels that cannot be read or are wrong; carries JSON pointers
+└── LossError
+    ├── PresetError         an unknown loss preset or a key it does not have
+    └── NonFiniteLossError  names image, object and term
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class YoloscopeError(Exception):
+    """Base of every error raised on purpose by this project."""
+
+
+class SpecError(YoloscopeError):
+    """A detector description is missing, malformed, or contradicts the tensors it describes."""
+
+
+class ConfigError(YoloscopeError):
+    """Settings or options that are wrong in themselves or cannot work together."""
+
+
+class DarknetError(YoloscopeError):
+    """Base of errors in darknet files."""
+
+
+class CfgError(DarknetError):
+    """A darknet cfg cannot be read; the message names line and key."""
+
+
+class UnsupportedLayerError(CfgError):
+    """A darknet layer, option or activation is refused by name, with the reason."""
+
+
+class WeightsError(DarknetError):
+    """A .weights file has a wrong header or a byte count that does not fit the network."""
+
+
+class ModelError(YoloscopeError):
+    """Base of errors about models to be served."""
+
+
+class ModelNotFoundError(ModelError):
+    """No model of that name or path exists."""
+
+
+class ModelLoadError(ModelError):
+    """A model file exists but cannot be loaded."""
+
+
+class ProviderError(ModelError):
+    """The execution provider that was asked for is not the one at work."""
+
+
+class DownloadError(YoloscopeError):
+    """An official file could not be fetched or is not the expected one."""
+
+
+class ExportError(YoloscopeError):
+    """An artefact cannot be written or disagrees with the network it came from."""
+
+
+class ImageError(YoloscopeError):
+    """Base of errors about pictures."""
+
+
+class ImageTooLargeError(ImageError):
+    """A picture exceeds a limit on bytes, pixels or side length."""
+
+
+class ImageTypeError(ImageError):
+    """The bytes are not of a supported picture format."""
+
+
+class ImageDecodeError(ImageError):
+    """The format is supported but its content cannot be decoded."""
+
+
+class RequestError(YoloscopeError):
+    """A request whose options contradict each other or exceed what is served."""
+
+
+@dataclass(frozen=True)
+class LabelProblem:
+    """One fault in a label file: a JSON pointer (RFC 6901) to it, and what is wrong."""
+
+    pointer: str
+    detail: str
+
+
+class LabelError(YoloscopeError):
+    """Labels that cannot be read or are wrong; ``problems`` names each by JSON pointer."""
+
+    def __init__(self, message: str, problems: tuple[LabelProblem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class LossError(YoloscopeError):
+    """Base of errors in the loss stack."""
+
+
+class PresetError(LossError):
+    """An unknown loss preset, or a key that presets do not have."""
+
+
+class NonFiniteLossError(LossError):
+    """A loss is not finite; the message names image, object and term."""

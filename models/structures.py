@@ -1,0 +1,74 @@
+"""Frozen results and targets that every part of the project hands to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.errors import LabelError
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in one picture, score descending.
+
+    ``boxes_xyxy`` is float32 [N, 4] in the pixels of the frame that the producer names, ``scores`` float32 [N],
+    ``class_ids`` int64 [N].
+    """
+
+    boxes_xyxy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def select(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Detections:
+        """Return the given rows, in the given order."""
+        return Detections(self.boxes_xyxy[rows], self.scores[rows], self.class_ids[rows])
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The objects of a batch of pictures, flat over the batch.
+
+    ``boxes_cxcywh_norm`` is float [N, 4] as fractions of the network input, ``class_ids`` int64 [N], ``image_index``
+    int64 [N] ascending in 0..batch_size-1. Order within a picture is the order of its label file, which decides
+    collisions in the presets that care.
+    """
+
+    boxes_cxcywh_norm: Tensor
+    class_ids: Tensor
+    image_index: Tensor
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        n = len(self.class_ids)
+        shapes = (tuple(self.boxes_cxcywh_norm.shape), tuple(self.class_ids.shape), tuple(self.image_index.shape))
+        if shapes != ((n, 4), (n,), (n,)):
+            raise LabelError(f"expected ground truth of shapes [N, 4], [N], [N], got {', '.join(map(str, shapes))}")
+        if n and bool((self.image_index[1:] < self.image_index[:-1]).any()):
+            raise LabelError("expected image_index ascending, got it out of order")
+        if n and not 0 <= int(self.image_index[0]) <= int(self.image_index[-1]) < self.batch_size:
+            raise LabelError(
+                f"expected image_index in 0..{self.batch_size - 1}, "
+                f"got {int(self.image_index[0])}..{int(self.image_index[-1])}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+    @classmethod
+    def empty(cls, batch_size: int) -> GroundTruth:
+        """Return a batch without objects."""
+        return cls(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), batch_size)
+
+    def to(self, device: torch.device | str) -> GroundTruth:
+        """Return a copy whose tensors live on ``device``."""
+        return GroundTruth(
+            self.boxes_cxcywh_norm.to(device), self.class_ids.to(device), self.image_index.to(device), self.batch_size
+        )

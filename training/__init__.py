@@ -1,0 +1,1 @@
+"""Fitting, losses, evaluation, diagnosis and export of detectors."""
