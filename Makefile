@@ -1,0 +1,53 @@
+# make serve and make test need nothing done before them: they create .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DIR ?= ../shared/oracles
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help install serve test check format bench bench-gpu golden parity clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+install: $(STAMP) ## create .venv with everything in it
+
+serve: $(STAMP) ## start the service on http://127.0.0.1:8000
+	@exec $(BIN)/yoloscope serve
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## formatting, lint, types, import directions, spelling
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: $(STAMP) ## rewrite the sources as make check wants them
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+bench: $(STAMP) ## measure speed; prints tables with the machine and the date
+	$(BIN)/python -m tests.benchmarks
+
+bench-gpu: $(STAMP) ## the same on CUDA
+	$(BIN)/python -m tests.benchmarks --provider cuda
+
+parity: $(STAMP) ## compare with darknet: make parity DIR=../shared/oracles
+	$(BIN)/python -m tests.parity.run $(DIR)
+
+golden: $(STAMP) ## compare losses with darknet: make golden DIR=../shared/oracles/loss
+	$(BIN)/python -m tests.parity.golden $(if $(filter command%,$(origin DIR)),$(DIR),$(DIR)/loss)
+
+clean: ## remove .venv and caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
