@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from models.errors import SpecError
 from models.layout import DetectionLayout
 
-FORMAT_VERSION = 1
 METADATA_KEY = "yoloscope"
 
 
@@ -114,7 +113,7 @@ class DetectorSpec(_Frozen):
     Anchors are (width, height) in network pixels.
     """
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     name: str
     family: Literal["v1", "v2", "v3", "v4"]
     class_names: tuple[str, ...] = Field(min_length=1)
@@ -140,7 +139,8 @@ class DetectorSpec(_Frozen):
                 raise ValueError(f"heads[{index}]: a {head.kind} head needs anchors, got none")
             if any(not 0 <= a < len(self.anchors_px) for a in head.anchor_indices):
                 raise ValueError(
-                    f"heads[{index}]: anchor indices must lie in 0..{len(self.anchors_px) - 1}, got {head.anchor_indices}"
+                    f"heads[{index}]: anchor indices must lie in 0..{len(self.anchors_px) - 1}, "
+                    f"got {head.anchor_indices}"
                 )
         return self
 

@@ -1,0 +1,83 @@
+"""The house rules that no linter states: sizes, forbidden imports, and that the lint rules are really at work."""
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("app", "models", "training")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+FORBIDDEN_IMPORTS = {"torchvision", "torchmetrics", "ultralytics", "pickle"}
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_no_file_is_over_400_lines_and_the_median_is_under_150() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in SOURCES}
+    assert not {str(path): n for path, n in lengths.items() if n > 400}
+    assert statistics.median(lengths.values()) < 150
+
+
+def test_no_function_is_over_60_lines() -> None:
+    too_long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= 60
+    ]
+    assert not too_long
+
+
+def test_forbidden_libraries_are_not_imported() -> None:
+    offenders = {
+        str(path.relative_to(ROOT)): sorted(hit)
+        for path in SOURCES
+        if (hit := _imports(ast.parse(path.read_text())) & FORBIDDEN_IMPORTS)
+    }
+    assert not offenders
+
+
+def test_nothing_is_unpickled() -> None:
+    unsafe = re.compile(r"torch\.load\(|allow_pickle\s*=\s*True")
+    assert not [str(path) for path in SOURCES if unsafe.search(path.read_text())]
+
+
+def test_models_imports_neither_training_nor_app() -> None:
+    for path in (ROOT / "models").rglob("*.py"):
+        assert not _imports(ast.parse(path.read_text())) & {"training", "app"}, path
+
+
+@pytest.mark.parametrize(
+    ("rule", "snippet"),
+    [
+        ("T201", "print(1)\n"),
+        ("ERA001", "# x = compute(1)\n"),
+        ("C901", "def f(x):\n" + "".join(f"    if x == {i}:\n        x += 1\n" for i in range(11))),
+        ("PLR0915", "def f(x):\n" + "    x += 1\n" * 51),
+    ],
+)
+def test_the_lint_rules_are_really_selected(rule: str, snippet: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "--stdin-filename", "models/x.py", "-"],
+        input=snippet,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert f" {rule} " in run.stdout
