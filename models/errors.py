@@ -17,7 +17,15 @@ YoloscopeError
 │   ├── ImageTooLargeError  over a limit on bytes, pixels or side
 │   ├── ImageTypeError      not a supported picture format
 │   └── ImageDecodeError    a supported format whose content cannot be decoded
-├── RequestError            a request whose options contradict or exceed what is served
+├── RequestError            a request whose options contradict or exceed what is served; carries a JSON pointer
+│   ├── MalformedRequestError   the body cannot be parsed at all
+│   ├── MediaTypeError      a body of a kind that is not taken
+│   ├── NotAcceptableError  an answer of a kind that is not given
+│   ├── RequestTooLargeError    more bytes or parts than one request may have
+│   └── RequestTimeoutError the body did not arrive in time
+├── ServiceError
+│   ├── BusyError           the queue is full
+│   └── NotReadyError       the default model has not run yet, or the service is draining
 ├── LabelError              labels that cannot be read or are wrong; carries JSON pointers
 └── LossError
     ├── PresetError         an unknown loss preset or a key it does not have
@@ -98,7 +106,43 @@ class ImageDecodeError(ImageError):
 
 
 class RequestError(YoloscopeError):
-    """A request whose options contradict each other or exceed what is served."""
+    """A request whose options contradict each other or exceed what is served; ``pointer`` (RFC 6901) names the field."""
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
+class MalformedRequestError(RequestError):
+    """A request body cannot be parsed as what its content type says."""
+
+
+class MediaTypeError(RequestError):
+    """A request body has a content type that is not taken."""
+
+
+class NotAcceptableError(RequestError):
+    """A request accepts none of the content types that can be answered."""
+
+
+class RequestTooLargeError(RequestError):
+    """A request exceeds the limit on bytes or parts."""
+
+
+class RequestTimeoutError(RequestError):
+    """A request body did not arrive in time."""
+
+
+class ServiceError(YoloscopeError):
+    """Base of errors in the state of the service."""
+
+
+class BusyError(ServiceError):
+    """The queue is full; the same request may succeed later."""
+
+
+class NotReadyError(ServiceError):
+    """The default model has not run yet, or the service is draining."""
 
 
 @dataclass(frozen=True)
