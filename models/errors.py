@@ -106,7 +106,7 @@ class ImageDecodeError(ImageError):
 
 
 class RequestError(YoloscopeError):
-    """A request whose options contradict each other or exceed what is served; ``pointer`` (RFC 6901) names the field."""
+    """A request whose options contradict each other or exceed what is served; ``pointer`` (RFC 6901) names which."""
 
     def __init__(self, message: str, pointer: str = "") -> None:
         super().__init__(message)
