@@ -1,0 +1,86 @@
+import pytest
+
+from models.errors import LabelError, LabelProblem
+from tests.training.data.labels import CONTEXT, VOC
+from training.data.annotations import LabelObject
+from training.data.annotations.voc import read_voc
+
+
+def _changed(old: str, new: str) -> list[LabelObject | LabelProblem]:
+    assert old in VOC
+    return list(read_voc(VOC.replace(old, new, 1).encode(), CONTEXT))
+
+
+def test_objects_keep_their_order_flags_and_edges_as_written() -> None:
+    assert list(read_voc(VOC.encode(), CONTEXT)) == [
+        LabelObject(1, "dog", (20.0, 10.0, 60.5, 30.0), "#/annotation/object/0", difficult=True),
+        LabelObject(0, "cat", (1.0, 1.0, 200.0, 100.0), "#/annotation/object/1"),
+    ]
+
+
+def test_a_picture_without_objects() -> None:
+    assert list(read_voc(b"<annotation/>", CONTEXT)) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_the_declared_encoding_is_obeyed(encoding: str) -> None:
+    document = f'<?xml version="1.0" encoding="{encoding}"?>\n{VOC}'
+    assert len(list(read_voc(document.encode(encoding), CONTEXT))) == 2
+
+
+def test_labels_of_a_picture_of_another_size_are_a_problem() -> None:
+    problem = _changed("<width>200</width><height>100</height>", "<width>100</width><height>200</height>")[0]
+    assert problem == LabelProblem(
+        "#/annotation/size", "expected labels of a picture of 200x100 pixels as it is seen, got 100x200"
+    )
+
+
+def test_a_size_of_zero_counts_as_not_stated() -> None:
+    assert len(_changed("<width>200</width><height>100</height>", "<width>0</width><height>0</height>")) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "pointer", "detail"),
+    [
+        ("<name>dog</name>", "", "/name", "expected one class name, got none"),
+        ("<name>dog</name>", "<name> </name>", "/name", "expected one class name, got an empty one"),
+        ("<name>dog</name>", "<name>a</name><name>b</name>", "/name", "expected one class name, got 2"),
+        ("<xmin>20</xmin>", "<xmin>x</xmin>", "/bndbox/xmin", "expected a number, got 'x'"),
+        ("<ymin>10</ymin>", "", "/bndbox/ymin", "expected a number, got none"),
+        ("<xmax>60.5</xmax>", "<xmax>1</xmax><xmax>2</xmax>", "/bndbox/xmax", "expected a number, got 2"),
+        ("<difficult>1</difficult>", "<difficult>yes</difficult>", "/difficult", "expected 0 or 1, got 'yes'"),
+    ],
+)
+def test_an_object_that_cannot_be_read_is_a_problem(old: str, new: str, pointer: str, detail: str) -> None:
+    problem, other = _changed(old, new)
+    assert problem == LabelProblem(f"#/annotation/object/0{pointer}", detail)
+    assert isinstance(other, LabelObject)
+
+
+def test_parts_of_an_object_are_not_objects() -> None:
+    part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
+    entries = _changed("<difficult>1</difficult>", f"<difficult>1</difficult>{part}")
+    assert len(entries) == 2
+    assert all(isinstance(entry, LabelObject) for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (b'<!DOCTYPE x [<!ENTITY a "b">]><annotation/>', "without a document type declaration"),
+        (b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><annotation/>', "without a document type declaration"),
+        (b"<annotation>&undefined;</annotation>", "well-formed XML"),
+        (b"<annotation>", "well-formed XML"),
+        (b"<annotation></object>", "well-formed XML"),
+        (b"<annotation/><annotation/>", "well-formed XML"),
+        (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "well-formed XML"),
+        (b'<?xml version="1.0" encoding="utf-7"?><annotation/>', "well-formed XML"),
+        (b"", "well-formed XML"),
+        (b"<a>" * 40 + b"</a>" * 40, "at most 32 levels"),
+        (b"<labels/>", "root element 'annotation'"),
+    ],
+)
+def test_a_document_that_cannot_be_read_raises(document: bytes, expected: str) -> None:
+    with pytest.raises(LabelError, match=expected) as caught:
+        list(read_voc(document, CONTEXT))
+    assert caught.value.problems[0].pointer == "#"

@@ -1,0 +1,37 @@
+"""Label files: YOLO text, VOC XML, COCO JSON and the project's own JSON, one module each, read into one structure.
+
+Nothing is clipped or dropped in silence: what cannot be read or is wrong is named by JSON pointer.
+"""
+
+from training.data.annotations.classes import UNKNOWN_CLASS, ClassIndex
+from training.data.annotations.coco import CocoFile
+from training.data.annotations.lint import FAULTS, LabelFinding, find_faults, lint
+from training.data.annotations.reading import check_labels, parse_labels, scan_labels, valid_labels
+from training.data.annotations.structures import (
+    ImageLabels,
+    LabelContext,
+    LabelFormat,
+    LabelLimits,
+    LabelObject,
+    LabelScan,
+)
+
+__all__ = [
+    "FAULTS",
+    "UNKNOWN_CLASS",
+    "ClassIndex",
+    "CocoFile",
+    "ImageLabels",
+    "LabelContext",
+    "LabelFinding",
+    "LabelFormat",
+    "LabelLimits",
+    "LabelObject",
+    "LabelScan",
+    "check_labels",
+    "find_faults",
+    "lint",
+    "parse_labels",
+    "scan_labels",
+    "valid_labels",
+]

@@ -1,0 +1,117 @@
+"""COCO instance labels: one JSON file for many pictures, category ids sparse, boxes ``[x, y, w, h]`` in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from models.errors import LabelProblem
+from training.data.annotations.structures import LabelContext, LabelObject
+from training.data.annotations.values import decimal_of_json, integer_of_json, shown, unreadable
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """A COCO file taken apart once, so that the labels of each of its pictures are found without another pass.
+
+    ``annotations`` holds (position in the file, entry) per image id. Categories go by their names: the ids of a file
+    need not be those of the model.
+    """
+
+    images: tuple[dict[str, Any], ...]
+    annotations: dict[int | str, list[tuple[int, dict[str, Any]]]]
+    category_names: dict[int, str]
+
+    @classmethod
+    def parse(cls, document: object) -> CocoFile:
+        """Check the outline of a parsed file; raise LabelError where it is not COCO's."""
+        if not isinstance(document, dict):
+            raise unreadable("#", f"expected an object with images, annotations and categories, got {shown(document)}")
+        for key in ("images", "annotations", "categories"):
+            _check_entries(document.get(key), f"#/{key}")
+        annotations: dict[int | str, list[tuple[int, dict[str, Any]]]] = {}
+        for index, entry in enumerate(document["annotations"]):
+            image_id = _identifier(entry.get("image_id"), f"#/annotations/{index}/image_id")
+            annotations.setdefault(image_id, []).append((index, entry))
+        return cls(tuple(document["images"]), annotations, _category_names(document["categories"]))
+
+    def find_image(self, file_name: str | None) -> int:
+        """Return the position of a picture: of its exact name, else of its last path component, else the only one."""
+        if len(self.images) == 1:
+            return 0
+        if file_name is None:
+            raise unreadable("#/images", f"expected the picture's file name to choose one of {len(self.images)} images")
+        names = [str(image.get("file_name")) for image in self.images]
+        last = PurePosixPath(file_name).name
+        exact = [index for index, name in enumerate(names) if name == file_name]
+        found = exact or [index for index, name in enumerate(names) if PurePosixPath(name).name == last]
+        if len(found) != 1:
+            raise unreadable("#/images", f"expected one image named {shown(file_name)}, got {len(found)}")
+        return found[0]
+
+    def read(self, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
+        """Yield an object or a problem for each annotation of the picture ``context.file_name``.
+
+        Pointers are ``#/annotations/I`` with I the position in the whole file. Annotations of other pictures are not
+        looked at. A problem comes first if the file states another size than the picture's.
+        """
+        position = self.find_image(context.file_name)
+        image, pointer = self.images[position], f"#/images/{position}"
+        width, height = decimal_of_json(image.get("width", 0)), decimal_of_json(image.get("height", 0))
+        if width is None or height is None:
+            yield LabelProblem(pointer, "expected numbers for width and height")
+        elif problem := context.size_problem(width, height, pointer):
+            yield problem
+        image_id = _identifier(image.get("id"), f"{pointer}/id")
+        for index, entry in self.annotations.get(image_id, ()):
+            yield self._read_annotation(entry, f"#/annotations/{index}", context)
+
+    def _read_annotation(
+        self, entry: dict[str, Any], pointer: str, context: LabelContext
+    ) -> LabelObject | LabelProblem:
+        category = integer_of_json(entry.get("category_id"))
+        if category is None or category not in self.category_names:
+            got = shown(entry.get("category_id"))
+            return LabelProblem(f"{pointer}/category_id", f"expected the id of one of the file's categories, got {got}")
+        crowd = entry.get("iscrowd", 0)
+        if crowd not in (0, 1):
+            return LabelProblem(f"{pointer}/iscrowd", f"expected 0 or 1, got {shown(crowd)}")
+        bbox = entry.get("bbox")
+        numbers = [decimal_of_json(value) for value in bbox] if isinstance(bbox, list) else []
+        values = [number for number in numbers if number is not None]
+        if len(numbers) != 4 or len(values) != 4:
+            return LabelProblem(f"{pointer}/bbox", f"expected four numbers [x, y, w, h], got {shown(bbox)}")
+        x, y, w, h = values
+        label = context.object_of_name(self.category_names[category], (x, y, x + w, y + h), pointer)
+        return replace(label, crowd=bool(crowd))
+
+
+def _check_entries(entries: object, pointer: str) -> None:
+    if not isinstance(entries, list):
+        raise unreadable(pointer, f"expected a list, got {shown(entries)}")
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise unreadable(f"{pointer}/{index}", f"expected an object, got {shown(entry)}")
+
+
+def _identifier(value: object, pointer: str) -> int | str:
+    if isinstance(value, str):
+        return value
+    number = integer_of_json(value)
+    if number is None:
+        raise unreadable(pointer, f"expected an image id, got {shown(value)}")
+    return number
+
+
+def _category_names(categories: list[dict[str, Any]]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for index, category in enumerate(categories):
+        identifier, name = integer_of_json(category.get("id")), category.get("name")
+        if identifier is None or not isinstance(name, str):
+            raise unreadable(f"#/categories/{index}", "expected an integer id and a name")
+        if identifier in names:
+            raise unreadable(f"#/categories/{index}/id", f"expected each id once, got {identifier} again")
+        names[identifier] = name
+    return names

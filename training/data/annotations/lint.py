@@ -1,0 +1,132 @@
+"""What is wrong with labels that could be read, found without a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.boxes import pairwise_iou
+from models.errors import LabelProblem
+from training.data.annotations.classes import UNKNOWN_CLASS
+from training.data.annotations.structures import ImageLabels, LabelFormat, LabelObject
+
+EDGE_TOLERANCE_PX = 1.0
+"""How far a box may reach over the edge: what rounding and the two VOC conventions account for."""
+DUPLICATE_IOU = 0.95
+_CHUNK = 512
+
+FindingKind: TypeAlias = Literal[
+    "unknown_class", "non_finite", "degenerate", "outside", "out_of_bounds", "identical", "duplicate", "tiny"
+]
+FAULTS: frozenset[FindingKind] = frozenset(("unknown_class", "non_finite", "degenerate", "outside", "out_of_bounds"))
+"""Findings under which a loss would have no meaning; the others only cast doubt on a label."""
+
+_PARTS: dict[LabelFormat, tuple[str, str]] = {
+    "yolo": ("", ""),
+    "voc": ("/name", "/bndbox"),
+    "coco": ("/category_id", "/bbox"),
+    "native": ("", "/box"),
+}
+"""Where, below an object's pointer, each format keeps the class and the box."""
+
+
+@dataclass(frozen=True)
+class LabelFinding:
+    """One thing wrong or doubtful about the object at position ``index``."""
+
+    kind: FindingKind
+    index: int
+    problem: LabelProblem
+
+
+def lint(labels: ImageLabels, *, network_scale: tuple[float, float] | None = None) -> tuple[LabelFinding, ...]:
+    """Return all findings, by object; ``network_scale`` (network pixels per picture pixel, x and y) enables ``tiny``.
+
+    ``duplicate`` (IoU above 0.95 with an earlier object of its class) and ``identical`` (the same box and class) name
+    the earlier object. A crowd region is never a duplicate.
+    """
+    found = [finding for index, label in enumerate(labels.objects) for finding in _judge(index, label, labels)]
+    found += _duplicates(labels, {finding.index for finding in found})
+    if network_scale:
+        found += _tiny(labels, network_scale, {finding.index for finding in found if finding.kind in FAULTS})
+    return tuple(sorted(found, key=lambda finding: finding.index))
+
+
+def find_faults(labels: ImageLabels) -> tuple[LabelProblem, ...]:
+    """Return the problems that make labels unfit for a loss (``FAULTS``), in the order of the file."""
+    return tuple(f.problem for index, label in enumerate(labels.objects) for f in _judge(index, label, labels))
+
+
+def _judge(index: int, label: LabelObject, labels: ImageLabels) -> Iterator[LabelFinding]:
+    class_part, box_part = _PARTS[labels.label_format]
+    if label.class_id == UNKNOWN_CLASS:
+        detail = f"expected a class of the model, got {label.class_name[:60]!r}"
+        yield LabelFinding("unknown_class", index, LabelProblem(label.pointer + class_part, detail))
+    if verdict := _judge_box(label, labels):
+        kind, expected = verdict
+        got = ", ".join(f"{value:g}" for value in label.box_xyxy_px)
+        detail = f"expected {expected}, got corners ({got})"
+        yield LabelFinding(kind, index, LabelProblem(label.pointer + box_part, detail))
+
+
+def _judge_box(label: LabelObject, labels: ImageLabels) -> tuple[FindingKind, str] | None:
+    x1, y1, x2, y2 = label.box_xyxy_px
+    width, height = labels.image_width, labels.image_height
+    if not all(map(math.isfinite, label.box_xyxy_px)):
+        return "non_finite", "finite numbers"
+    if x2 <= x1 or y2 <= y1:
+        return "degenerate", "a box of positive width and height"
+    picture = f"the picture of {width}x{height} pixels"
+    if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+        return "outside", f"a box in {picture}"
+    over = max(-x1, -y1, x2 - width, y2 - height)
+    centred = 0 <= x1 + x2 <= 2 * width and 0 <= y1 + y2 <= 2 * height
+    if over > EDGE_TOLERANCE_PX or not centred:
+        return "out_of_bounds", f"a box within {picture}, at most {EDGE_TOLERANCE_PX:g} pixel over its edge"
+    return None
+
+
+def _duplicates(labels: ImageLabels, faulty: set[int]) -> Iterator[LabelFinding]:
+    rows = [i for i, label in enumerate(labels.objects) if i not in faulty and not label.crowd]
+    boxes, classes = labels.boxes_xyxy_px[rows], labels.class_ids[rows]
+    for start in range(0, len(rows), _CHUNK):
+        later = slice(start, start + _CHUNK)
+        overlap = pairwise_iou(torch.from_numpy(boxes[later]), torch.from_numpy(boxes[: later.stop])).numpy()
+        yield from _name_duplicates(labels, rows, start, _earlier_only(overlap, classes[later], classes[: later.stop]))
+
+
+def _earlier_only(
+    overlap: NDArray[np.float64], classes: NDArray[np.int64], others: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    start = len(others) - len(classes)
+    earlier = np.arange(len(others)) < np.arange(start, len(others))[:, None]
+    return np.where(earlier & (classes[:, None] == others), overlap, 0.0)
+
+
+def _name_duplicates(
+    labels: ImageLabels, rows: list[int], start: int, overlap: NDArray[np.float64]
+) -> Iterator[LabelFinding]:
+    best = overlap.argmax(axis=1) if overlap.size else np.zeros(0, np.int64)
+    for offset, other in enumerate(best):
+        iou = float(overlap[offset, other])
+        if iou > DUPLICATE_IOU:
+            index = rows[start + offset]
+            label, twin = labels.objects[index], labels.objects[rows[other]]
+            kind: FindingKind = "identical" if label.box_xyxy_px == twin.box_xyxy_px else "duplicate"
+            detail = f"expected each object once, got IoU {iou:.3f} with {twin.pointer} of the same class"
+            yield LabelFinding(kind, index, LabelProblem(label.pointer, detail))
+
+
+def _tiny(labels: ImageLabels, scale: tuple[float, float], faulty: set[int]) -> Iterator[LabelFinding]:
+    for index, label in enumerate(labels.objects):
+        x1, y1, x2, y2 = label.box_xyxy_px
+        width, height = (x2 - x1) * scale[0], (y2 - y1) * scale[1]
+        if index not in faulty and min(width, height) < 1:
+            detail = f"expected at least 1x1 pixel on the network input, got {width:.3g}x{height:.3g}"
+            yield LabelFinding("tiny", index, LabelProblem(label.pointer, detail))
