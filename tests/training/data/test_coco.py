@@ -28,8 +28,8 @@ def _read(document: object, context: LabelContext = CONTEXT) -> list[LabelObject
 
 def test_the_picture_s_annotations_are_found_by_name_and_its_categories_by_theirs() -> None:
     assert _read(_document()) == [
-        LabelObject(2, "traffic light", (10.0, 20.0, 40.0, 60.0), "#/annotations/1"),
-        LabelObject(1, "dog", (0.0, 0.0, 200.0, 100.0), "#/annotations/2", crowd=True),
+        LabelObject(2, "traffic light", (10.0, 20.0, 40.0, 60.0), "/annotations/1"),
+        LabelObject(1, "dog", (0.0, 0.0, 200.0, 100.0), "/annotations/2", crowd=True),
     ]
 
 
@@ -49,19 +49,19 @@ def test_an_exact_file_name_wins_over_the_last_path_component() -> None:
     document = _document()
     document["images"][1]["file_name"] = "a.jpg"
     document["images"][1] |= {"width": 200, "height": 100}
-    assert [entry.pointer for entry in _read(document)] == ["#/annotations/0"]
+    assert [entry.pointer for entry in _read(document)] == ["/annotations/0"]
 
 
 @pytest.mark.parametrize("name", ["c.jpg", None])
 def test_an_image_that_cannot_be_chosen_raises(name: str | None) -> None:
     with pytest.raises(LabelError) as caught:
         _read(_document(), LabelContext(CONTEXT.classes, 200, 100, name))
-    assert caught.value.problems[0].pointer == "#/images"
+    assert caught.value.problems[0].pointer == "/images"
 
 
 def test_another_stated_size_is_a_problem() -> None:
     assert _read(_document(), LabelContext(CONTEXT.classes, 100, 200, "a.jpg"))[0] == LabelProblem(
-        "#/images/0", "expected labels of a picture of 100x200 pixels as it is seen, got 200x100"
+        "/images/0", "expected labels of a picture of 100x200 pixels as it is seen, got 200x100"
     )
 
 
@@ -83,19 +83,19 @@ def test_an_annotation_that_cannot_be_read_is_a_problem(key: str, value: object,
     document["annotations"][1][key] = value
     problem = _read(document)[0]
     assert isinstance(problem, LabelProblem)
-    assert problem.pointer == f"#/annotations/1/{part}"
+    assert problem.pointer == f"/annotations/1/{part}"
 
 
 @pytest.mark.parametrize(
     ("key", "value", "pointer"),
     [
-        ("images", None, "#/images"),
-        ("images", [3], "#/images/0"),
-        ("annotations", {}, "#/annotations"),
-        ("annotations", [{"image_id": []}], "#/annotations/0/image_id"),
-        ("annotations", [{}], "#/annotations/0/image_id"),
-        ("categories", [{"id": 1}], "#/categories/0"),
-        ("categories", [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "#/categories/1/id"),
+        ("images", None, "/images"),
+        ("images", [3], "/images/0"),
+        ("annotations", {}, "/annotations"),
+        ("annotations", [{"image_id": []}], "/annotations/0/image_id"),
+        ("annotations", [{}], "/annotations/0/image_id"),
+        ("categories", [{"id": 1}], "/categories/0"),
+        ("categories", [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "/categories/1/id"),
     ],
 )
 def test_an_outline_that_is_not_coco_s_raises(key: str, value: object, pointer: str) -> None:

@@ -16,7 +16,7 @@ def _read(**members: Any) -> LabelObject | LabelProblem:
 
 
 def test_a_class_goes_by_name_or_id() -> None:
-    expected = LabelObject(1, "dog", (1.0, 2.5, 30.0, 40.0), "#/objects/0")
+    expected = LabelObject(1, "dog", (1.0, 2.5, 30.0, 40.0), "/objects/0")
     assert _read(class_name="dog") == _read(class_id=1) == _read(class_name="dog", class_id=1) == expected
 
 
@@ -58,7 +58,7 @@ def test_a_class_that_the_model_lacks_is_kept_as_unknown() -> None:
 def test_an_object_that_cannot_be_read_is_a_problem(members: dict[str, Any], pointer: str) -> None:
     problem = _read(**members)
     assert isinstance(problem, LabelProblem)
-    assert problem.pointer == f"#/objects/0{pointer}"
+    assert problem.pointer == f"/objects/0{pointer}"
 
 
 def test_an_integer_beyond_floats_is_infinite() -> None:
@@ -72,7 +72,7 @@ def test_an_integer_beyond_floats_is_infinite() -> None:
 )
 def test_a_stated_size_is_checked(image: object, count: int) -> None:
     problems = list(read_native({"objects": [], "image": image}, CONTEXT))
-    assert [problem.pointer for problem in problems] == ["#/image"] * count
+    assert [problem.pointer for problem in problems] == ["/image"] * count
 
 
 @pytest.mark.parametrize("document", [[], {}, {"objects": {}}, None, 3])

@@ -63,13 +63,13 @@ def test_a_format_that_is_told_is_obeyed() -> None:
 def test_all_unreadable_entries_are_named() -> None:
     with pytest.raises(LabelError, match="2 labels are wrong") as caught:
         _parse("1 .2 .2 .2 .2\n1 2\n\n1 a .2 .2 .2")
-    assert [problem.pointer for problem in caught.value.problems] == ["#/lines/1", "#/lines/3"]
+    assert [problem.pointer for problem in caught.value.problems] == ["/lines/1", "/lines/3"]
 
 
 def test_unreadable_and_wrong_entries_are_named_together() -> None:
     with pytest.raises(LabelError) as caught:
         valid_labels(b"7 .2 .2 .2 .2\n1 2\n1 .2 .2 0 .2", CONTEXT)
-    assert {problem.pointer for problem in caught.value.problems} == {"#/lines/0", "#/lines/1", "#/lines/2"}
+    assert {problem.pointer for problem in caught.value.problems} == {"/lines/0", "/lines/1", "/lines/2"}
 
 
 @pytest.mark.parametrize(

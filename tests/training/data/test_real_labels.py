@@ -20,8 +20,8 @@ def test_bccd_has_4888_boxes_of_which_two_have_no_area(data_dir: Path) -> None:
             findings[path.stem] = [(finding.kind, finding.problem.pointer) for finding in found]
     assert count == 4888
     assert findings == {
-        "BloodImage_00338": [("degenerate", "#/annotation/object/12/bndbox")],
-        "BloodImage_00343": [("degenerate", "#/annotation/object/3/bndbox")],
+        "BloodImage_00338": [("degenerate", "/annotation/object/12/bndbox")],
+        "BloodImage_00343": [("degenerate", "/annotation/object/3/bndbox")],
     }
 
 

@@ -13,8 +13,8 @@ def _changed(old: str, new: str) -> list[LabelObject | LabelProblem]:
 
 def test_objects_keep_their_order_flags_and_edges_as_written() -> None:
     assert list(read_voc(VOC.encode(), CONTEXT)) == [
-        LabelObject(1, "dog", (20.0, 10.0, 60.5, 30.0), "#/annotation/object/0", difficult=True),
-        LabelObject(0, "cat", (1.0, 1.0, 200.0, 100.0), "#/annotation/object/1"),
+        LabelObject(1, "dog", (20.0, 10.0, 60.5, 30.0), "/annotation/object/0", difficult=True),
+        LabelObject(0, "cat", (1.0, 1.0, 200.0, 100.0), "/annotation/object/1"),
     ]
 
 
@@ -31,7 +31,7 @@ def test_the_declared_encoding_is_obeyed(encoding: str) -> None:
 def test_labels_of_a_picture_of_another_size_are_a_problem() -> None:
     problem = _changed("<width>200</width><height>100</height>", "<width>100</width><height>200</height>")[0]
     assert problem == LabelProblem(
-        "#/annotation/size", "expected labels of a picture of 200x100 pixels as it is seen, got 100x200"
+        "/annotation/size", "expected labels of a picture of 200x100 pixels as it is seen, got 100x200"
     )
 
 
@@ -53,7 +53,7 @@ def test_a_size_of_zero_counts_as_not_stated() -> None:
 )
 def test_an_object_that_cannot_be_read_is_a_problem(old: str, new: str, pointer: str, detail: str) -> None:
     problem, other = _changed(old, new)
-    assert problem == LabelProblem(f"#/annotation/object/0{pointer}", detail)
+    assert problem == LabelProblem(f"/annotation/object/0{pointer}", detail)
     assert isinstance(other, LabelObject)
 
 
@@ -83,4 +83,4 @@ def test_parts_of_an_object_are_not_objects() -> None:
 def test_a_document_that_cannot_be_read_raises(document: bytes, expected: str) -> None:
     with pytest.raises(LabelError, match=expected) as caught:
         list(read_voc(document, CONTEXT))
-    assert caught.value.problems[0].pointer == "#"
+    assert caught.value.problems[0].pointer == ""

@@ -13,7 +13,7 @@ def _one(line: str) -> LabelObject | LabelProblem:
 
 def test_a_line_becomes_a_box_in_pixels() -> None:
     entry = _one("1 0.5 0.25 0.2 0.1")
-    assert entry == LabelObject(1, "dog", (80.0, 20.0, 120.0, 30.0), "#/lines/0")
+    assert entry == LabelObject(1, "dog", (80.0, 20.0, 120.0, 30.0), "/lines/0")
 
 
 def test_an_empty_file_has_no_objects() -> None:
@@ -23,7 +23,7 @@ def test_an_empty_file_has_no_objects() -> None:
 
 def test_blank_lines_count_in_pointers() -> None:
     entries = list(read_yolo(b"\r\n0 .5 .5 .1 .1\r\n\r\n1 .5 .5 .1 .1", CONTEXT))
-    assert [entry.pointer for entry in entries] == ["#/lines/1", "#/lines/3"]
+    assert [entry.pointer for entry in entries] == ["/lines/1", "/lines/3"]
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_column() -> None:
@@ -42,7 +42,7 @@ def test_an_id_that_the_model_lacks_is_kept_as_unknown(class_id: str) -> None:
     ("line", "detail"),
     [
         ("0 .5 .5 .1", "expected 5 columns (class cx cy w h), got 4"),
-        ("0 .5 .5 .1 .1 .9", "expected 5 columns (class cx cy w h), got 6"),
+        ("0 .5 .5 .1 .1 .9", "expected 5 columns (class cx cy w h), got 6; a score is no part of a label"),
         ("0 .1 .1 .2 .2 .3 .3", "expected 5 columns (class cx cy w h), got 7; polygons are not boxes"),
         ("dog .5 .5 .1 .1", "expected a class id, got 'dog'"),
         ("0.5 .5 .5 .1 .1", "expected a class id, got '0.5'"),
@@ -53,7 +53,7 @@ def test_an_id_that_the_model_lacks_is_kept_as_unknown(class_id: str) -> None:
     ],
 )
 def test_a_line_that_cannot_be_read_is_a_problem(line: str, detail: str) -> None:
-    assert _one(line) == LabelProblem("#/lines/0", detail)
+    assert _one(line) == LabelProblem("/lines/0", detail)
 
 
 def test_nan_and_infinity_are_read_and_left_to_lint() -> None:

@@ -1,6 +1,7 @@
 """Label files: YOLO text, VOC XML, COCO JSON and the project's own JSON, one module each, read into one structure.
 
-Nothing is clipped or dropped in silence: what cannot be read or is wrong is named by JSON pointer.
+Nothing is clipped or dropped in silence: what cannot be read or is wrong is named by JSON pointer (RFC 6901; the
+empty pointer is the whole file).
 """
 
 from training.data.annotations.classes import UNKNOWN_CLASS, ClassIndex

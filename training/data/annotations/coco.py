@@ -28,12 +28,12 @@ class CocoFile:
     def parse(cls, document: object) -> CocoFile:
         """Check the outline of a parsed file; raise LabelError where it is not COCO's."""
         if not isinstance(document, dict):
-            raise unreadable("#", f"expected an object with images, annotations and categories, got {shown(document)}")
+            raise unreadable("", f"expected an object with images, annotations and categories, got {shown(document)}")
         for key in ("images", "annotations", "categories"):
-            _check_entries(document.get(key), f"#/{key}")
+            _check_entries(document.get(key), f"/{key}")
         annotations: dict[int | str, list[tuple[int, dict[str, Any]]]] = {}
         for index, entry in enumerate(document["annotations"]):
-            image_id = _identifier(entry.get("image_id"), f"#/annotations/{index}/image_id")
+            image_id = _identifier(entry.get("image_id"), f"/annotations/{index}/image_id")
             annotations.setdefault(image_id, []).append((index, entry))
         return cls(tuple(document["images"]), annotations, _category_names(document["categories"]))
 
@@ -42,23 +42,23 @@ class CocoFile:
         if len(self.images) == 1:
             return 0
         if file_name is None:
-            raise unreadable("#/images", f"expected the picture's file name to choose one of {len(self.images)} images")
+            raise unreadable("/images", f"expected the picture's file name to choose one of {len(self.images)} images")
         names = [str(image.get("file_name")) for image in self.images]
         last = PurePosixPath(file_name).name
         exact = [index for index, name in enumerate(names) if name == file_name]
         found = exact or [index for index, name in enumerate(names) if PurePosixPath(name).name == last]
         if len(found) != 1:
-            raise unreadable("#/images", f"expected one image named {shown(file_name)}, got {len(found)}")
+            raise unreadable("/images", f"expected one image named {shown(file_name)}, got {len(found)}")
         return found[0]
 
     def read(self, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
         """Yield an object or a problem for each annotation of the picture ``context.file_name``.
 
-        Pointers are ``#/annotations/I`` with I the position in the whole file. Annotations of other pictures are not
+        Pointers are ``/annotations/I`` with I the position in the whole file. Annotations of other pictures are not
         looked at. A problem comes first if the file states another size than the picture's.
         """
         position = self.find_image(context.file_name)
-        image, pointer = self.images[position], f"#/images/{position}"
+        image, pointer = self.images[position], f"/images/{position}"
         width, height = decimal_of_json(image.get("width", 0)), decimal_of_json(image.get("height", 0))
         if width is None or height is None:
             yield LabelProblem(pointer, "expected numbers for width and height")
@@ -66,7 +66,7 @@ class CocoFile:
             yield problem
         image_id = _identifier(image.get("id"), f"{pointer}/id")
         for index, entry in self.annotations.get(image_id, ()):
-            yield self._read_annotation(entry, f"#/annotations/{index}", context)
+            yield self._read_annotation(entry, f"/annotations/{index}", context)
 
     def _read_annotation(
         self, entry: dict[str, Any], pointer: str, context: LabelContext
@@ -110,8 +110,8 @@ def _category_names(categories: list[dict[str, Any]]) -> dict[int, str]:
     for index, category in enumerate(categories):
         identifier, name = integer_of_json(category.get("id")), category.get("name")
         if identifier is None or not isinstance(name, str):
-            raise unreadable(f"#/categories/{index}", "expected an integer id and a name")
+            raise unreadable(f"/categories/{index}", "expected an integer id and a name")
         if identifier in names:
-            raise unreadable(f"#/categories/{index}/id", f"expected each id once, got {identifier} again")
+            raise unreadable(f"/categories/{index}/id", f"expected each id once, got {identifier} again")
         names[identifier] = name
     return names

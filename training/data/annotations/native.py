@@ -21,17 +21,17 @@ _OBJECT_KEYS = frozenset(("class_name", "class_id", "box", "difficult", "crowd")
 
 
 def read_native(document: object, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
-    """Yield an object or a problem for each entry of ``objects``; pointers are ``#/objects/I``, continued where useful.
+    """Yield an object or a problem for each entry of ``objects``; pointers are ``/objects/I``, continued where useful.
 
     Unknown keys are problems.
     """
     if not isinstance(document, dict) or not isinstance(document.get("objects"), list):
-        raise unreadable("#/objects", "expected an object with a list 'objects'")
-    if problem := _unknown_key(document, {"objects", "image"}, "#"):
+        raise unreadable("/objects", "expected an object with a list 'objects'")
+    if problem := _unknown_key(document, {"objects", "image"}, ""):
         yield problem
     yield from _check_size(document, context)
     for index, entry in enumerate(document["objects"]):
-        yield _read_object(entry, f"#/objects/{index}", context)
+        yield _read_object(entry, f"/objects/{index}", context)
 
 
 def _check_size(document: dict[str, Any], context: LabelContext) -> Iterator[LabelProblem]:
@@ -40,8 +40,8 @@ def _check_size(document: dict[str, Any], context: LabelContext) -> Iterator[Lab
     image = document["image"] if isinstance(document["image"], dict) else {}
     width, height = decimal_of_json(image.get("width")), decimal_of_json(image.get("height"))
     if width is None or height is None:
-        yield LabelProblem("#/image", f"expected the numbers width and height, got {shown(document['image'])}")
-    elif problem := context.size_problem(width, height, "#/image"):
+        yield LabelProblem("/image", f"expected the numbers width and height, got {shown(document['image'])}")
+    elif problem := context.size_problem(width, height, "/image"):
         yield problem
 
 

@@ -79,7 +79,7 @@ def scan_labels(
     Raises LabelError only where nothing can be read: wrong encoding or syntax, no known format, or over a limit.
     """
     if len(data) > limits.max_bytes:
-        raise unreadable("#", f"expected at most {limits.max_bytes} bytes, got {len(data)}")
+        raise unreadable("", f"expected at most {limits.max_bytes} bytes, got {len(data)}")
     found, entries = _open(data, context, label_format)
     return collect(entries, context, found, limits)
 
@@ -90,7 +90,7 @@ def collect(
     """Sort what a reader yields into objects and problems; raise LabelError above ``limits.max_objects`` entries."""
     found = tuple(islice(entries, limits.max_objects + 1))
     if len(found) > limits.max_objects:
-        raise unreadable("#", f"expected at most {limits.max_objects} objects for one picture, got more")
+        raise unreadable("", f"expected at most {limits.max_objects} objects for one picture, got more")
     objects = tuple(entry for entry in found if isinstance(entry, LabelObject))
     problems = tuple(entry for entry in found if isinstance(entry, LabelProblem))
     return LabelScan(ImageLabels(objects, context.image_width, context.image_height, label_format), problems)
@@ -125,10 +125,10 @@ def _detect(data: bytes, context: LabelContext) -> tuple[LabelFormat, _Entries]:
             return _open_json(document, context, "native")
         if keys & {"annotations", "images", "categories"}:
             return _open_json(document, context, "coco")
-        raise unreadable("#", f"{_TRIED}; got JSON with neither 'objects' nor 'annotations'")
+        raise unreadable("", f"{_TRIED}; got JSON with neither 'objects' nor 'annotations'")
     first = utf8_text(data).split(maxsplit=1)
     if first and decimal_of_text(first[0]) is None:
-        raise unreadable("#", f"{_TRIED}; got a file that begins with {shown(first[0])}")
+        raise unreadable("", f"{_TRIED}; got a file that begins with {shown(first[0])}")
     return _open(data, context, "yolo")
 
 

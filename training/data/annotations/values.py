@@ -47,7 +47,7 @@ def shown(value: object) -> str:
 
 def unreadable(pointer: str, detail: str) -> LabelError:
     """Return the error for a file that cannot be read beyond this point."""
-    return LabelError(f"labels cannot be read: {pointer}: {detail}", (LabelProblem(pointer, detail),))
+    return LabelError(f"labels cannot be read: {pointer or 'the file'}: {detail}", (LabelProblem(pointer, detail),))
 
 
 def utf8_text(data: bytes) -> str:
@@ -55,4 +55,4 @@ def utf8_text(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise unreadable("#", f"expected UTF-8 text, got byte 0x{data[error.start]:02x} at {error.start}") from error
+        raise unreadable("", f"expected UTF-8 text, got byte 0x{data[error.start]:02x} at {error.start}") from error

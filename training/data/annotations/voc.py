@@ -22,14 +22,14 @@ _EDGES = ("xmin", "ymin", "xmax", "ymax")
 def read_voc(data: bytes, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
     """Yield an object or a problem for each ``object``, after a problem if the stated size is not the picture's.
 
-    Pointers are ``#/annotation/object/I`` with I counted from 0, continued to the element at fault.
+    Pointers are ``/annotation/object/I`` with I counted from 0, continued to the element at fault.
     """
     root = parse_xml(data)
     if root.tag != "annotation":
-        raise unreadable("#", f"expected the root element 'annotation', got {shown(root.tag)}")
+        raise unreadable("", f"expected the root element 'annotation', got {shown(root.tag)}")
     yield from _check_size(root, context)
     for index, element in enumerate(root.iterfind("object")):
-        yield _read_object(element, f"#/annotation/object/{index}", context)
+        yield _read_object(element, f"/annotation/object/{index}", context)
 
 
 def _check_size(root: Element, context: LabelContext) -> Iterator[LabelProblem]:
@@ -38,8 +38,8 @@ def _check_size(root: Element, context: LabelContext) -> Iterator[LabelProblem]:
         return
     width, height = (decimal_of_text(_text(size.find(side))) for side in ("width", "height"))
     if width is None or height is None:
-        yield LabelProblem("#/annotation/size", "expected the numbers width and height")
-    elif problem := context.size_problem(width, height, "#/annotation/size"):
+        yield LabelProblem("/annotation/size", "expected the numbers width and height")
+    elif problem := context.size_problem(width, height, "/annotation/size"):
         yield problem
 
 

@@ -20,7 +20,7 @@ class _BoundedBuilder:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise unreadable("#", f"expected XML of at most {MAX_DEPTH} levels, got more")
+            raise unreadable("", f"expected XML of at most {MAX_DEPTH} levels, got more")
         self._tree.start(tag, attributes)
 
     def end(self, tag: str) -> None:
@@ -35,7 +35,7 @@ class _BoundedBuilder:
 
 
 def _refuse_doctype(name: str, _system: str | None, _public: str | None, _internal: int) -> None:
-    raise unreadable("#", f"expected XML without a document type declaration, got one for {shown(name)}")
+    raise unreadable("", f"expected XML without a document type declaration, got one for {shown(name)}")
 
 
 def parse_xml(data: bytes) -> Element:
@@ -52,5 +52,5 @@ def parse_xml(data: bytes) -> Element:
     except LabelError:
         raise
     except (expat.ExpatError, LookupError, ValueError) as error:
-        raise unreadable("#", f"expected well-formed XML: {error}") from error
+        raise unreadable("", f"expected well-formed XML: {error}") from error
     return builder.close()

@@ -14,18 +14,19 @@ _COLUMNS = ("class", "cx", "cy", "w", "h")
 def read_yolo(data: bytes, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
     """Yield an object or a problem for each line that is not blank, in order.
 
-    Pointers are ``#/lines/I`` with I counted from 0 and blank lines included. Source: darknet ``read_boxes``,
+    Pointers are ``/lines/I`` with I counted from 0 and blank lines included. Source: darknet ``read_boxes``,
     src/data.c; unlike darknet, a line of more or fewer than five columns is an error.
     """
     for index, line in enumerate(utf8_text(data).splitlines()):
         fields = line.split()
         if fields:
-            yield _read_line(fields, f"#/lines/{index}", context)
+            yield _read_line(fields, f"/lines/{index}", context)
 
 
 def _read_line(fields: list[str], pointer: str, context: LabelContext) -> LabelObject | LabelProblem:
     if len(fields) != len(_COLUMNS):
-        hint = "; polygons are not boxes" if len(fields) > 6 else ""
+        hint = "; polygons are not boxes" if len(fields) > 6 else "; a score is no part of a label"
+        hint = hint if len(fields) > 5 else ""
         return LabelProblem(pointer, f"expected 5 columns ({' '.join(_COLUMNS)}), got {len(fields)}{hint}")
     class_id = integer_of_text(fields[0])
     if class_id is None:
