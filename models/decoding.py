@@ -1,0 +1,137 @@
+"""From raw head tensors to boxes and class scores; one function per kind of head, all exportable to ONNX.
+
+Rows are ordered head by head, then anchor, row, column. Everything is float32, whatever the heads are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models import layout
+from models.class_tree import deepest_likely, tree_probabilities
+from models.errors import SpecError
+from models.spec import ClassTree, DetectorSpec, HeadSpec
+
+MAX_LOG_SIZE = 30.0
+
+
+class Decoded(NamedTuple):
+    """What the heads predict, before any threshold.
+
+    ``boxes_xyxy_norm`` is [B, N, 4] as fractions of the network input, unclipped; ``class_scores`` is [B, N, C],
+    objectness times class probability.
+    """
+
+    boxes_xyxy_norm: Tensor
+    class_scores: Tensor
+
+
+def decode_heads(heads: Sequence[Tensor], spec: DetectorSpec) -> Decoded:
+    """Decode the raw heads [B, A*(5+C), h, w] (YOLOv1: [B, S*S*(C+5n)]) of one batch.
+
+    With a class tree, C counts ``spec.class_names``: the reported nodes with their absolute probabilities, or all
+    nodes, of which only the deepest one that is more likely than not scores. Predicted log sizes above 30 count as 30,
+    which keeps every box finite. Raises SpecError where number or shape of the heads contradicts the spec.
+    """
+    if len(heads) != len(spec.heads):
+        raise SpecError(f"expected {len(spec.heads)} heads, got {len(heads)}")
+    parts = [_decode_head(heads[index].float(), spec, index) for index in range(len(heads))]
+    if len(parts) == 1:
+        return parts[0]
+    return Decoded(
+        torch.cat([part.boxes_xyxy_norm for part in parts], 1), torch.cat([part.class_scores for part in parts], 1)
+    )
+
+
+def _decode_head(head: Tensor, spec: DetectorSpec, index: int) -> Decoded:
+    expected = spec.head_shape(index, 1)[1:]
+    if tuple(head.shape[1:]) != expected:
+        raise SpecError(f"head {index}: expected [B, {', '.join(map(str, expected))}], got {list(head.shape)}")
+    if spec.heads[index].kind == "detection":
+        return _decode_detection(head, spec.heads[index], spec.num_classes)
+    return _decode_anchored(head, spec, index)
+
+
+def _decode_detection(head: Tensor, spec: HeadSpec, num_classes: int) -> Decoded:
+    """Decode a YOLOv1 head (darknet src/detection_layer.c, get_detection_detections)."""
+    flat = spec.detection_layout(num_classes)
+    cells, boxes = flat.cells, spec.boxes_per_cell
+    classes = head[:, flat.classes].reshape(-1, 1, cells, num_classes)
+    if spec.class_activation == "softmax":
+        classes = classes.softmax(-1)
+    confidences = head[:, flat.confidences].reshape(-1, cells, boxes).transpose(1, 2)
+    entries = head[:, flat.boxes].reshape(-1, cells, boxes, 4).permute(0, 2, 3, 1)
+    sizes = entries[:, :, layout.WH]
+    if spec.sqrt_wh:
+        sizes = sizes * sizes
+    scores = confidences[..., None] * classes
+    return Decoded(_corners(entries[:, :, layout.XY], sizes, spec), scores.flatten(1, 2))
+
+
+def _decode_anchored(head: Tensor, spec: DetectorSpec, index: int) -> Decoded:
+    """Decode a v2, v3 or v4 head (darknet src/region_layer.c, src/yolo_layer.c, src/gaussian_yolo_layer.c)."""
+    head_spec = spec.heads[index]
+    cells = head_spec.grid_height * head_spec.grid_width
+    channels = head.shape[1] // head_spec.num_anchors
+    entries = head.reshape(-1, head_spec.num_anchors, channels, cells)
+    if head_spec.kind == "gaussian_yolo":
+        means, confidence, logits = _gaussian_entries(entries)
+    else:
+        means = entries[:, :, layout.BOX]
+        confidence = _activated(entries[:, :, layout.OBJECTNESS], head_spec)
+        logits = entries[:, :, layout.CLASSES :]
+    centres = _activated(means[:, :, layout.XY], head_spec)
+    scale = head_spec.scale_xy
+    centres = centres * scale - 0.5 * (scale - 1)
+    anchors = torch.tensor(spec.head_anchors_px(index), device=head.device)
+    anchors = anchors / torch.tensor([spec.input_width, spec.input_height], device=head.device)
+    sizes = _size_factors(means[:, :, layout.WH], head_spec) * anchors[None, :, :, None]
+    scores = confidence[:, :, None] * _class_probabilities(logits, head_spec, spec.class_tree)
+    return Decoded(_corners(centres, sizes, head_spec), scores.transpose(2, 3).flatten(1, 2))
+
+
+def _gaussian_entries(entries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return box means [B, A, 4, cells], objectness less the mean uncertainty [B, A, cells], and class logits."""
+    means = entries[:, :, layout.GAUSSIAN_MEANS[0] : layout.GAUSSIAN_MEANS[-1] + 1 : 2]
+    sigmas = entries[:, :, layout.GAUSSIAN_SIGMAS[0] : layout.GAUSSIAN_SIGMAS[-1] + 1 : 2]
+    certainty = 1 - sigmas.sigmoid().mean(2)
+    confidence = entries[:, :, layout.GAUSSIAN_OBJECTNESS].sigmoid() * certainty
+    return means, confidence, entries[:, :, layout.GAUSSIAN_CLASSES :]
+
+
+def _activated(values: Tensor, spec: HeadSpec) -> Tensor:
+    return values.sigmoid() if spec.activation == "sigmoid" else values
+
+
+def _size_factors(values: Tensor, spec: HeadSpec) -> Tensor:
+    """Return box sizes as multiples of the anchor."""
+    if spec.new_coords:
+        doubled = _activated(values, spec) * 2
+        return doubled * doubled
+    return values.clamp(max=MAX_LOG_SIZE).exp()
+
+
+def _class_probabilities(logits: Tensor, spec: HeadSpec, tree: ClassTree | None) -> Tensor:
+    """Return [B, A, C, cells]."""
+    if spec.class_activation == "softmax":
+        return logits.softmax(2)
+    if spec.class_activation == "tree":
+        if tree is None:
+            raise SpecError("expected a class_tree beside class_activation 'tree', got none")
+        absolute = tree_probabilities(logits, tree)
+        return absolute[:, :, list(tree.reported)] if tree.reported else deepest_likely(absolute, tree)
+    return logits if spec.class_activation == "none" else _activated(logits, spec)
+
+
+def _corners(centres: Tensor, sizes: Tensor, spec: HeadSpec) -> Tensor:
+    """Return corner boxes [B, A*cells, 4] of centres within their cells and sizes, both [B, A, 2, cells]."""
+    cells = torch.arange(spec.grid_height * spec.grid_width, device=centres.device)
+    grid = torch.stack((cells % spec.grid_width, cells // spec.grid_width)).float()
+    extent = torch.tensor([[spec.grid_width], [spec.grid_height]], device=centres.device)
+    centres = (centres + grid) / extent
+    half = sizes / 2
+    return torch.cat((centres - half, centres + half), 2).transpose(2, 3).flatten(1, 2)
