@@ -90,7 +90,11 @@ class ExportError(YoloscopeError):
 
 
 class ImageError(YoloscopeError):
-    """Base of errors about pictures."""
+    """Base of errors about pictures; ``index`` tells which of several it was, once that is known."""
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class ImageTooLargeError(ImageError):

@@ -1,0 +1,93 @@
+"""The command ``yoloscope``.
+
+Commands live in modules of their own that are imported only when called, so that the list of commands shows at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Final
+
+import typer
+
+from models.errors import ConfigError, YoloscopeError
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand: ``module:function``, and its line in the list of commands."""
+
+    target: str
+    summary: str
+
+    def load(self) -> Callable[..., None]:
+        """Import and return the function."""
+        module, _, function = self.target.partition(":")
+        loaded: Callable[..., None] = getattr(import_module(module), function)
+        return loaded
+
+
+COMMANDS: Final = {
+    "serve": Command("app.commands.serve:serve", "Start the REST service."),
+    "detect": Command("app.commands.detect:detect", "Detect objects in pictures, without a server."),
+    "pull": Command("app.commands.pull:pull", "Fetch an official model and convert it."),
+    "import-darknet": Command("app.commands.import_darknet:import_darknet", "Convert darknet's cfg and weights."),
+}
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """Return the application for these arguments: the command they name is loaded, the others are only listed."""
+    application = typer.Typer(
+        name="yoloscope",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    application.callback()(_root)
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, command in COMMANDS.items():
+        function = command.load() if name == wanted else _listed_only
+        application.command(name, short_help=command.summary)(function)
+    return application
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line and exit status 1 (2 for wrong settings)."""
+    arguments = sys.argv[1:]
+    try:
+        build(arguments)(arguments, prog_name="yoloscope")
+    except YoloscopeError as error:
+        typer.echo(f"yoloscope: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _show_version(value: bool | None) -> None:  # noqa: FBT001 (typer calls it with the flag's value)
+    if value:
+        typer.echo(f"yoloscope {version('yoloscope')}")
+        raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool | None, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = None,
+) -> None:
+    """Serve YOLO detectors, and find out why a model or a label is wrong.
+
+    Start with: yoloscope serve. Settings are the environment variables YOLOSCOPE_MODEL, YOLOSCOPE_MODELS_DIR, ...;
+    each command's --help names those it uses.
+    """
+
+
+def _listed_only() -> None:
+    """Stand in for a command that is listed but not called."""
+
+
+if __name__ == "__main__":
+    main()

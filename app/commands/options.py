@@ -1,0 +1,29 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Name of a model in the models folder, or path of an .onnx file.",
+        envvar="YOLOSCOPE_MODEL",
+    ),
+]
+ModelsDirOption = Annotated[
+    Path | None, typer.Option(help="Folder of converted models.", envvar="YOLOSCOPE_MODELS_DIR")
+]
+ProviderOption = Annotated[
+    str | None,
+    typer.Option(help="auto, cuda or cpu; cuda means CUDA or an error.", envvar="YOLOSCOPE_PROVIDER"),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder searched for official darknet weights before downloading.", envvar="YOLOSCOPE_WEIGHTS"),
+]

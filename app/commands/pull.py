@@ -1,0 +1,60 @@
+"""``yoloscope pull``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from app.commands.options import ModelsDirOption, WeightsOption
+from app.services.converting import convert_official
+from app.services.pulling import download, find_weights, official_name
+from app.settings import Settings, load_settings
+from models.errors import ConfigError
+from models.zoo import OFFICIAL, OfficialWeights
+
+
+def pull(
+    name: Annotated[str, typer.Argument(help=f"Official model: {', '.join(OFFICIAL)}.")] = "yolov4-tiny",
+    models_dir: ModelsDirOption = None,
+    weights: WeightsOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Convert again even if it is there.")] = False,  # noqa: FBT002
+) -> None:
+    """Fetch an official model, convert it to ONNX and keep it in the models folder.
+
+    Without a network: put the official .weights file into a folder and name it by --weights or YOLOSCOPE_WEIGHTS.
+    """
+    settings = load_settings(models_dir=models_dir, weights=weights)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    official = official_name(name, settings)
+    target = settings.models_dir / f"{name}.onnx"
+    if target.is_file() and not force:
+        console.print(f"{name} is there already: {target}")
+        return
+    try:
+        settings.models_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=settings.models_dir, prefix=".pull-") as scratch:
+            found = _obtain(official, settings, Path(scratch), console)
+            console.print(f"converting {found}")
+            report = convert_official(official, found, Path(scratch) / target.name)
+            (Path(scratch) / target.name).replace(target)
+    except OSError as error:
+        raise ConfigError(f"YOLOSCOPE_MODELS_DIR: expected a folder to write into, got {error}") from error
+    console.print(f"{report}\n{name} is ready: {target}")
+
+
+def _obtain(official: OfficialWeights, settings: Settings, scratch: Path, console: Console) -> Path:
+    """Return the official weights from the weights folder, else from the network."""
+    if settings.weights is not None:
+        found = find_weights(official, settings.weights)
+        if found is not None:
+            return found
+        console.print(f"{official.file_name} (sha256 {official.sha256[:12]}...) is not in {settings.weights}")
+    columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(official.url, total=official.size)
+        return download(official, scratch / official.file_name, lambda count: progress.advance(task, count))

@@ -1,0 +1,105 @@
+"""``yoloscope serve``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+
+from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from app.main import create_app
+from app.services.container import Services
+from app.services.pulling import ensure_artefact
+from app.settings import Settings, load_settings
+
+
+def serve(
+    model: ModelOption = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", envvar="YOLOSCOPE_HOST")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", envvar="YOLOSCOPE_PORT")] = None,
+    provider: ProviderOption = None,
+    models_dir: ModelsDirOption = None,
+    weights: WeightsOption = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the network; default: the CPUs allowed.", envvar="YOLOSCOPE_THREADS")
+    ] = None,
+) -> None:
+    """Start the REST service and stop it on SIGTERM or Ctrl-C, finishing the requests at work.
+
+    The first start fetches and converts the default model, yolov4-tiny. The API is described at /docs.
+    """
+    settings = load_settings(
+        model=model,
+        host=host,
+        port=port,
+        provider=provider,
+        models_dir=models_dir,
+        weights=weights,
+        threads=threads,
+    )
+    ensure_artefact(settings.model, settings)
+    app = create_app(settings)
+    services: Services = app.state.services
+    services.start()
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+        server_header=False,
+    )
+    signal.signal(signal.SIGTERM, _exit_cleanly)
+    signal.signal(signal.SIGINT, _exit_cleanly)
+    Server(config, services).run()
+
+
+class Server(uvicorn.Server):
+    """uvicorn that says how to use it, and that turns not ready for ``settings.drain_s`` before it stops listening."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    async def startup(self, sockets: list[object] | None = None) -> None:
+        """Start listening and announce it."""
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            _announce(self._services, port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain on the first signal, exit at once on the second."""
+        delay = self._services.settings.drain_s
+        first = not self._services.draining
+        self._services.draining = True
+        if first and delay:
+            signal.signal(signal.SIGALRM, lambda *_: uvicorn.Server.handle_exit(self, sig, frame))
+            signal.setitimer(signal.ITIMER_REAL, delay)
+        else:
+            super().handle_exit(sig, frame)
+
+
+def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:
+    """uvicorn repeats the signal that stopped it once it is done: that is a success."""
+    sys.exit(0)
+
+
+def _announce(services: Services, port: int) -> None:
+    settings: Settings = services.settings
+    runtime = services.ready()
+    shown_host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 (compared, not bound)
+    url = f"http://{shown_host}:{port}"
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(
+        f"[bold]Yoloscope {version('yoloscope')}[/bold] listens on [bold]{url}[/bold] (API description: {url}/docs)\n"
+        f"model {services.store.default} (version {runtime.version}) on {runtime.provider}, "
+        f"{settings.threads} threads; more models go into {settings.models_dir}\n"
+        f"try:  curl -F image=@picture.jpg {url}/v1/detect"
+    )

@@ -1,0 +1,196 @@
+"""Every error as problem details (RFC 9457): one table from exceptions to HTTP."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from app.schemas.problem import FieldProblem, Problem
+from models import errors
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+_TYPE_PREFIX: Final = "urn:yoloscope:problem:"
+_RETRY_AFTER_S: Final = "1"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one exception class becomes: status, and the last part of the problem's type with its title."""
+
+    status: int
+    name: str
+    title: str
+
+
+_BROKEN_MODEL: Final = Kind(503, "model-unavailable", "The model cannot be served")
+_SERVER_FAULT: Final = Kind(500, "internal", "The service failed")
+
+TABLE: Final[Mapping[type[errors.YoloscopeError], Kind]] = {
+    errors.YoloscopeError: _SERVER_FAULT,
+    errors.SpecError: _SERVER_FAULT,
+    errors.ConfigError: _SERVER_FAULT,
+    errors.DarknetError: _SERVER_FAULT,
+    errors.CfgError: _SERVER_FAULT,
+    errors.UnsupportedLayerError: _SERVER_FAULT,
+    errors.WeightsError: _SERVER_FAULT,
+    errors.ModelError: _BROKEN_MODEL,
+    errors.ModelNotFoundError: Kind(404, "model-not-found", "There is no such model"),
+    errors.ModelLoadError: _BROKEN_MODEL,
+    errors.ProviderError: _BROKEN_MODEL,
+    errors.DownloadError: _SERVER_FAULT,
+    errors.ExportError: _SERVER_FAULT,
+    errors.ImageError: Kind(422, "image", "The picture cannot be used"),
+    errors.ImageTooLargeError: Kind(413, "image-too-large", "The picture is over a limit"),
+    errors.ImageTypeError: Kind(415, "image-type", "The picture has an unsupported format"),
+    errors.ImageDecodeError: Kind(422, "image-decode", "The picture cannot be decoded"),
+    errors.RequestError: Kind(422, "request", "The request has wrong values"),
+    errors.MalformedRequestError: Kind(400, "malformed", "The request cannot be parsed"),
+    errors.MediaTypeError: Kind(415, "media-type", "The body has an unsupported content type"),
+    errors.NotAcceptableError: Kind(406, "not-acceptable", "None of the accepted content types can be answered"),
+    errors.RequestTooLargeError: Kind(413, "request-too-large", "The request is over a limit"),
+    errors.RequestTimeoutError: Kind(408, "timeout", "The body did not arrive in time"),
+    errors.ServiceError: Kind(503, "service", "The service cannot answer now"),
+    errors.BusyError: Kind(503, "busy", "The service is busy"),
+    errors.NotReadyError: Kind(503, "not-ready", "The service is not ready"),
+    errors.LabelError: Kind(422, "labels", "The labels cannot be used"),
+    errors.LossError: Kind(422, "loss", "The loss cannot be computed"),
+    errors.PresetError: Kind(422, "preset", "There is no such loss preset"),
+    errors.NonFiniteLossError: Kind(422, "non-finite-loss", "The loss is not finite"),
+}
+
+
+def kind_of(error: errors.YoloscopeError) -> Kind:
+    """Return the table's entry for an error, the nearest base class deciding."""
+    return next(TABLE[base] for base in type(error).__mro__ if base in TABLE)
+
+
+def problem_response(
+    kind: Kind, detail: str, faults: Sequence[FieldProblem] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the response of one problem; a 503 asks to come back in a second."""
+    problem = Problem(
+        type="about:blank" if not kind.name else _TYPE_PREFIX + kind.name,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        errors=list(faults) or None,
+    )
+    sent = dict(headers or {})
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        sent.setdefault("Retry-After", _RETRY_AFTER_S)
+    return Response(problem.model_dump_json(exclude_none=True), kind.status, sent, PROBLEM_MEDIA_TYPE)
+
+
+def respond(error: errors.YoloscopeError) -> Response:
+    """Return the response of an error of the tree; what is the server's fault is logged and not told."""
+    kind = kind_of(error)
+    if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("a request failed", exc_info=error)
+        return problem_response(kind, "the reason is in the service's log")
+    return problem_response(kind, str(error), _faults(error))
+
+
+def _faults(error: errors.YoloscopeError) -> list[FieldProblem]:
+    if isinstance(error, errors.LabelError):
+        return [FieldProblem(pointer=problem.pointer, detail=problem.detail) for problem in error.problems]
+    if isinstance(error, errors.RequestError) and error.pointer:
+        return [FieldProblem(pointer=error.pointer, detail=str(error))]
+    if isinstance(error, errors.ImageError) and error.index is not None:
+        return [FieldProblem(pointer=f"/images/{error.index}", detail=str(error))]
+    return []
+
+
+def validation_faults(problems: Sequence[Any], skip: int) -> list[FieldProblem]:
+    """Return the faults of pydantic's error list as pointers; ``skip`` leading parts of each location are dropped.
+
+    Parts that name a branch of a union instead of a field (``str``, ``constrained-int``) are dropped as well.
+    """
+    faults: dict[str, FieldProblem] = {}
+    for problem in problems:
+        parts = [str(part) for part in problem["loc"][skip:] if part not in _UNION_BRANCHES]
+        pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+        detail = str(problem["msg"]).removeprefix("Value error, ")
+        known = faults.get(pointer)
+        text = detail if known is None else f"{known.detail}; {detail}"
+        faults[pointer] = FieldProblem(pointer=pointer, detail=text)
+    return list(faults.values())
+
+
+_UNION_BRANCHES: Final = frozenset({"str", "int", "constrained-str", "constrained-int"})
+
+
+def invalid_values(error: ValidationError) -> InvalidValuesError:
+    """Return the error of a body whose fields pydantic refused."""
+    return InvalidValuesError(validation_faults(error.errors(include_url=False), skip=0))
+
+
+class InvalidValuesError(errors.RequestError):
+    """A request with one or more wrong fields."""
+
+    def __init__(self, faults: list[FieldProblem]) -> None:
+        super().__init__(_summary(faults))
+        self.faults = faults
+
+
+def _summary(faults: Sequence[FieldProblem]) -> str:
+    return "; ".join(f"{fault.pointer or 'request'}: {fault.detail}" for fault in faults[:5])
+
+
+async def _on_known(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.YoloscopeError)
+    return respond(error)
+
+
+async def _on_invalid_values(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidValuesError)
+    return problem_response(kind_of(error), str(error), error.faults)
+
+
+async def _on_validation(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = validation_faults(error.errors(), skip=1)
+    return problem_response(TABLE[errors.RequestError], _summary(faults), faults)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = error.detail
+    if detail == status.phrase:
+        detail = f"{request.method} {request.url.path}: {status.description or status.phrase}"
+    return problem_response(Kind(status, "", status.phrase), detail, headers=error.headers)
+
+
+async def _on_unforeseen(_request: Request, error: Exception) -> Response:
+    logger.error("a request failed", exc_info=error)
+    return problem_response(_SERVER_FAULT, "the reason is in the service's log")
+
+
+def install(app: FastAPI) -> None:
+    """Make ``app`` answer every error as problem details."""
+    app.add_exception_handler(errors.YoloscopeError, _on_known)
+    app.add_exception_handler(InvalidValuesError, _on_invalid_values)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_unforeseen)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI ``responses`` of error statuses, all with the problem schema."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }

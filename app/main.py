@@ -1,0 +1,53 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app import errors, openapi
+from app.middleware import BodyLimits
+from app.routers import detect, health, models
+from app.services.container import Services
+from app.settings import Settings, load_settings
+
+_DESCRIPTION = """\
+Detects objects in pictures with YOLO models. Every error is `application/problem+json` (RFC 9457): `type` and `title`
+say which kind, `detail` what was expected and what came, `errors` points at the faulty fields.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the service; entering its lifespan loads the default model and runs it once.
+
+    Without ``settings`` they come from the environment, so that ``uvicorn --factory app.main:create_app`` works too.
+    """
+    settings = settings or load_settings()
+    app = FastAPI(
+        title="Yoloscope",
+        version=version("yoloscope"),
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+    )
+    app.state.services = Services(settings)
+    app.add_middleware(BodyLimits, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
+    errors.install(app)
+    for router in (health.router, models.router, detect.router):
+        app.include_router(router)
+    openapi.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    try:
+        await services.inference.run(services.start)
+        yield
+    finally:
+        services.close()

@@ -1,0 +1,57 @@
+"""The parts of the OpenAPI document that FastAPI cannot derive, because bodies come in several kinds."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from app.schemas.options import DetectBody, DetectOptions
+from app.schemas.problem import Problem
+
+_BINARY: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
+_RAW_KINDS: Final = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/bmp",
+    "image/gif",
+    "application/octet-stream",
+)
+
+
+def detect_body() -> dict[str, Any]:
+    """Return the ``requestBody`` of a detection: multipart, JSON and raw pictures."""
+    json_schema = DetectBody.model_json_schema()
+    json_schema["oneOf"] = [{"required": ["image"]}, {"required": ["images"]}]
+    form_schema = DetectOptions.model_json_schema()
+    form_schema["title"] = "DetectForm"
+    form_schema["properties"] = {
+        "image": {"type": "array", "items": _BINARY, "minItems": 1, "description": "One picture or more."},
+        **form_schema["properties"],
+    }
+    form_schema["required"] = ["image"]
+    content: dict[str, Any] = {
+        "multipart/form-data": {"schema": form_schema},
+        "application/json": {
+            "schema": json_schema,
+            "examples": {"one": {"summary": "One picture", "value": {"image": "<base64>", "score_threshold": 0.4}}},
+        },
+        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in _RAW_KINDS},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def install(app: FastAPI) -> None:
+    """Add the problem schema, which the error responses of all routes refer to, to the document of ``app``."""
+    derive = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = derive()
+            _, problem = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
+            document.setdefault("components", {}).setdefault("schemas", {}).update(problem["$defs"])
+        return derive()
+
+    app.__dict__["openapi"] = openapi

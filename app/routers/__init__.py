@@ -1,0 +1,1 @@
+"""The routes: each handler reads, calls a service and answers."""

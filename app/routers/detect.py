@@ -1,0 +1,64 @@
+"""Detection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from app.dependencies import (
+    JSON_MEDIA_TYPE,
+    PICTURE_MEDIA_TYPES,
+    AnswerType,
+    DetectRequestDependency,
+    ServicesDependency,
+)
+from app.errors import documented
+from app.openapi import detect_body
+from app.schemas.detect import DetectAnswer
+from app.services.detection import DetectQuery, DetectRun, detect
+from app.services.drawing import draw_detections, encode_picture
+from app.services.formats import answer
+from models.errors import NotAcceptableError
+
+router = APIRouter(prefix="/v1", tags=["detect"])
+
+_PICTURES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The detections, or with `Accept: image/jpeg` or `image/png` the picture with its boxes drawn.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURE_MEDIA_TYPES},
+    }
+}
+
+
+@router.post(
+    "/detect",
+    operation_id="detect",
+    summary="Detect objects in pictures",
+    response_model=DetectAnswer,
+    response_model_exclude_none=True,
+    responses={**_PICTURES, **documented(400, 404, 406, 408, 413, 415, 422, 503)},
+    openapi_extra=detect_body(),
+)
+async def post_detect(
+    request: DetectRequestDependency, services: ServicesDependency, answer_type: AnswerType
+) -> DetectAnswer | Response:
+    """Detect in JPEG, PNG, WebP, BMP or GIF pictures sent as multipart, as a raw body or as base64 in JSON.
+
+    Boxes are in pixels of the picture as seen: EXIF orientation applied, transparency on white, the first frame of an
+    animation. They are what the model says, not clipped to the picture. Detections have the highest score first.
+    """
+    wants_picture = answer_type != JSON_MEDIA_TYPE
+    if wants_picture and len(request.images) != 1:
+        raise NotAcceptableError(f"expected one picture for an answer of {answer_type}, got {len(request.images)}")
+    query = DetectQuery.from_options(request.options, keep_pictures=wants_picture)
+    run = await detect(services, request.images, query)
+    if wants_picture:
+        return Response(await services.decoding.run(_annotated, run, answer_type), media_type=answer_type)
+    return answer(run, request.options.format)
+
+
+def _annotated(run: DetectRun, media_type: str) -> bytes:
+    found = run.results[0]
+    assert found.picture is not None
+    return encode_picture(draw_detections(found.picture, found.detections, run.runtime.spec.class_names), media_type)

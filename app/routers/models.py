@@ -1,0 +1,48 @@
+"""What is served."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from app.dependencies import ServicesDependency
+from app.errors import documented
+from app.schemas.models import ModelDetail, ModelList, ModelSummary
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.get("", operation_id="listModels", summary="List the models")
+async def list_models(services: ServicesDependency) -> ModelList:
+    """List every model that a request may name; those in use say their version and provider."""
+    store = services.store
+    names = await services.decoding.run(store.names)
+    loaded = {name: store.loaded(name) for name in names}
+    return ModelList(
+        default=store.default,
+        models=[
+            ModelSummary(
+                name=name,
+                default=name == store.default,
+                loaded=runtime is not None,
+                version=runtime.version if runtime else None,
+                provider=runtime.provider if runtime else None,
+            )
+            for name, runtime in loaded.items()
+        ],
+    )
+
+
+@router.get("/{name}", operation_id="getModel", summary="Describe a model", responses=documented(404, 422, 503))
+async def get_model(name: Annotated[str, Path(max_length=200)], services: ServicesDependency) -> ModelDetail:
+    """Return the whole description of a model; it is loaded if it was not."""
+    runtime = await services.decoding.run(services.store.get, name)
+    return ModelDetail(
+        name=name,
+        default=name == services.store.default,
+        version=runtime.version,
+        sha256=runtime.sha256,
+        provider=runtime.provider,
+        spec=runtime.spec,
+    )

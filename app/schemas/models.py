@@ -1,0 +1,39 @@
+"""What is served."""
+
+from __future__ import annotations
+
+from app.schemas.base import Schema
+from models.spec import DetectorSpec
+
+
+class ModelSummary(Schema):
+    """One entry of the list of models; version and provider are null until the model is loaded by its first use."""
+
+    name: str
+    default: bool
+    loaded: bool
+    version: str | None = None
+    provider: str | None = None
+
+
+class ModelList(Schema):
+    """All models that requests may name."""
+
+    default: str
+    models: list[ModelSummary]
+
+
+class ModelDetail(Schema):
+    """One model: where it runs, which file it is, and its whole description."""
+
+    name: str
+    default: bool
+    version: str
+    """The first 12 digits of ``sha256``."""
+    sha256: str
+    """Of the artefact, the ONNX file."""
+    provider: str
+    """The execution provider at work: cuda or cpu."""
+    spec: DetectorSpec
+    """Class names, input size, how pictures are placed, anchors, heads, suppression, loss, where the weights came
+    from."""

@@ -1,0 +1,183 @@
+"""The options and answers of scoring."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.schemas.base import Schema
+from app.schemas.detect import CornerBox, ImageSize
+
+ScoreDetail = Literal["summary", "objects", "cells"]
+LabelsFormat = Literal["auto", "yolo", "voc", "coco", "native"]
+PredictorRole = Literal["background", "ignored", "responsible", "extra", "prior"]
+Cell = Annotated[list[int], Field(min_length=2, max_length=2)]
+
+
+class ScoreOptions(Schema):
+    """How to score; an option may be given in the query or in the form, not in both."""
+
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Name of the model, see `GET /v1/models`; without it the default model."""
+    labels_format: LabelsFormat = "auto"
+    """`yolo` text, Pascal `voc` XML, `coco` JSON, `native` JSON; `auto` tells by the content."""
+    preset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The loss; without it the one the model was trained with."""
+    detail: ScoreDetail = "objects"
+    """`summary`: terms and scales; `objects`: also objects and unexplained predictions; `cells`: also maps."""
+
+
+class TermValue(Schema):
+    """One term of the loss."""
+
+    raw: float
+    """The sum before its weight."""
+    weighted: float
+    """What counts: all weighted terms add up to the total."""
+
+
+Terms = dict[str, TermValue]
+
+
+class Predictor(Schema):
+    """One predictor: a cell of a scale and one of its anchors."""
+
+    stride: float
+    """Network pixels per cell."""
+    cell: Cell
+    """Column and row."""
+    anchor: int
+    """Position among the anchors of this scale."""
+    role: PredictorRole
+
+
+class ScaleScore(Schema):
+    """The share of one scale (head)."""
+
+    stride: float
+    """Network pixels per cell."""
+    grid: Cell
+    """Columns and rows."""
+    total: float
+    terms: Terms
+    roles: dict[PredictorRole, int] | None = None
+    """How many predictors play each part."""
+    cells: dict[str, list[list[float]]] | None = None
+    """With detail `cells`: per term, rows of columns; the weighted cost of the cell, its anchors added up."""
+    predictors: list[Predictor] | None = None
+    """With detail `cells`: every predictor that is not mere background."""
+
+
+class ObjectAssignment(Predictor):
+    """A predictor that serves an object."""
+
+    iou: float
+    """Overlap of what it predicts now with the object."""
+    anchor_iou: float
+    """Overlap of its anchor's shape with the object's; 0 where a head has no anchors."""
+
+
+class ObjectPrediction(Schema):
+    """What the model predicted where an object was assigned; for an object that nothing serves, its best overlap."""
+
+    box: CornerBox
+    score: float
+    """Objectness times probability of the class."""
+    objectness: float
+    class_id: int
+    """The most probable class."""
+    class_name: str
+    iou: float
+    """Overlap with the label."""
+    stride: float
+    cell: Cell
+    anchor: int
+
+
+class ObjectScore(Schema):
+    """The share of one object."""
+
+    index: int
+    """Position in the label file, from 0."""
+    pointer: str
+    """JSON pointer of the object in the label file."""
+    class_name: str
+    box: CornerBox
+    """As labelled."""
+    total: float
+    terms: Terms
+    rank: int
+    """1 is the object that costs most."""
+    assignments: list[ObjectAssignment]
+    predicted: ObjectPrediction
+    flags: list[str]
+    """`duplicate`, `identical`, `tiny`, `difficult`; `lost`: no predictor may serve it; `collided`: another object
+    took its predictors; `shared`: its predictor serves other objects too; `anchor_misfit`: no anchor has its shape."""
+
+
+class UnscoredObject(Schema):
+    """An object that takes no part in the loss."""
+
+    index: int
+    pointer: str
+    class_name: str
+    box: CornerBox
+    flags: list[str]
+    """Why: `crowd`, a region of many objects."""
+
+
+class UnexplainedPrediction(Schema):
+    """A detection that overlaps no label of any class by 0.5 and lies in no crowd region."""
+
+    box: CornerBox
+    class_id: int
+    class_name: str
+    score: float
+    cost: float
+    """What its predictor pays for seeing an object: its weighted no-object cost."""
+    stride: float
+    cell: Cell
+    anchor: int
+    role: PredictorRole
+
+
+class Background(Schema):
+    """The share of predictors that serve no object; together with the objects it adds up to the total."""
+
+    total: float
+    terms: Terms
+
+
+class ImageScore(Schema):
+    """One picture with its labels; the scales' totals add up to `total`, so do the weighted terms."""
+
+    image: ImageSize
+    labels_format: Literal["yolo", "voc", "coco", "native"]
+    objects: int
+    """How many objects were scored."""
+    total: float
+    terms: Terms
+    box_parts: Terms
+    """The box terms split: `centre` and `size`, or `overlap` (1 - IoU), `enclosure`, `distance`, `aspect`."""
+    by_scale: list[ScaleScore]
+    by_object: list[ObjectScore] | None = None
+    """In the order of the file."""
+    background: Background | None = None
+    unexplained: list[UnexplainedPrediction] | None = None
+    not_scored: list[UnscoredObject] | None = None
+
+
+class ScoreAnswer(Schema):
+    """Scores of all pictures, in the order of the request."""
+
+    model: str
+    version: str
+    """The first 12 digits of the model file's sha256."""
+    preset: str
+    preset_version: int
+    normalizer: str
+    """What the sums were divided by; totals of different presets, versions or normalizers cannot be compared."""
+    results: list[ImageScore]
+    timing_ms: dict[str, float]
+    """Milliseconds of `decode`, `queue`, `inference`, `score` and in `total`."""

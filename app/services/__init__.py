@@ -1,0 +1,1 @@
+"""What the routes and the commands share: pictures, models, inference, drawing."""

@@ -1,0 +1,123 @@
+"""From the bytes of pictures to detections in their own pixels, in stages that the service and the commands share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.services.images import ImageLimits, Picture, decode_picture
+from models.errors import RequestError
+from models.preprocess import place
+from models.structures import Detections
+
+if TYPE_CHECKING:
+    from app.services.runtime import Runtime
+    from models.preprocess import Placement
+    from models.spec import DetectorSpec
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """What a caller asks of detection; ``class_ids`` None means all classes."""
+
+    score_threshold: float
+    iou_threshold: float
+    max_detections: int = 300
+    class_ids: frozenset[int] | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One picture ready for the network; ``picture`` is kept only where it will be drawn on."""
+
+    placed: NDArray[np.uint8]
+    placement: Placement
+    width: int
+    height: int
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The detections of one picture in its pixels; ``truncated`` says that ``max_detections`` cut some off."""
+
+    width: int
+    height: int
+    detections: Detections
+    truncated: bool
+    picture: Picture | None
+
+
+@dataclass
+class Timing:
+    """Milliseconds spent per stage, summed over the pictures of one request."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + (time.perf_counter() - start) * 1e3
+
+
+def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_picture: bool = False) -> Prepared:
+    """Decode a picture and place it on the network's input; the decoded pixels are kept only if asked for."""
+    picture = decode_picture(data, limits)
+    placed, placement = place(picture.pixels, spec)
+    return Prepared(placed, placement, picture.width, picture.height, picture if keep_picture else None)
+
+
+def infer(runtime: Runtime, prepared: Sequence[Prepared], settings: DetectSettings, max_batch: int) -> list[Detections]:
+    """Run the network over the prepared pictures, at most ``max_batch`` at a time; boxes in network pixels."""
+    detections: list[Detections] = []
+    for start in range(0, len(prepared), max_batch):
+        batch = np.stack([item.placed for item in prepared[start : start + max_batch]])
+        count = len(batch)
+        detections += runtime.detect(batch, [settings.score_threshold] * count, [settings.iou_threshold] * count)
+    return detections
+
+
+def finish(prepared: Prepared, raw: Detections, settings: DetectSettings) -> Found:
+    """Bring boxes into the picture's pixels (nothing is clipped), keep the asked classes and the best rows."""
+    boxes = prepared.placement.invert(raw.boxes_xyxy).astype(np.float32, copy=False)
+    detections = Detections(boxes, raw.scores, raw.class_ids)
+    if settings.class_ids is not None:
+        detections = detections.select(np.isin(detections.class_ids, sorted(settings.class_ids)))
+    cut = detections.select(slice(settings.max_detections))
+    return Found(prepared.width, prepared.height, cut, len(detections) > len(cut), prepared.picture)
+
+
+def resolve_classes(classes: Sequence[str | int], class_names: Sequence[str]) -> frozenset[int]:
+    """Return the ids of classes given by name or id; raises RequestError naming all that the model does not have.
+
+    A text that is not a name but all digits is an id.
+    """
+    ids = {name: index for index, name in reversed(list(enumerate(class_names)))}
+    found: set[int] = set()
+    unknown: list[str] = []
+    first = None
+    for position, item in enumerate(classes):
+        index = ids.get(item) if isinstance(item, str) else item
+        if index is None and isinstance(item, str) and item.isascii() and item.isdigit():
+            index = int(item[:9])
+        if index is None or not 0 <= index < len(class_names):
+            unknown.append(repr(item))
+            first = position if first is None else first
+        else:
+            found.add(index)
+    if unknown:
+        raise RequestError(
+            f"expected names or ids (0..{len(class_names) - 1}) of the model's classes, got {', '.join(unknown)}",
+            f"/classes/{first}",
+        )
+    return frozenset(found)

@@ -1,0 +1,73 @@
+"""Names to models: what is in the models folder, loaded on first use and kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from app.services.runtime import Provider, Runtime
+from models.errors import ModelNotFoundError
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def artefact_path(model: str, models_dir: Path) -> Path:
+    """Return where the artefact of a name or path is, or would be: a path ends in ``.onnx`` or has a separator."""
+    if model.endswith(".onnx") or "/" in model or "\\" in model:
+        return Path(model)
+    return models_dir / f"{model}.onnx"
+
+
+class ModelStore:
+    """The models that may be asked for by name: the default one and every ``<name>.onnx`` in ``models_dir``.
+
+    Clients give names, never paths; only the operator's ``default`` may be a path, and is served under its stem.
+    Thread-safe; loading one model does not hold up requests for those already loaded.
+    """
+
+    def __init__(self, models_dir: Path, default: str, provider: Provider, threads: int) -> None:
+        self._models_dir = models_dir
+        self._default_path = artefact_path(default, models_dir)
+        self._provider = provider
+        self._threads = threads
+        self._loaded: dict[str, Runtime] = {}
+        self._lock = Lock()
+
+    @property
+    def default(self) -> str:
+        """The name of the model that serves requests naming none."""
+        return self._default_path.stem
+
+    def names(self) -> list[str]:
+        """Return every name that can be asked for, the default first."""
+        found = {path.stem for path in self._models_dir.glob("*.onnx") if _NAME.fullmatch(path.stem)}
+        return [self.default, *sorted(found - {self.default})]
+
+    def loaded(self, name: str) -> Runtime | None:
+        """Return the runtime of a model that is loaded already, else None."""
+        return self._loaded.get(name)
+
+    def get(self, name: str | None = None) -> Runtime:
+        """Return the runtime of a model, loading it if need be; raises ModelNotFoundError or ModelLoadError."""
+        name = name or self.default
+        runtime = self._loaded.get(name)
+        return runtime if runtime is not None else self._load(name)
+
+    def _load(self, name: str) -> Runtime:
+        path = self._path(name)
+        with self._lock:
+            if name not in self._loaded:
+                runtime = Runtime(path, self._provider, self._threads)
+                runtime.warm_up()
+                self._loaded[name] = runtime
+            return self._loaded[name]
+
+    def _path(self, name: str) -> Path:
+        if name == self.default:
+            return self._default_path
+        path = self._models_dir / f"{name}.onnx"
+        if not _NAME.fullmatch(name) or not path.is_file():
+            raise ModelNotFoundError(f"expected one of the models {', '.join(self.names())}, got {name!r}")
+        return path

@@ -1,0 +1,101 @@
+"""Official models: their weights found or fetched, converted once and kept in the models folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from app.services.model_store import artefact_path
+from app.settings import Settings
+from models.errors import ConfigError, DownloadError, ModelNotFoundError
+from models.zoo import OFFICIAL, OfficialWeights
+
+_CHUNK: Final = 1 << 18
+_TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
+
+Progress = Callable[[int], None]
+
+
+def ensure_artefact(model: str, settings: Settings) -> Path:
+    """Return the artefact of a name or path; an official model that is not there yet is pulled first.
+
+    Pulling runs in a process of its own, so that the memory that the conversion takes is given back. Raises
+    ModelNotFoundError for a model that is neither there nor official, DownloadError if pulling failed.
+    """
+    path = artefact_path(model, settings.models_dir)
+    if path.is_file():
+        return path
+    official_name(model, settings)
+    environment = {**os.environ, "YOLOSCOPE_MODELS_DIR": str(settings.models_dir)}
+    if settings.weights is not None:
+        environment["YOLOSCOPE_WEIGHTS"] = str(settings.weights)
+    command = [sys.executable, "-m", "app.cli", "pull", model]
+    if subprocess.run(command, env=environment, check=False).returncode or not path.is_file():  # noqa: S603 (our own)
+        raise DownloadError(f"the model {model!r} could not be pulled, see above")
+    return path
+
+
+def official_name(model: str, settings: Settings) -> OfficialWeights:
+    """Return the entry of an official model; raises ModelNotFoundError telling what there is."""
+    if model in OFFICIAL:
+        return OFFICIAL[model]
+    raise ModelNotFoundError(
+        f"expected a model file at {artefact_path(model, settings.models_dir)} "
+        f"or one of the official models {', '.join(OFFICIAL)}, got {model!r}"
+    )
+
+
+def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
+    """Return the official file inside a folder, at any depth and under any name: it is known by size and sha256."""
+    if not folder.is_dir():
+        raise ConfigError(f"YOLOSCOPE_WEIGHTS: expected a folder, got {folder}")
+    candidates = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == official.size]
+    candidates.sort(key=lambda path: (path.name != official.file_name, path))
+    return next((path for path in candidates if sha256_of(path) == official.sha256), None)
+
+
+def download(official: OfficialWeights, target: Path, advance: Progress) -> Path:
+    """Fetch the official file into ``target`` and check it; ``advance`` is told each number of new bytes.
+
+    Raises DownloadError saying what to do without a network.
+    """
+    try:
+        with (
+            httpx.stream("GET", official.url, follow_redirects=True, timeout=_TIMEOUT) as response,
+            target.open("wb") as file,
+        ):
+            response.raise_for_status()
+            for chunk in response.iter_bytes(_CHUNK):
+                file.write(chunk)
+                advance(len(chunk))
+    except httpx.HTTPError as error:
+        raise DownloadError(
+            _advice(official, f"it could not be downloaded ({error or type(error).__name__})")
+        ) from error
+    found = sha256_of(target)
+    if found != official.sha256:
+        raise DownloadError(_advice(official, f"the download is another file (sha256 {found})"))
+    return target
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _advice(official: OfficialWeights, reason: str) -> str:
+    return (
+        f"the weights of {official.name} are needed and {reason}.\n"
+        f"  1. Fetch {official.url}\n"
+        f"     ({official.size} bytes, sha256 {official.sha256}) on a machine with a network.\n"
+        f"  2. Put {official.file_name} into any folder of this machine.\n"
+        f"  3. Set YOLOSCOPE_WEIGHTS to that folder and start again."
+    )

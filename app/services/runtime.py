@@ -1,0 +1,164 @@
+"""One artefact at work in onnxruntime."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
+from models.spec import METADATA_KEY, DetectorSpec
+from models.structures import Detections
+
+Provider = Literal["auto", "cuda", "cpu"]
+
+_CUDA: Final = "CUDAExecutionProvider"
+_CPU: Final = "CPUExecutionProvider"
+_SHORT: Final = {_CUDA: "cuda", _CPU: "cpu"}
+_INPUTS: Final = {"images", "score_threshold", "iou_threshold"}
+_DETECTION_OUTPUTS: Final = ("num_detections", "boxes", "scores", "class_ids")
+_CUDA_OPTIONS: Final = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
+
+logger = logging.getLogger(__name__)
+
+
+class Runtime:
+    """An onnxruntime session of an artefact with its spec; calls may come from any thread.
+
+    ``provider`` ``cuda`` raises ProviderError unless the session really runs on CUDA; ``auto`` takes CUDA where it
+    works, else the CPU; what was taken is in the attribute ``provider``. Raises ModelNotFoundError, ModelLoadError.
+    """
+
+    def __init__(self, path: Path, provider: Provider = "auto", threads: int = 0) -> None:
+        if not path.is_file():
+            raise ModelNotFoundError(f"expected a model file at {path}, got none")
+        self.path = path
+        self.sha256 = _sha256(path)
+        self._session = _open_session(path, provider, threads)
+        self.provider = _SHORT[self._session.get_providers()[0]]
+        self.spec = _read_spec(self._session, path)
+        self._head_outputs = [f"head_{index}" for index in range(len(self.spec.heads))]
+        _check_graph(self._session, self._head_outputs, path)
+
+    @property
+    def version(self) -> str:
+        """The first 12 digits of the artefact's sha256."""
+        return self.sha256[:12]
+
+    def detect(
+        self, images: NDArray[np.uint8], score_threshold: Sequence[float], iou_threshold: Sequence[float]
+    ) -> list[Detections]:
+        """Return the detections of ``images`` uint8 [B, H, W, 3] (placed), thresholds per image; network pixels."""
+        feeds = {
+            "images": images,
+            "score_threshold": np.asarray(score_threshold, np.float32),
+            "iou_threshold": np.asarray(iou_threshold, np.float32),
+        }
+        counts, boxes, scores, class_ids = self._run(list(_DETECTION_OUTPUTS), feeds)
+        return [
+            Detections(boxes[row, :count], scores[row, :count], class_ids[row, :count])
+            for row, count in enumerate(int(count) for count in counts)
+        ]
+
+    def heads(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Return the raw head tensors of ``images`` uint8 [B, H, W, 3] (placed); decoding and NMS are skipped."""
+        thresholds = np.full(len(images), 0.5, np.float32)
+        options = onnxruntime.RunOptions()
+        options.only_execute_path_to_fetches = True
+        feeds = {"images": images, "score_threshold": thresholds, "iou_threshold": thresholds}
+        return tuple(self._run(self._head_outputs, feeds, options))
+
+    def warm_up(self) -> None:
+        """Run once on a grey picture, so that the first request does not pay for initialisation."""
+        shape = (1, self.spec.input_height, self.spec.input_width, 3)
+        self.detect(np.full(shape, 127, np.uint8), [self.spec.nms.score_threshold], [self.spec.nms.iou_threshold])
+
+    def _run(
+        self, outputs: list[str], feeds: dict[str, NDArray[Any]], options: onnxruntime.RunOptions | None = None
+    ) -> list[NDArray[Any]]:
+        expected = (self.spec.input_height, self.spec.input_width, 3)
+        if feeds["images"].shape[1:] != expected:
+            raise SpecError(f"expected images of shape [B, {expected}], got {feeds['images'].shape}")
+        results: list[NDArray[Any]] = self._session.run(outputs, feeds, options)
+        return results
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.InferenceSession:
+    """Open a session and judge it by the providers at work: what is installed says nothing."""
+    wanted = provider == "cuda" or (provider == "auto" and _has_cuda_driver())
+    if wanted:
+        _preload_cuda_libraries()
+    session = _new_session(path, threads, [(_CUDA, _CUDA_OPTIONS), _CPU] if wanted else [_CPU])
+    at_work = session.get_providers()[0]
+    if provider == "cuda" and at_work != _CUDA:
+        raise ProviderError(
+            f"expected the model to run on {_CUDA}, got {at_work}: check the driver (CUDA 13 needs 580 or newer) and "
+            "install the libraries with pip install 'yoloscope[cuda]', or choose the provider auto or cpu"
+        )
+    if wanted and at_work != _CUDA:
+        logger.warning("a CUDA driver is present but CUDA could not be used; running on %s", at_work)
+    return session
+
+
+def _new_session(path: Path, threads: int, providers: list[Any]) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:
+        raise ModelLoadError(f"expected an ONNX model at {path}, got a file that cannot be loaded: {error}") from error
+
+
+def _has_cuda_driver() -> bool:
+    if _CUDA not in onnxruntime.get_available_providers():
+        return False
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _preload_cuda_libraries() -> None:
+    """Load the CUDA libraries that pip installed; what onnxruntime says about it goes to the log."""
+    said = StringIO()
+    with redirect_stdout(said):
+        onnxruntime.preload_dlls()
+    if said.getvalue():
+        logger.info("loading the CUDA libraries: %s", said.getvalue().strip())
+
+
+def _read_spec(session: onnxruntime.InferenceSession, path: Path) -> DetectorSpec:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ModelLoadError(f"expected the metadata {METADATA_KEY!r} in {path}, got a model without: not an artefact")
+    try:
+        return DetectorSpec.from_json(text)
+    except SpecError as error:
+        raise ModelLoadError(f"expected a readable detector spec in {path}, got: {error}") from error
+
+
+def _check_graph(session: onnxruntime.InferenceSession, head_outputs: list[str], path: Path) -> None:
+    inputs = {value.name for value in session.get_inputs()}
+    missing = {*_DETECTION_OUTPUTS, *head_outputs} - {value.name for value in session.get_outputs()}
+    if inputs != _INPUTS or missing:
+        raise ModelLoadError(
+            f"expected the inputs {sorted(_INPUTS)} and all outputs in {path}, "
+            f"got the inputs {sorted(inputs)} and no {sorted(missing)}"
+        )

@@ -1,0 +1,76 @@
+"""The settings of the service: environment variables ``YOLOSCOPE_...``, and their defaults."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.services.cpu import available_cpus
+from models.errors import ConfigError
+
+MEBIBYTE = 1024 * 1024
+PIXEL_CEILING = 89_478_485
+"""Pillow's own bound (``Image.MAX_IMAGE_PIXELS``), beyond which it refuses a picture whatever the settings say."""
+
+
+def _default_models_dir() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "yoloscope" / "models"
+
+
+class Settings(BaseSettings):
+    """What an operator may set; each field is the variable ``YOLOSCOPE_<FIELD>``.
+
+    ``models_dir`` holds the artefacts ``<name>.onnx``; ``weights`` is a folder that is searched for official darknet
+    weights before anything is downloaded. ``provider`` ``cuda`` means CUDA or refuse to start, ``auto`` tries CUDA and
+    says which it took. Limits: ``max_bytes``, ``max_pixels`` and ``max_side`` per picture, ``max_images`` and
+    ``max_body_bytes`` per request, ``queue_limit`` pictures at work at once; ``body_timeout_s`` is the longest pause
+    in a request's body, ``drain_s`` the time between not being ready and closing the listener on SIGTERM.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="YOLOSCOPE_", frozen=True, extra="forbid")
+
+    models_dir: Path = Field(default_factory=_default_models_dir)
+    weights: Path | None = None
+    model: str = Field(default="yolov4-tiny", min_length=1)
+    provider: Literal["auto", "cuda", "cpu"] = "auto"
+    threads: int = Field(default_factory=available_cpus, ge=1, le=1024)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
+
+    max_bytes: int = Field(default=16 * MEBIBYTE, ge=1)
+    max_pixels: int = Field(default=40_000_000, ge=1, le=PIXEL_CEILING)
+    max_side: int = Field(default=16_384, ge=1, le=65_535)
+    max_images: int = Field(default=32, ge=1, le=1024)
+    max_body_bytes: int = Field(default=64 * MEBIBYTE, ge=1)
+    max_batch: int = Field(default=8, ge=1, le=256)
+    queue_limit: int = Field(default=64, ge=1)
+    body_timeout_s: float = Field(default=15.0, gt=0)
+    drain_s: float = Field(default=0.0, ge=0)
+    shutdown_grace_s: int = Field(default=25, ge=0)
+
+
+@cache
+def _environment_names() -> dict[str, str]:
+    return {name: f"YOLOSCOPE_{name.upper()}" for name in Settings.model_fields}
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings of the environment, with the given ones (those not None) on top.
+
+    Raises ConfigError naming the variable and what is wrong with it.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings.model_validate(given) if not given else Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]) if first["loc"] else "settings"
+        name = field if field in given else _environment_names().get(field, field)
+        raise ConfigError(f"{name}: {first['msg']}, got {first.get('input')!r}") from error
