@@ -1,0 +1,97 @@
+"""Mosaic: four pictures in one, around a random cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import ConfigError
+from training.data.augment.geometry import resample
+from training.data.augment.visibility import STANDARD_VISIBILITY, Visibility, clip_boxes
+from training.data.sample import Sample, with_objects_of
+
+Tile = tuple[int, int, int, int]
+
+
+def mosaic_tiles(width: int, height: int, cut_x: int, cut_y: int) -> tuple[Tile, Tile, Tile, Tile]:
+    """Return the four tiles (x1, y1, x2, y2): top left, top right, bottom left, bottom right."""
+    return (
+        (0, 0, cut_x, cut_y),
+        (cut_x, 0, width, cut_y),
+        (0, cut_y, cut_x, height),
+        (cut_x, cut_y, width, height),
+    )
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Four samples at the output's scale, each seen through one of four tiles.
+
+    The cut is uniform in ``cut_low``..``cut_high`` of either side. Every picture is brought to the output's scale:
+    ``stretch`` gives it exactly the output's size, ``cover`` keeps its aspect and the smaller excess. A window of its
+    tile's size, at a uniform place, is shown. Boxes are cut to their tile and stay by ``visibility``.
+
+    Source: Bochkovskiy et al., YOLOv4, 2020, section 3.3; the bounds of the cut are those of darknet's src/data.c.
+    """
+
+    width: int
+    height: int
+    cut_low: float = 0.2
+    cut_high: float = 0.8
+    placement: Literal["stretch", "cover"] = "stretch"
+    visibility: Visibility = STANDARD_VISIBILITY
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.height < 2 or not 0 <= self.cut_low <= self.cut_high <= 1:
+            raise ConfigError(
+                "expected a mosaic of at least 2 x 2 px and 0 <= cut_low <= cut_high <= 1, "
+                f"got {self.width} x {self.height}, {self.cut_low} and {self.cut_high}"
+            )
+
+    def __call__(self, samples: Sequence[Sample], generator: np.random.Generator) -> Sample:
+        """Return one sample of the output's size made of four."""
+        shares = generator.uniform(self.cut_low, self.cut_high, 2)
+        cut_x = int(np.clip(round(shares[0] * self.width), 1, self.width - 1))
+        cut_y = int(np.clip(round(shares[1] * self.height), 1, self.height - 1))
+        return self.compose(samples, cut_x, cut_y, generator.random((4, 2)))
+
+    def compose(self, samples: Sequence[Sample], cut_x: int, cut_y: int, places: NDArray[np.float64]) -> Sample:
+        """Return the mosaic for a cut in pixels and places [4, 2].
+
+        A place (x, y) in 0..1 is where the window lies in what its picture has to spare: 0 is the left or top end.
+        Raise ConfigError unless there are four samples.
+        """
+        if len(samples) != 4:
+            raise ConfigError(f"expected 4 samples for a mosaic, got {len(samples)}")
+        canvas = np.empty((self.height, self.width, 3), np.uint8)
+        tiles = mosaic_tiles(self.width, self.height, cut_x, cut_y)
+        parts = []
+        for sample, tile, place in zip(samples, tiles, places, strict=True):
+            part = self._through_tile(sample, tile, place)
+            canvas[tile[1] : tile[3], tile[0] : tile[2]] = part.image
+            parts.append(part)
+        return with_objects_of(canvas, parts)
+
+    def _through_tile(self, sample: Sample, tile: Tile, place: NDArray[np.float64]) -> Sample:
+        """Return the tile's pixels, with the boxes in the output's frame."""
+        x1, y1, x2, y2 = tile
+        scale_x, scale_y = self.width / sample.width, self.height / sample.height
+        if self.placement == "cover":
+            scale_x = scale_y = max(scale_x, scale_y)
+        left = float(place[0]) * (sample.width * scale_x - (x2 - x1))
+        top = float(place[1]) * (sample.height * scale_y - (y2 - y1))
+        window = (
+            left / scale_x,
+            top / scale_y,
+            min((left + x2 - x1) / scale_x, sample.width),
+            min((top + y2 - y1) / scale_y, sample.height),
+        )
+        pixels = resample(sample.image, window, x2 - x1, y2 - y1)
+        boxes = sample.boxes_xyxy_px.astype(np.float64) * (scale_x, scale_y, scale_x, scale_y)
+        boxes += np.array((x1 - left, y1 - top, x1 - left, y1 - top))
+        seen = clip_boxes(boxes, tile)
+        return sample.select(self.visibility.rows(boxes, seen), pixels, seen)
