@@ -165,6 +165,10 @@ class LabelError(YoloscopeError):
         self.problems = problems
 
 
+class DatasetError(YoloscopeError):
+    """A data set has no known layout, lacks files that it names, or does not fit the model."""
+
+
 class LossError(YoloscopeError):
     """Base of errors in the loss stack."""
 
