@@ -1,0 +1,1 @@
+"""Networks and weights of darknet: a .cfg becomes a torch module, a .weights file its parameters."""

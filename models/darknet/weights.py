@@ -1,0 +1,122 @@
+"""Reading and writing .weights files: a header, then float32 little endian, layer after layer."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.darknet.header import WeightsHeader
+from models.darknet.weight_hints import explain_mismatch
+from models.errors import WeightsError
+from models.layers.weight_block import WeightBlock, weight_blocks, weighted_layers
+from models.spec import SourceSpec
+
+_FLOAT = np.dtype("<f4")
+_LONGEST_HEADER = 20
+
+
+def load_weights(network: nn.Module, weights: str | Path | bytes) -> WeightsHeader:
+    """Fill a network from a .weights file, whose length must fit exactly; return the file's header.
+
+    Raises WeightsError telling the expected and the actual count of parameters and the likely cause.
+    """
+    header, values = _read(weights)
+    blocks = weight_blocks(network)
+    expected = sum(block.tensor.numel() for block in blocks)
+    if len(values) != expected:
+        raise WeightsError(explain_mismatch(network, header, expected, len(values)))
+    _fill(blocks, values, header)
+    return header
+
+
+def load_backbone_weights(
+    network: nn.Module, weights: str | Path | bytes, layers: int | None = None
+) -> tuple[WeightsHeader, int]:
+    """Fill the first layers of a network, as from darknet53.conv.74; return the header and how many layers were filled.
+
+    ``layers`` counts layers with weights of their own and ignores the rest of the file; without it the file must end
+    between two layers.
+    """
+    header, values = _read(weights)
+    taken = filled = 0
+    for layer in weighted_layers(network):
+        blocks = layer.weight_blocks()
+        length = sum(block.tensor.numel() for block in blocks)
+        if not blocks or taken == len(values) or filled == layers:
+            continue
+        if taken + length > len(values):
+            raise WeightsError(
+                f"expected the file to end between two layers, got {len(values) - taken} of the {length} parameters "
+                f"of layer {filled}: the backbone is another one"
+            )
+        _fill(blocks, values[taken : taken + length], header)
+        taken, filled = taken + length, filled + 1
+    if layers is not None and filled < layers:
+        raise WeightsError(f"expected weights of {layers} layers, got those of {filled}")
+    if layers is None and taken < len(values):
+        raise WeightsError(f"expected at most {taken} parameters for this network, got {len(values)}")
+    return header, filled
+
+
+def save_weights(network: nn.Module, header: WeightsHeader | None = None) -> bytes:
+    """Return the network's weights as a .weights file; what was loaded comes out byte for byte."""
+    header = header or WeightsHeader()
+    return header.pack() + b"".join(_packed(block, header) for block in weight_blocks(network))
+
+
+def darknet_source(weights: str | Path, header: WeightsHeader, notices: tuple[str, ...] = ()) -> SourceSpec:
+    """Return where weights came from: the file's name, its sha256 and the pictures seen in training."""
+    path = Path(weights)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return SourceSpec(kind="darknet", file=path.name, sha256=digest, images_seen=header.seen, notices=notices)
+
+
+def _read(weights: str | Path | bytes) -> tuple[WeightsHeader, NDArray[np.float32]]:
+    if isinstance(weights, bytes):
+        header = WeightsHeader.unpack(weights[:_LONGEST_HEADER])
+        return header, np.frombuffer(weights, _FLOAT, _whole_floats(len(weights), header), header.num_bytes)
+    path = Path(weights)
+    try:
+        with path.open("rb") as file:
+            header = WeightsHeader.unpack(file.read(_LONGEST_HEADER))
+        count = _whole_floats(path.stat().st_size, header)
+        return header, np.fromfile(path, _FLOAT, count, offset=header.num_bytes)
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights {path}: {error.strerror}") from error
+
+
+def _whole_floats(num_bytes: int, header: WeightsHeader) -> int:
+    rest = num_bytes - header.num_bytes
+    if rest % _FLOAT.itemsize:
+        raise WeightsError(
+            f"expected a header of {header.num_bytes} bytes and a multiple of 4, got {num_bytes} bytes: "
+            "the file is damaged or not a .weights file"
+        )
+    return rest // _FLOAT.itemsize
+
+
+def _as_stored(block: WeightBlock, header: WeightsHeader) -> Tensor:
+    """Return the block's tensor, seen in the order of the file."""
+    tensor = block.tensor.detach()
+    return tensor.flatten(1).t() if block.transposed or (block.matrix and header.transposed) else tensor
+
+
+@torch.no_grad()
+def _fill(blocks: tuple[WeightBlock, ...], values: NDArray[np.float32], header: WeightsHeader) -> None:
+    start = 0
+    for block in blocks:
+        view = _as_stored(block, header)
+        stop = start + math.prod(view.shape)
+        view.copy_(torch.from_numpy(values[start:stop].astype(np.float32)).reshape(view.shape))
+        start = stop
+
+
+def _packed(block: WeightBlock, header: WeightsHeader) -> bytes:
+    return _as_stored(block, header).cpu().float().contiguous().numpy().astype(_FLOAT).tobytes()
