@@ -27,7 +27,7 @@ YoloscopeError
 │   ├── BusyError           the queue is full
 │   └── NotReadyError       the default model has not run yet, or the service is draining
 ├── LabelError              labels that cannot be read or are wrong; carries JSON pointers
-├── DatasetError        a data set that lacks files it names, has no known layout or does not fit the model
+├── DatasetError            a data set that lacks files it names, has no known layout or does not fit the model
 └── LossError
     ├── PresetError         an unknown loss preset or a key it does not have
     └── NonFiniteLossError  names image, object and term
