@@ -1,0 +1,1 @@
+"""Comparisons with darknet, for the tests and for ``make parity``."""
