@@ -14,8 +14,8 @@ FILL = 127
 
 def resample(image: NDArray[np.uint8], window_xyxy_px: Window, width: int, height: int) -> NDArray[np.uint8]:
     """Return a window (fractional, inside the picture) of [H, W, 3] at a new size, antialiased bilinear."""
-    whole = (0, 0, image.shape[1], image.shape[0])
-    if window_xyxy_px == whole and whole[2:] == (width, height):
+    whole: Window = (0, 0, width, height)
+    if image.shape[:2] == (height, width) and window_xyxy_px == whole:
         return image.copy()
     picture = Image.fromarray(np.ascontiguousarray(image))
     return np.array(picture.resize((width, height), Image.Resampling.BILINEAR, box=window_xyxy_px))

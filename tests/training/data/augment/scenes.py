@@ -1,0 +1,40 @@
+"""Small labelled pictures for the tests of augmentations."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import ArrayLike
+
+from training.data.sample import Sample
+
+
+def random_sample(seed: int, width: int, height: int, objects: int) -> Sample:
+    """A picture of noise with boxes of at least a tenth of a pixel, all inside."""
+    generator = np.random.default_rng(seed)
+    corners = generator.random((objects, 2, 2)) * (width, height)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    high = np.minimum(np.maximum(high, low + 0.1), (width, height))
+    image = generator.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    return Sample.of(image, np.concatenate((low, high), axis=1), generator.integers(0, 5, objects))
+
+
+def flat(width: int, height: int, level: int, boxes: ArrayLike = (), class_ids: ArrayLike = ()) -> Sample:
+    """A picture of one grey level."""
+    return Sample.of(np.full((height, width, 3), level, np.uint8), boxes, class_ids)
+
+
+def samples(max_objects: int = 6) -> st.SearchStrategy[Sample]:
+    """Noise pictures of 8..48 pixels a side."""
+    side = st.integers(8, 48)
+    return st.builds(random_sample, st.integers(0, 10**6), side, side, st.integers(0, max_objects))
+
+
+def same(a: Sample, b: Sample) -> bool:
+    """Whether two samples agree bit for bit."""
+    return (
+        np.array_equal(a.image, b.image)
+        and np.array_equal(a.boxes_xyxy_px, b.boxes_xyxy_px)
+        and np.array_equal(a.class_ids, b.class_ids)
+        and np.array_equal(a.weights, b.weights)
+    )
