@@ -40,7 +40,7 @@ def detect(
     save: Annotated[
         Path | None, typer.Option(help="Write the annotated picture here; for several pictures, a folder.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,  # noqa: FBT002 (a flag)
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     provider: ProviderOption = None,
     models_dir: ModelsDirOption = None,
     weights: WeightsOption = None,

@@ -22,7 +22,7 @@ def pull(
     name: Annotated[str, typer.Argument(help=f"Official model: {', '.join(OFFICIAL)}.")] = "yolov4-tiny",
     models_dir: ModelsDirOption = None,
     weights: WeightsOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Convert again even if it is there.")] = False,  # noqa: FBT002
+    force: Annotated[bool, typer.Option("--force", help="Convert again even if it is there.")] = False,
 ) -> None:
     """Fetch an official model, convert it to ONNX and keep it in the models folder.
 

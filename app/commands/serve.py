@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from importlib.metadata import version
+from socket import socket
 from types import FrameType
 from typing import Annotated
 
@@ -67,7 +68,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._services = services
 
-    async def startup(self, sockets: list[object] | None = None) -> None:
+    async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start listening and announce it."""
         await super().startup(sockets)
         if self.started:
@@ -87,7 +88,7 @@ class Server(uvicorn.Server):
 
 
 def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:
-    """uvicorn repeats the signal that stopped it once it is done: that is a success."""
+    """Answer the stopping signal, which uvicorn raises again once it is done: that is a success."""
     sys.exit(0)
 
 

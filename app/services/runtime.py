@@ -20,6 +20,7 @@ from models.spec import METADATA_KEY, DetectorSpec
 from models.structures import Detections
 
 Provider = Literal["auto", "cuda", "cpu"]
+Feeds = dict[str, NDArray[Any]]
 
 _CUDA: Final = "CUDAExecutionProvider"
 _CPU: Final = "CPUExecutionProvider"
@@ -58,7 +59,7 @@ class Runtime:
         self, images: NDArray[np.uint8], score_threshold: Sequence[float], iou_threshold: Sequence[float]
     ) -> list[Detections]:
         """Return the detections of ``images`` uint8 [B, H, W, 3] (placed), thresholds per image; network pixels."""
-        feeds = {
+        feeds: Feeds = {
             "images": images,
             "score_threshold": np.asarray(score_threshold, np.float32),
             "iou_threshold": np.asarray(iou_threshold, np.float32),
@@ -74,7 +75,7 @@ class Runtime:
         thresholds = np.full(len(images), 0.5, np.float32)
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = True
-        feeds = {"images": images, "score_threshold": thresholds, "iou_threshold": thresholds}
+        feeds: Feeds = {"images": images, "score_threshold": thresholds, "iou_threshold": thresholds}
         return tuple(self._run(self._head_outputs, feeds, options))
 
     def warm_up(self) -> None:
@@ -83,7 +84,7 @@ class Runtime:
         self.detect(np.full(shape, 127, np.uint8), [self.spec.nms.score_threshold], [self.spec.nms.iou_threshold])
 
     def _run(
-        self, outputs: list[str], feeds: dict[str, NDArray[Any]], options: onnxruntime.RunOptions | None = None
+        self, outputs: list[str], feeds: Feeds, options: onnxruntime.RunOptions | None = None
     ) -> list[NDArray[Any]]:
         expected = (self.spec.input_height, self.spec.input_width, 3)
         if feeds["images"].shape[1:] != expected:

@@ -1,0 +1,64 @@
+"""Scoring of labels with the loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from app.dependencies import JSON_MEDIA_TYPE, ServicesDependency
+from app.errors import documented
+from app.schemas.score import ScoreAnswer
+from app.score_request import MAP_MEDIA_TYPE, ScoreAnswerType, ScoreRequestDependency, score_body
+from app.services.drawing import encode_picture
+from app.services.heat_map import draw_term_maps
+from app.services.score_answer import score_answer
+from app.services.scoring import ScoreQuery, ScoreRun, score
+from models.errors import NotAcceptableError
+
+router = APIRouter(prefix="/v1", tags=["score"])
+
+_MAPS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The account of the loss, or with `Accept: image/png` its maps drawn over the picture.",
+        "content": {MAP_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.post(
+    "/score",
+    operation_id="score",
+    summary="Score labels with the loss",
+    response_model=ScoreAnswer,
+    responses={**_MAPS, **documented(400, 404, 406, 408, 413, 415, 422, 503)},
+    openapi_extra=score_body(),
+)
+async def post_score(
+    request: ScoreRequestDependency, services: ServicesDependency, answer_type: ScoreAnswerType
+) -> Response:
+    """Split the loss of labels by term, scale, object and cell, on the model's own outputs for their pictures.
+
+    Each picture is scored by itself, with the loss that the model was trained with or another preset. Labels that are
+    unreadable, of an unknown class, without area or outside the picture are refused, all of them named by JSON
+    pointer; what is merely doubtful (a duplicate, a tiny object) is scored and flagged. Crowd regions are listed, not
+    scored.
+    """
+    wants_maps = answer_type != JSON_MEDIA_TYPE
+    if wants_maps and len(request.pairs) != 1:
+        raise NotAcceptableError(f"expected one picture for an answer of {answer_type}, got {len(request.pairs)}")
+    options = request.options
+    detail = "cells" if wants_maps else options.detail
+    query = ScoreQuery(options.model, options.preset, detail, options.labels_format, keep_pictures=wants_maps)
+    run = await score(services, request.pairs, query)
+    if wants_maps:
+        return Response(await services.decoding.run(_maps, run), media_type=answer_type)
+    return Response(await services.decoding.run(_document, run), media_type=JSON_MEDIA_TYPE)
+
+
+def _document(run: ScoreRun) -> bytes:
+    return score_answer(run).model_dump_json(exclude_none=True).encode()
+
+
+def _maps(run: ScoreRun) -> bytes:
+    return encode_picture(draw_term_maps(run.results[0], f"{run.model}, {run.runtime.version}"), MAP_MEDIA_TYPE)

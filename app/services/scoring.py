@@ -1,0 +1,219 @@
+"""One scoring request: pictures and labels in, loss reports out; nothing of it on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from app.schemas.score import LabelsFormat, ScoreDetail
+from app.services.container import Services
+from app.services.images import ImageLimits, Picture
+from app.services.inference import Prepared, Timing, prepare
+from app.services.runtime import Runtime
+from models.errors import ImageError, LabelError, LabelProblem
+from models.preprocess import Placement
+from models.spec import DetectorSpec
+from training.data.annotations import (
+    ClassIndex,
+    ImageLabels,
+    LabelContext,
+    LabelLimits,
+    LabelObject,
+    network_boxes,
+    to_ground_truth,
+    valid_labels,
+)
+from training.diagnostics.predictions import Predictions, predict
+from training.losses.compute import compute_loss
+from training.losses.report import LossReport
+from training.losses.resolve import resolve_preset
+
+
+@dataclass(frozen=True)
+class LabelledPicture:
+    """A picture and its label file, both still encoded; ``file_name`` chooses among the images of a COCO file."""
+
+    image: bytes
+    labels: bytes
+    file_name: str | None = None
+
+
+@dataclass(frozen=True)
+class ScoreQuery:
+    """What to score with and how: a model's name (None for the default), a preset (None for the model's own)."""
+
+    model: str | None = None
+    preset: str | None = None
+    detail: ScoreDetail = "objects"
+    labels_format: LabelsFormat = "auto"
+    keep_pictures: bool = False
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The loss of one picture's labels, and what is needed to tell of it in the picture's own pixels.
+
+    The report is of detail ``cells`` unless ``detail`` is ``summary``. Its objects are ``scored_objects``.
+    """
+
+    labels: ImageLabels
+    placement: Placement
+    predictions: Predictions
+    report: LossReport
+    detail: ScoreDetail
+    picture: Picture | None
+
+    @cached_property
+    def scored_objects(self) -> list[tuple[int, LabelObject]]:
+        """Objects that take part in the loss, with their positions in the file."""
+        return [(index, label) for index, label in enumerate(self.labels.objects) if not label.crowd]
+
+    @cached_property
+    def label_boxes_norm(self) -> Tensor:
+        """Corner boxes [N, 4] of the scored objects as fractions of the network input."""
+        return self._boxes[[index for index, _ in self.scored_objects]]
+
+    @cached_property
+    def crowd_boxes_norm(self) -> Tensor:
+        """Corner boxes [K, 4] of crowd regions as fractions of the network input."""
+        return self._boxes[[index for index, label in enumerate(self.labels.objects) if label.crowd]]
+
+    @property
+    def network_scale(self) -> tuple[float, float]:
+        """Network pixels per pixel of the picture, across and down."""
+        placement = self.placement
+        return placement.width / placement.picture_width, placement.height / placement.picture_height
+
+    @cached_property
+    def _boxes(self) -> Tensor:
+        return torch.from_numpy(network_boxes(self.labels, self.placement, self.predictions.spec)).float()
+
+
+@dataclass(frozen=True)
+class ScoreRun:
+    """The answer: the model that gave it under its served name, one ``Scored`` per picture in order, and the times."""
+
+    model: str
+    runtime: Runtime
+    results: tuple[Scored, ...]
+    timing_ms: dict[str, float]
+
+
+async def score(services: Services, pairs: Sequence[LabelledPicture], query: ScoreQuery) -> ScoreRun:
+    """Score the labels of every picture with the loss of the model's own head outputs.
+
+    ``timing_ms`` has ``decode`` (bytes to network input, and the labels), ``queue``, ``inference``, ``score`` and
+    ``total``. Raises BusyError, ModelNotFoundError, PresetError, the ImageError of a picture, or one LabelError that
+    names all that is wrong in all label files.
+    """
+    timing = Timing()
+    with timing.stage("total"), services.gate.hold(len(pairs)):
+        runtime = services.store.loaded(query.model or services.store.default)
+        if runtime is None:
+            runtime = await services.decoding.run(services.store.get, query.model)
+        resolve_preset(query.preset, runtime.spec)
+        with timing.stage("decode"):
+            prepared = await _prepare_all(services, pairs, runtime.spec, keep_pictures=query.keep_pictures)
+            labels = await services.decoding.run(_read_all, pairs, prepared, runtime.spec, query, services.limits)
+        with timing.stage("queue"):
+            results = await services.inference.run(_run, timing, runtime, prepared, labels, query, services)
+    timing.stages["queue"] -= timing.stages["inference"] + timing.stages["score"]
+    return ScoreRun(query.model or services.store.default, runtime, results, timing.stages)
+
+
+def read_labels(
+    pair: LabelledPicture, prepared: Prepared, spec: DetectorSpec, labels_format: LabelsFormat, limits: ImageLimits
+) -> ImageLabels:
+    """Return the labels of a prepared picture; raises LabelError naming all that is wrong."""
+    context = LabelContext(ClassIndex(spec.class_names), prepared.width, prepared.height, pair.file_name)
+    return valid_labels(
+        pair.labels, context, label_format=labels_format, limits=LabelLimits(max_bytes=limits.max_bytes)
+    )
+
+
+def score_heads(
+    heads: Sequence[NDArray[np.float32]], prepared: Prepared, labels: ImageLabels, spec: DetectorSpec, query: ScoreQuery
+) -> Scored:
+    """Score one picture's labels against its raw heads, each [1, ...]; raises PresetError or NonFiniteLossError."""
+    tensors = tuple(torch.from_numpy(np.ascontiguousarray(head)) for head in heads)
+    truth = to_ground_truth([labels], [prepared.placement], spec)
+    with torch.no_grad():
+        report = compute_loss(
+            tensors,
+            truth,
+            spec,
+            query.preset or spec.loss.preset,
+            "summary" if query.detail == "summary" else "cells",
+        )
+    return Scored(labels, prepared.placement, predict(tensors, spec), report, query.detail, prepared.picture)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use ``count`` threads in this thread, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+async def _prepare_all(
+    services: Services, pairs: Sequence[LabelledPicture], spec: DetectorSpec, *, keep_pictures: bool
+) -> list[Prepared]:
+    def prepare_one(index: int, data: bytes) -> Prepared:
+        try:
+            return prepare(data, spec, services.limits, keep_picture=keep_pictures)
+        except ImageError as error:
+            error.index = index
+            raise
+
+    return await asyncio.gather(*(services.decoding.run(prepare_one, i, pair.image) for i, pair in enumerate(pairs)))
+
+
+def _read_all(
+    pairs: Sequence[LabelledPicture],
+    prepared: Sequence[Prepared],
+    spec: DetectorSpec,
+    query: ScoreQuery,
+    limits: ImageLimits,
+) -> list[ImageLabels]:
+    labels: list[ImageLabels] = []
+    problems: list[LabelProblem] = []
+    messages: list[str] = []
+    for index, (pair, item) in enumerate(zip(pairs, prepared, strict=True)):
+        try:
+            labels.append(read_labels(pair, item, spec, query.labels_format, limits))
+        except LabelError as error:
+            problems += [LabelProblem(f"/labels/{index}{p.pointer}", p.detail) for p in error.problems]
+            messages.append(f"labels {index}: {error}")
+    if messages:
+        raise LabelError("; ".join(messages[:5]), tuple(problems))
+    return labels
+
+
+def _run(
+    timing: Timing,
+    runtime: Runtime,
+    prepared: Sequence[Prepared],
+    labels: Sequence[ImageLabels],
+    query: ScoreQuery,
+    services: Services,
+) -> tuple[Scored, ...]:
+    results: list[Scored] = []
+    with torch_threads(services.settings.threads):
+        for item, truth in zip(prepared, labels, strict=True):
+            with timing.stage("inference"):
+                heads = runtime.heads(item.placed[None])
+            with timing.stage("score"):
+                results.append(score_heads(heads, item, truth, runtime.spec, query))
+    return tuple(results)

@@ -1,0 +1,55 @@
+"""A service with a tiny model, in this process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+
+from app.main import create_app
+from app.settings import Settings
+from tests.app.artefact import write_tiny_artefact
+from tests.app.client import Client
+from tests.app.pictures import encoded
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_tiny_artefact(folder / "tiny.onnx")
+    write_tiny_artefact(folder / "other.onnx")
+    (folder / "broken.onnx").write_bytes(b"not onnx at all")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def settings(models_dir: Path) -> Settings:
+    return Settings(
+        models_dir=models_dir,
+        model="tiny",
+        provider="cpu",
+        threads=1,
+        max_images=4,
+        max_bytes=400_000,
+        max_body_bytes=1_000_000,
+        max_pixels=1_000_000,
+        max_side=2000,
+    )
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> FastAPI:
+    return create_app(settings)
+
+
+@pytest.fixture(scope="session")
+def client(app: FastAPI) -> Iterator[Client]:
+    with Client(app) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def grey_png() -> bytes:
+    """64x48 of brightness 51/255 = 0.2: the tiny model gives the first candidate 0.6."""
+    return encoded(Image.new("RGB", (64, 48), (51, 51, 51)))
