@@ -25,7 +25,7 @@ from app.services.scoring import Scored, ScoreRun
 from training.assignment.roles import Role
 from training.diagnostics.unexplained import find_unexplained
 from training.losses.ledger import DENSE_TERMS, TERMS
-from training.losses.report import LossReport
+from training.losses.report import LossReport, Term
 
 _QUIET: Final = (Role.BACKGROUND, Role.PRIOR)
 
@@ -52,13 +52,8 @@ def image_score(scored: Scored) -> ImageScore:
         labels_format=labels.label_format,
         objects=report.num_objects,
         total=float(report.total),
-        terms={
-            name: TermValue(raw=float(term.raw), weighted=float(term.weighted)) for name, term in report.terms.items()
-        },
-        box_parts={
-            name: TermValue(raw=float(part.raw), weighted=float(part.weighted))
-            for name, part in report.box_parts.items()
-        },
+        terms={name: _term_value(term) for name, term in report.terms.items()},
+        box_parts={name: _term_value(part) for name, part in report.box_parts.items()},
         by_scale=[_scale(scored, head) for head in range(len(report.ledgers))],
     )
     if scored.detail == "summary":
@@ -73,8 +68,11 @@ def image_score(scored: Scored) -> ImageScore:
     )
 
 
-def term_values(names: Iterable[str], raw: Mapping[str, float], weighted: Mapping[str, float]) -> Terms:
-    """Return the named terms as an answer has them."""
+def _term_value(term: Term) -> TermValue:
+    return TermValue(raw=float(term.raw), weighted=float(term.weighted))
+
+
+def _term_values(names: Iterable[str], raw: Mapping[str, float], weighted: Mapping[str, float]) -> Terms:
     return {name: TermValue(raw=raw[name], weighted=weighted[name]) for name in names}
 
 
@@ -87,7 +85,7 @@ def _scale(scored: Scored, head: int) -> ScaleScore:
         stride=geometry.net_width / geometry.grid_width,
         grid=[geometry.grid_width, geometry.grid_height],
         total=float(report.by_scale.total[head]),
-        terms=term_values(report.terms, raw, weighted),
+        terms=_term_values(report.terms, raw, weighted),
     )
     if scored.detail == "summary":
         return scale
@@ -102,11 +100,10 @@ def _scale(scored: Scored, head: int) -> ScaleScore:
 
 def _predictors(roles: Tensor, stride: float) -> list[PredictorEntry]:
     loud = ~torch.isin(roles, torch.tensor([int(role) for role in _QUIET], dtype=roles.dtype))
+    places = zip(loud.nonzero().tolist(), roles[loud].tolist(), strict=True)
     return [
-        PredictorEntry(
-            stride=stride, cell=[column, row], anchor=anchor, role=ROLE_NAMES[Role(int(roles[anchor, row, column]))]
-        )
-        for anchor, row, column in loud.nonzero().tolist()
+        PredictorEntry(stride=stride, cell=[column, row], anchor=anchor, role=ROLE_NAMES[Role(role)])
+        for (anchor, row, column), role in places
     ]
 
 
@@ -115,7 +112,7 @@ def _background(report: LossReport) -> Background:
     names = [name for name in report.terms if name in DENSE_TERMS]
     raw = {name: float(report.terms[name].raw) for name in names}
     weighted = {name: float(value[0]) for name, value in report.by_object.background_terms.items()}
-    return Background(total=float(report.by_object.background[0]), terms=term_values(names, raw, weighted))
+    return Background(total=float(report.by_object.background[0]), terms=_term_values(names, raw, weighted))
 
 
 def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:

@@ -1,0 +1,158 @@
+"""Limits on bodies and on work at once."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.main import create_app
+from app.services.container import Services
+from app.services.pools import Gate, WorkPool
+from app.settings import Settings
+from models.errors import BusyError
+from tests.app.client import Client
+
+
+async def chunks(data: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "image/png", "multipart/form-data; boundary=a", "text/plain"])
+def test_an_announced_body_over_the_limit_is_refused_before_it_is_read(client: Client, kind: str) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    headers = {"content-type": kind, "content-length": "1000001"}
+    assert client.post("/v1/detect", content=never(), headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("application/json", b'{"image": "'),
+        ("image/png", b""),
+        ("multipart/form-data; boundary=a", b'--a\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n'),
+    ],
+)
+def test_a_streamed_body_over_the_limit_is_refused_while_it_arrives(client: Client, kind: str, head: bytes) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield head
+        while True:
+            sent += 10_000
+            yield b"A" * 10_000
+
+    response = client.post("/v1/detect", content=endless(), headers={"content-type": kind})
+    assert response.status_code == 413
+    assert response.headers["content-type"] == "application/problem+json"
+    assert sent <= 1_010_000
+
+
+def test_one_picture_over_the_limit_is_refused_in_every_kind_of_body(client: Client) -> None:
+    data = b"\x89PNG\r\n\x1a\n" + bytes(400_000)
+    for arguments in (
+        {"content": data, "headers": {"content-type": "image/png"}},
+        {"files": {"image": ("a", data)}},
+        {"json": {"image": base64.b64encode(data).decode()}},
+    ):
+        response = client.request("POST", "/v1/detect", **arguments)
+        assert response.status_code == 413, response.text
+
+
+def test_more_pictures_than_allowed_are_refused(client: Client, grey_png: bytes) -> None:
+    text = base64.b64encode(grey_png).decode()
+    assert client.post("/v1/detect", json={"images": [text] * 5}).status_code == 413
+    for count in (5, 50):
+        assert client.post("/v1/detect", files=[("image", ("a", grey_png))] * count).status_code == 413
+    assert client.post("/v1/detect", files=[("image", ("a", grey_png))] * 4).status_code == 200
+
+
+def test_many_fields_and_long_fields_are_refused(client: Client, grey_png: bytes) -> None:
+    image = {"image": ("a", grey_png)}
+    assert client.post("/v1/detect", files=image, data={f"f{i}": "" for i in range(200)}).status_code == 413
+    assert client.post("/v1/detect", files=image, data={"model": "x" * 100_000}).status_code == 413
+
+
+def test_many_small_chunks_are_a_body_like_any_other(client: Client, grey_png: bytes) -> None:
+    response = client.post("/v1/detect", content=chunks(grey_png, 1), headers={"content-type": "image/png"})
+    assert response.status_code == 200
+
+
+def test_a_body_that_pauses_too_long_is_given_up(settings: Settings) -> None:
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b"\x89PNG"
+        await asyncio.sleep(30)
+        yield b""
+
+    with Client(create_app(settings.model_copy(update={"body_timeout_s": 0.05}))) as client:
+        response = client.post("/v1/detect", content=stalling(), headers={"content-type": "image/png"})
+    assert response.status_code == 408
+    assert response.json()["type"].endswith("timeout")
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(settings: Settings, grey_png: bytes) -> None:
+    with Client(create_app(settings.model_copy(update={"queue_limit": 3}))) as client:
+        services: Services = client.app.state.services
+        with services.gate.hold(2):
+            files = [("image", ("a", grey_png))] * 2
+            refused = client.post("/v1/detect", files=files)
+            assert refused.status_code == 503
+            assert refused.headers["retry-after"] == "1"
+            assert client.post("/v1/detect", files=files[:1]).status_code == 200
+        with services.gate.hold(3):
+            assert client.post("/v1/detect", content=b"", headers={"content-type": "text/plain"}).status_code == 503
+            assert client.get("/health/live").status_code == 200
+        assert client.post("/v1/detect", files=files).status_code == 200
+        assert services.gate.held == 0
+
+
+def test_requests_at_once_are_all_answered_or_refused(settings: Settings, grey_png: bytes) -> None:
+    async def many(http: httpx.AsyncClient) -> list[int]:
+        one: dict[str, Any] = {"content": grey_png, "headers": {"content-type": "image/png"}}
+        responses = await asyncio.gather(*(http.post("/v1/detect", **one) for _ in range(40)))
+        return [response.status_code for response in responses]
+
+    with Client(create_app(settings.model_copy(update={"queue_limit": 4}))) as client:
+        statuses = client.runner.run(many(client.http))
+        held = client.app.state.services.gate.held
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(200) >= 4
+    assert held == 0
+
+
+def test_the_gate_counts_pictures() -> None:
+    gate = Gate(2)
+    with gate.hold(5), pytest.raises(BusyError, match="got 5 and 1 more"), gate.hold(1):
+        pass
+    gate.check()
+    with gate.hold(1), gate.hold(1):
+        assert gate.held == 2
+        with pytest.raises(BusyError):
+            gate.check()
+    assert gate.held == 0
+
+
+def test_the_gate_forgets_failed_work() -> None:
+    gate = Gate(2)
+    with pytest.raises(ZeroDivisionError), gate.hold(2):
+        raise ZeroDivisionError
+    assert gate.held == 0
+
+
+def test_a_pool_gives_results_and_errors() -> None:
+    async def scenario() -> int:
+        pool = WorkPool("test", 1)
+        with pytest.raises(ZeroDivisionError):
+            await pool.run(divmod, 1, 0)
+        result = await pool.run(pow, 2, 5)
+        pool.close()
+        return result
+
+    assert asyncio.run(scenario()) == 32

@@ -1,0 +1,64 @@
+"""GET /v1/models, /v1/models/{name}, /health."""
+
+import hashlib
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.settings import Settings
+from models.spec import DetectorSpec
+from tests.app.artefact import tiny_spec
+from tests.app.client import Client
+
+
+def test_models_are_listed_and_loaded_by_use(settings: Settings) -> None:
+    with Client(create_app(settings)) as client:
+        before = client.get("/v1/models").json()
+        assert before["default"] == "tiny"
+        assert [model["name"] for model in before["models"]] == ["tiny", "broken", "other"]
+        assert [model["loaded"] for model in before["models"]] == [True, False, False]
+        assert "version" in before["models"][0]
+        client.get("/v1/models/other")
+        after = client.get("/v1/models").json()
+        assert [model["loaded"] for model in after["models"]] == [True, False, True]
+
+
+def test_a_model_tells_its_whole_description(client: Client, models_dir: Path) -> None:
+    document = client.get("/v1/models/tiny").json()
+    sha256 = hashlib.sha256((models_dir / "tiny.onnx").read_bytes()).hexdigest()
+    assert document["sha256"] == sha256
+    assert document["version"] == sha256[:12]
+    assert (document["default"], document["provider"]) == (True, "cpu")
+    assert DetectorSpec.model_validate(document["spec"]) == tiny_spec()
+
+
+def test_models_that_cannot_be_had(client: Client) -> None:
+    assert client.get("/v1/models/nope").status_code == 404
+    assert client.get("/v1/models/..%2Ftiny").status_code == 404
+    assert client.get("/v1/models/broken").status_code == 503
+    assert client.get("/v1/models/" + "x" * 500).status_code == 422
+
+
+def test_alive_and_ready(client: Client) -> None:
+    assert client.get("/health/live").json() == {"status": "live"}
+    ready = client.get("/health/ready").json()
+    assert ready == {"status": "ready", "model": "tiny", "version": ready["version"], "provider": "cpu"}
+
+
+def test_not_ready_before_the_default_model_has_run(settings: Settings) -> None:
+    app: FastAPI = create_app(settings)
+    client = Client(app)
+    response = client.get("/health/ready")
+    assert response.status_code == 503
+    assert response.json()["type"].endswith("not-ready")
+    assert client.get("/health/live").status_code == 200
+    with client:
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_not_ready_while_draining_but_still_serving(settings: Settings, grey_png: bytes) -> None:
+    with Client(create_app(settings)) as client:
+        client.app.state.services.draining = True
+        assert client.get("/health/ready").status_code == 503
+        assert client.post("/v1/detect", content=grey_png).status_code == 200

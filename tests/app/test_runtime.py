@@ -1,0 +1,122 @@
+"""The runtime and the store: what is loaded, what is refused, what comes out."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from app.services.model_store import ModelStore, artefact_path
+from app.services.runtime import Runtime
+from models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
+from tests.app.artefact import BOXES, SIDE, tiny_spec, write_tiny_artefact
+
+
+@pytest.fixture(scope="module")
+def runtime(models_dir: Path) -> Runtime:
+    return Runtime(models_dir / "tiny.onnx", "cpu", 1)
+
+
+def test_thresholds_are_per_image(runtime: Runtime) -> None:
+    images = np.full((2, SIDE, SIDE, 3), 51, np.uint8)
+    low, high = runtime.detect(images, [0.0, 0.4], [0.5, 0.5])
+    np.testing.assert_allclose(low.scores, [0.6, 0.5, 0.375, 0.125])
+    np.testing.assert_allclose(high.scores, [0.6, 0.5])
+    np.testing.assert_array_equal(low.boxes_xyxy, np.array(BOXES, np.float32))
+    assert low.class_ids.dtype == np.int64
+
+
+def test_heads_are_returned_raw(runtime: Runtime) -> None:
+    (head,) = runtime.heads(np.zeros((3, SIDE, SIDE, 3), np.uint8))
+    assert head.shape == runtime.spec.head_shape(0, 3)
+    assert (head == 0.25).all()
+
+
+def test_pictures_of_another_size_are_refused(runtime: Runtime) -> None:
+    with pytest.raises(SpecError, match="32, 32, 3"):
+        runtime.detect(np.zeros((1, 8, 8, 3), np.uint8), [0.5], [0.5])
+
+
+def test_the_spec_comes_from_the_file(runtime: Runtime) -> None:
+    assert runtime.spec == tiny_spec()
+    assert runtime.provider == "cpu"
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match="nothing.onnx"):
+        Runtime(tmp_path / "nothing.onnx", "cpu", 1)
+
+
+@pytest.mark.parametrize("metadata", ["", "{}", '{"format_version": 99}'])
+def test_a_model_with_an_unreadable_spec(tmp_path: Path, metadata: str) -> None:
+    with pytest.raises(ModelLoadError, match="spec"):
+        Runtime(write_tiny_artefact(tmp_path / "model.onnx", metadata), "cpu", 1)
+
+
+def test_a_model_without_our_metadata_or_graph(tmp_path: Path) -> None:
+    path = write_tiny_artefact(tmp_path / "model.onnx")
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, path)
+    with pytest.raises(ModelLoadError, match="not an artefact"):
+        Runtime(path, "cpu", 1)
+
+    path = write_tiny_artefact(tmp_path / "model.onnx")
+    model = onnx.load(path)
+    del model.graph.output[-1]
+    onnx.save(model, path)
+    with pytest.raises(ModelLoadError, match="head_0"):
+        Runtime(path, "cpu", 1)
+
+
+def test_cuda_means_cuda_or_an_error(models_dir: Path) -> None:
+    try:
+        runtime = Runtime(models_dir / "tiny.onnx", "cuda", 1)
+    except ProviderError as error:
+        assert "yoloscope[cuda]" in str(error)  # noqa: PT017 (either outcome is right, depending on the machine)
+    else:
+        assert runtime.provider == "cuda"
+
+
+@pytest.mark.gpu
+def test_cuda_gives_the_cpu_results(models_dir: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+    on_cpu = Runtime(models_dir / "tiny.onnx", "cpu", 1).detect(images, [0.25] * 3, [0.5] * 3)
+    on_cuda = Runtime(models_dir / "tiny.onnx", "cuda", 1).detect(images, [0.25] * 3, [0.5] * 3)
+    for expected, got in zip(on_cpu, on_cuda, strict=True):
+        np.testing.assert_allclose(got.scores, expected.scores, atol=1e-5)
+
+
+def test_names_and_paths(tmp_path: Path) -> None:
+    assert artefact_path("a", tmp_path) == tmp_path / "a.onnx"
+    assert artefact_path("a.b-c", tmp_path) == tmp_path / "a.b-c.onnx"
+    assert artefact_path("./x/a.onnx", tmp_path) == Path("x/a.onnx")
+    assert artefact_path("a.onnx", tmp_path) == Path("a.onnx")
+
+
+def test_the_default_may_be_a_path_and_comes_first(models_dir: Path, tmp_path: Path) -> None:
+    mine = write_tiny_artefact(tmp_path / "mine.onnx")
+    store = ModelStore(models_dir, str(mine), "cpu", 1)
+    assert store.default == "mine"
+    assert store.names() == ["mine", "broken", "other", "tiny"]
+    assert store.get().path == mine
+    assert store.get("mine") is store.get()
+
+
+@pytest.mark.parametrize("name", ["nope", "../models/tiny", "tiny.onnx", ".tiny", "", "a b", "tiny\n"])
+def test_only_listed_names_are_served(models_dir: Path, name: str) -> None:
+    store = ModelStore(models_dir, "other", "cpu", 1)
+    if name:
+        with pytest.raises(ModelNotFoundError, match="expected one of the models other"):
+            store.get(name)
+    else:
+        assert store.get(name).path.stem == "other"
+
+
+def test_a_model_is_loaded_once(models_dir: Path) -> None:
+    store = ModelStore(models_dir, "tiny", "cpu", 1)
+    assert store.loaded("tiny") is None
+    with ThreadPoolExecutor(8) as pool:
+        runtimes = set(pool.map(lambda _: store.get("tiny"), range(16)))
+    assert len(runtimes) == 1
