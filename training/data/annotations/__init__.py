@@ -7,6 +7,7 @@ empty pointer is the whole file).
 from training.data.annotations.classes import UNKNOWN_CLASS, ClassIndex
 from training.data.annotations.coco import CocoFile
 from training.data.annotations.lint import FAULTS, LabelFinding, find_faults, lint
+from training.data.annotations.placing import network_boxes, to_ground_truth
 from training.data.annotations.reading import check_labels, parse_labels, scan_labels, valid_labels
 from training.data.annotations.structures import (
     ImageLabels,
@@ -32,7 +33,9 @@ __all__ = [
     "check_labels",
     "find_faults",
     "lint",
+    "network_boxes",
     "parse_labels",
     "scan_labels",
+    "to_ground_truth",
     "valid_labels",
 ]

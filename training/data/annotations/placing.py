@@ -1,0 +1,46 @@
+"""Labels brought onto the network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.boxes import xyxy_to_cxcywh
+from models.preprocess import Placement
+from models.spec import DetectorSpec
+from models.structures import GroundTruth
+from training.data.annotations.reading import check_labels
+from training.data.annotations.structures import ImageLabels
+
+
+def network_boxes(labels: ImageLabels, placement: Placement, spec: DetectorSpec) -> NDArray[np.float64]:
+    """Return the corner boxes [N, 4] of all objects as fractions of the network input."""
+    size = np.array((spec.input_width, spec.input_height) * 2, np.float64)
+    boxes: NDArray[np.float64] = placement.apply(labels.boxes_xyxy_px) / size
+    return boxes
+
+
+def to_ground_truth(labels: Sequence[ImageLabels], placements: Sequence[Placement], spec: DetectorSpec) -> GroundTruth:
+    """Return the objects of a batch of placed pictures, float32, in the order of their files.
+
+    Crowd regions are left out: they are no single objects, and neither darknet's nor COCO's own labels train on them.
+    Raises LabelError naming every object of an unknown class or with an impossible box.
+    """
+    boxes, class_ids, image_index = [], [], []
+    for index, (picture, placement) in enumerate(zip(labels, placements, strict=True)):
+        check_labels(picture)
+        single = [row for row, label in enumerate(picture.objects) if not label.crowd]
+        boxes.append(network_boxes(picture, placement, spec)[single])
+        class_ids.append(picture.class_ids[single])
+        image_index.append(np.full(len(single), index, np.int64))
+    if not labels:
+        return GroundTruth.empty(0)
+    return GroundTruth(
+        xyxy_to_cxcywh(torch.from_numpy(np.concatenate(boxes))).float(),
+        torch.from_numpy(np.concatenate(class_ids)),
+        torch.from_numpy(np.concatenate(image_index)),
+        len(labels),
+    )
