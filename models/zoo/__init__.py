@@ -1,0 +1,1 @@
+"""Official models: where their weights come from and how to know them."""
