@@ -15,7 +15,7 @@ from app.services.converting import convert_official
 from app.services.pulling import download, find_weights, official_name
 from app.settings import Settings, load_settings
 from models.errors import ConfigError
-from models.zoo import OFFICIAL, OfficialWeights
+from models.zoo.official import OFFICIAL, OfficialWeights
 
 
 def pull(

@@ -90,7 +90,9 @@ def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:
     try:
         image = Image.open(BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLargeError(f"expected at most {limits.max_pixels} pixels, got a header that fails: {error}") from error
+        raise ImageTooLargeError(
+            f"expected at most {limits.max_pixels} pixels, got a header that fails: {error}"
+        ) from error
     except Exception as error:
         raise ImageDecodeError(f"expected a picture with a sound header, got one that fails: {error}") from error
     width, height = image.size

@@ -15,7 +15,7 @@ import httpx
 from app.services.model_store import artefact_path
 from app.settings import Settings
 from models.errors import ConfigError, DownloadError, ModelNotFoundError
-from models.zoo import OFFICIAL, OfficialWeights
+from models.zoo.official import OFFICIAL, OfficialWeights
 
 _CHUNK: Final = 1 << 18
 _TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)

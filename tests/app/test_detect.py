@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.main import create_app
+from app.settings import Settings
 from tests.app.client import Client
 from tests.app.pictures import encoded, stored_with_orientation
 
@@ -81,9 +83,7 @@ def test_several_pictures_are_answered_in_order(client: Client, grey_png: bytes)
         assert [result["detections"][0]["score"] for result in results] == pytest.approx([0.6, 1.0])
 
 
-def test_more_pictures_than_a_batch_holds(models_dir: object, settings: Any, grey_png: bytes) -> None:
-    from app.main import create_app
-
+def test_more_pictures_than_a_batch_holds(settings: Settings, grey_png: bytes) -> None:
     small = settings.model_copy(update={"max_batch": 2})
     with Client(create_app(small)) as client:
         response = client.post("/v1/detect", files=[("image", ("a", grey_png))] * 3)
@@ -99,7 +99,9 @@ def test_the_orientation_is_that_of_the_viewer(client: Client) -> None:
         assert detections(response) == expected
 
 
-@pytest.mark.parametrize(("threshold", "count"), [(0, 4), (0.125, 3), (0.2, 3), (0.375, 2), (0.55, 1), (0.9, 0), (1, 0)])
+@pytest.mark.parametrize(
+    ("threshold", "count"), [(0, 4), (0.125, 3), (0.2, 3), (0.375, 2), (0.55, 1), (0.9, 0), (1, 0)]
+)
 def test_score_threshold(client: Client, grey_png: bytes, threshold: float, count: int) -> None:
     assert len(detections(raw(client, grey_png, f"?score_threshold={threshold}"))) == count
     form = client.post("/v1/detect", files={"image": ("a", grey_png)}, data={"score_threshold": str(threshold)})

@@ -5,7 +5,9 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from app.errors import TABLE, kind_of, validation_faults
+from app.main import create_app
 from app.schemas.problem import Problem
+from app.settings import Settings
 from models import errors
 from models.errors import LabelError, LabelProblem, YoloscopeError
 from tests.app.client import Client
@@ -42,15 +44,11 @@ def test_an_error_of_another_module_takes_the_entry_of_its_base() -> None:
 
 
 @pytest.fixture
-def failing(app: FastAPI, settings: object) -> FastAPI:
-    from app.main import create_app
-    from app.settings import Settings
-
-    assert isinstance(settings, Settings)
+def failing(settings: Settings) -> FastAPI:
     return create_app(settings)
 
 
-@pytest.mark.parametrize("kind", sorted(declared(), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(declared(), key=str))
 def test_every_error_is_answered_as_a_problem(failing: FastAPI, kind: type[YoloscopeError]) -> None:
     @failing.get("/fail")
     async def fail() -> None:

@@ -64,7 +64,9 @@ def test_damaged_exif_is_none() -> None:
 
 
 def test_grey_becomes_three_equal_channels() -> None:
-    np.testing.assert_array_equal(pixels(encoded(Image.fromarray(np.array([[7, 200]], np.uint8)))), [[[7] * 3, [200] * 3]])
+    np.testing.assert_array_equal(
+        pixels(encoded(Image.fromarray(np.array([[7, 200]], np.uint8)))), [[[7] * 3, [200] * 3]]
+    )
 
 
 def test_one_bit_becomes_black_and_white() -> None:
@@ -79,7 +81,9 @@ def test_16_bit_grey_is_scaled_not_clipped(value: int) -> None:
 
 def test_16_bit_grey_with_a_transparent_value_is_white_there() -> None:
     rows = b"\0" + struct.pack(">HH", 514, 515)
-    np.testing.assert_array_equal(pixels(raw_png(2, 1, 16, 0, rows, png_chunk(b"tRNS", b"\x02\x02"))), [[[255] * 3, [2] * 3]])
+    np.testing.assert_array_equal(
+        pixels(raw_png(2, 1, 16, 0, rows, png_chunk(b"tRNS", b"\x02\x02"))), [[[255] * 3, [2] * 3]]
+    )
 
 
 def test_16_bit_rgb_is_scaled() -> None:
@@ -122,7 +126,9 @@ def test_cmyk_jpeg_has_the_right_colours() -> None:
 def test_the_first_frame_of_an_animation_is_taken() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 255, 0))]
     for kind in ("GIF", "WEBP", "PNG"):
-        data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **({"lossless": True} if kind == "WEBP" else {}))
+        data = encoded(
+            frames[0], kind, save_all=True, append_images=frames[1:], **({"lossless": True} if kind == "WEBP" else {})
+        )
         np.testing.assert_allclose(pixels(data)[4, 4], (255, 0, 0), atol=3)
 
 
@@ -144,7 +150,11 @@ def test_what_pillow_itself_refuses_is_too_large(width: int, height: int) -> Non
 def test_limits_are_inclusive() -> None:
     data = encoded(Image.new("L", (30, 20)))
     assert pixels(data, ImageLimits(len(data), 600, 30)).shape == (20, 30, 3)
-    for limits in (ImageLimits(len(data) - 1, 600, 30), ImageLimits(len(data), 599, 30), ImageLimits(len(data), 600, 29)):
+    for limits in (
+        ImageLimits(len(data) - 1, 600, 30),
+        ImageLimits(len(data), 599, 30),
+        ImageLimits(len(data), 600, 29),
+    ):
         with pytest.raises(ImageTooLargeError):
             pixels(data, limits)
 

@@ -1,0 +1,64 @@
+"""Hostile pictures and requests get statuses, in bounded memory."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.main import create_app
+from app.schemas.problem import Problem
+from app.settings import Settings
+from tests.app.attacks import Attack, attacks, natural
+from tests.app.client import Client
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:PIL"),
+    # starlette leaves the temporary file of an unfinished part to the garbage collector, which closes it
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+STATUSES = {200, 400, 404, 406, 408, 413, 415, 422, 503}
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+@pytest.fixture(scope="module")
+def default_limits(models_dir: Path) -> Iterator[Client]:
+    with Client(create_app(Settings(models_dir=models_dir, model="tiny", provider="cpu", threads=1))) as client:
+        yield client
+
+
+def test_hostile_requests_get_documented_answers_in_bounded_memory(default_limits: Client) -> None:
+    all_attacks = attacks()
+    assert len(all_attacks) >= 300
+    durations: list[tuple[float, str]] = []
+    wrong: list[str] = []
+    send(default_limits, Attack("warm up", natural("PNG")))
+    before = resident_bytes()
+    for attack in all_attacks:
+        start = time.perf_counter()
+        response = send(default_limits, attack)
+        durations.append((time.perf_counter() - start, attack.name))
+        if response.status_code not in STATUSES:
+            wrong.append(f"{attack.name}: {response.status_code}")
+        elif response.status_code != 200:
+            Problem.model_validate_json(response.content)
+    growth = resident_bytes() - before
+    slowest = ", ".join(f"{name} {seconds * 1e3:.0f} ms" for seconds, name in sorted(durations, reverse=True)[:3])
+    sys.stdout.write(
+        f"{len(all_attacks)} hostile requests, resident memory {growth / 1e6:+.0f} MB, slowest: {slowest}\n"
+    )
+    assert not wrong
+    assert growth < 64 * 1024 * 1024
+
+
+def send(client: Client, attack: Attack) -> Any:
+    headers = {name: value.encode() for name, value in attack.headers.items()}
+    return client.post(f"/v1/detect{attack.query}", content=attack.content, headers=headers)

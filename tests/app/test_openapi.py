@@ -1,0 +1,66 @@
+"""The published document: complete, stable, and obeyed."""
+
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from schemathesis import checks as all_checks
+from schemathesis.specs.openapi import checks
+
+from app.main import create_app
+from app.settings import Settings
+from tests.app.client import Client
+
+OPERATIONS = {
+    ("/health/live", "get"): "getLive",
+    ("/health/ready", "get"): "getReady",
+    ("/v1/models", "get"): "listModels",
+    ("/v1/models/{name}", "get"): "getModel",
+    ("/v1/detect", "post"): "detect",
+}
+
+
+@pytest.fixture(scope="module")
+def document(app: FastAPI) -> dict[str, Any]:
+    return app.openapi()
+
+
+def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
+    found = {
+        (path, method): op["operationId"] for path, item in document["paths"].items() for method, op in item.items()
+    }
+    assert OPERATIONS.items() <= found.items()
+
+
+def test_every_operation_is_described_and_tagged(document: dict[str, Any]) -> None:
+    for item in document["paths"].values():
+        for operation in item.values():
+            assert operation["summary"]
+            assert operation["description"]
+            assert operation["tags"]
+
+
+def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> None:
+    for item in document["paths"].values():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    assert list(response["content"]) == ["application/problem+json"]
+    assert "Problem" in document["components"]["schemas"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_detect_documents_its_bodies_and_answers(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/detect"]["post"]
+    assert {"multipart/form-data", "application/json", "image/jpeg"} <= set(operation["requestBody"]["content"])
+    assert set(operation["responses"]["200"]["content"]) == {"application/json", "image/jpeg", "image/png"}
+    assert {"400", "404", "406", "408", "413", "415", "422", "503"} <= set(operation["responses"])
+    names = {parameter["name"] for parameter in operation["parameters"]}
+    assert names == {"model", "score_threshold", "iou_threshold", "max_detections", "classes", "format"}
+
+
+def test_the_document_and_its_page_are_served(client: Client) -> None:
+    assert client.get("/openapi.json").json()["info"]["title"] == "Yoloscope"
+    assert client.get("/docs").status_code == 200
