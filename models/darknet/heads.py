@@ -5,7 +5,7 @@ A head computes nothing here: the network returns what enters it, and its sectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from torch import nn
 
@@ -50,7 +50,7 @@ def build_gaussian_yolo(options: Options, context: Context) -> Layer:
         line=options.line,
         shape=context.input_shape(options),
         num_classes=options.integer("classes", 20, minimum=1),
-        loss=loss_options(options, "gaussian_yolo"),
+        loss={},
         anchors=anchors,
         mask=mask,
         scale_xy=options.number("scale_x_y", 1.0),
@@ -157,13 +157,3 @@ def _nms_kind(options: Options, context: Context) -> str:
         context.notices.append(f"{options.where} nms_kind={kind} is unknown to darknet, which falls back to IoU-NMS")
         return "default"
     return kind
-
-
-def loss_by_head(plans: Sequence[HeadPlan]) -> Mapping[str, object]:
-    """Return the loss keys of all heads: one value where they agree, else a list with one entry per head."""
-    keys = dict.fromkeys(key for plan in plans for key in plan.loss)
-    return {key: _merged([plan.loss.get(key) for plan in plans]) for key in keys}
-
-
-def _merged(values: list[object]) -> object:
-    return values[0] if all(value == values[0] for value in values) else values

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from models.darknet.heads import loss_by_head
+from models.darknet.loss_keys import loss_by_head
 from models.darknet.plan import Context, HeadPlan
 from models.darknet.tree import find_data_file, read_map, read_tree
 from models.errors import CfgError, ConfigError
@@ -33,7 +33,7 @@ def derive_spec(
     classes = _classes(plans, context, class_names)
     family = _family(plans)
     nms = _nms(plans[-1], context)
-    loss = LossSpec(preset=f"{family}-darknet", overrides=dict(loss_by_head(plans)))
+    loss = LossSpec(preset=f"{family}-darknet", overrides=loss_by_head(plans))
     return DetectorSpec(
         name=name,
         family=family,

@@ -101,7 +101,7 @@ _REGION = _type(
         "map": "tree nodes of another data set's classes",
         **_loss("region"),
     },
-    {**HEAD_INERT, "absolute": TRAINING, "log": TRAINING, "sqrt": TRAINING},
+    {**HEAD_INERT, **dict.fromkeys(("absolute", "log", "mask_scale", "sqrt"), TRAINING)},
 )
 _DETECTION = _type(
     heads.build_detection,
@@ -117,7 +117,10 @@ _DETECTION = _type(
     },
     {"jitter": AUGMENTATION, "max": TRAINING, "reorg": TRAINING, "resize": AUGMENTATION, "absolute": TRAINING},
 )
-_UNCOUNTED = {"map": "class numbers of training labels"}
+_UNCOUNTED = {
+    "map": "class numbers of training labels",
+    **dict.fromkeys(("beta1", "delta_normalizer", "uc_normalizer"), TRAINING),
+}
 
 LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
     {
@@ -247,8 +250,8 @@ LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
         "Gaussian_yolo": _type(
             heads.build_gaussian_yolo,
             "Gaussian YOLOv3 head",
-            {**_ANCHORS, "yolo_point": "center", **_loss("gaussian_yolo")},
-            {**HEAD_INERT, **_UNCOUNTED},
+            {**_ANCHORS, "yolo_point": "center"},
+            {**HEAD_INERT, **_UNCOUNTED, **dict.fromkeys(LOSS_KEYS["yolo"], TRAINING)},
         ),
         "region": _REGION,
         "detection": _DETECTION,
