@@ -1,0 +1,69 @@
+"""Pairs of one predictor and one object within a head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.assignment.geometry import HeadGeometry
+
+
+@dataclass(frozen=True)
+class HeadMatches:
+    """R pairs of predictor and object in one head, by ascending object, then anchor.
+
+    ``objects`` int64 [R] rows of the ground truth, ``images``, ``anchors`` (position in the head), ``rows``,
+    ``columns`` int64 [R] place the predictor; ``extra`` bool [R] marks anchors other than the best;
+    ``anchor_iou`` float [R] is the overlap of anchor and object, both centred.
+    """
+
+    geometry: HeadGeometry
+    objects: Tensor
+    images: Tensor
+    anchors: Tensor
+    rows: Tensor
+    columns: Tensor
+    extra: Tensor
+    anchor_iou: Tensor
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    @property
+    def predictors(self) -> Tensor:
+        """Flat index int64 [R] into the head's predictors [B, A, h, w]."""
+        _, num_anchors, height, width = self.geometry.shape
+        return ((self.images * num_anchors + self.anchors) * height + self.rows) * width + self.columns
+
+    def select(self, keep: Tensor) -> HeadMatches:
+        """Return the pairs at the given indices or mask, in that order."""
+        return HeadMatches(
+            self.geometry,
+            self.objects[keep],
+            self.images[keep],
+            self.anchors[keep],
+            self.rows[keep],
+            self.columns[keep],
+            self.extra[keep],
+            self.anchor_iou[keep],
+        )
+
+
+def cells_of(boxes_cxcywh_norm: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor]:
+    """Return (columns, rows) int64 [N] of the cells that hold the box centres.
+
+    A centre at exactly 1 belongs to the last cell: darknet would write into the next row there
+    (src/yolo_layer.c, entry_index).
+    """
+    columns = (boxes_cxcywh_norm[:, 0] * geometry.grid_width).long().clamp(0, geometry.grid_width - 1)
+    rows = (boxes_cxcywh_norm[:, 1] * geometry.grid_height).long().clamp(0, geometry.grid_height - 1)
+    return columns, rows
+
+
+def cell_offsets(boxes_cxcywh_norm: Tensor, columns: Tensor, rows: Tensor, geometry: HeadGeometry) -> Tensor:
+    """Return the centres [R, 2] relative to their cells' corners, in cells."""
+    x = boxes_cxcywh_norm[:, 0] * geometry.grid_width - columns
+    y = boxes_cxcywh_norm[:, 1] * geometry.grid_height - rows
+    return torch.stack((x, y), dim=-1)

@@ -1,0 +1,172 @@
+"""The one entry to all losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.errors import LabelError, PresetError
+from models.spec import DetectorSpec
+from models.structures import GroundTruth
+from training.assignment.geometry import HeadGeometry, head_geometries
+from training.losses.article import ArticlePreset
+from training.losses.darknet import darknet_ledgers
+from training.losses.darknet_rules import DarknetPreset
+from training.losses.darknet_state import DarknetState
+from training.losses.finite import require_finite
+from training.losses.formula import formula_ledgers
+from training.losses.grid import article_ledgers, grid_weights, walkthrough_ledgers
+from training.losses.ledger import TERMS, HeadLedger
+from training.losses.preset import Preset
+from training.losses.presets import AnyPreset
+from training.losses.report import Detail, LossReport
+from training.losses.resolve import resolve_preset
+from training.losses.walkthrough import WalkthroughPreset
+
+
+def compute_loss(
+    heads: Sequence[Tensor],
+    ground_truth: GroundTruth,
+    spec: DetectorSpec,
+    preset: str | AnyPreset | None = "v4",
+    detail: Detail = "summary",
+    *,
+    images_seen: int | None = None,
+    divisor: float | None = None,
+) -> LossReport:
+    """Score raw heads against ground truth, and return the loss with its account.
+
+    Costs are summed over cells and averaged over the pictures of the batch: a picture's loss is the same alone and in
+    any batch, and averaging the totals of equal parts of a batch, over accumulation steps or ranks, gives the total of
+    the whole. ``divisor`` replaces the preset's own normaliser, where the parts are not equal.
+
+    ``heads`` are the network's raw outputs in the order of ``spec.heads``; half precision is computed in float32.
+    ``preset`` is a name or a preset; the keys of ``spec.loss.overrides`` apply where it is the spec's own preset.
+    ``images_seen`` is how many pictures training has seen, for presets with an early phase; None: long past it.
+    ``detail``: ``objects`` keeps what ``by_object`` and ``assignment`` need, ``cells`` also ``by_cell``.
+
+    Raises SpecError, LabelError, PresetError, or NonFiniteLossError naming picture, object and term.
+    """
+    geometries = head_geometries(heads, spec)
+    resolved = resolve_preset(preset, spec)
+    truth = checked_ground_truth(ground_truth, geometries)
+    with torch.autocast(device_type=heads[0].device.type, enabled=False):
+        return _report(heads, geometries, truth, spec, resolved, detail, images_seen, divisor)
+
+
+def _report(
+    heads: Sequence[Tensor],
+    geometries: Sequence[HeadGeometry],
+    truth: GroundTruth,
+    spec: DetectorSpec,
+    preset: AnyPreset,
+    detail: Detail,
+    images_seen: int | None,
+    divisor: float | None,
+) -> LossReport:
+    ledgers: tuple[HeadLedger, ...]
+    darknet: DarknetState | None = None
+    if isinstance(preset, DarknetPreset):
+        ledgers, cube, darknet = darknet_ledgers(heads, geometries, truth, spec, preset, images_seen)
+    else:
+        ledgers = _autograd_ledgers(heads, geometries, truth, spec, preset, images_seen)
+        cube = torch.stack([ledger.by_image() for ledger in ledgers])
+    factors = weight_table(preset, len(heads), cube.detach())
+    normalizer = _normalizer(preset)
+    divided_by = divisor if divisor is not None else natural_divisor(normalizer, ledgers)
+    total = (cube.sum(2) * factors).sum() / divided_by
+    require_finite(total, ledgers, cube)
+    return LossReport(
+        total=total,
+        preset=preset.name,
+        version=preset.version,
+        normalizer=normalizer if divisor is None else "given",
+        divisor=divided_by,
+        detail=detail,
+        num_objects=len(truth),
+        ledgers=tuple(ledger.detached() for ledger in ledgers),
+        raw_cube=cube.detach(),
+        factors=factors,
+        darknet=darknet,
+    )
+
+
+def _autograd_ledgers(
+    heads: Sequence[Tensor],
+    geometries: Sequence[HeadGeometry],
+    truth: GroundTruth,
+    spec: DetectorSpec,
+    preset: Preset | WalkthroughPreset | ArticlePreset,
+    images_seen: int | None,
+) -> tuple[HeadLedger, ...]:
+    if isinstance(preset, Preset):
+        return formula_ledgers(heads, geometries, truth, spec, preset, images_seen)
+    if isinstance(preset, WalkthroughPreset):
+        return walkthrough_ledgers(heads, geometries, truth)
+    return article_ledgers(heads, geometries, truth, preset)
+
+
+def weight_table(preset: AnyPreset, num_heads: int, like: Tensor) -> Tensor:
+    """Return the factor [H, T] of every term of every head; raise PresetError where a tuple is not one per head."""
+    if not isinstance(preset, Preset):
+        weights = {} if isinstance(preset, DarknetPreset) else grid_weights(preset)
+        return like.new_tensor([[weights.get(term, 1.0) for term in TERMS]] * num_heads)
+    columns = []
+    for term in TERMS:
+        weight = getattr(preset.weights, term)
+        columns.append(like.new_tensor(_per_head(weight, num_heads, f"weights.{term}")))
+    scales = like.new_tensor(_per_head(preset.scale_weights or 1.0, num_heads, "scale_weights"))
+    return torch.stack(columns, dim=1) * scales[:, None]
+
+
+def _normalizer(preset: AnyPreset) -> str:
+    if isinstance(preset, Preset):
+        return preset.normalizer
+    return "none" if isinstance(preset, ArticlePreset) else "images"
+
+
+def natural_divisor(normalizer: str, ledgers: Sequence[HeadLedger]) -> float:
+    """Return what the sums of a batch are divided by: pictures, pairs, predictors, or 1."""
+    batch = ledgers[0].geometry.batch_size
+    if normalizer == "images":
+        return float(max(batch, 1))
+    if normalizer == "positives":
+        return float(max(sum(len(ledger.slots) for ledger in ledgers), 1))
+    if normalizer == "cells":
+        return float(sum(ledger.ignored.numel() for ledger in ledgers))
+    return 1.0
+
+
+def checked_ground_truth(truth: GroundTruth, geometries: Sequence[HeadGeometry]) -> GroundTruth:
+    """Return the ground truth as the losses take it; raise LabelError naming the first object that is wrong."""
+    batch, classes = geometries[0].batch_size, geometries[0].num_classes
+    if truth.batch_size != batch:
+        raise LabelError(f"expected ground truth of {batch} pictures, got {truth.batch_size}")
+    boxes = truth.boxes_cxcywh_norm
+    centres = boxes[:, :2]
+    faults = (
+        (~torch.isfinite(boxes).all(-1), "a finite box"),
+        (((centres < 0) | (centres > 1)).any(-1), "a centre in 0..1"),
+        ((boxes[:, 2:] < 0).any(-1), "width and height of at least 0"),
+        ((truth.class_ids < 0) | (truth.class_ids >= classes), f"a class in 0..{classes - 1}"),
+    )
+    wrong = torch.stack([fault for fault, _ in faults])
+    if not bool(wrong.any()):
+        return truth
+    which = int(wrong.any(0).nonzero()[0, 0])
+    expected = next(text for fault, text in faults if bool(fault[which]))
+    box = ", ".join(f"{value:g}" for value in boxes[which].tolist())
+    raise LabelError(
+        f"image {int(truth.image_index[which])}, object {which}: expected {expected}, "
+        f"got class {int(truth.class_ids[which])} at ({box})"
+    )
+
+
+def _per_head(weight: float | tuple[float, ...], num_heads: int, key: str) -> list[float]:
+    if not isinstance(weight, tuple):
+        return [weight] * num_heads
+    if len(weight) != num_heads:
+        raise PresetError(f"preset key {key!r}: expected one number or {num_heads}, one per head, got {len(weight)}")
+    return list(weight)

@@ -1,0 +1,102 @@
+"""Deltas as they grow while darknet walks over objects, and their entry into graph and ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from models.layout import CLASSES, OBJECTNESS, H, W, X, Y
+from training.assignment.collisions import Slots
+from training.assignment.geometry import HeadGeometry
+from training.losses.darknet_state import DarknetHeadState
+from training.losses.ledger import HeadLedger
+
+
+@dataclass(frozen=True)
+class HeadDelta:
+    """Result of one head: darknet's state, and what the ledger needs. ``plain`` is delta as [B, A, 5+C, h, w]."""
+
+    state: DarknetHeadState
+    plain: Tensor
+    slots: Slots
+    iou: Tensor
+    ignored: Tensor
+    wanted: Tensor
+    has_prior: bool = False
+
+
+class _Context(FunctionCtx):
+    saved_tensors: tuple[Tensor, ...]
+
+
+class _Pull(Function):
+    """A zero whose gradient with respect to the head is minus delta."""
+
+    @staticmethod
+    def forward(ctx: _Context, _head: Tensor, delta: Tensor) -> Tensor:
+        ctx.save_for_backward(delta)
+        return delta.new_zeros(())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None]:
+        (delta,) = ctx.saved_tensors
+        return delta * -gradient, None
+
+
+_pull = cast("Callable[[Tensor, Tensor], Tensor]", _Pull.apply)
+
+
+def pull(head: Tensor, delta: Tensor) -> Tensor:
+    """Return a scalar 0 on the graph, whose gradient with respect to ``head`` is minus ``delta``."""
+    return _pull(head, delta.to(head.dtype)).to(delta.dtype)
+
+
+def delta_ledger(result: HeadDelta, geometry: HeadGeometry) -> HeadLedger:
+    """Return the ledger of squared deltas of a head; predictors that serve several objects share equally."""
+    squared = result.plain.square()
+    slots = result.slots
+    box = squared[:, :, [X, Y, W, H]]
+    xy, wh = box[:, :, :2].sum(2), box[:, :, 2:].sum(2)
+    objectness, classes = squared[:, :, OBJECTNESS], squared[:, :, CLASSES:].sum(2)
+    share = slots.share.to(xy)
+    by_match = {name: _at(plane, slots)[slots.of_match] * share for name, plane in (("xy", xy), ("wh", wh))}
+    by_predictor = {"no_objectness": _elsewhere(objectness, slots)}
+    if result.has_prior:
+        by_predictor["prior"] = _elsewhere(xy + wh, slots)
+    return HeadLedger(
+        geometry=geometry,
+        slots=slots,
+        by_match=by_match,
+        by_slot={"objectness": _at(objectness, slots), "classification": _at(classes, slots)},
+        by_predictor=by_predictor | {"classification": _elsewhere(classes, slots)},
+        parts={"centre": by_match["xy"], "size": by_match["wh"]},
+        iou=result.iou.to(xy),
+        ignored=result.ignored,
+        wanted=result.wanted,
+    )
+
+
+def _at(plane: Tensor, slots: Slots) -> Tensor:
+    return plane.reshape(-1)[slots.predictors]
+
+
+def _elsewhere(plane: Tensor, slots: Slots) -> Tensor:
+    rest = plane.clone()
+    rest.view(-1)[slots.predictors] = 0
+    return rest
+
+
+def occurrence(keys: Tensor) -> Tensor:
+    """Return, for each entry, how many earlier entries have the same key."""
+    order = keys.argsort(stable=True)
+    ranked = keys[order]
+    starts = torch.searchsorted(ranked, ranked)
+    counted = torch.arange(len(keys), device=keys.device) - starts
+    return torch.empty_like(counted).scatter_(0, order, counted)

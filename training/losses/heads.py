@@ -1,0 +1,143 @@
+"""Access to raw heads without moving them: objectness and boxes as planes, single predictors as rows.
+
+A head tensor is by far the largest thing a loss touches. It is never permuted or copied whole: the objectness plane
+and the few predictors that serve objects are taken out by one autograd function, whose backward pass writes their
+gradients into one buffer of the head's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from models.layout import BOX, OBJECTNESS
+from training.assignment.geometry import HeadGeometry
+
+Index = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def compute_dtype(head: Tensor) -> torch.dtype:
+    """Return float64 for float64 heads, else float32: losses are never computed in half precision."""
+    return torch.float64 if head.dtype == torch.float64 else torch.float32
+
+
+def unravel(predictors: Tensor, geometry: HeadGeometry) -> Index:
+    """Return (image, anchor, row, column) int64 [P] of flat predictor indices."""
+    _, num_anchors, height, width = geometry.shape
+    columns, rest = predictors % width, predictors // width
+    rows, rest = rest % height, rest // height
+    return rest // num_anchors, rest % num_anchors, rows, columns
+
+
+def objectness_and_rows(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (objectness [B, A, h, w], entries [P, 5+C]) of a raw head, in its compute dtype.
+
+    ``predictors`` int64 [P] are flat indices, each at most once.
+    """
+    if geometry.spec.kind == "detection":
+        return _detection_objectness_and_rows(head, geometry, predictors)
+    index = unravel(predictors, geometry)
+    return _take(head, geometry.num_anchors, *index)
+
+
+@torch.no_grad()
+def box_planes(head: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the raw x, y, w, h of every predictor as four planes [B, A, h, w], outside the graph."""
+    dtype = compute_dtype(head)
+    if geometry.spec.kind == "detection":
+        boxes = _detection_boxes(head, geometry).permute(3, 0, 4, 1, 2).to(dtype)
+        return boxes[0], boxes[1], boxes[2], boxes[3]
+    entries = _entries(head, geometry.num_anchors)
+    x, y, w, h = (entries[:, :, entry].to(dtype) for entry in range(BOX.start, BOX.stop))
+    return x, y, w, h
+
+
+def box_entries(head: Tensor, geometry: HeadGeometry) -> Tensor:
+    """Return the raw boxes of every predictor on the graph, [B, A, 4, h, w]; anchor-based heads only."""
+    return _entries(head, geometry.num_anchors)[:, :, BOX].to(compute_dtype(head))
+
+
+@torch.no_grad()
+def class_rows(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> Tensor:
+    """Return the raw class entries [P, C] of some predictors, outside the graph."""
+    _, rows = objectness_and_rows(head, geometry, predictors)
+    return rows[:, OBJECTNESS + 1 :]
+
+
+def _entries(head: Tensor, num_anchors: int) -> Tensor:
+    batch, channels, height, width = head.shape
+    return head.view(batch, num_anchors, channels // num_anchors, height, width)
+
+
+class _Context(FunctionCtx):
+    """What the backward pass needs to know of the head."""
+
+    saved_tensors: tuple[Tensor, ...]
+    shape: torch.Size
+    dtype: torch.dtype
+    memory_format: torch.memory_format
+    num_anchors: int
+
+
+class _ObjectnessAndRows(Function):
+    """Takes the objectness plane and some predictors out of a head [B, A*(5+C), h, w]."""
+
+    @staticmethod
+    def forward(
+        ctx: _Context, head: Tensor, num_anchors: int, images: Tensor, anchors: Tensor, rows: Tensor, columns: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        dtype = compute_dtype(head)
+        entries = _entries(head, num_anchors)
+        ctx.save_for_backward(images, anchors, rows, columns)
+        ctx.shape, ctx.dtype, ctx.num_anchors = head.shape, head.dtype, num_anchors
+        channels_last = head.is_contiguous(memory_format=torch.channels_last) and not head.is_contiguous()
+        ctx.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        plane = entries[:, :, OBJECTNESS].to(dtype, copy=True, memory_format=torch.contiguous_format)
+        return plane, entries[images, anchors, :, rows, columns].to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, plane_gradient: Tensor, rows_gradient: Tensor) -> tuple[Tensor | None, ...]:
+        images, anchors, rows, columns = ctx.saved_tensors
+        gradient = torch.empty(
+            ctx.shape, dtype=ctx.dtype, device=plane_gradient.device, memory_format=ctx.memory_format
+        ).zero_()
+        entries = _entries(gradient, ctx.num_anchors)
+        entries[:, :, OBJECTNESS] = plane_gradient
+        own = rows_gradient.clone()
+        own[:, OBJECTNESS] += plane_gradient[images, anchors, rows, columns]
+        entries[images, anchors, :, rows, columns] = own.to(ctx.dtype)
+        return gradient, None, None, None, None, None
+
+
+_take = cast("Callable[..., tuple[Tensor, Tensor]]", _ObjectnessAndRows.apply)
+
+
+def _detection_boxes(head: Tensor, geometry: HeadGeometry) -> Tensor:
+    """Return the raw boxes of a flat YOLOv1 head as a view [B, S, S, n, 4]."""
+    layout = geometry.spec.detection_layout(geometry.num_classes)
+    batch, n, height, width = geometry.shape
+    return head[:, layout.boxes].view(batch, height, width, n, 4)
+
+
+def _detection_objectness_and_rows(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> tuple[Tensor, Tensor]:
+    layout = geometry.spec.detection_layout(geometry.num_classes)
+    batch, n, height, width = geometry.shape
+    head = head.to(compute_dtype(head))
+    confidences = head[:, layout.confidences].view(batch, height, width, n)
+    classes = head[:, layout.classes].view(batch, height, width, -1)
+    image, slot, row, column = unravel(predictors, geometry)
+    rows = torch.cat(
+        (
+            _detection_boxes(head, geometry)[image, row, column, slot],
+            confidences[image, row, column, slot, None],
+            classes[image, row, column],
+        ),
+        dim=-1,
+    )
+    return confidences.permute(0, 3, 1, 2), rows
