@@ -34,6 +34,7 @@ class Command:
 COMMANDS: Final = {
     "serve": Command("app.commands.serve:serve", "Start the REST service."),
     "detect": Command("app.commands.detect:detect", "Detect objects in pictures, without a server."),
+    "score": Command("app.commands.score:score", "Split the loss of labels by term, scale and object."),
     "pull": Command("app.commands.pull:pull", "Fetch an official model and convert it."),
     "import-darknet": Command("app.commands.import_darknet:import_darknet", "Convert darknet's cfg and weights."),
 }

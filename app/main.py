@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app import errors, openapi
 from app.middleware import BodyLimits
-from app.routers import detect, health, models
+from app.routers import detect, health, models, score
 from app.services.container import Services
 from app.settings import Settings, load_settings
 
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = Services(settings)
     app.add_middleware(BodyLimits, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
     errors.install(app)
-    for router in (health.router, models.router, detect.router):
+    for router in (health.router, models.router, detect.router, score.router):
         app.include_router(router)
     openapi.install(app)
     return app

@@ -15,7 +15,9 @@ _MAX_PANEL_HEIGHT: Final = 480
 _MARGIN: Final = 14
 _CAPTION: Final = 22
 _BAR: Final = 10
-_TITLE: Final = 30
+_TITLE: Final = 48
+_LEAST_PAGE_WIDTH: Final = 620
+_LEGEND: Final = "colour: weighted cost of the cell, on a square root scale up to the panel's highest; outlines: labels"
 _INK: Final = (28, 28, 32)
 _FAINT: Final = (110, 110, 118)
 _PAGE: Final = (255, 255, 255)
@@ -38,12 +40,16 @@ def draw_term_maps(scored: Scored, title: str) -> Image.Image:
     cell_width, cell_height = grey.width + _MARGIN, grey.height + _CAPTION + _BAR + _CAPTION + _MARGIN
     page = Image.new(
         "RGB",
-        (_MARGIN + cell_width * len(terms), _TITLE + _MARGIN + cell_height * len(report.ledgers)),
+        (
+            max(_MARGIN + cell_width * len(terms), _LEAST_PAGE_WIDTH),
+            _TITLE + _MARGIN + cell_height * len(report.ledgers),
+        ),
         _PAGE,
     )
     draw = ImageDraw.Draw(page)
     heading = f"{title}: loss {float(report.total):.4g} ({report.preset}), {report.num_objects} objects"
     draw.text((_MARGIN, _MARGIN), heading, fill=_INK, font=_font(17))
+    draw.text((_MARGIN, _MARGIN + 24), _LEGEND, fill=_FAINT, font=_font(12))
     for column, term in enumerate(terms):
         for row, head_map in enumerate(report.by_cell(term)):
             corner = _MARGIN + column * cell_width, _TITLE + _MARGIN + row * cell_height
@@ -90,6 +96,8 @@ def _draw_panel(
     top = float(values.max())
     shares = np.sqrt(values / top) if top > 0 else np.zeros_like(values)
     page.paste(_overlay(grey, shares, scored), (x, y + _CAPTION))
+    if not top > 0:
+        return
     bar_top = y + _CAPTION + grey.height + 3
     ramp = np.linspace(0, 1, grey.width)[None, :].repeat(_BAR, 0)
     page.paste(Image.fromarray(heat_colours(ramp)), (x, bar_top))

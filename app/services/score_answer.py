@@ -24,7 +24,7 @@ from app.services.score_objects import ROLE_NAMES, corner_box, object_scores, pi
 from app.services.scoring import Scored, ScoreRun
 from training.assignment.roles import Role
 from training.diagnostics.unexplained import find_unexplained
-from training.losses.ledger import DENSE_TERMS, TERMS
+from training.losses.ledger import TERMS
 from training.losses.report import LossReport, Term
 
 _QUIET: Final = (Role.BACKGROUND, Role.PRIOR)
@@ -108,11 +108,14 @@ def _predictors(roles: Tensor, stride: float) -> list[PredictorEntry]:
 
 
 def _background(report: LossReport) -> Background:
-    """Return what predictors without object cost; raw sums are those of the whole picture, since objects have none."""
-    names = [name for name in report.terms if name in DENSE_TERMS]
-    raw = {name: float(report.terms[name].raw) for name in names}
+    """Return what predictors without object cost."""
+    names = [name for name in report.terms if any(name in ledger.by_predictor for ledger in report.ledgers)]
+    sums = torch.stack([ledger.background()[:, 0] for ledger in report.ledgers]).sum(0) / report.divisor
     weighted = {name: float(value[0]) for name, value in report.by_object.background_terms.items()}
-    return Background(total=float(report.by_object.background[0]), terms=_term_values(names, raw, weighted))
+    return Background(
+        total=float(report.by_object.background[0]),
+        terms=_term_values(names, dict(zip(TERMS, sums.tolist(), strict=True)), weighted),
+    )
 
 
 def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:

@@ -71,9 +71,9 @@ def picture_boxes(scored: Scored, boxes_xyxy_norm: Tensor) -> list[list[float]]:
 
 
 def _object_terms(report: LossReport) -> list[Terms]:
-    names = tuple(report.by_object.terms)
+    names = [name for name in report.terms if any(name in {**book.by_match, **book.by_slot} for book in report.ledgers)]
     raw = torch.stack([ledger.by_object(report.num_objects) for ledger in report.ledgers]).sum(0) / report.divisor
-    weighted = {name: values.tolist() for name, values in report.by_object.terms.items()}
+    weighted = {name: report.by_object.terms[name].tolist() for name in names}
     rows = {name: raw[TERMS.index(name)].tolist() for name in names}
     return [
         {name: TermValue(raw=rows[name][row], weighted=weighted[name][row]) for name in names}

@@ -68,8 +68,8 @@ def test_all_unreadable_entries_are_named() -> None:
 
 def test_unreadable_and_wrong_entries_are_named_together() -> None:
     with pytest.raises(LabelError) as caught:
-        valid_labels(b"7 .2 .2 .2 .2\n1 2\n1 .2 .2 0 .2", CONTEXT)
-    assert {problem.pointer for problem in caught.value.problems} == {"/lines/0", "/lines/1", "/lines/2"}
+        valid_labels(b"7 .2 .2 .2 .2\n1 2\n1 .2 .2 0 .2" + b"\n" * 8 + b"x", CONTEXT)
+    assert [problem.pointer for problem in caught.value.problems] == [f"/lines/{i}" for i in (0, 1, 2, 10)]
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,15 @@ class CocoFile:
         return found[0]
 
     def read(self, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
-        """Yield an object or a problem for each annotation of the picture ``context.file_name``.
+        """Yield an object or a problem for each annotation of the picture ``context.file_name``; see ``read_image``."""
+        return self.read_image(self.find_image(context.file_name), context)
+
+    def read_image(self, position: int, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
+        """Yield an object or a problem for each annotation of the picture at ``position`` in ``images``.
 
         Pointers are ``/annotations/I`` with I the position in the whole file. Annotations of other pictures are not
         looked at. A problem comes first if the file states another size than the picture's.
         """
-        position = self.find_image(context.file_name)
         image, pointer = self.images[position], f"/images/{position}"
         width, height = decimal_of_json(image.get("width", 0)), decimal_of_json(image.get("height", 0))
         if width is None or height is None:

@@ -58,7 +58,7 @@ def valid_labels(
 ) -> ImageLabels:
     """Return labels that a loss can be computed of; raise LabelError naming all that is unreadable or wrong at once."""
     scan = scan_labels(data, context, label_format=label_format, limits=limits)
-    _raise_if_any((*scan.problems, *find_faults(scan.labels)))
+    _raise_if_any(sorted((*scan.problems, *find_faults(scan.labels)), key=_file_order))
     return scan.labels
 
 
@@ -136,6 +136,10 @@ _TRIED = (
     "format not recognised; tried native JSON (an object with 'objects'), COCO JSON (an object with 'images', "
     "'annotations' and 'categories'), VOC XML (begins with '<') and YOLO text (lines of numbers)"
 )
+
+
+def _file_order(problem: LabelProblem) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in problem.pointer.split("/")]
 
 
 def _raise_if_any(problems: Sequence[LabelProblem]) -> None:

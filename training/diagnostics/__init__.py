@@ -1,0 +1,1 @@
+"""What a detector's outputs and its loss say about labels."""
