@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from models.errors import DatasetError, ImageDecodeError
+from tests.training.data.datasets.folders import coco_document, write_coco, write_picture, write_text
+from training.data.datasets import open_dataset
+
+
+def test_classes_are_the_categories_by_id_and_ids_areas_and_crowds_are_kept(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert (dataset.layout, dataset.split) == ("coco", "val2017")
+    assert dataset.class_names == ("cat", "dog")
+    assert dataset.category_ids == (3, 9)
+    assert [image.image_id for image in dataset.images] == [70, 5]
+    first = dataset.images[0]
+    assert first.path == tmp_path / "val2017" / "a.png"
+    assert first.labels.boxes_xyxy_px.tolist() == [[4, 3, 12, 9], [20, 15, 40, 30]]
+    assert first.labels.class_ids.tolist() == [0, 1]
+    assert first.areas_px == (31.5, 300.0)
+    assert [label.crowd for label in first.labels.objects] == [False, True]
+    assert first.read().shape == (30, 40, 3)
+    assert dataset.objects_per_class == (1, 2)
+
+
+@pytest.mark.parametrize("split", ["val", "valid", "val2017", "Validation"])
+def test_a_split_goes_by_the_name_of_its_file(tmp_path: Path, split: str) -> None:
+    write_coco(tmp_path)
+    write_coco(tmp_path, "annotations/instances_train2017.json", annotations=[])
+    write_text(tmp_path / "annotations/captions_val2017.json", json.dumps({"images": [], "annotations": []}))
+    assert len(open_dataset(tmp_path, split).images[0].labels) == 2
+
+
+def test_several_files_must_be_chosen_from(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    write_coco(tmp_path, "annotations/instances_train2017.json")
+    with pytest.raises(DatasetError, match="train2017, val2017; got none"):
+        open_dataset(tmp_path)
+    with pytest.raises(DatasetError, match=r"expected one split 'test' .* got train2017, val2017"):
+        open_dataset(tmp_path, "test")
+
+
+def test_a_file_beside_its_pictures_in_the_folder_of_each_split(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_picture(tmp_path / "valid" / f"{name}.png")
+    write_text(tmp_path / "valid" / "_annotations.coco.json", json.dumps(coco_document()))
+    write_text(tmp_path / "train" / "_annotations.coco.json", json.dumps(coco_document()))
+    assert open_dataset(tmp_path, "val").images[0].path == tmp_path / "valid" / "a.png"
+
+
+def test_a_missing_picture_is_a_problem_and_no_image(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    (tmp_path / "val2017" / "b.png").unlink()
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) == 1
+    assert [(problem.kind, problem.path.name) for problem in dataset.problems] == [("missing_picture", "b.png")]
+    with pytest.raises(DatasetError, match=r"one file or label .*b\.png: expected a picture, got no file"):
+        dataset.require_sound()
+
+
+def test_pictures_nowhere_near_say_where_was_looked(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "labels.json", json.dumps(coco_document()))
+    with pytest.raises(DatasetError, match=r"such as a\.png, in one of .*images"):
+        open_dataset(path)
+
+
+def test_a_picture_of_another_size_than_stated_is_refused_when_read(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    write_picture(tmp_path / "val2017" / "a.png", (30, 40))
+    with pytest.raises(DatasetError, match="expected 40x30 pixels as its labels say, got 30x40"):
+        open_dataset(tmp_path).images[0].read()
+
+
+def test_a_picture_cut_off_is_named_when_read(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    path = tmp_path / "val2017" / "a.png"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ImageDecodeError, match=r"a\.png"):
+        open_dataset(tmp_path).images[0].read()
+
+
+def test_an_annotation_of_no_category_is_a_problem_with_its_pointer(tmp_path: Path) -> None:
+    annotations = [{"id": 1, "image_id": 5, "category_id": 77, "bbox": [0, 0, 1, 1]}]
+    write_coco(tmp_path, annotations=annotations)
+    problems = open_dataset(tmp_path).problems
+    assert [(problem.kind, problem.pointer) for problem in problems] == [
+        ("unreadable_label", "/annotations/0/category_id")
+    ]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"images": []}'])
+def test_other_json_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DatasetError, match=r"labels\.json"):
+        open_dataset(write_text(tmp_path / "labels.json", text))
+
+
+def test_coco128(data_dir: Path) -> None:
+    dataset = open_dataset(data_dir / "coco128")
+    crowds = sum(label.crowd for image in dataset.images for label in image.labels.objects)
+    assert (len(dataset), sum(dataset.objects_per_class), crowds) == (128, 939, 10)
+    assert len(dataset.class_names) == 80
+    assert dataset.category_ids[-1] == 90
+    assert not dataset.problems

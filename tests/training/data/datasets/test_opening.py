@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from models.errors import DatasetError
+from tests.training.data.datasets.folders import write_coco, write_text, write_voc, write_yolo
+from training.data.datasets import open_dataset
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("none", "got no file or folder"), ("empty", "a data.yaml with names.* got an empty folder"), ("a.zip", "unpack")],
+)
+def test_what_is_no_data_set_is_said(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    write_text(tmp_path / "a.zip", "")
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(tmp_path / name)
+
+
+def test_what_was_found_instead_is_listed(tmp_path: Path) -> None:
+    write_yolo(tmp_path)
+    with pytest.raises(DatasetError, match=r"classes\.txt or a \.names file in .*, got images/, labels/"):
+        open_dataset(tmp_path)
+
+
+def test_two_descriptions_must_be_chosen_from(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    write_coco(tmp_path, "labels.json")
+    with pytest.raises(DatasetError, match=r"got labels\.json, Annotations/: name the file to use"):
+        open_dataset(tmp_path)
+    assert open_dataset(tmp_path / "labels.json").layout == "coco"
+
+
+def test_a_lone_folder_is_entered(tmp_path: Path) -> None:
+    write_voc(tmp_path / "export" / "VOC2012")
+    (tmp_path / "__MACOSX").mkdir()
+    assert open_dataset(tmp_path).source == tmp_path / "export" / "VOC2012"
+
+
+def test_classes_go_to_a_model_by_name(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    dataset = open_dataset(tmp_path).for_model(("Dog", "bird", "cat"))
+    assert dataset.class_names == ("Dog", "bird", "cat")
+    assert dataset.images[0].labels.class_ids.tolist() == [2, 0]
+    assert dataset.category_ids[0] == 9
+    assert dataset.category_ids[2] == 3
+    assert len(set(dataset.category_ids)) == 3
+    assert dataset.objects_per_class == (2, 0, 1)
+
+
+def test_every_class_a_model_lacks_is_listed(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    with pytest.raises(DatasetError, match="one without cat, dog; it knows bird"):
+        open_dataset(tmp_path).for_model(("bird",))
+
+
+def test_a_class_without_objects_need_not_be_the_models(tmp_path: Path) -> None:
+    write_coco(tmp_path, annotations=[])
+    assert open_dataset(tmp_path).for_model(("bird",)).class_names == ("bird",)

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from models.errors import DatasetError
+from tests.training.data.datasets.folders import voc_xml, write_picture, write_text, write_voc
+from training.data.datasets import open_dataset
+
+
+def test_classes_are_those_of_the_whole_folder_in_every_split(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    whole, test = open_dataset(tmp_path), open_dataset(tmp_path, "test")
+    assert whole.class_names == test.class_names == ("cat", "dog")
+    assert [image.path.name for image in whole.images] == ["a.jpg", "b.jpg"]
+    assert [image.path.name for image in test.images] == ["b.jpg"]
+    assert test.images[0].labels.class_ids.tolist() == [1]
+    assert test.images[0].areas_px == (48.0,)
+    assert test.images[0].label_path == tmp_path / "Annotations" / "b.xml"
+
+
+def test_a_names_file_gives_the_order(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    write_text(tmp_path / "classes.txt", "dog\ncat\n\n")
+    assert open_dataset(tmp_path).class_names == ("dog", "cat")
+
+
+def test_an_unknown_split_lists_those_there_are(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    with pytest.raises(DatasetError, match=r"expected one split 'val' .* got test, train"):
+        open_dataset(tmp_path, "val")
+
+
+def test_lists_per_class_leave_out_what_they_mark_as_without(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    write_text(tmp_path / "ImageSets/Main/dog_train.txt", "a  1\nb -1\n")
+    assert [image.path.name for image in open_dataset(tmp_path, "dog_train").images] == ["a.jpg"]
+
+
+def test_missing_and_broken_files_are_problems(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    write_text(tmp_path / "ImageSets/Main/train.txt", "a\nb\nc\nd\n")
+    write_text(tmp_path / "Annotations/a.xml", "<annotation><object>")
+    write_picture(tmp_path / "JPEGImages/c.jpg")
+    write_text(tmp_path / "JPEGImages/b.jpg", "no picture")
+    dataset = open_dataset(tmp_path, "train")
+    assert len(dataset) == 0
+    assert [(problem.kind, problem.path.name) for problem in dataset.problems] == [
+        ("unreadable_labels", "a.xml"),
+        ("unreadable_picture", "b.jpg"),
+        ("missing_labels", "c.xml"),
+        ("missing_picture", "d.jpg"),
+    ]
+
+
+def test_boxes_are_in_the_frame_of_the_picture_as_seen(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    write_picture(tmp_path / "JPEGImages/a.jpg", (30, 40), orientation=6)
+    image = open_dataset(tmp_path, "train").images[0]
+    assert (image.width, image.height) == (40, 30)
+    assert image.read().shape == (30, 40, 3)
+
+
+def test_labels_of_another_picture_size_are_a_problem(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    write_text(tmp_path / "Annotations/a.xml", voc_xml([("cat", (1, 1, 5, 5))], (400, 300)))
+    assert [problem.pointer for problem in open_dataset(tmp_path).problems] == ["/annotation/size"]
+
+
+def test_bccd(data_dir: Path) -> None:
+    sizes = {split: len(open_dataset(data_dir / "bccd", split)) for split in ("train", "val", "test")}
+    assert sizes == {"train": 205, "val": 87, "test": 72}
+    whole = open_dataset(data_dir / "bccd")
+    assert dict(zip(whole.class_names, whole.objects_per_class, strict=True)) == {
+        "Platelets": 361,
+        "RBC": 4155,
+        "WBC": 372,
+    }

@@ -1,0 +1,148 @@
+"""Data sets described by a COCO instances file; pictures are looked for around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from models.errors import DatasetError, LabelError
+from training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelLimits
+from training.data.annotations.json_text import parse_json
+from training.data.annotations.reading import collect
+from training.data.annotations.values import integer_of_json
+from training.data.datasets.names import checked_names
+from training.data.datasets.reading import Harvest, size_or_problem
+from training.data.datasets.splits import choose_split
+from training.data.datasets.structures import DatasetProblem, DetectionDataset, LabelledImage
+
+_HEAD_BYTES: Final = 65_536
+_KEYS: Final = re.compile(rb'"(?:images|annotations|categories)"\s*:')
+_LIMITS: Final = LabelLimits()
+_PROBES: Final = 50
+
+
+def find_descriptions(folder: Path) -> tuple[Path, ...]:
+    """Return the COCO instance files of a data set: in the folder, in ``annotations``, or one in each split's folder.
+
+    Where there are files called ``instances_*``, others (captions, key points) do not count.
+    """
+    places = (*folder.glob("*.json"), *folder.glob("annotations/*.json"), *folder.glob("*/_annotations.coco.json"))
+    found = sorted(path for path in places if _looks_like_coco(path))
+    return tuple([path for path in found if path.stem.startswith("instances")] or found)
+
+
+def choose_description(paths: tuple[Path, ...], split: str | None, folder: Path) -> Path:
+    """Return the file of a split; raise DatasetError if none or several could be meant."""
+    by_name = {split_name(path): path for path in paths}
+    if split is not None:
+        return by_name[choose_split(split, by_name, folder)]
+    if len(paths) > 1:
+        raise DatasetError(f"expected the name of a split of {folder}: {', '.join(sorted(by_name))}; got none")
+    return paths[0]
+
+
+def split_name(path: Path) -> str:
+    """Return the split that a file's name tells: ``val2017`` of ``instances_val2017.json``."""
+    if path.name == "_annotations.coco.json":
+        return path.parent.name
+    return path.stem.removeprefix("instances_")
+
+
+def read_coco(path: Path, split: str | None = None) -> DetectionDataset:
+    """Read the labels of one COCO file; the classes are its categories by ascending id.
+
+    Pictures have the size that the file states (or else that of their header), checked when they are read. Raises
+    DatasetError where the file is no COCO file or its pictures are nowhere near it.
+    """
+    try:
+        coco = CocoFile.parse(parse_json(path.read_bytes()))
+    except (OSError, LabelError) as error:
+        raise DatasetError(f"expected a COCO JSON file at {path}, got: {error}") from error
+    if not coco.images:
+        raise DatasetError(f"expected pictures in {path}, got none")
+    category_ids = tuple(sorted(coco.category_names))
+    names = checked_names([coco.category_names[identifier] for identifier in category_ids], path)
+    harvest = _read_images(coco, path, ClassIndex(names))
+    return DetectionDataset(
+        "coco", path, split or split_name(path), names, category_ids, tuple(harvest.images), tuple(harvest.problems)
+    )
+
+
+def _read_images(coco: CocoFile, path: Path, classes: ClassIndex) -> Harvest:
+    folder = _picture_folder(coco, path)
+    ids = [integer_of_json(image.get("id")) for image in coco.images]
+    harvest = Harvest()
+    for position, (entry, number) in enumerate(zip(coco.images, ids, strict=True)):
+        picture = folder / _file_name(entry, position, path)
+        size = _stated_size(entry, picture)
+        if isinstance(size, DatasetProblem):
+            harvest.problems.append(size)
+            continue
+        context = LabelContext(classes, *size, picture.name)
+        try:
+            scan = collect(coco.read_image(position, context), context, "coco", _LIMITS)
+        except LabelError as error:
+            harvest.problems.append(DatasetProblem("unreadable_labels", path, f"/images/{position}", str(error)))
+            continue
+        annotations = dict(coco.annotations.get(entry["id"], ()))
+        areas = tuple(
+            _area(annotations[int(label.pointer.rpartition("/")[2])], label.box_xyxy_px)
+            for label in scan.labels.objects
+        )
+        image_id = position + 1 if None in ids or number is None else number
+        harvest.add(LabelledImage(picture, image_id, scan.labels, path, areas), scan)
+    return harvest
+
+
+def _area(annotation: dict[str, Any], box: tuple[float, float, float, float]) -> float:
+    stated = annotation.get("area")
+    if isinstance(stated, int | float) and not isinstance(stated, bool):
+        return float(stated)
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _stated_size(entry: dict[str, Any], picture: Path) -> tuple[int, int] | DatasetProblem:
+    width, height = integer_of_json(entry.get("width")), integer_of_json(entry.get("height"))
+    if width and height and picture.is_file():
+        return width, height
+    return size_or_problem(picture)
+
+
+def _file_name(entry: dict[str, Any], position: int, path: Path) -> str:
+    name = entry.get("file_name")
+    if not isinstance(name, str) or not name:
+        raise DatasetError(f"expected a file_name at {path}#/images/{position}, got {name!r}")
+    return name
+
+
+def _picture_folder(coco: CocoFile, path: Path) -> Path:
+    """Return the folder around the file that holds most of its first pictures."""
+    names = [_file_name(entry, position, path) for position, entry in enumerate(coco.images[:_PROBES])]
+    folders = list(dict.fromkeys(_likely_folders(path)))
+    hits = [sum((folder / name).is_file() for name in names) for folder in folders]
+    if not max(hits):
+        looked = ", ".join(map(str, folders))
+        raise DatasetError(f"expected the pictures of {path}, such as {names[0]}, in one of {looked}; got none there")
+    return folders[hits.index(max(hits))]
+
+
+def _likely_folders(path: Path) -> Iterator[Path]:
+    split = split_name(path)
+    roots = (path.parent.parent, path.parent) if path.parent.name == "annotations" else (path.parent,)
+    for root in roots:
+        yield from (root, root / split, root / "images", root / "images" / split)
+    for root in roots:
+        yield from sorted(path for path in root.iterdir() if path.is_dir())
+
+
+def _looks_like_coco(path: Path) -> bool:
+    """Judge by the file's first and last bytes, as such files are large."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
+            return bool(_KEYS.search(head) or _KEYS.search(file.read()))
+    except OSError:
+        return False

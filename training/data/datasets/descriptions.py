@@ -1,0 +1,95 @@
+"""The three ways in which sets of YOLO text labels are described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from models.errors import DatasetError
+from training.data.annotations.values import integer_of_json
+from training.data.datasets.names import checked_names, find_names_file, read_names
+from training.data.datasets.yolo_text import YoloDescription, resolve
+
+_YAML_SPLITS: Final = ("train", "val", "test")
+_DARKNET_SPLITS: Final = {"train": "train", "valid": "val", "test": "test"}
+
+
+def read_data_yaml(path: Path) -> YoloDescription:
+    """Read a ``data.yaml``: ``names`` as a list or by number; ``train``, ``val``, ``test`` below ``path``.
+
+    Raises DatasetError.
+    """
+    try:
+        document = yaml.safe_load(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DatasetError(f"expected a YAML file at {path}, got: {error}") from error
+    if not isinstance(document, dict) or "names" not in document:
+        raise DatasetError(f"expected the key 'names' in {path}, got none")
+    root = resolve(str(document.get("path") or "."), (path.parent,))
+    roots = (root, path.parent)
+    splits: dict[str, tuple[Path, ...]] = {}
+    for key in _YAML_SPLITS:
+        if document.get(key):
+            splits[key] = tuple(resolve(text, roots) for text in _texts(document[key], f"{path}: {key}"))
+    if not splits:
+        raise DatasetError(f"expected one of {', '.join(_YAML_SPLITS)} in {path}, got none")
+    return YoloDescription(path, _yaml_names(document["names"], path), splits, roots)
+
+
+def read_darknet_data(path: Path) -> YoloDescription:
+    """Read darknet's ``key = value`` file; paths may be relative to it or to a folder above it.
+
+    darknet takes them relative to where it is started. ``valid`` is the split ``val``. Raises DatasetError.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"expected a darknet data file at {path}, got: {error}") from error
+    options: dict[str, str] = {}
+    for line in lines:
+        key, equals, value = line.partition("=")
+        if equals and not key.lstrip().startswith(("#", ";")):
+            options[key.strip()] = value.strip()
+    roots = (path.parent, *path.parent.resolve().parents[:2])
+    splits: dict[str, tuple[Path, ...]] = {
+        split: (resolve(options[key], roots),) for key, split in _DARKNET_SPLITS.items() if options.get(key)
+    }
+    if not splits or not options.get("names"):
+        raise DatasetError(f"expected names and one of {', '.join(_DARKNET_SPLITS)} in {path}, got {sorted(options)}")
+    return YoloDescription(path, read_names(resolve(options["names"], roots)), splits, roots)
+
+
+def describe_folder(folder: Path) -> YoloDescription | None:
+    """Return the description of bare folders ``images`` and ``labels`` with a names file, or None.
+
+    Folders inside ``images``, or beside each other with an ``images`` each, are splits.
+    """
+    names = find_names_file(folder)
+    images = folder / "images"
+    if names is None or not (images.is_dir() or list(folder.glob("*/images"))):
+        return None
+    inner = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
+    splits: dict[str, tuple[Path, ...]] = {path.name: (path,) for path in inner}
+    splits |= {path.parent.name: (path,) for path in sorted(folder.glob("*/images"))}
+    return YoloDescription(folder, read_names(names), splits or {"all": (images,)}, (folder,))
+
+
+def _texts(value: object, where: str) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    texts = [text for text in values if isinstance(text, str) and text]
+    if len(texts) != len(values):
+        raise DatasetError(f"expected a path or a list of paths for {where}, got {value!r}")
+    return texts
+
+
+def _yaml_names(value: object, path: Path) -> tuple[str, ...]:
+    if isinstance(value, dict):
+        numbers = [integer_of_json(key) for key in value]
+        if sorted(number for number in numbers if number is not None) != list(range(len(value))):
+            raise DatasetError(f"expected the names in {path} numbered 0..{len(value) - 1}, got {list(value)}")
+        value = [value[number] for number in range(len(value))]
+    if not isinstance(value, list):
+        raise DatasetError(f"expected a list of names in {path}, got {value!r}")
+    return checked_names([str(name) for name in value], path)

@@ -1,0 +1,91 @@
+"""The entry: any data set, its layout told by what lies in the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from models.errors import DatasetError
+from training.data.datasets.coco_json import choose_description, find_descriptions, read_coco
+from training.data.datasets.descriptions import describe_folder, read_darknet_data, read_data_yaml
+from training.data.datasets.structures import DetectionDataset
+from training.data.datasets.voc_folder import is_voc, read_voc_folder
+from training.data.datasets.yolo_text import read_yolo_text
+
+_EXPECTED: Final = (
+    "a COCO JSON file (in the folder or in annotations/), VOC's Annotations/ and JPEGImages/, a data.yaml with names, "
+    "a darknet .data file, or images/ and labels/ with classes.txt or a .names file"
+)
+_IGNORED: Final = ("__MACOSX",)
+
+
+def open_dataset(path: Path | str, split: str | None = None) -> DetectionDataset:
+    """Open the data set at a folder or description file (``.json``, ``.yaml``, ``.data``).
+
+    ``split`` names one of its parts (``val``, ``valid`` and ``val2017`` are one); None means every picture, except that
+    one of several COCO files must be chosen. A folder that holds one other folder alone stands for that one.
+
+    Raises DatasetError saying what was looked for and what was found.
+    """
+    path = Path(path)
+    if path.is_file():
+        return _open_file(path, split)
+    if not path.is_dir():
+        raise DatasetError(f"expected a data set at {path}, got no file or folder")
+    folder = _descend(path)
+    found = list(_layouts(folder, split))
+    if len(found) == 1:
+        return found[0][1]()
+    if found:
+        listed = ", ".join(name for name, _ in found)
+        raise DatasetError(f"expected one description of the data set in {folder}, got {listed}: name the file to use")
+    raise DatasetError(f"expected {_EXPECTED} in {folder}, got {_listing(folder)}")
+
+
+def _open_file(path: Path, split: str | None) -> DetectionDataset:
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return read_coco(path, split)
+    if suffix in (".yaml", ".yml"):
+        return read_yolo_text(read_data_yaml(path), split)
+    if suffix == ".data":
+        return read_yolo_text(read_darknet_data(path), split)
+    hint = "; unpack it first" if suffix in (".zip", ".tar", ".gz", ".tgz") else ""
+    raise DatasetError(f"expected a folder, or a .json, .yaml or .data file, got {path}{hint}")
+
+
+def _layouts(folder: Path, split: str | None) -> Iterator[tuple[str, Callable[[], DetectionDataset]]]:
+    """Yield a name and the way to open it for each description in a folder."""
+    coco = find_descriptions(folder)
+    if coco:
+        names = " and ".join(str(path.relative_to(folder)) for path in coco)
+        yield names, lambda: read_coco(choose_description(coco, split, folder), split)
+    if is_voc(folder):
+        yield "Annotations/", partial(read_voc_folder, folder, split)
+    described = False
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() == ".data" or (path.suffix.lower() in (".yaml", ".yml") and _has_names(path)):
+            described = True
+            yield path.name, partial(_open_file, path, split)
+    bare = None if described or is_voc(folder) else describe_folder(folder)
+    if bare is not None:
+        yield "labels/", partial(read_yolo_text, bare, split)
+
+
+def _has_names(path: Path) -> bool:
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    return any(line.startswith("names:") for line in lines)
+
+
+def _descend(folder: Path) -> Path:
+    entries = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _IGNORED]
+    return _descend(entries[0]) if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
+    if not names:
+        return "an empty folder"
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

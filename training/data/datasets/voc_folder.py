@@ -1,0 +1,63 @@
+"""Pascal VOC folders: ``Annotations/*.xml``, ``JPEGImages`` and, for splits, ``ImageSets/Main/<split>.txt``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.errors import DatasetError, LabelError
+from training.data.annotations import ClassIndex
+from training.data.annotations.xml_tree import parse_xml
+from training.data.datasets.names import checked_names, find_names_file, read_names
+from training.data.datasets.pictures import SUFFIXES
+from training.data.datasets.reading import read_pairs
+from training.data.datasets.splits import choose_split
+from training.data.datasets.structures import DetectionDataset
+
+
+def is_voc(folder: Path) -> bool:
+    """Tell whether a folder has VOC's two folders."""
+    return (folder / "Annotations").is_dir() and (folder / "JPEGImages").is_dir()
+
+
+def read_voc_folder(folder: Path, split: str | None = None) -> DetectionDataset:
+    """Read the labels of one split, or of every annotation file where ``split`` is None.
+
+    Classes are those of a names file in the folder, else all that any annotation of the whole folder names, sorted:
+    their order does not depend on the split. Raises DatasetError.
+    """
+    annotations = sorted((folder / "Annotations").glob("*.xml"))
+    if not annotations:
+        raise DatasetError(f"expected XML files in {folder / 'Annotations'}, got none")
+    listed = find_names_file(folder)
+    names = read_names(listed) if listed else checked_names(_names_in_use(annotations), folder / "Annotations")
+    stems = [path.stem for path in annotations] if split is None else _stems_of(folder, split)
+    pictures = {path.stem: path for path in (folder / "JPEGImages").iterdir() if path.suffix.lower() in SUFFIXES}
+    pairs = [
+        (pictures.get(stem, folder / "JPEGImages" / f"{stem}.jpg"), folder / "Annotations" / f"{stem}.xml")
+        for stem in stems
+    ]
+    harvest = read_pairs(pairs, ClassIndex(names), "voc", labels_may_miss=False)
+    return DetectionDataset(
+        "voc", folder, split, names, tuple(range(1, len(names) + 1)), tuple(harvest.images), tuple(harvest.problems)
+    )
+
+
+def _stems_of(folder: Path, split: str) -> list[str]:
+    lists = folder / "ImageSets" / "Main"
+    available = {path.stem: path for path in lists.glob("*.txt")}
+    path = available[choose_split(split, available, lists)]
+    rows = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    if not rows:
+        raise DatasetError(f"expected names of pictures in {path}, got none")
+    return [row[0] for row in rows if len(row) == 1 or row[1] != "-1"]
+
+
+def _names_in_use(annotations: list[Path]) -> list[str]:
+    names: set[str] = set()
+    for path in annotations:
+        try:
+            root = parse_xml(path.read_bytes())
+        except LabelError:
+            continue
+        names |= {(name.text or "").strip() for name in root.iterfind("object/name")}
+    return sorted(names - {""})

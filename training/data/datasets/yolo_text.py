@@ -1,0 +1,90 @@
+"""Data sets of YOLO text labels: ``data.yaml``, darknet's ``.data`` file, or bare ``images`` and ``labels`` folders.
+
+The label file of a picture is where darknet looks: under ``labels`` instead of ``images`` or ``JPEGImages``, else
+beside the picture (darknet src/utils.c, ``replace_image_to_label``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import DatasetError
+from training.data.annotations import ClassIndex
+from training.data.datasets.pictures import find_pictures
+from training.data.datasets.reading import read_pairs
+from training.data.datasets.splits import choose_split
+from training.data.datasets.structures import DetectionDataset
+
+
+@dataclass(frozen=True)
+class YoloDescription:
+    """What a description says: class names, and per split the folders or list files of its pictures."""
+
+    source: Path
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[Path, ...]]
+    roots: tuple[Path, ...]
+
+
+def read_yolo_text(description: YoloDescription, split: str | None) -> DetectionDataset:
+    """Read the labels of one split, or of all where ``split`` is None; a missing label file means no objects.
+
+    Raises DatasetError where a split does not exist or has no pictures.
+    """
+    source, names = description.source, description.class_names
+    if split is not None:
+        split = choose_split(split, description.splits, source)
+    wanted = description.splits.values() if split is None else (description.splits[split],)
+    places = [place for group in wanted for place in group]
+    pictures = list(dict.fromkeys(path for place in places for path in _pictures(place, description)))
+    if not pictures:
+        looked = ", ".join(map(str, places))
+        raise DatasetError(f"expected pictures for {split or 'the data set'} of {source}, got none in {looked}")
+    pairs = [(path, label_file(path)) for path in pictures]
+    if not any(path.is_file() for _, path in pairs):
+        raise DatasetError(f"expected label files for the pictures of {source}, such as {pairs[0][1]}, got not one")
+    harvest = read_pairs(pairs, ClassIndex(names), "yolo", labels_may_miss=True)
+    ids = tuple(range(1, len(names) + 1))
+    return DetectionDataset("yolo", source, split, names, ids, tuple(harvest.images), tuple(harvest.problems))
+
+
+def label_file(picture: Path) -> Path:
+    """Return the label file of a picture: the first that exists, else where it should be."""
+    candidates = list(_label_candidates(picture))
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def resolve(text: str, roots: Iterable[Path]) -> Path:
+    """Return the first existing path of a text under the roots, else the one under the first of them.
+
+    Exports with the splits beside ``data.yaml`` often write ``../train/images`` for ``train/images``; both are tried.
+    """
+    written = Path(text)
+    if written.is_absolute():
+        return written
+    inner = Path(*written.parts[1:]) if written.parts[:1] == ("..",) else written
+    candidates = [root / form for root in roots for form in dict.fromkeys((written, inner))]
+    return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def _label_candidates(picture: Path) -> Iterable[Path]:
+    parts = picture.parts
+    for folder in ("images", "JPEGImages"):
+        if folder in parts[:-1]:
+            position = len(parts) - 2 - parts[-2::-1].index(folder)
+            yield Path(*parts[:position], "labels", *parts[position + 1 :]).with_suffix(".txt")
+    yield picture.with_suffix(".txt")
+
+
+def _pictures(place: Path, description: YoloDescription) -> Iterable[Path]:
+    if place.is_dir():
+        return find_pictures(place)
+    if place.suffix.lower() != ".txt" or not place.is_file():
+        raise DatasetError(
+            f"expected a folder of pictures or a list of them at {place}, which {description.source} names"
+        )
+    roots = (place.parent, *description.roots)
+    lines = (line.strip() for line in place.read_text("utf-8-sig").splitlines())
+    return [resolve(line, roots) for line in lines if line]
