@@ -57,19 +57,17 @@ def _decode_head(head: Tensor, spec: DetectorSpec, index: int) -> Decoded:
 
 
 def _decode_detection(head: Tensor, spec: HeadSpec, num_classes: int) -> Decoded:
-    """Decode a YOLOv1 head (darknet src/detection_layer.c, get_detection_detections)."""
+    """Decode a YOLOv1 head (darknet src/detection_layer.c, get_detection_detections); logistic where it says so."""
     flat = spec.detection_layout(num_classes)
     cells, boxes = flat.cells, spec.boxes_per_cell
-    classes = head[:, flat.classes].reshape(-1, 1, cells, num_classes)
-    if spec.class_activation == "softmax":
-        classes = classes.softmax(-1)
-    confidences = head[:, flat.confidences].reshape(-1, cells, boxes).transpose(1, 2)
-    entries = head[:, flat.boxes].reshape(-1, cells, boxes, 4).permute(0, 2, 3, 1)
+    logits = head[:, flat.classes].reshape(-1, 1, cells, num_classes).transpose(2, 3)
+    confidences = _activated(head[:, flat.confidences], spec).reshape(-1, cells, boxes).transpose(1, 2)
+    entries = _activated(head[:, flat.boxes], spec).reshape(-1, cells, boxes, 4).permute(0, 2, 3, 1)
     sizes = entries[:, :, layout.WH]
     if spec.sqrt_wh:
         sizes = sizes * sizes
-    scores = confidences[..., None] * classes
-    return Decoded(_corners(entries[:, :, layout.XY], sizes, spec), scores.flatten(1, 2))
+    scores = confidences[:, :, None] * _class_probabilities(logits, spec, None)
+    return Decoded(_corners(entries[:, :, layout.XY], sizes, spec), scores.transpose(2, 3).flatten(1, 2))
 
 
 def _decode_anchored(head: Tensor, spec: DetectorSpec, index: int) -> Decoded:

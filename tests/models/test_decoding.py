@@ -112,6 +112,13 @@ def test_detection_head_by_hand(*, sqrt_wh: bool, width: float, class_activation
     torch.testing.assert_close(decoded.class_scores[0, 3], torch.tensor(scores))
 
 
+def test_logistic_detection_head_by_hand() -> None:
+    head = HeadSpec(kind="detection", grid_width=2, grid_height=1, boxes_per_cell=1, class_activation="softmax")
+    decoded = decode_heads((torch.zeros(1, 2 * (2 + 5)),), make_spec(head))
+    torch.testing.assert_close(decoded.boxes_xyxy_norm[0, 1], torch.tensor([0.5, 0.25, 1.0, 0.75]))
+    torch.testing.assert_close(decoded.class_scores[0, 1], torch.tensor([0.25, 0.25]))
+
+
 def test_rows_run_over_heads_anchors_rows_columns() -> None:
     first = yolo_head(grid_height=2, anchor_indices=(0, 1))
     spec = make_spec(first, yolo_head(grid_width=1))

@@ -1,0 +1,1 @@
+"""Feature extractors; each returns the maps that its networks read, finest first."""

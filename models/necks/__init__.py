@@ -1,0 +1,1 @@
+"""What mixes the maps of a backbone before the heads."""

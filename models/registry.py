@@ -1,0 +1,105 @@
+"""The native networks by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from models import (
+    yolov1,
+    yolov1_tiny,
+    yolov2,
+    yolov2_tiny,
+    yolov3,
+    yolov3_spp,
+    yolov3_tiny,
+    yolov4,
+    yolov4_csp,
+    yolov4_tiny,
+)
+from models.errors import ConfigError
+from models.outline import Network, Outline
+
+
+class _Entry(NamedTuple):
+    """How a network is built, and the side of its published input."""
+
+    build: Callable[..., Network]
+    side: int
+
+
+_NETWORKS = MappingProxyType(
+    {
+        "yolov1": _Entry(yolov1.build, 448),
+        "yolov1-tiny": _Entry(yolov1_tiny.build, 448),
+        "yolov2": _Entry(yolov2.build, 416),
+        "yolov2-voc": _Entry(yolov2.build_voc, 416),
+        "yolov2-tiny": _Entry(yolov2_tiny.build, 416),
+        "yolov2-tiny-voc": _Entry(yolov2_tiny.build_voc, 416),
+        "yolov3": _Entry(yolov3.build, 416),
+        "yolov3-tiny": _Entry(yolov3_tiny.build, 416),
+        "yolov3-spp": _Entry(yolov3_spp.build, 608),
+        "yolov4": _Entry(yolov4.build, 608),
+        "yolov4-tiny": _Entry(yolov4_tiny.build, 416),
+        "yolov4-csp": _Entry(yolov4_csp.build, 512),
+    }
+)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the native networks."""
+    return tuple(_NETWORKS)
+
+
+def options(name: str) -> tuple[str, ...]:
+    """Return the names of the options that a network's builder takes."""
+    return tuple(inspect.signature(_entry(name).build).parameters)[1:]
+
+
+def build(
+    name: str,
+    num_classes: int = 80,
+    anchors: Sequence[tuple[float, float]] | None = None,
+    input_size: tuple[int, int] | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    **network_options: Any,  # noqa: ANN401 - each builder checks its own
+) -> Network:
+    """Return an untrained network of a name, with its spec.
+
+    ``anchors`` are (width, height) in network pixels, shared out among the heads by size; without them the published
+    ones are used. ``input_size`` is (width, height), multiples of 32 (YOLOv1: 64). ``class_names`` default to class_0,
+    class_1, ... Raises ConfigError for an unknown name or option and for sizes, anchors or names that do not fit.
+    """
+    entry = _entry(name)
+    unknown = set(network_options) - set(options(name))
+    if unknown:
+        known = ", ".join(options(name)) or "none"
+        raise ConfigError(f"{name}: expected options among {known}, got {', '.join(sorted(unknown))}")
+    width, height = input_size or (entry.side, entry.side)
+    outline = Outline(
+        name=name,
+        class_names=_class_names(num_classes, class_names),
+        input_width=width,
+        input_height=height,
+        anchors_px=None if anchors is None else tuple((float(w), float(h)) for w, h in anchors),
+    )
+    return entry.build(outline, **network_options)
+
+
+def _entry(name: str) -> _Entry:
+    if name not in _NETWORKS:
+        raise ConfigError(f"expected a network among {', '.join(_NETWORKS)}, got {name!r}")
+    return _NETWORKS[name]
+
+
+def _class_names(num_classes: int, given: Sequence[str] | None) -> tuple[str, ...]:
+    if num_classes < 1:
+        raise ConfigError(f"expected at least one class, got {num_classes}")
+    if given is None:
+        return tuple(f"class_{index}" for index in range(num_classes))
+    if len(given) != num_classes:
+        raise ConfigError(f"expected {num_classes} class names, got {len(given)}")
+    return tuple(given)
