@@ -14,6 +14,7 @@ from models.errors import PresetError
 from training.losses.preset import PresetModel
 
 Overlap = Literal["iou", "giou", "diou", "ciou"]
+BoxLoss = Literal["mse", "iou", "giou", "diou", "ciou"]
 PerHead = float | tuple[float, ...]
 
 
@@ -55,14 +56,14 @@ class YoloRules(DarknetPreset):
     ignore_thresh: PerHead = 0.5
     truth_thresh: PerHead = 1.0
     iou_thresh: PerHead = 1.0
-    iou_thresh_kind: Overlap = "iou"
-    iou_loss: Literal["mse", "iou", "giou", "diou", "ciou"] = "mse"
+    iou_thresh_kind: Overlap | tuple[Overlap, ...] = "iou"
+    iou_loss: BoxLoss | tuple[BoxLoss, ...] = "mse"
     iou_normalizer: PerHead = 0.75
     obj_normalizer: PerHead = 1.0
     cls_normalizer: PerHead = 1.0
-    max_delta: PerHead | None = None
+    max_delta: float | tuple[float | None, ...] | None = None
     label_smooth_eps: PerHead = 0.0
-    focal_loss: bool = False
+    focal_loss: bool | tuple[bool, ...] = False
     objectness_smooth: bool | tuple[bool, ...] = False
     accumulate: bool = True
     class_gate: float | None = 0.25
@@ -117,7 +118,14 @@ class DetectionRules(DarknetPreset):
         return self
 
 
-def scalar(value: PerHead | None) -> float:
+def text(value: str | tuple[str, ...]) -> str:
+    """Return the one word of a key that ``at_head`` has reduced."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected one word, got {value!r}")
+    return value
+
+
+def scalar(value: float | tuple[float | None, ...] | None) -> float:
     """Return the one number of a key that ``at_head`` has reduced."""
     if not isinstance(value, float | int):
         raise TypeError(f"expected one number, got {value!r}")

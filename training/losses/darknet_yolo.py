@@ -16,7 +16,7 @@ from training.assignment.collisions import find_slots
 from training.assignment.geometry import HeadGeometry
 from training.assignment.matches import HeadMatches
 from training.losses.darknet_delta import HeadDelta
-from training.losses.darknet_rules import YoloRules, scalar
+from training.losses.darknet_rules import YoloRules, scalar, text
 from training.losses.darknet_state import DarknetHeadState
 from training.losses.darknet_yolo_rows import predicted_overlap, walk
 from training.losses.decode import anchor_planes
@@ -136,7 +136,7 @@ def _match(
     threshold = scalar(rules.iou_thresh)
     anchors = torch.tensor(anchors_px, dtype=dtype, device=truth.class_ids.device)
     (matches,) = match_best_anchor(
-        truth, (geometry,), anchors, threshold if threshold < 1 else None, rules.iou_thresh_kind
+        truth, (geometry,), anchors, threshold if threshold < 1 else None, text(rules.iou_thresh_kind)
     )
     return matches
 

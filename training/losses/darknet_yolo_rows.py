@@ -15,7 +15,7 @@ from training.assignment.matches import HeadMatches, cell_offsets
 from training.losses import darknet_box
 from training.losses.darknet_delta import occurrence
 from training.losses.darknet_region import focal_factor
-from training.losses.darknet_rules import YoloRules, scalar
+from training.losses.darknet_rules import YoloRules, scalar, text
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _box_delta(entries: Tensor, matches: HeadMatches, own: Tensor, rules: YoloRu
         return size * scalar(rules.iou_normalizer) * (torch.cat((offsets, wanted_wh), -1) - entries[:, BOX])
     predicted = _decode(entries, matches)
     predicted[:, 2:] = torch.where(predicted[:, 2:] == 0, 1.0, predicted[:, 2:])
-    delta = darknet_box.ascent(predicted, own.to(entries), rules.iou_loss)
+    delta = darknet_box.ascent(predicted, own.to(entries), text(rules.iou_loss))
     if not geometry.spec.new_coords:
         delta[:, 2:] *= entries[:, W : H + 1].exp()
     delta = delta * scalar(rules.iou_normalizer)

@@ -50,7 +50,7 @@ def box_planes(head: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor, Te
     """Return the raw x, y, w, h of every predictor as four planes [B, A, h, w], outside the graph."""
     dtype = compute_dtype(head)
     if geometry.spec.kind == "detection":
-        boxes = _detection_boxes(head, geometry).permute(3, 0, 4, 1, 2).to(dtype)
+        boxes = _detection_boxes(head, geometry).permute(4, 0, 3, 1, 2).to(dtype)
         return boxes[0], boxes[1], boxes[2], boxes[3]
     entries = _entries(head, geometry.num_anchors)
     x, y, w, h = (entries[:, :, entry].to(dtype) for entry in range(BOX.start, BOX.stop))
@@ -140,4 +140,4 @@ def _detection_objectness_and_rows(head: Tensor, geometry: HeadGeometry, predict
         ),
         dim=-1,
     )
-    return confidences.permute(0, 3, 1, 2), rows
+    return confidences.permute(0, 3, 1, 2).contiguous(), rows
