@@ -30,11 +30,11 @@ def build_yolo(options: Options, context: Context) -> Layer:
         loss=loss_options(options, "yolo"),
         anchors=anchors,
         mask=mask,
-        scale_xy=options.number("scale_x_y", 1.0),
+        scale_xy=options.number("scale_x_y", 1.0, above=0),
         new_coords=new_coords,
         needs_sigmoid=not new_coords or context.previous in context.feeds_new_coords,
         nms_kind=_nms_kind(options, context),
-        beta_nms=options.number("beta_nms", 0.6),
+        beta_nms=options.number("beta_nms", 0.6, above=0),
     )
     return _anchored(options, context, plan, entries=5)
 
@@ -53,9 +53,9 @@ def build_gaussian_yolo(options: Options, context: Context) -> Layer:
         loss={},
         anchors=anchors,
         mask=mask,
-        scale_xy=options.number("scale_x_y", 1.0),
+        scale_xy=options.number("scale_x_y", 1.0, above=0),
         nms_kind=_nms_kind(options, context),
-        beta_nms=options.number("beta_nms", 0.6),
+        beta_nms=options.number("beta_nms", 0.6, above=0),
     )
     context.notices.append(f"{options.where}: no loss preset covers Gaussian heads; labels cannot be scored with it")
     return _anchored(options, context, plan, entries=9)
@@ -121,6 +121,8 @@ def _anchored(options: Options, context: Context, plan: HeadPlan, entries: int) 
 
 def _pairs(options: Options) -> Pairs:
     numbers = options.numbers("anchors")
+    if min(numbers, default=1) <= 0:
+        options.fail("anchors", f"expected widths and heights above 0, got {min(numbers):g}")
     return tuple(zip(numbers[::2], numbers[1::2], strict=False))
 
 

@@ -64,9 +64,12 @@ class Options:
             self.fail(key, f"expected at least {minimum}, got {value}")
         return value
 
-    def number(self, key: str, default: float) -> float:
+    def number(self, key: str, default: float, *, above: float | None = None) -> float:
         """Return a finite number."""
-        return self._read(key, default, _finite, "a number")
+        value = self._read(key, default, _finite, "a number")
+        if above is not None and value <= above:
+            self.fail(key, f"expected more than {above:g}, got {value:g}")
+        return value
 
     def flag(self, key: str, *, default: bool = False) -> bool:
         """Return whether the value is not 0."""
