@@ -52,16 +52,18 @@ def test_gradients_flow_through_the_present_mini_batch_alone() -> None:
     """Autograd of the textbook formula over both mini-batches, the earlier one held constant."""
     _, crossing = _pair()
     earlier, present = _values(2, 3), _values(3, 2)
+    earlier = earlier.requires_grad_()
     crossing(earlier)
     x = present.clone().requires_grad_()
     upstream = torch.randn(present.shape, generator=torch.Generator().manual_seed(4))
-    (got,) = torch.autograd.grad((crossing(x) * upstream).sum(), x)
+    gradients = torch.autograd.grad((crossing(x) * upstream).sum(), (x, earlier), allow_unused=True)
+    assert [gradient is None for gradient in gradients] == [False, True]
     y = present.clone().requires_grad_()
-    variance, mean = torch.var_mean(torch.cat((earlier, y)), (0, 2, 3), correction=0)
+    variance, mean = torch.var_mean(torch.cat((earlier.detach(), y)), (0, 2, 3), correction=0)
     normal = (y - mean[:, None, None]) / torch.sqrt(variance + crossing.eps)[:, None, None]
     loss = (normal * crossing.weight.detach()[:, None, None] * upstream).sum()
     (expected,) = torch.autograd.grad(loss, y)
-    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gradients[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_one_mini_batch_is_plain_batch_normalisation() -> None:

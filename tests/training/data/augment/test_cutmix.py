@@ -24,6 +24,7 @@ def test_pixels_come_from_the_donor_inside_the_patch_alone() -> None:
     [
         ((0, 0, 20, 20), (0, 0, 20, 20)),  # outside
         ((45, 25, 75, 55), None),  # wholly covered
+        ((38, 18, 80, 60), None),  # all but two strips of 2 px: 164 of 1764, though the frame is whole
         ((30, 30, 80, 50), None),  # 200 of 1000 visible: under .25
         ((20, 30, 60, 50), (20, 30, 40, 50)),  # right half covered from edge to edge: the frame shrinks
         ((20, 0, 60, 40), (20, 0, 60, 40)),  # a quarter covered at a corner: the frame stays

@@ -68,14 +68,17 @@ def test_resize_by_hand() -> None:
 
 
 def test_crop_jitter_windows_have_the_drawn_spread() -> None:
-    """Each side of 100 becomes 100 - (left + right), two uniforms of -30..30: 40..160, variance 2 * 60^2 / 12."""
-    sample, generator = flat(100, 100, 0), np.random.default_rng(0)
+    """A side of 100 becomes 100 - (left + right), two uniforms of -30..30: 40..160, variance 2 * 60^2 / 12."""
+    sample, generator = flat(100, 200, 0), np.random.default_rng(0)
     sizes = [CropJitter(0.3)(sample, generator) for _ in range(2000)]
     widths = np.array([s.width for s in sizes])
     assert 40 <= widths.min() < 50
     assert 150 < widths.max() <= 160
     assert widths.mean() == pytest.approx(100, abs=2)
     assert widths.var() == pytest.approx(600, rel=0.1)
+    heights = np.array([s.height for s in sizes])
+    assert heights.var() == pytest.approx(2400, rel=0.1)
+    assert abs(np.corrcoef(widths, heights)[0, 1]) < 0.1
 
 
 def test_zooming_keeps_the_size_and_scales_the_box() -> None:
