@@ -1,39 +1,99 @@
-"""The official darknet weights that can be pulled by name."""
+"""The weights that the authors of the networks publish.
+
+Sizes are those of the files served, and equal header plus four bytes per parameter of the native network. A sha256 is
+given where independent public sources agree on it; a file without one is known by its exact size alone. Tiny YOLOv1 is
+not listed: nobody vouches for the size of its file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Final
+from types import MappingProxyType
+
+from models.errors import ModelNotFoundError
+from models.zoo.class_names import COCO, VOC
+
+_REDMON = "https://pjreddie.com/media/files"
+_BOCHKOVSKIY = "https://github.com/AlexeyAB/darknet/releases/download"
 
 
 @dataclass(frozen=True)
 class OfficialWeights:
-    """One official .weights file; ``network`` is its name in the registry, ``names_file`` lies beside this module."""
+    """One published .weights file: the native network that it fills, where it is served, how it is recognised."""
 
     name: str
-    file_name: str
+    network: str
     url: str
     size: int
-    sha256: str
-    network: str
-    names_file: str
+    sha256: str | None
+    class_names: tuple[str, ...]
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """The classes in the order of the network's outputs."""
-        return tuple(files("models.zoo").joinpath(self.names_file).read_text(encoding="utf-8").split("\n")[:-1])
+    def file_name(self) -> str:
+        """Name under which the file is published."""
+        return self.url.rsplit("/", 1)[-1]
+
+    def recognises(self, size: int, sha256: str) -> bool:
+        """Tell whether a file of this size and sha256 is the published one, as far as that is known."""
+        return size == self.size and (self.sha256 is None or sha256 == self.sha256)
 
 
-_YOLOV4_TINY: Final = OfficialWeights(
-    name="yolov4-tiny",
-    file_name="yolov4-tiny.weights",
-    url="https://github.com/AlexeyAB/darknet/releases/download/darknet_yolo_v4_pre/yolov4-tiny.weights",
-    size=24_251_276,
-    sha256="cf9fbfd0f6d4869b35762f56100f50ed05268084078805f0e7989efe5bb8ca87",
-    network="yolov4-tiny",
-    names_file="coco.names",
+def _entry(
+    name: str, url: str, size: int, sha256: str | None = None, class_names: tuple[str, ...] = COCO
+) -> OfficialWeights:
+    return OfficialWeights(name, name, url, size, sha256, class_names)
+
+
+_ENTRIES = (
+    _entry("yolov1", f"{_REDMON}/yolov1/yolov1.weights", 789_312_988, class_names=VOC),
+    _entry(
+        "yolov2",
+        f"{_REDMON}/yolov2.weights",
+        203_934_260,
+        "d9945162ed6f54ce1a901e3ec537bdba4d572ecae7873087bd730e5a7942df3f",
+    ),
+    _entry("yolov2-voc", f"{_REDMON}/yolov2-voc.weights", 202_704_260, class_names=VOC),
+    _entry("yolov2-tiny", f"{_REDMON}/yolov2-tiny.weights", 44_948_600),
+    _entry("yolov2-tiny-voc", f"{_REDMON}/yolov2-tiny-voc.weights", 63_471_556, class_names=VOC),
+    _entry(
+        "yolov3",
+        f"{_REDMON}/yolov3.weights",
+        248_007_048,
+        "523e4e69e1d015393a1b0a441cef1d9c7659e3eb2d7e15f793f060a21b32f297",
+    ),
+    _entry(
+        "yolov3-tiny",
+        f"{_REDMON}/yolov3-tiny.weights",
+        35_434_956,
+        "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c",
+    ),
+    _entry(
+        "yolov3-spp",
+        f"{_REDMON}/yolov3-spp.weights",
+        252_209_544,
+        "87a1e8c85c763316f34e428f2295e1db9ed4abcec59dd9544f8052f50de327b4",
+    ),
+    _entry(
+        "yolov4",
+        f"{_BOCHKOVSKIY}/darknet_yolo_v3_optimal/yolov4.weights",
+        257_717_640,
+        "e8a4f6c62188738d86dc6898d82724ec0964d0eb9d2ae0f0a9d53d65d108d562",
+    ),
+    _entry(
+        "yolov4-tiny",
+        f"{_BOCHKOVSKIY}/darknet_yolo_v4_pre/yolov4-tiny.weights",
+        24_251_276,
+        "cf9fbfd0f6d4869b35762f56100f50ed05268084078805f0e7989efe5bb8ca87",
+    ),
+    _entry("yolov4-csp", f"{_BOCHKOVSKIY}/darknet_yolo_v4_pre/yolov4-csp.weights", 211_944_840),
 )
 
-OFFICIAL: Final[Mapping[str, OfficialWeights]] = {weights.name: weights for weights in (_YOLOV4_TINY,)}
+OFFICIAL: Mapping[str, OfficialWeights] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
+
+
+def official_weights(name: str) -> OfficialWeights:
+    """Return the entry of a name; raises ModelNotFoundError telling what there is."""
+    if name not in OFFICIAL:
+        raise ModelNotFoundError(f"expected one of the official models {', '.join(OFFICIAL)}, got {name!r}")
+    return OFFICIAL[name]
