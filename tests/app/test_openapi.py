@@ -1,12 +1,16 @@
 """The published document: complete, stable, and obeyed."""
 
+import time
+from collections.abc import Iterator
+from threading import Thread
 from typing import Any
 
 import hypothesis
 import pytest
 import schemathesis
+import uvicorn
 from fastapi import FastAPI
-from schemathesis import checks as all_checks
+from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
 from app.main import create_app
@@ -64,3 +68,42 @@ def test_detect_documents_its_bodies_and_answers(document: dict[str, Any]) -> No
 def test_the_document_and_its_page_are_served(client: Client) -> None:
     assert client.get("/openapi.json").json()["info"]["title"] == "Yoloscope"
     assert client.get("/docs").status_code == 200
+
+
+EXCLUDED_CHECKS = [checks.positive_data_acceptance]
+"""A generated body that fits the schema is rarely a picture, so 415 and 422 are right answers to it."""
+SEARCH = hypothesis.settings(
+    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+)
+
+
+@pytest.fixture(scope="module")
+def address(settings: Settings) -> Iterator[str]:
+    """A server in a thread, because schemathesis ends the lifespan of an app after every request."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="error"))
+    thread = Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "mode"),
+    [
+        *((path, method, GenerationMode.POSITIVE) for path, method in sorted(OPERATIONS)),
+        ("/v1/detect", "post", GenerationMode.NEGATIVE),
+        ("/v1/models/{name}", "get", GenerationMode.NEGATIVE),
+    ],
+)
+def test_the_document_is_obeyed(address: str, path: str, method: str, mode: GenerationMode) -> None:
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+
+    @SEARCH
+    @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=mode))
+    def obeyed(case: schemathesis.Case) -> None:
+        case.call_and_validate(excluded_checks=EXCLUDED_CHECKS)
+
+    obeyed()

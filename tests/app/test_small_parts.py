@@ -1,0 +1,141 @@
+"""Settings, CPU count, content negotiation, formats, colours: by hand."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.negotiation import preferred
+from app.services.cpu import available_cpus, cgroup_quota
+from app.services.drawing import class_colour, draw_detections
+from app.services.formats import COCO_CATEGORY_IDS, is_coco
+from app.services.images import Picture
+from app.services.inference import resolve_classes
+from app.settings import load_settings
+from models.errors import ConfigError, NotAcceptableError, RequestError
+from models.structures import Detections
+from models.zoo.official import OFFICIAL
+
+OFFERED = ("application/json", "image/jpeg", "image/png")
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("image/*", "image/jpeg"),
+        ("image/png", "image/png"),
+        ("IMAGE/PNG", "image/png"),
+        ("image/png;q=0.5, image/jpeg;q=0.4", "image/png"),
+        ("image/jpeg, */*", "image/jpeg"),
+        ("application/json;q=0.1, image/png", "image/png"),
+        ("text/html, */*;q=0.1", "application/json"),
+        ("*/*, application/json;q=0", "image/jpeg"),
+        ("image/png;q=broken, image/jpeg", "image/jpeg"),
+    ],
+)
+def test_negotiation(accept: str | None, expected: str) -> None:
+    assert preferred(accept, OFFERED) == expected
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/webp", "*/*;q=0", "image/png;q=nan", "nonsense"])
+def test_nothing_acceptable(accept: str) -> None:
+    with pytest.raises(NotAcceptableError, match="application/json"):
+        preferred(accept, OFFERED)
+
+
+@pytest.mark.parametrize(
+    ("text", "quota"), [("max 100000", None), ("200000 100000", 2.0), ("50000 100000", 0.5), ("nonsense", None)]
+)
+def test_cgroup_v2_quota(tmp_path: Path, text: str, quota: float | None) -> None:
+    (tmp_path / "cpu.max").write_text(text + "\n")
+    assert cgroup_quota(tmp_path) == quota
+
+
+def test_cgroup_v1_quota(tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("150000\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert cgroup_quota(tmp_path) == 1.5
+    assert available_cpus(tmp_path) == 1
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
+    assert cgroup_quota(tmp_path) is None
+
+
+def test_without_a_quota_the_affinity_counts(tmp_path: Path) -> None:
+    assert cgroup_quota(tmp_path) is None
+    assert available_cpus(tmp_path) >= 1
+
+
+def test_settings_come_from_the_environment_and_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YOLOSCOPE_PORT", "9000")
+    monkeypatch.setenv("YOLOSCOPE_PROVIDER", "cpu")
+    assert load_settings().port == 9000
+    assert load_settings(port=9001, provider=None).port == 9001
+    assert load_settings(port=9001, provider=None).provider == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "70000"), ("PROVIDER", "gpu"), ("MAX_PIXELS", "1e12"), ("THREADS", "0")]
+)
+def test_wrong_settings_name_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"YOLOSCOPE_{name}", value)
+    with pytest.raises(ConfigError, match=f"YOLOSCOPE_{name}: .*{value}"):
+        load_settings()
+
+
+def test_the_cache_folder_follows_the_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert load_settings().models_dir == Path("/somewhere/yoloscope/models")
+
+
+def test_coco_category_ids_have_the_official_gaps() -> None:
+    assert len(COCO_CATEGORY_IDS) == 80
+    names = OFFICIAL["yolov4-tiny"].class_names
+    ids = dict(zip(names, COCO_CATEGORY_IDS, strict=True))
+    assert (ids["person"], ids["stop sign"], ids["dog"], ids["toothbrush"]) == (1, 13, 18, 90)
+    assert is_coco(names)
+    assert not is_coco(names[::-1])
+    assert not is_coco(names[:79])
+
+
+def test_classes_by_name_come_before_ids() -> None:
+    assert resolve_classes(["1", 1, "b"], ("1", "b", "b")) == {0, 1}
+    with pytest.raises(RequestError, match="'x', 3, '-1', '²'"):
+        resolve_classes(["x", 3, "-1", "²"], ("a", "b", "c"))
+
+
+def test_colours_are_stable_and_neighbours_differ() -> None:
+    colours = [class_colour(index) for index in range(80)]
+    assert colours == [class_colour(index) for index in range(80)]
+    assert len(set(colours)) == 80
+    assert all(max(np.abs(np.subtract(a, b))) > 60 for a, b in pairwise(colours))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (640, 480)])
+def test_drawing_takes_any_box_and_leaves_the_picture(size: tuple[int, int]) -> None:
+    pixels = np.full((size[1], size[0], 3), 90, np.uint8)
+    boxes = np.array([[-500, -500, 5000, 5000], [10, 10, 5, 5], [2, 2, 2, 2], [300, -20, 700, 30]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.array([0, 1, 1, 0]))
+    image = draw_detections(Picture(pixels), found, ("a name that is rather long", "ж"))
+    assert image.size == size
+    assert (pixels == 90).all()
+    assert (np.asarray(image) != 90).any()
+
+
+def test_drawing_nothing_changes_nothing() -> None:
+    pixels = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+    empty = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    np.testing.assert_array_equal(np.asarray(draw_detections(Picture(pixels), empty, ("a",))), pixels)
+
+
+def test_a_box_is_drawn_where_it_is() -> None:
+    pixels = np.zeros((200, 200, 3), np.uint8)
+    found = Detections(np.array([[50, 60, 150, 160]], np.float32), np.ones(1, np.float32), np.array([3]))
+    drawn = np.asarray(draw_detections(Picture(pixels), found, ("a", "b", "c", "d")))
+    for y, x in ((60, 100), (160, 100), (110, 50), (110, 150)):
+        assert tuple(drawn[y, x]) == class_colour(3)
+    assert not drawn[110, 100].any()
