@@ -53,7 +53,7 @@ def _obtain(official: OfficialWeights, settings: Settings, scratch: Path, consol
         found = find_weights(official, settings.weights)
         if found is not None:
             return found
-        console.print(f"{official.file_name} (sha256 {official.sha256[:12]}...) is not in {settings.weights}")
+        console.print(f"{official.file_name} ({official.size} bytes) is not in {settings.weights}")
     columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(official.url, total=official.size)

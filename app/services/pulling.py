@@ -58,7 +58,7 @@ def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
         raise ConfigError(f"YOLOSCOPE_WEIGHTS: expected a folder, got {folder}")
     candidates = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == official.size]
     candidates.sort(key=lambda path: (path.name != official.file_name, path))
-    return next((path for path in candidates if sha256_of(path) == official.sha256), None)
+    return next((path for path in candidates if official.recognises(path.stat().st_size, sha256_of(path))), None)
 
 
 def download(official: OfficialWeights, target: Path, advance: Progress) -> Path:
@@ -80,7 +80,7 @@ def download(official: OfficialWeights, target: Path, advance: Progress) -> Path
             _advice(official, f"it could not be downloaded ({error or type(error).__name__})")
         ) from error
     found = sha256_of(target)
-    if found != official.sha256:
+    if not official.recognises(target.stat().st_size, found):
         raise DownloadError(_advice(official, f"the download is another file (sha256 {found})"))
     return target
 
@@ -92,10 +92,11 @@ def sha256_of(path: Path) -> str:
 
 
 def _advice(official: OfficialWeights, reason: str) -> str:
+    known_by = f"{official.size} bytes" + (f", sha256 {official.sha256}" if official.sha256 else "")
     return (
         f"the weights of {official.name} are needed and {reason}.\n"
         f"  1. Fetch {official.url}\n"
-        f"     ({official.size} bytes, sha256 {official.sha256}) on a machine with a network.\n"
+        f"     ({known_by}) on a machine with a network.\n"
         f"  2. Put {official.file_name} into any folder of this machine.\n"
         f"  3. Set YOLOSCOPE_WEIGHTS to that folder and start again."
     )
