@@ -81,17 +81,22 @@ def test_crop_jitter_windows_have_the_drawn_spread() -> None:
     assert abs(np.corrcoef(widths, heights)[0, 1]) < 0.1
 
 
-def test_zooming_keeps_the_size_and_scales_the_box() -> None:
-    sample = flat(100, 80, 0, [[40, 30, 60, 50]], [0])
-    for factor in (0.5, 2.0):
-        got = RandomScale(factor, factor, KEEP_ALL)(sample, np.random.default_rng(1))
-        assert (got.width, got.height) == (100, 80)
-        if len(got):
-            x1, y1, x2, y2 = got.boxes_xyxy_px[0]
-            assert x2 - x1 <= 20 * factor + 1e-3
-            assert y2 - y1 <= 20 * factor + 1e-3
-    shrunk = RandomScale(0.5, 0.5, KEEP_ALL)(sample, np.random.default_rng(1)).boxes_xyxy_px[0]
-    assert (shrunk[2:] - shrunk[:2]).tolist() == [10, 10]
+def test_zooming_by_hand() -> None:
+    """Out by 2: 100 x 80 in a frame of 200 x 160. In by 2: a window of 50 x 40, uniform over the 50 x 40 to spare."""
+    sample, generator = flat(100, 80, 9, [[0, 0, 100, 80]], [0]), np.random.default_rng(1)
+    shrunk = RandomScale(0.5, 0.5, KEEP_ALL, fill=0)(sample, generator)
+    assert (shrunk.width, shrunk.height) == (200, 160)
+    x1, y1, x2, y2 = shrunk.boxes_xyxy_px[0].astype(int)
+    assert (x2 - x1, y2 - y1) == (100, 80)
+    assert (shrunk.image[y1:y2, x1:x2] == 9).all()
+    assert (shrunk.image == 9).sum() == 100 * 80 * 3
+    marked = flat(100, 80, 9, [[40, 30, 60, 50]], [0])
+    corners = np.array([RandomScale(2, 2, KEEP_ALL)(marked, generator).boxes_xyxy_px[0] for _ in range(500)])
+    assert (corners.min(axis=0) == [0, 0, 10, 10]).all()
+    assert (corners.max(axis=0) == [40, 30, 50, 40]).all()
+    factors = [100 / RandomScale(0.5, 2, KEEP_ALL)(sample, generator).width for _ in range(1000)]
+    assert np.log(factors).mean() == pytest.approx(0, abs=0.05)
+    assert np.ptp(np.log(factors)) == pytest.approx(np.log(4), abs=0.05)
 
 
 @pytest.mark.parametrize("identity", [CropJitter(0), RandomScale(1, 1), Flip(0, 0)])

@@ -1,0 +1,90 @@
+"""All augmentations in one order, each one switch: from pictures of a data set to one network input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.errors import ConfigError
+from models.spec import DetectorSpec
+from training.data.augment.colour_jitter import ColourJitter
+from training.data.augment.crop_jitter import CropJitter
+from training.data.augment.cutmix import CutMix
+from training.data.augment.flip import Flip
+from training.data.augment.mixup import MixUp
+from training.data.augment.mosaic import Mosaic
+from training.data.augment.placement import place_sample
+from training.data.augment.random_scale import RandomScale
+from training.data.augment.visibility import STANDARD_VISIBILITY, Visibility
+from training.data.sample import Sample
+
+Fetch = Callable[[int], Sample]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What happens to a training picture; with nothing switched on it is only placed on the network's input.
+
+    Each picture is jittered, zoomed and mirrored by itself. With ``mosaic_probability`` four of them become one,
+    otherwise one is placed. With their probabilities a patch (CutMix) or the whole (MixUp) of another such picture is
+    mixed in. Colours are distorted last, once, over the finished picture.
+    """
+
+    crop_jitter: CropJitter | None = None
+    random_scale: RandomScale | None = None
+    flip: Flip | None = None
+    colour_jitter: ColourJitter | None = None
+    mosaic_probability: float = 0.0
+    cutmix_probability: float = 0.0
+    cutmix: CutMix = CutMix()  # noqa: RUF009 - frozen
+    mixup_probability: float = 0.0
+    mixup: MixUp = MixUp()  # noqa: RUF009 - frozen
+    visibility: Visibility = STANDARD_VISIBILITY
+
+    def __post_init__(self) -> None:
+        for name in ("mosaic_probability", "cutmix_probability", "mixup_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"expected {name} in 0..1, got {getattr(self, name)}")
+
+    def __call__(
+        self, fetch: Fetch, index: int, count: int, spec: DetectorSpec, generator: np.random.Generator
+    ) -> Sample:
+        """Return picture ``index`` of ``count``, augmented, at the input size of ``spec``; partners are drawn."""
+        sample = self._compose(fetch, index, count, spec, generator)
+        if generator.random() < self.cutmix_probability:
+            donor = self._compose(fetch, int(generator.integers(count)), count, spec, generator)
+            sample = self.cutmix(sample, donor, generator)
+        if generator.random() < self.mixup_probability:
+            partner = self._compose(fetch, int(generator.integers(count)), count, spec, generator)
+            sample = self.mixup(sample, partner, generator)
+        return sample if self.colour_jitter is None else self.colour_jitter(sample, generator)
+
+    def _compose(
+        self, fetch: Fetch, index: int, count: int, spec: DetectorSpec, generator: np.random.Generator
+    ) -> Sample:
+        """Return one picture placed, or four in a mosaic, of the input size."""
+        if generator.random() >= self.mosaic_probability:
+            return place_sample(self._single(fetch(index), generator), spec, self.visibility)
+        indices = [index, *(int(i) for i in generator.integers(count, size=3))]
+        parts = [self._single(fetch(i), generator) for i in indices]
+        order = generator.permutation(4)
+        mosaic = Mosaic(
+            spec.input_width,
+            spec.input_height,
+            placement="stretch" if spec.resize.placement == "stretch" else "cover",
+            visibility=self.visibility,
+        )
+        return mosaic([parts[i] for i in order], generator)
+
+    def _single(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        for step in (self.crop_jitter, self.random_scale, self.flip):
+            if step is not None:
+                sample = step(sample, generator)
+        return sample
+
+
+def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Return the randomness of one picture in one epoch: the same for any number of workers, ranks and restarts."""
+    return np.random.default_rng((seed, epoch, index))
