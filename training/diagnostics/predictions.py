@@ -64,8 +64,9 @@ def _objectness(head: Tensor, spec: DetectorSpec, index: int) -> Tensor:
     head_spec = spec.heads[index]
     if head_spec.kind == "detection":
         flat = head_spec.detection_layout(spec.num_classes)
-        return head[0, flat.confidences].reshape(flat.cells, flat.boxes_per_cell).T.flatten()
-    entries = head[0].reshape(head_spec.num_anchors, -1, head_spec.grid_height * head_spec.grid_width)
-    position = layout.GAUSSIAN_OBJECTNESS if head_spec.kind == "gaussian_yolo" else layout.OBJECTNESS
-    raw = entries[:, position].flatten()
+        raw = head[0, flat.confidences].reshape(flat.cells, flat.boxes_per_cell).T.flatten()
+    else:
+        entries = head[0].reshape(head_spec.num_anchors, -1, head_spec.grid_height * head_spec.grid_width)
+        position = layout.GAUSSIAN_OBJECTNESS if head_spec.kind == "gaussian_yolo" else layout.OBJECTNESS
+        raw = entries[:, position].flatten()
     return raw.sigmoid() if head_spec.activation == "sigmoid" else raw
