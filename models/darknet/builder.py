@@ -33,9 +33,9 @@ def build_network(
     """
     text, path = _read(cfg)
     net, *sections = parse_cfg(text)
+    _check_net(net)
     options = Options(net, NET_KEYS)
     context = _context(options, sections, input_size, None if path is None else path.parent)
-    _check_net(net)
     _announce([net], NET_INERT, context)
     for section in sections:
         context.layers.append(_build_layer(section, context))
