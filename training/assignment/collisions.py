@@ -53,6 +53,12 @@ def find_slots(matches: HeadMatches) -> Slots:
     return Slots(matches, first, of_match, counts)
 
 
+def distinct_slots(matches: HeadMatches) -> Slots:
+    """Return the slots of pairs that are known not to share predictors."""
+    order = torch.arange(len(matches), device=matches.objects.device)
+    return Slots(matches, order, order, torch.ones_like(order))
+
+
 def resolve_collisions(matches: HeadMatches, rule: CollisionRule, predicted_iou: Tensor | None = None) -> HeadMatches:
     """Return the pairs that remain under a rule.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ class HeadMatches:
     def __len__(self) -> int:
         return len(self.objects)
 
-    @property
+    @cached_property
     def predictors(self) -> Tensor:
         """Flat index int64 [R] into the head's predictors [B, A, h, w]."""
         _, num_anchors, height, width = self.geometry.shape

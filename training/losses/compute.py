@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -144,23 +145,27 @@ def checked_ground_truth(truth: GroundTruth, geometries: Sequence[HeadGeometry])
     batch, classes = geometries[0].batch_size, geometries[0].num_classes
     if truth.batch_size != batch:
         raise LabelError(f"expected ground truth of {batch} pictures, got {truth.batch_size}")
-    boxes = truth.boxes_cxcywh_norm
-    centres = boxes[:, :2]
-    faults = (
-        (~torch.isfinite(boxes).all(-1), "a finite box"),
-        (((centres < 0) | (centres > 1)).any(-1), "a centre in 0..1"),
-        ((boxes[:, 2:] < 0).any(-1), "width and height of at least 0"),
-        ((truth.class_ids < 0) | (truth.class_ids >= classes), f"a class in 0..{classes - 1}"),
-    )
-    wrong = torch.stack([fault for fault, _ in faults])
-    if not bool(wrong.any()):
-        return truth
-    which = int(wrong.any(0).nonzero()[0, 0])
-    expected = next(text for fault, text in faults if bool(fault[which]))
-    box = ", ".join(f"{value:g}" for value in boxes[which].tolist())
-    raise LabelError(
+    boxes, class_ids = truth.boxes_cxcywh_norm, truth.class_ids
+    limit = boxes.new_tensor((1.0, 1.0, torch.finfo(boxes.dtype).max, torch.finfo(boxes.dtype).max))
+    good = ((boxes >= 0) & (boxes <= limit)).all(-1) & (class_ids >= 0) & (class_ids < classes)
+    if not bool(good.all()):
+        raise LabelError(_fault(truth, int((~good).nonzero()[0, 0]), classes))
+    return truth
+
+
+def _fault(truth: GroundTruth, which: int, classes: int) -> str:
+    x, y, w, h = (float(value) for value in truth.boxes_cxcywh_norm[which])
+    if not all(math.isfinite(value) for value in (x, y, w, h)):
+        expected = "a finite box"
+    elif not (0 <= x <= 1 and 0 <= y <= 1):
+        expected = "a centre in 0..1"
+    elif w < 0 or h < 0:
+        expected = "width and height of at least 0"
+    else:
+        expected = f"a class in 0..{classes - 1}"
+    return (
         f"image {int(truth.image_index[which])}, object {which}: expected {expected}, "
-        f"got class {int(truth.class_ids[which])} at ({box})"
+        f"got class {int(truth.class_ids[which])} at ({x:g}, {y:g}, {w:g}, {h:g})"
     )
 
 

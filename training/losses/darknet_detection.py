@@ -20,6 +20,7 @@ from training.losses.darknet_delta import HeadDelta
 from training.losses.darknet_rules import DetectionRules, scalar
 from training.losses.darknet_state import DarknetHeadState
 from training.losses.heads import compute_dtype
+from training.losses.objects import objects_with_area
 
 FORCED_AREA = 0.1
 
@@ -58,7 +59,7 @@ def detection_delta(head: Tensor, geometry: HeadGeometry, truth: GroundTruth, ru
         slots=find_slots(matches),
         iou=iou,
         ignored=torch.zeros(geometry.shape, dtype=torch.bool, device=head.device),
-        wanted=(truth.boxes_cxcywh_norm[:, 2:] > 0).all(-1).nonzero()[:, 0],
+        wanted=objects_with_area(truth),
     )
 
 

@@ -14,14 +14,15 @@ from models.structures import GroundTruth
 from training.assignment.anchor_matching import match_best_anchor, match_best_anchor_of_head, match_by_ratio
 from training.assignment.best_overlap import best_overlap, exceeds_overlap, padded_boxes_xyxy
 from training.assignment.cell_matching import choose_predictor, match_first_per_cell
-from training.assignment.collisions import Slots, find_slots, resolve_collisions
+from training.assignment.collisions import Slots, distinct_slots, find_slots, resolve_collisions
 from training.assignment.geometry import HeadGeometry
 from training.assignment.matches import HeadMatches
 from training.losses.box_terms import BoxTerms, box_terms, pair_boxes, paired_iou
-from training.losses.decode import decode_planes, extent_rule
+from training.losses.decode import decode_center, decode_extent, decode_planes, extent_rule
 from training.losses.gradient_bound import bound_gradient
-from training.losses.heads import box_planes, class_rows, compute_dtype, objectness_and_rows
+from training.losses.heads import box_planes, cell_boxes, class_rows, compute_dtype, objectness_and_rows
 from training.losses.ledger import HeadLedger
+from training.losses.objects import objects_with_area
 from training.losses.point_terms import background_terms, class_terms, objectness_terms
 from training.losses.preset import Preset
 from training.losses.prior import prior_terms
@@ -45,7 +46,9 @@ def formula_ledgers(
 ) -> tuple[HeadLedger, ...]:
     """Return the ledgers of all heads under a formula preset."""
     matches = _match(heads, geometries, ground_truth, spec, preset)
-    padded = padded_boxes_xyxy(ground_truth, compute_dtype(heads[0]))
+    padded = None
+    if preset.ignore_threshold is not None:
+        padded = padded_boxes_xyxy(ground_truth, compute_dtype(heads[0]))
     pulls = images_seen is not None and images_seen < preset.prior_images
     return tuple(
         _head_ledger(head, wanted, ground_truth, padded, preset, pulls=pulls)
@@ -71,26 +74,29 @@ def _match(
     return match_best_anchor(ground_truth, geometries, anchors, threshold)
 
 
+@torch.no_grad()
 def _match_cells(head: Tensor, geometry: HeadGeometry, ground_truth: GroundTruth, preset: Preset) -> HeadMatches:
     matches = match_first_per_cell(ground_truth, geometry)
-    planes = decode_planes(
-        box_planes(head, geometry), geometry, preset.decode_xy, extent_rule(preset.decode_wh, geometry)
-    )
-    candidates = torch.stack([plane[matches.images, :, matches.rows, matches.columns] for plane in planes], dim=-1)
-    return choose_predictor(matches, candidates, ground_truth.boxes_cxcywh_norm[matches.objects])
+    raw = cell_boxes(head, geometry, (matches.images, matches.rows, matches.columns))
+    cell = torch.stack((matches.columns, matches.rows), dim=-1)[:, None]
+    grid = raw.new_tensor((geometry.grid_width, geometry.grid_height))
+    centre = decode_center(raw[..., :2], cell, geometry.spec.scale_xy, preset.decode_xy) / grid
+    extent = decode_extent(raw[..., 2:], 1.0, extent_rule(preset.decode_wh, geometry))
+    own = ground_truth.boxes_cxcywh_norm[matches.objects]
+    return choose_predictor(matches, torch.cat((centre, extent), dim=-1), own)
 
 
 def _head_ledger(
     head: Tensor,
     wanted: HeadMatches,
     ground_truth: GroundTruth,
-    padded: Tensor,
+    padded: Tensor | None,
     preset: Preset,
     *,
     pulls: bool,
 ) -> HeadLedger:
-    matches = _resolve(head, wanted, ground_truth, preset)
-    slots = find_slots(matches)
+    slots = _slots(head, wanted, ground_truth, preset)
+    matches = slots.matches
     objectness, rows = objectness_and_rows(head, matches.geometry, slots.predictors)
     raw = bound_gradient(rows[:, BOX], preset.max_delta)[slots.of_match]
     measured = box_terms(pair_boxes(raw, matches, ground_truth.boxes_cxcywh_norm, preset), matches, preset)
@@ -108,7 +114,7 @@ def _head_ledger(
         parts=_spread(measured.parts, spread),
         iou=measured.iou,
         ignored=background.ignored,
-        wanted=wanted.objects,
+        wanted=objects_with_area(ground_truth) if preset.match == "cell_best_iou" else wanted.objects,
     )
 
 
@@ -117,21 +123,26 @@ def _spread(costs: dict[str, Tensor], factor: Tensor | None) -> dict[str, Tensor
 
 
 @torch.no_grad()
-def _resolve(head: Tensor, wanted: HeadMatches, ground_truth: GroundTruth, preset: Preset) -> HeadMatches:
-    if preset.collision != "best_iou":
-        return resolve_collisions(wanted, preset.collision)
+def _slots(head: Tensor, wanted: HeadMatches, ground_truth: GroundTruth, preset: Preset) -> Slots:
+    """Return the predictors that serve objects after collisions; the cells of YOLOv1 have settled theirs before."""
+    if preset.match == "cell_best_iou":
+        return distinct_slots(wanted)
     slots = find_slots(wanted)
+    if len(slots) == len(wanted) or preset.collision in {"accumulate", "mean"}:
+        return slots
+    if preset.collision != "best_iou":
+        return find_slots(resolve_collisions(wanted, preset.collision))
     _, rows = objectness_and_rows(head, wanted.geometry, slots.predictors)
     pairs = pair_boxes(rows[slots.of_match, BOX], wanted, ground_truth.boxes_cxcywh_norm, preset)
-    return resolve_collisions(wanted, "best_iou", paired_iou(pairs))
+    return find_slots(resolve_collisions(wanted, "best_iou", paired_iou(pairs)))
 
 
 @torch.no_grad()
 def _background(
-    head: Tensor, geometry: HeadGeometry, objectness: Tensor, padded: Tensor, preset: Preset
+    head: Tensor, geometry: HeadGeometry, objectness: Tensor, padded: Tensor | None, preset: Preset
 ) -> _Background:
     threshold = preset.ignore_threshold
-    if threshold is None or not padded.shape[1]:
+    if threshold is None or padded is None or not padded.shape[1]:
         return _Background(torch.zeros_like(objectness, dtype=torch.bool), None)
     predicted = decode_planes(
         box_planes(head, geometry), geometry, preset.decode_xy, extent_rule(preset.decode_wh, geometry)

@@ -18,6 +18,7 @@ from training.assignment.matches import HeadMatches, cell_offsets
 from training.losses.article import ArticleCells, ArticlePreset, article_terms
 from training.losses.heads import compute_dtype
 from training.losses.ledger import HeadLedger
+from training.losses.objects import objects_with_area
 from training.losses.walkthrough import WalkthroughCells, WalkthroughPreset, walkthrough_terms
 
 
@@ -108,7 +109,7 @@ def _walkthrough_ledger(grid: _Grid, truth: GroundTruth) -> HeadLedger:
         parts={"centre": by_match["xy"], "size": by_match["wh"]},
         iou=terms.iou[at],
         ignored=torch.zeros(matches.geometry.shape, dtype=torch.bool, device=terms.iou.device),
-        wanted=_with_area(truth),
+        wanted=objects_with_area(truth),
     )
 
 
@@ -142,7 +143,3 @@ def _article_ledger(grid: _Grid, truth: GroundTruth, preset: ArticlePreset) -> H
         ignored=torch.zeros(matches.geometry.shape, dtype=torch.bool, device=served.device),
         wanted=(taken & (truth.boxes_cxcywh_norm[:, 2:] > 0).all(-1)).nonzero()[:, 0],
     )
-
-
-def _with_area(truth: GroundTruth) -> Tensor:
-    return (truth.boxes_cxcywh_norm[:, 2:] > 0).all(-1).nonzero()[:, 0]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from models.layout import BOX, OBJECTNESS
+from models.layout import BOX, CLASSES, OBJECTNESS
 from training.assignment.geometry import HeadGeometry
 
 Index = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -40,7 +40,7 @@ def objectness_and_rows(head: Tensor, geometry: HeadGeometry, predictors: Tensor
     ``predictors`` int64 [P] are flat indices, each at most once.
     """
     if geometry.spec.kind == "detection":
-        return _detection_objectness_and_rows(head, geometry, predictors)
+        return _take_detection(head, geometry, predictors)
     index = unravel(predictors, geometry)
     return _take(head, geometry.num_anchors, *index)
 
@@ -50,11 +50,17 @@ def box_planes(head: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor, Te
     """Return the raw x, y, w, h of every predictor as four planes [B, A, h, w], outside the graph."""
     dtype = compute_dtype(head)
     if geometry.spec.kind == "detection":
-        boxes = _detection_boxes(head, geometry).permute(4, 0, 3, 1, 2).to(dtype)
+        boxes = _detection_parts(head, geometry)[0].permute(4, 0, 3, 1, 2).to(dtype)
         return boxes[0], boxes[1], boxes[2], boxes[3]
     entries = _entries(head, geometry.num_anchors)
     x, y, w, h = (entries[:, :, entry].to(dtype) for entry in range(BOX.start, BOX.stop))
     return x, y, w, h
+
+
+@torch.no_grad()
+def cell_boxes(head: Tensor, geometry: HeadGeometry, at: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Return the raw boxes [R, n, 4] of some cells (image, row, column) of a flat head, outside the graph."""
+    return _detection_parts(head, geometry)[0][at].to(compute_dtype(head))
 
 
 def box_entries(head: Tensor, geometry: HeadGeometry) -> Tensor:
@@ -118,26 +124,57 @@ class _ObjectnessAndRows(Function):
 _take = cast("Callable[..., tuple[Tensor, Tensor]]", _ObjectnessAndRows.apply)
 
 
-def _detection_boxes(head: Tensor, geometry: HeadGeometry) -> Tensor:
-    """Return the raw boxes of a flat YOLOv1 head as a view [B, S, S, n, 4]."""
-    layout = geometry.spec.detection_layout(geometry.num_classes)
-    batch, n, height, width = geometry.shape
-    return head[:, layout.boxes].view(batch, height, width, n, 4)
+class _DetectionContext(FunctionCtx):
+    """What the backward pass needs to know of a flat head."""
+
+    saved_tensors: tuple[Tensor, ...]
+    shape: torch.Size
+    dtype: torch.dtype
+    geometry: HeadGeometry
 
 
-def _detection_objectness_and_rows(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> tuple[Tensor, Tensor]:
+class _DetectionObjectnessAndRows(Function):
+    """Takes the confidences and some predictors out of a flat YOLOv1 head; predictors of a cell share its classes."""
+
+    @staticmethod
+    def forward(
+        ctx: _DetectionContext, head: Tensor, geometry: HeadGeometry, predictors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(predictors)
+        ctx.shape, ctx.dtype, ctx.geometry = head.shape, head.dtype, geometry
+        image, slot, row, column = unravel(predictors, geometry)
+        boxes, confidences, classes = _detection_parts(head, geometry)
+        at = image, row, column
+        rows = torch.cat((boxes[(*at, slot)], confidences[(*at, slot)][:, None], classes[at]), dim=-1)
+        dtype = compute_dtype(head)
+        return confidences.permute(0, 3, 1, 2).to(dtype).contiguous(), rows.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _DetectionContext, plane_gradient: Tensor, rows_gradient: Tensor) -> tuple[Tensor, None, None]:
+        (predictors,) = ctx.saved_tensors
+        image, slot, row, column = unravel(predictors, ctx.geometry)
+        gradient = torch.zeros(ctx.shape, dtype=ctx.dtype, device=plane_gradient.device)
+        boxes, confidences, classes = _detection_parts(gradient, ctx.geometry)
+        own = rows_gradient.to(ctx.dtype)
+        confidences.copy_(plane_gradient.permute(0, 2, 3, 1))
+        at = image, row, column
+        confidences[(*at, slot)] += own[:, OBJECTNESS]
+        boxes[(*at, slot)] = own[:, BOX]
+        classes.index_put_(at, own[:, CLASSES:], accumulate=True)
+        return gradient, None, None
+
+
+_take_detection = cast("Callable[..., tuple[Tensor, Tensor]]", _DetectionObjectnessAndRows.apply)
+
+
+def _detection_parts(head: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor, Tensor]:
+    """Return views of a flat head: boxes [B, S, S, n, 4], confidences [B, S, S, n], classes [B, S, S, C]."""
     layout = geometry.spec.detection_layout(geometry.num_classes)
     batch, n, height, width = geometry.shape
-    head = head.to(compute_dtype(head))
-    confidences = head[:, layout.confidences].view(batch, height, width, n)
-    classes = head[:, layout.classes].view(batch, height, width, -1)
-    image, slot, row, column = unravel(predictors, geometry)
-    rows = torch.cat(
-        (
-            _detection_boxes(head, geometry)[image, row, column, slot],
-            confidences[image, row, column, slot, None],
-            classes[image, row, column],
-        ),
-        dim=-1,
+    cells = (batch, height, width)
+    return (
+        head[:, layout.boxes].view(*cells, n, 4),
+        head[:, layout.confidences].view(*cells, n),
+        head[:, layout.classes].view(*cells, geometry.num_classes),
     )
-    return confidences.permute(0, 3, 1, 2).contiguous(), rows
