@@ -70,11 +70,15 @@ class CrossMiniBatchNorm2d(nn.BatchNorm2d):
 def with_cross_mini_batch_norm(network: nn.Module) -> nn.Module:
     """Return a copy of the network in which every ``BatchNorm2d`` accumulates; names of weights stay as they are."""
     converted = copy.deepcopy(network)
+    if type(converted) is nn.BatchNorm2d:
+        return _converted(converted)
+    replacements: dict[nn.Module, CrossMiniBatchNorm2d] = {}
     for module in list(converted.modules()):
         for name, child in module.named_children():
             if type(child) is nn.BatchNorm2d:
-                setattr(module, name, _converted(child))
-    return _converted(converted) if type(converted) is nn.BatchNorm2d else converted
+                replacement = replacements.setdefault(child, _converted(child))
+                setattr(module, name, replacement)
+    return converted
 
 
 def finish_batch(network: nn.Module) -> None:
@@ -85,7 +89,8 @@ def finish_batch(network: nn.Module) -> None:
 
 
 def _converted(norm: nn.BatchNorm2d) -> CrossMiniBatchNorm2d:
+    """Return an accumulating layer that takes over the very tensors of a plain one."""
     crossing = CrossMiniBatchNorm2d(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-    crossing.load_state_dict(norm.state_dict())
-    crossing.weight, crossing.bias = norm.weight, norm.bias
-    return crossing.train(norm.training).to(norm.weight.device if norm.affine else "cpu")
+    for name, tensor in (*norm.named_parameters(), *norm.named_buffers()):
+        setattr(crossing, name, tensor)
+    return crossing.train(norm.training)

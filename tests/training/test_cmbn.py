@@ -124,6 +124,24 @@ def test_conversion_reaches_every_layer_and_keeps_names_and_the_argument() -> No
     assert converted.state_dict()["2.num_batches_tracked"] == 1
 
 
+def test_a_shared_layer_stays_shared() -> None:
+    norm = nn.BatchNorm2d(3)
+    converted = with_cross_mini_batch_norm(nn.Sequential(nn.Sequential(norm), nn.Sequential(norm)))
+    assert len([m for m in converted.modules() if isinstance(m, CrossMiniBatchNorm2d)]) == 1
+
+
+@pytest.mark.parametrize("options", [{"affine": False}, {"track_running_stats": False}, {"momentum": None}])
+def test_unusual_layers_convert_and_agree(options: dict[str, bool | None]) -> None:
+    plain = nn.BatchNorm2d(3, **options)  # type: ignore[arg-type]
+    crossing = with_cross_mini_batch_norm(plain)
+    for seed in range(3):
+        torch.testing.assert_close(crossing(_values(seed)), plain(_values(seed)), rtol=1e-5, atol=1e-5)
+        finish_batch(crossing)
+    plain.eval()
+    crossing.eval()
+    torch.testing.assert_close(crossing(_values(9)), plain(_values(9)), rtol=1e-5, atol=1e-5)
+
+
 def test_half_precision_input_gives_half_precision_output() -> None:
     crossing = CrossMiniBatchNorm2d(3)
     assert crossing(_values(0).bfloat16()).dtype == torch.bfloat16

@@ -39,7 +39,10 @@ def contact_sheet(
 
 
 def draw_sample(sample: Sample, class_names: Sequence[str], longest_side_px: int) -> Image.Image:
-    """Return one picture at a size with its boxes, each in the colour of its class, under its name."""
+    """Return one picture at a size with its boxes, each in the colour of its class.
+
+    The name stands above its box, inside where there is no room.
+    """
     scale = longest_side_px / max(sample.width, sample.height)
     shown = resize(sample, max(1, round(sample.width * scale)), max(1, round(sample.height * scale)))
     picture = Image.fromarray(shown.image)
@@ -51,9 +54,10 @@ def draw_sample(sample: Sample, class_names: Sequence[str], longest_side_px: int
         draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
         name = class_names[class_id] if 0 <= class_id < len(class_names) else str(class_id)
         text = name if weight == 1 else f"{name} x {weight:.2f}"
-        frame = draw.textbbox((x1 + 2, y1 + 1), text, font=font)
-        draw.rectangle((frame[0] - 2, frame[1] - 1, frame[2] + 1, frame[3] + 1), fill=colour)
-        draw.text((x1 + 2, y1 + 1), text, fill=(0, 0, 0), font=font)
+        left, top, right, bottom = draw.textbbox((x1 + 2, y1 + 1), text, font=font)
+        lift = bottom - y1 + 1 if y1 > bottom - y1 else 0
+        draw.rectangle((left - 2, top - 1 - lift, right + 1, bottom + 1 - lift), fill=colour)
+        draw.text((x1 + 2, y1 + 1 - lift), text, fill=(0, 0, 0), font=font)
     return picture
 
 
