@@ -109,11 +109,15 @@ def _show_json(runtime: Runtime, pictures: list[Path], results: list[Found]) -> 
 def _show_table(runtime: Runtime, pictures: list[Path], results: list[Found]) -> None:
     console = Console(highlight=False)
     for path, found in zip(pictures, results, strict=True):
-        table = Table(title=f"{path} ({found.width}x{found.height})", title_justify="left")
+        console.print(f"{path} ({found.width}x{found.height})", soft_wrap=True, markup=False)
+        if not found.detections:
+            console.print("nothing found")
+            continue
+        table = Table()
         table.add_column("class")
         for column in ("score", "x1", "y1", "x2", "y2"):
             table.add_column(column, justify="right")
         for row in native_rows(found.detections, runtime.spec.class_names):
             corners = (f"{value:.1f}" for value in (row.box.x1, row.box.y1, row.box.x2, row.box.y2))
             table.add_row(row.class_name, f"{row.score:.3f}", *corners)
-        console.print(table if found.detections else f"{path}: nothing found")
+        console.print(table)

@@ -15,10 +15,9 @@ from training.export.parity import ParityReport
 
 def convert_official(official: OfficialWeights, weights: Path, target: Path) -> ParityReport:
     """Load official weights into the native network and write the artefact; return how well it agrees."""
-    class_names = official.class_names
-    network = build(official.network, num_classes=len(class_names))
+    network = build(official.network, num_classes=len(official.class_names), class_names=official.class_names)
     header = load_weights(network, weights)
-    update = {"name": official.name, "class_names": class_names, "source": darknet_source(weights, header)}
+    update = {"name": official.name, "source": darknet_source(weights, header)}
     return export_onnx(network, network.spec.model_copy(update=update), target)
 
 

@@ -53,11 +53,16 @@ def official_name(model: str, settings: Settings) -> OfficialWeights:
 
 
 def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
-    """Return the official file inside a folder, at any depth and under any name: it is known by size and sha256."""
+    """Return the official file inside a folder, at any depth and under any name: it is known by its content.
+
+    Where no sha256 is published the name must be right as well as the size. Raises ConfigError if there is no folder.
+    """
     if not folder.is_dir():
         raise ConfigError(f"YOLOSCOPE_WEIGHTS: expected a folder, got {folder}")
     candidates = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == official.size]
     candidates.sort(key=lambda path: (path.name != official.file_name, path))
+    if official.sha256 is None:
+        candidates = [path for path in candidates if path.name == official.file_name]
     return next((path for path in candidates if official.recognises(path.stat().st_size, sha256_of(path))), None)
 
 

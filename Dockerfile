@@ -1,0 +1,42 @@
+# Targets: cpu (default) and cuda. Build: docker build -t yoloscope .  or  docker build --target cuda -t yoloscope:cuda .
+ARG BASE_IMAGE=python:3.12-slim
+
+FROM ${BASE_IMAGE} AS build
+WORKDIR /build
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY app app
+COPY models models
+COPY training training
+RUN python3 -m venv /opt/yoloscope \
+ && /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt torch \
+ && /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt .
+
+FROM build AS build-cuda
+RUN /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt '.[cuda]'
+
+FROM ${BASE_IMAGE} AS runtime
+ENV PATH=/opt/yoloscope/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    YOLOSCOPE_HOST=0.0.0.0 \
+    YOLOSCOPE_PORT=8000 \
+    YOLOSCOPE_MODELS_DIR=/models
+RUN mkdir /models && chown 10001:10001 /models
+VOLUME /models
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+# The start period covers the first start, which fetches and converts the default model.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=180s --retries=3 \
+  CMD ["python3", "-m", "app.healthcheck"]
+ENTRYPOINT ["yoloscope"]
+CMD ["serve"]
+
+FROM runtime AS cuda
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=build-cuda /opt/yoloscope /opt/yoloscope
+
+FROM runtime AS cpu
+COPY --from=build /opt/yoloscope /opt/yoloscope

@@ -1,0 +1,123 @@
+"""The command line: quick to answer, friendly to newcomers, one line per error."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from app import cli
+from app.cli import COMMANDS, build
+from models.errors import ConfigError, ImageTypeError, YoloscopeError
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("YOLOSCOPE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("YOLOSCOPE_MODELS_DIR", str(models_dir))
+    monkeypatch.setenv("YOLOSCOPE_PROVIDER", "cpu")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def picture(tmp_path: Path, grey_png: bytes) -> Path:
+    path = tmp_path / "grey.png"
+    path.write_bytes(grey_png)
+    return path
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(build(arguments), list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_list_of_commands_needs_no_heavy_imports() -> None:
+    code = (
+        "import sys; from app.cli import build; build(['--help']);"
+        "heavy = {'torch', 'onnxruntime', 'fastapi', 'numpy', 'PIL', 'pydantic'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_is_listed_and_has_help(name: str) -> None:
+    assert name in run("--help")
+    text = run(name, "--help")
+    assert "Stand in" not in text
+    assert len(text.splitlines()) > 8
+
+
+def test_the_table_of_detections(picture: Path) -> None:
+    lines = run("detect", str(picture), "--model", "tiny").splitlines()
+    assert lines[0] == f"{picture} (64x48)"
+    assert [line.split()[1] for line in lines if "0." in line] == ["cat", "dog", "cat"]
+
+
+def test_json_for_programs(picture: Path) -> None:
+    document = json.loads(run("detect", str(picture), str(picture), "--model", "tiny", "--json", "--class", "dog"))
+    assert document["model"] == "tiny"
+    assert [result["file"] for result in document["results"]] == [str(picture)] * 2
+    (detection,) = document["results"][0]["detections"]
+    assert (detection["class_name"], detection["score"]) == ("dog", 0.5)
+
+
+def test_nothing_found_is_said(picture: Path) -> None:
+    assert "nothing found" in run("detect", str(picture), "--model", "tiny", "--score-threshold", "1")
+
+
+def test_annotated_pictures_are_written(picture: Path, tmp_path: Path) -> None:
+    run("detect", str(picture), "--model", "tiny", "--save", str(tmp_path / "new" / "out.png"))
+    with Image.open(tmp_path / "new" / "out.png") as image:
+        assert image.size == (64, 48)
+    other = tmp_path / "other.png"
+    other.write_bytes(picture.read_bytes())
+    run("detect", str(picture), str(other), "--model", "tiny", "--save", str(tmp_path / "folder"))
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["grey.jpg", "other.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (("--model", "nope"), YoloscopeError, "yolov4-tiny"),
+        (("--model", "tiny", "--save", "x.gif"), ConfigError, "--save"),
+        (("--model", "tiny", "--class", "zebra"), YoloscopeError, "zebra"),
+        (("--model", "tiny", "--provider", "gpu"), ConfigError, "'cuda'"),
+    ],
+)
+def test_mistakes(picture: Path, arguments: tuple[str, ...], error: type[YoloscopeError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        run("detect", str(picture), *arguments)
+
+
+def test_the_faulty_picture_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a picture")
+    with pytest.raises(ImageTypeError, match=r"notes\.txt: expected one of JPEG"):
+        run("detect", str(path), "--model", "tiny")
+
+
+@pytest.mark.parametrize(("error", "status"), [(ConfigError("wrong"), 2), (YoloscopeError("wrong"), 1)])
+def test_an_error_is_one_line_and_a_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: YoloscopeError, status: int
+) -> None:
+    def fail(_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "build", fail)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == status
+    assert capsys.readouterr().err == "yoloscope: wrong\n"
+
+
+def test_unknown_commands_and_missing_files_are_usage_errors() -> None:
+    for arguments in (["bogus"], ["detect", "/nowhere.jpg"], ["detect"], ["serve", "--port", "x"]):
+        assert CliRunner().invoke(build(arguments), arguments).exit_code == 2

@@ -1,0 +1,52 @@
+"""The first start: pulling when something is at hand, and exact advice when nothing is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.conftest import environment, start_service
+
+
+def yoloscope(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_serve_pulls_the_default_model_by_itself(oracles_dir: Path, tmp_path: Path) -> None:
+    service = start_service(YOLOSCOPE_MODELS_DIR=str(tmp_path), YOLOSCOPE_WEIGHTS=str(oracles_dir / "weights"))
+    assert (tmp_path / "yolov4-tiny.onnx").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["yolov4-tiny.onnx"]
+    assert service.stop() == 0
+    assert service.process.stderr is not None
+    service.process.stderr.close()
+
+
+def test_without_weights_and_network_it_says_what_to_do(tmp_path: Path) -> None:
+    nowhere = {name: "http://127.0.0.1:9" for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")}
+    run = yoloscope("serve", YOLOSCOPE_MODELS_DIR=str(tmp_path / "models"), **nowhere)
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    for needed in ("releases/download/darknet_yolo_v4_pre/yolov4-tiny.weights", "24251276 bytes", "YOLOSCOPE_WEIGHTS"):
+        assert needed in run.stderr
+
+
+def test_an_imported_model_is_served_by_its_name(oracles_dir: Path, tmp_path: Path) -> None:
+    folder = oracles_dir / "weights" / "yolo-fastest"
+    names = str(oracles_dir / "names" / "coco.names")
+    arguments = (str(folder / "yolo-fastest-1.1.cfg"), str(folder / "yolo-fastest-1.1.weights"), "--names", names)
+    run = yoloscope("import-darknet", *arguments, YOLOSCOPE_MODELS_DIR=str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    assert "yolo-fastest-1.1 " in run.stderr or "yolo-fastest-1.1\n" in run.stderr
+    dog = str(oracles_dir / "images" / "dog.jpg")
+    detected = yoloscope("detect", dog, "-m", "yolo-fastest-1.1", "--json", YOLOSCOPE_MODELS_DIR=str(tmp_path))
+    assert detected.returncode == 0, detected.stderr
+    oracle = json.loads((oracles_dir / "darknet_out" / "yolo-fastest-1.1" / "dog.json").read_text())
+    expected = [row["class_name"] for row in oracle["results"]["0.25"]["diounms_beta0.6"]]
+    (result,) = json.loads(detected.stdout)["results"]
+    assert [row["class_name"] for row in result["detections"]] == expected
