@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ConfigError
+from models.resize import resize_corner_aligned
 from training.data.augment.geometry import resample
 from training.data.augment.visibility import STANDARD_VISIBILITY, Visibility, clip_boxes
 from training.data.sample import Sample, with_objects_of
@@ -32,8 +33,9 @@ class Mosaic:
     """Four samples at the output's scale, each seen through one of four tiles.
 
     The cut is uniform in ``cut_low``..``cut_high`` of either side. Every picture is brought to the output's scale:
-    ``stretch`` gives it exactly the output's size, ``cover`` keeps its aspect and the smaller excess. A window of its
-    tile's size, at a uniform place, is shown. Boxes are cut to their tile and stay by ``visibility``.
+    ``stretch`` gives it exactly the output's size, ``cover`` keeps its aspect to the pixel and the smaller excess. A
+    window of its tile's size, at a uniform place, is shown. Boxes are cut to their tile and stay by ``visibility``.
+    ``interpolation`` is that of ``models.spec.ResizeSpec``, so that pictures look as they will at inference.
 
     Source: Bochkovskiy et al., YOLOv4, 2020, section 3.3; the bounds of the cut are those of darknet's src/data.c.
     """
@@ -43,6 +45,7 @@ class Mosaic:
     cut_low: float = 0.2
     cut_high: float = 0.8
     placement: Literal["stretch", "cover"] = "stretch"
+    interpolation: Literal["antialiased", "corner_aligned"] = "antialiased"
     visibility: Visibility = STANDARD_VISIBILITY
 
     def __post_init__(self) -> None:
@@ -79,19 +82,24 @@ class Mosaic:
     def _through_tile(self, sample: Sample, tile: Tile, place: NDArray[np.float64]) -> Sample:
         """Return the tile's pixels, with the boxes in the output's frame."""
         x1, y1, x2, y2 = tile
-        scale_x, scale_y = self.width / sample.width, self.height / sample.height
-        if self.placement == "cover":
-            scale_x = scale_y = max(scale_x, scale_y)
-        left = float(place[0]) * (sample.width * scale_x - (x2 - x1))
-        top = float(place[1]) * (sample.height * scale_y - (y2 - y1))
-        window = (
-            left / scale_x,
-            top / scale_y,
-            min((left + x2 - x1) / scale_x, sample.width),
-            min((top + y2 - y1) / scale_y, sample.height),
-        )
-        pixels = resample(sample.image, window, x2 - x1, y2 - y1)
-        boxes = sample.boxes_xyxy_px.astype(np.float64) * (scale_x, scale_y, scale_x, scale_y)
-        boxes += np.array((x1 - left, y1 - top, x1 - left, y1 - top))
+        whole_width, whole_height = self._whole_size(sample)
+        left, top = float(place[0]) * (whole_width - x2 + x1), float(place[1]) * (whole_height - y2 + y1)
+        if self.interpolation == "corner_aligned":
+            left, top = round(left), round(top)
+            whole = resize_corner_aligned(np.ascontiguousarray(sample.image), whole_width, whole_height)
+            pixels = whole[top : top + y2 - y1, left : left + x2 - x1]
+        else:
+            across, down = sample.width / whole_width, sample.height / whole_height
+            right, bottom = min((left + x2 - x1) * across, sample.width), min((top + y2 - y1) * down, sample.height)
+            pixels = resample(sample.image, (left * across, top * down, right, bottom), x2 - x1, y2 - y1)
+        scale = np.array((whole_width / sample.width, whole_height / sample.height) * 2)
+        boxes = sample.boxes_xyxy_px * scale + np.array((x1 - left, y1 - top) * 2)
         seen = clip_boxes(boxes, tile)
         return sample.select(self.visibility.rows(boxes, seen), pixels, seen)
+
+    def _whole_size(self, sample: Sample) -> tuple[int, int]:
+        """Return the size of the whole picture at the output's scale."""
+        if self.placement == "stretch":
+            return self.width, self.height
+        scale = max(self.width / sample.width, self.height / sample.height)
+        return round(sample.width * scale), round(sample.height * scale)

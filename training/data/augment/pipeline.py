@@ -74,6 +74,7 @@ class Pipeline:
             spec.input_width,
             spec.input_height,
             placement="stretch" if spec.resize.placement == "stretch" else "cover",
+            interpolation=spec.resize.interpolation,
             visibility=self.visibility,
         )
         return mosaic([parts[i] for i in order], generator)

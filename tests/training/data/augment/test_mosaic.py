@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from models.errors import ConfigError
+from models.resize import resize_corner_aligned
 from tests.training.data.augment.scenes import flat, random_sample
 from training.data.augment.mosaic import Mosaic, mosaic_tiles
 from training.data.augment.visibility import Visibility
@@ -58,18 +61,30 @@ def test_cover_keeps_the_aspect() -> None:
     assert got.boxes_xyxy_px.tolist() == [[0, 10, 20, 50]]
 
 
-def test_pixels_move_with_their_boxes() -> None:
+@pytest.mark.parametrize("interpolation", ["antialiased", "corner_aligned"])
+def test_pixels_move_with_their_boxes(interpolation: Literal["antialiased", "corner_aligned"]) -> None:
     """A white square on black is still what its box frames, at a scale of 1."""
     picture = flat(64, 64, 0, [[20, 30, 40, 44]], [0])
     image = picture.image.copy()
     image[30:44, 20:40] = 255
     marked = picture.with_image(image)
-    got = Mosaic(64, 64, visibility=KEEP_ALL).compose([marked] * 4, 32, 32, np.full((4, 2), 0.5))
+    mosaic = Mosaic(64, 64, interpolation=interpolation, visibility=KEEP_ALL)
+    got = mosaic.compose([marked] * 4, 32, 32, np.full((4, 2), 0.5))
     frames = np.zeros((64, 64), np.bool_)
     for x1, y1, x2, y2 in got.boxes_xyxy_px.astype(int):
         frames[y1:y2, x1:x2] = True
     assert len(got) == 4
     assert np.array_equal(frames, got.image[..., 0] == 255)
+
+
+def test_corner_aligned_tiles_are_windows_of_the_placed_picture() -> None:
+    """The very pixels that the network sees at inference, at whole offsets: .5 of 64 - 24 and 64 - 40 rows."""
+    pictures = [random_sample(seed, 40, 50, 3) for seed in range(4)]
+    mosaic = Mosaic(64, 64, interpolation="corner_aligned", visibility=KEEP_ALL)
+    got = mosaic.compose(pictures, 32, 24, np.full((4, 2), 0.5))
+    placed = [resize_corner_aligned(picture.image, 64, 64) for picture in pictures]
+    assert np.array_equal(got.image[:24, :32], placed[0][20:44, 16:48])
+    assert np.array_equal(got.image[24:, 32:], placed[3][12:52, 16:48])
 
 
 def test_the_cut_lies_in_its_bounds_and_reaches_them() -> None:

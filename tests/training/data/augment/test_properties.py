@@ -30,6 +30,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "colour_jitter": lambda four, generator: ColourJitter()(four[0], generator),
     "mosaic": Mosaic(40, 24, visibility=LOOSE),
     "mosaic_cover": Mosaic(24, 40, placement="cover", visibility=LOOSE),
+    "mosaic_corner_aligned": Mosaic(40, 24, 0.2, 0.8, "cover", "corner_aligned", LOOSE),
     "cutmix": lambda four, generator: CutMix(1.0, LOOSE)(four[0], four[1], generator),
     "mixup": lambda four, generator: MixUp()(four[0], four[1], generator),
 }
