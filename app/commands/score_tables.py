@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.schemas.detect import CornerBox
-from app.schemas.score import ImageScore, ScaleScore, ScoreAnswer
+from app.schemas.score import ImageScore, Predictor, ScaleScore, ScoreAnswer, UnexplainedPrediction
 from app.services.score_words import explain
 
 
@@ -60,7 +60,7 @@ def _objects(result: ImageScore) -> Table | None:
     for name in ("label", "x1 y1 x2 y2", "served by", "why", "flags"):
         table.add_column(name, overflow="fold")
     for entry in sorted(result.by_object, key=lambda entry: entry.rank):
-        where = [f"{a.stride:g}:{a.cell[0]},{a.cell[1]} anchor {a.anchor} ({a.role})" for a in entry.assignments]
+        where = [_place(assignment) for assignment in entry.assignments]
         table.add_row(
             str(entry.rank),
             f"{entry.total:.4f}",
@@ -78,8 +78,10 @@ def _unexplained(result: ImageScore) -> Table | None:
         return None
     table = _table("Predictions that no label explains", ("class", "x1 y1 x2 y2", "predictor"), ("score", "cost"))
     for entry in result.unexplained:
-        place = f"{entry.stride:g}:{entry.cell[0]},{entry.cell[1]} anchor {entry.anchor} ({entry.role})"
-        table.add_row(entry.class_name, _corners(entry.box), place, f"{entry.score:.3f}", f"{entry.cost:.4f}")
+        serves = "".join(f", serves object {index}" for index in entry.serves)
+        table.add_row(
+            entry.class_name, _corners(entry.box), _place(entry) + serves, f"{entry.score:.3f}", f"{entry.cost:.4f}"
+        )
     return table
 
 
@@ -90,6 +92,10 @@ def _not_scored(result: ImageScore) -> Table | None:
     for entry in result.not_scored:
         table.add_row(f"{entry.class_name} {entry.pointer}", _corners(entry.box), ", ".join(entry.flags))
     return table
+
+
+def _place(entry: Predictor | UnexplainedPrediction) -> str:
+    return f"stride {entry.stride:g}, cell {entry.cell[0]},{entry.cell[1]}, anchor {entry.anchor} ({entry.role})"
 
 
 def _grid(scale: ScaleScore) -> str:

@@ -140,6 +140,8 @@ class UnexplainedPrediction(Schema):
     cell: Cell
     anchor: int
     role: PredictorRole
+    serves: list[int]
+    """Objects that its predictor serves although it overlaps them by less than 0.5, by position in the file."""
 
 
 class Background(Schema):

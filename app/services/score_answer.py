@@ -23,6 +23,7 @@ from app.schemas.score import Predictor as PredictorEntry
 from app.services.score_objects import ROLE_NAMES, corner_box, object_scores, picture_boxes
 from app.services.scoring import Scored, ScoreRun
 from training.assignment.roles import Role
+from training.diagnostics.predictions import Place
 from training.diagnostics.unexplained import find_unexplained
 from training.losses.ledger import TERMS
 from training.losses.report import LossReport, Term
@@ -139,9 +140,16 @@ def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:
                 cell=[column, row],
                 anchor=place.anchor,
                 role=ROLE_NAMES[Role(int(scored.report.assignment.roles[place.head][0, place.anchor, row, column]))],
+                serves=_served(scored, place),
             )
         )
     return entries
+
+
+def _served(scored: Scored, place: Place) -> list[int]:
+    matches = scored.report.ledgers[place.head].matches
+    here = (matches.columns == place.cell[0]) & (matches.rows == place.cell[1]) & (matches.anchors == place.anchor)
+    return [scored.scored_objects[row][0] for row in matches.objects[here].tolist()]
 
 
 def _not_scored(scored: Scored) -> Iterable[UnscoredObject]:

@@ -110,6 +110,8 @@ class ScoreRun:
 async def score(services: Services, pairs: Sequence[LabelledPicture], query: ScoreQuery) -> ScoreRun:
     """Score the labels of every picture with the loss of the model's own head outputs.
 
+    Pictures take their turns in the inference thread one by one, so that a long request does not hold up others.
+
     ``timing_ms`` has ``decode`` (bytes to network input, and the labels), ``queue``, ``inference``, ``score`` and
     ``total``. Raises BusyError, ModelNotFoundError, PresetError, the ImageError of a picture, or one LabelError that
     names all that is wrong in all label files.
@@ -123,10 +125,12 @@ async def score(services: Services, pairs: Sequence[LabelledPicture], query: Sco
         with timing.stage("decode"):
             prepared = await _prepare_all(services, pairs, runtime.spec, keep_pictures=query.keep_pictures)
             labels = await services.decoding.run(_read_all, pairs, prepared, runtime.spec, query, services.limits)
-        with timing.stage("queue"):
-            results = await services.inference.run(_run, timing, runtime, prepared, labels, query, services)
+        results: list[Scored] = []
+        for item, truth in zip(prepared, labels, strict=True):
+            with timing.stage("queue"):
+                results.append(await services.inference.run(_run_one, timing, runtime, item, truth, query, services))
     timing.stages["queue"] -= timing.stages["inference"] + timing.stages["score"]
-    return ScoreRun(query.model or services.store.default, runtime, results, timing.stages)
+    return ScoreRun(query.model or services.store.default, runtime, tuple(results), timing.stages)
 
 
 def read_labels(
@@ -201,19 +205,11 @@ def _read_all(
     return labels
 
 
-def _run(
-    timing: Timing,
-    runtime: Runtime,
-    prepared: Sequence[Prepared],
-    labels: Sequence[ImageLabels],
-    query: ScoreQuery,
-    services: Services,
-) -> tuple[Scored, ...]:
-    results: list[Scored] = []
+def _run_one(
+    timing: Timing, runtime: Runtime, prepared: Prepared, labels: ImageLabels, query: ScoreQuery, services: Services
+) -> Scored:
     with torch_threads(services.settings.threads):
-        for item, truth in zip(prepared, labels, strict=True):
-            with timing.stage("inference"):
-                heads = runtime.heads(item.placed[None])
-            with timing.stage("score"):
-                results.append(score_heads(heads, item, truth, runtime.spec, query))
-    return tuple(results)
+        with timing.stage("inference"):
+            heads = runtime.heads(prepared.placed[None])
+        with timing.stage("score"):
+            return score_heads(heads, prepared, labels, runtime.spec, query)

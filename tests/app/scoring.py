@@ -1,5 +1,6 @@
 """Detectors with known raw heads, and requests to score labels with them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,21 @@ def quiet_heads(spec: DetectorSpec) -> list[NDArray[np.float32]]:
     return heads
 
 
+def sure_heads(spec: DetectorSpec) -> list[NDArray[np.float32]]:
+    """Quiet heads but for two dogs: coarse cell (1, 2) anchor 0, three times too wide; fine cell (7, 0) anchor 0."""
+    heads = quiet_heads(spec)
+    coarse, fine = (head.reshape(1, 2, 8, *head.shape[2:]) for head in (heads[1], heads[0]))
+    coarse[0, 0, [2, 4, 6], 2, 1] = (math.log(3), 6.0, 6.0)
+    fine[0, 0, [4, 6], 0, 7] = (5.0, 6.0)
+    return heads
+
+
 def write_models(folder: Path) -> Path:
-    """Write one artefact per spec, and ``quiet``."""
+    """Write one artefact per spec, and ``quiet`` and ``sure``."""
     for name, spec in SPECS.items():
         write_constant_artefact(folder / f"{name}.onnx", spec, random_heads(spec))
     write_constant_artefact(folder / "quiet.onnx", SPECS["v4"], quiet_heads(SPECS["v4"]))
+    write_constant_artefact(folder / "sure.onnx", SPECS["v4"], sure_heads(SPECS["v4"]))
     return folder
 
 

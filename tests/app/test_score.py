@@ -1,6 +1,7 @@
 """POST /v1/score: the account equals the library's, adds up, and speaks of the picture's own pixels."""
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -163,6 +164,20 @@ def test_an_object_whose_predictor_serves_another_is_flagged_collided(client: Cl
     flags = [entry["flags"] for entry in _result(client, labels, preset="v3")["by_object"]]
     assert flags[0] == ["collided"]
     assert "collided" not in flags[1]
+
+
+def test_confident_predictions_without_label_and_their_cost(client: Client) -> None:
+    # The label has the shape of coarse anchor 0 (32x40 of 64) in the middle of cell (1, 2), where the model sees a dog.
+    labels = f"1 {24 / 64} {40 / 64} {32 / 64} {40 / 64}\n".encode()
+    first, second = _result(client, labels, model="sure", preset="v3")["unexplained"]
+    assert (first["class_name"], first["role"], first["serves"], first["cost"]) == ("dog", "responsible", [0], 0)
+    assert first["score"] == pytest.approx(1 / (1 + math.exp(-6)) ** 2, rel=1e-5)
+    assert (first["stride"], first["cell"], first["anchor"]) == (16, [1, 2], 0)
+    corners = [first["box"][key] for key in ("x1", "y1", "x2", "y2")]
+    assert corners == pytest.approx([-24 / 64 * 200, 20 / 64 * 100, 72 / 64 * 200, 60 / 64 * 100], abs=1e-3)
+    assert (second["class_name"], second["role"], second["serves"]) == ("dog", "background", [])
+    assert (second["stride"], second["cell"], second["anchor"]) == (8, [7, 0], 0)
+    assert second["cost"] == pytest.approx(math.log1p(math.exp(5)), rel=1e-5)
 
 
 def test_a_difficult_object_is_scored_and_flagged(client: Client) -> None:
