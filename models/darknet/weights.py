@@ -21,7 +21,7 @@ _FLOAT = np.dtype("<f4")
 _LONGEST_HEADER = 20
 
 
-def load_weights(network: nn.Module, weights: str | Path | bytes) -> WeightsHeader:
+def load_weights(network: nn.Module, weights: str | Path | bytes | bytearray) -> WeightsHeader:
     """Fill a network from a .weights file, whose length must fit exactly; return the file's header.
 
     Raises WeightsError telling the expected and the actual count of parameters and the likely cause.
@@ -36,7 +36,7 @@ def load_weights(network: nn.Module, weights: str | Path | bytes) -> WeightsHead
 
 
 def load_backbone_weights(
-    network: nn.Module, weights: str | Path | bytes, layers: int | None = None
+    network: nn.Module, weights: str | Path | bytes | bytearray, layers: int | None = None
 ) -> tuple[WeightsHeader, int]:
     """Fill the first layers of a network, as from darknet53.conv.74; return the header and how many layers were filled.
 
@@ -78,9 +78,9 @@ def darknet_source(weights: str | Path, header: WeightsHeader, notices: tuple[st
     return SourceSpec(kind="darknet", file=path.name, sha256=digest, images_seen=header.seen, notices=notices)
 
 
-def _read(weights: str | Path | bytes) -> tuple[WeightsHeader, NDArray[np.float32]]:
-    if isinstance(weights, bytes):
-        header = WeightsHeader.unpack(weights[:_LONGEST_HEADER])
+def _read(weights: str | Path | bytes | bytearray) -> tuple[WeightsHeader, NDArray[np.float32]]:
+    if isinstance(weights, bytes | bytearray):
+        header = WeightsHeader.unpack(bytes(weights[:_LONGEST_HEADER]))
         return header, np.frombuffer(weights, _FLOAT, _whole_floats(len(weights), header), header.num_bytes)
     path = Path(weights)
     try:

@@ -14,19 +14,22 @@ from models.darknet.header import WeightsHeader
 
 _HEADER = WeightsHeader(0, 2, 5, 32013312)
 _STEP = 0x9E3779B97F4A7C15
-_CHUNK = 1 << 16
+_CHUNK = 1 << 14
+_MULTIPLES = np.arange(_CHUNK, dtype=np.uint64) * np.uint64(_STEP)
 Range = tuple[int, float, float]
 
 
-def pseudo_weights(summary: Mapping[str, Any]) -> bytes:
+def pseudo_weights(summary: Mapping[str, Any]) -> bytearray:
     """Return the .weights file that a summary.json describes; its sha256 is checked against it."""
     ranges = [run for layer in summary["layers"] for run in _ranges(layer, summary["gain"])]
-    values = np.empty(sum(count for count, _, _ in ranges), "<f4")
+    header = _HEADER.pack()
+    data = bytearray(len(header) + 4 * sum(count for count, _, _ in ranges))
+    data[: len(header)] = header
+    values = np.frombuffer(data, "<f4", offset=len(header))
     start = 0
     for count, low, high in ranges:
         _fill(values[start : start + count], summary["seed"], start, low, high)
         start += count
-    data = _HEADER.pack() + values.tobytes()
     assert len(data) == summary["weights_bytes"]
     assert hashlib.sha256(data).hexdigest() == summary["weights_sha256"]
     return data
@@ -35,20 +38,22 @@ def pseudo_weights(summary: Mapping[str, Any]) -> bytes:
 def _fill(out: NDArray[np.float32], seed: int, position: int, low: float, high: float) -> None:
     for start in range(0, len(out), _CHUNK):
         part = out[start : start + _CHUNK]
-        part[:] = low + (high - low) * _uniform(seed, position + start, len(part))
+        uniform = _uniform(seed, position + start, len(part))
+        uniform *= high - low
+        uniform += low
+        part[:] = uniform
 
 
 def _uniform(seed: int, position: int, count: int) -> NDArray[np.float64]:
     """Return splitmix64 outputs number ``position``.. as fractions of 24 bits."""
-    z = np.arange(position + 1, position + 1 + count, dtype=np.uint64)
-    z *= np.uint64(_STEP)
-    z += np.uint64(seed)
-    z ^= z >> np.uint64(30)
-    z *= np.uint64(0xBF58476D1CE4E5B9)
-    z ^= z >> np.uint64(27)
-    z *= np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return (z >> np.uint64(40)).astype(np.float64) / 2**24
+    z = _MULTIPLES[:count] + np.uint64((seed + (position + 1) * _STEP) % 2**64)
+    shifted = np.empty_like(z)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        np.right_shift(z, np.uint64(shift), out=shifted)
+        z ^= shifted
+        z *= np.uint64(factor)
+    z >>= np.uint64(40)
+    return z.astype(np.float64) * 2.0**-24
 
 
 def _ranges(layer: list[Any], gain: float) -> Iterator[Range]:
