@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from models.errors import ModelNotFoundError
+from models.spec import LossSpec
 from models.zoo.class_names import COCO, VOC
 
 _REDMON = "https://pjreddie.com/media/files"
@@ -20,7 +21,10 @@ _BOCHKOVSKIY = "https://github.com/AlexeyAB/darknet/releases/download"
 
 @dataclass(frozen=True)
 class OfficialWeights:
-    """One published .weights file: the native network that it fills, where it is served, how it is recognised."""
+    """One published .weights file: the native network that it fills, where it is served, how it is recognised.
+
+    ``loss`` is what darknet computes for the cfg that is published with it.
+    """
 
     name: str
     network: str
@@ -28,6 +32,7 @@ class OfficialWeights:
     size: int
     sha256: str | None
     class_names: tuple[str, ...]
+    loss: LossSpec
 
     @property
     def file_name(self) -> str:
@@ -40,53 +45,74 @@ class OfficialWeights:
 
 
 def _entry(
-    name: str, url: str, size: int, sha256: str | None = None, class_names: tuple[str, ...] = COCO
+    name: str, url: str, size: int, sha256: str | None, class_names: tuple[str, ...], **overrides: object
 ) -> OfficialWeights:
-    return OfficialWeights(name, name, url, size, sha256, class_names)
+    loss = LossSpec(preset=f"{name.removeprefix('yolo')[:2]}-darknet", overrides=overrides)
+    return OfficialWeights(name, name, url, size, sha256, class_names, loss)
 
 
 _ENTRIES = (
-    _entry("yolov1", f"{_REDMON}/yolov1/yolov1.weights", 789_312_988, class_names=VOC),
+    _entry("yolov1", f"{_REDMON}/yolov1/yolov1.weights", 789_312_988, None, VOC),
     _entry(
         "yolov2",
         f"{_REDMON}/yolov2.weights",
         203_934_260,
         "d9945162ed6f54ce1a901e3ec537bdba4d572ecae7873087bd730e5a7942df3f",
+        COCO,
     ),
-    _entry("yolov2-voc", f"{_REDMON}/yolov2-voc.weights", 202_704_260, class_names=VOC),
-    _entry("yolov2-tiny", f"{_REDMON}/yolov2-tiny.weights", 44_948_600),
-    _entry("yolov2-tiny-voc", f"{_REDMON}/yolov2-tiny-voc.weights", 63_471_556, class_names=VOC),
+    _entry("yolov2-voc", f"{_REDMON}/yolov2-voc.weights", 202_704_260, None, VOC),
+    _entry("yolov2-tiny", f"{_REDMON}/yolov2-tiny.weights", 44_948_600, None, COCO, rescore=0),
+    _entry("yolov2-tiny-voc", f"{_REDMON}/yolov2-tiny-voc.weights", 63_471_556, None, VOC),
     _entry(
         "yolov3",
         f"{_REDMON}/yolov3.weights",
         248_007_048,
         "523e4e69e1d015393a1b0a441cef1d9c7659e3eb2d7e15f793f060a21b32f297",
+        COCO,
     ),
     _entry(
         "yolov3-tiny",
         f"{_REDMON}/yolov3-tiny.weights",
         35_434_956,
         "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c",
+        COCO,
     ),
     _entry(
         "yolov3-spp",
         f"{_REDMON}/yolov3-spp.weights",
         252_209_544,
         "87a1e8c85c763316f34e428f2295e1db9ed4abcec59dd9544f8052f50de327b4",
+        COCO,
     ),
     _entry(
         "yolov4",
         f"{_BOCHKOVSKIY}/darknet_yolo_v3_optimal/yolov4.weights",
         257_717_640,
         "e8a4f6c62188738d86dc6898d82724ec0964d0eb9d2ae0f0a9d53d65d108d562",
+        COCO,
     ),
     _entry(
         "yolov4-tiny",
         f"{_BOCHKOVSKIY}/darknet_yolo_v4_pre/yolov4-tiny.weights",
         24_251_276,
         "cf9fbfd0f6d4869b35762f56100f50ed05268084078805f0e7989efe5bb8ca87",
+        COCO,
+        iou_thresh=1.0,
+        max_delta=None,
     ),
-    _entry("yolov4-csp", f"{_BOCHKOVSKIY}/darknet_yolo_v4_pre/yolov4-csp.weights", 211_944_840),
+    _entry(
+        "yolov4-csp",
+        f"{_BOCHKOVSKIY}/darknet_yolo_v4_pre/yolov4-csp.weights",
+        211_944_840,
+        None,
+        COCO,
+        iou_thresh=0.2,
+        iou_normalizer=0.05,
+        obj_normalizer=(4.0, 1.0, 0.4),
+        cls_normalizer=0.5,
+        max_delta=(5.0, 5.0, 2.0),
+        objectness_smooth=(0, 1, 1),
+    ),
 )
 
 OFFICIAL: Mapping[str, OfficialWeights] = MappingProxyType({entry.name: entry for entry in _ENTRIES})

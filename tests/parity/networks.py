@@ -16,6 +16,7 @@ from models.darknet.builder import build_network
 from models.darknet.network import DarknetNetwork
 from models.darknet.weights import load_weights
 from models.layers.activations import ACTIVATIONS
+from models.outline import Network
 from tests.parity.pseudo_weights import pseudo_weights
 
 Array = NDArray[np.float32]
@@ -79,7 +80,7 @@ def torch_heads(network: torch.nn.Module) -> Heads:
     return run
 
 
-def compare_pseudo(folder: Path, network: DarknetNetwork, heads: Heads | None = None) -> list[HeadParity]:
+def compare_pseudo(folder: Path, network: DarknetNetwork | Network, heads: Heads | None = None) -> list[HeadParity]:
     """Compare the heads of one folder of darknet_pseudo or darknet_cfgs; ``heads`` may come from another runtime."""
     summary = _summary(folder)
     with np.load(folder / "tensors.npz") as tensors:
