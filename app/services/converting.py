@@ -17,7 +17,7 @@ def convert_official(official: OfficialWeights, weights: Path, target: Path) -> 
     """Load official weights into the native network and write the artefact; return how well it agrees."""
     network = build(official.network, num_classes=len(official.class_names), class_names=official.class_names)
     header = load_weights(network, weights)
-    update = {"name": official.name, "source": darknet_source(weights, header)}
+    update = {"name": official.name, "loss": official.loss, "source": darknet_source(weights, header)}
     return export_onnx(network, network.spec.model_copy(update=update), target)
 
 
