@@ -22,7 +22,11 @@ from app.services.score_answer import score_answer
 from app.services.scoring import LabelledPicture, ScoreQuery, ScoreRun, read_labels, score_heads, torch_threads
 from app.settings import Settings, load_settings
 from models.errors import ConfigError, ImageError, LabelError
+from training.data.annotations import LabelLimits
 from training.losses.resolve import resolve_preset
+
+LABEL_LIMITS = LabelLimits(max_bytes=2**30)
+"""A COCO file of a whole data set may be large; it is the caller's own."""
 
 
 def score(
@@ -83,7 +87,7 @@ def _score(picture: Path, labels: Path, runtime: Runtime, query: ScoreQuery, set
         pair = LabelledPicture(picture.read_bytes(), labels.read_bytes(), picture.name)
         try:
             prepared = prepare(pair.image, runtime.spec, limits, keep_picture=query.keep_pictures)
-            truth = read_labels(pair, prepared, runtime.spec, query.labels_format, limits)
+            truth = read_labels(pair, prepared, runtime.spec, query.labels_format, LABEL_LIMITS)
         except ImageError as error:
             raise type(error)(f"{picture}: {error}") from error
         except LabelError as error:

@@ -73,7 +73,7 @@ class ObjectAssignment(Predictor):
     """A predictor that serves an object."""
 
     iou: float
-    """Overlap of what it predicts now with the object."""
+    """Overlap of what it predicts now with the object, decoded as the preset does."""
     anchor_iou: float
     """Overlap of its anchor's shape with the object's; 0 where a head has no anchors."""
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from app.schemas.score import LabelsFormat, ScoreDetail
 from app.services.container import Services
-from app.services.images import ImageLimits, Picture
+from app.services.images import Picture
 from app.services.inference import Prepared, Timing, prepare
 from app.services.runtime import Runtime
 from models.errors import ImageError, LabelError, LabelProblem
@@ -124,7 +124,9 @@ async def score(services: Services, pairs: Sequence[LabelledPicture], query: Sco
         resolve_preset(query.preset, runtime.spec)
         with timing.stage("decode"):
             prepared = await _prepare_all(services, pairs, runtime.spec, keep_pictures=query.keep_pictures)
-            labels = await services.decoding.run(_read_all, pairs, prepared, runtime.spec, query, services.limits)
+            labels = await services.decoding.run(
+                _read_all, pairs, prepared, runtime.spec, query, LabelLimits(services.limits.max_bytes)
+            )
         results: list[Scored] = []
         for item, truth in zip(prepared, labels, strict=True):
             with timing.stage("queue"):
@@ -134,13 +136,11 @@ async def score(services: Services, pairs: Sequence[LabelledPicture], query: Sco
 
 
 def read_labels(
-    pair: LabelledPicture, prepared: Prepared, spec: DetectorSpec, labels_format: LabelsFormat, limits: ImageLimits
+    pair: LabelledPicture, prepared: Prepared, spec: DetectorSpec, labels_format: LabelsFormat, limits: LabelLimits
 ) -> ImageLabels:
     """Return the labels of a prepared picture; raises LabelError naming all that is wrong."""
     context = LabelContext(ClassIndex(spec.class_names), prepared.width, prepared.height, pair.file_name)
-    return valid_labels(
-        pair.labels, context, label_format=labels_format, limits=LabelLimits(max_bytes=limits.max_bytes)
-    )
+    return valid_labels(pair.labels, context, label_format=labels_format, limits=limits)
 
 
 def score_heads(
@@ -189,7 +189,7 @@ def _read_all(
     prepared: Sequence[Prepared],
     spec: DetectorSpec,
     query: ScoreQuery,
-    limits: ImageLimits,
+    limits: LabelLimits,
 ) -> list[ImageLabels]:
     labels: list[ImageLabels] = []
     problems: list[LabelProblem] = []

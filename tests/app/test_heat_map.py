@@ -10,13 +10,14 @@ from app.services.inference import prepare
 from app.services.scoring import LabelledPicture, Scored, ScoreQuery, read_labels, score_heads
 from models.spec import DetectorSpec
 from tests.app.scoring import LABELS, SPECS, picture, quiet_heads, random_heads
+from training.data.annotations import LabelLimits
 
 LIMITS = ImageLimits(200_000, 1_000_000, 2000)
 
 
 def _scored(spec: DetectorSpec, heads: Sequence[np.ndarray], labels: bytes = LABELS) -> Scored:
     prepared = prepare(picture(), spec, LIMITS, keep_picture=True)
-    truth = read_labels(LabelledPicture(picture(), labels), prepared, spec, "auto", LIMITS)
+    truth = read_labels(LabelledPicture(picture(), labels), prepared, spec, "auto", LabelLimits())
     return score_heads(heads, prepared, truth, spec, ScoreQuery(keep_pictures=True))
 
 
