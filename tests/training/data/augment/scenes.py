@@ -10,11 +10,12 @@ from training.data.sample import Sample
 
 
 def random_sample(seed: int, width: int, height: int, objects: int) -> Sample:
-    """A picture of noise with boxes of at least a tenth of a pixel, all inside."""
+    """A picture of noise with boxes inside it of at least 1/8 px, on a grid of 1/64 px, which float32 moves exactly."""
     generator = np.random.default_rng(seed)
-    corners = generator.random((objects, 2, 2)) * (width, height)
+    corners = generator.integers(0, (64 * width + 1, 64 * height + 1), (objects, 2, 2)) / 64
     low, high = corners.min(axis=1), corners.max(axis=1)
-    high = np.minimum(np.maximum(high, low + 0.1), (width, height))
+    low = np.minimum(low, np.array((width, height)) - 1 / 8)
+    high = np.maximum(high, low + 1 / 8)
     image = generator.integers(0, 256, (height, width, 3)).astype(np.uint8)
     return Sample.of(image, np.concatenate((low, high), axis=1), generator.integers(0, 5, objects))
 
