@@ -35,6 +35,8 @@ def serve(
 
     The first start fetches and converts the default model, yolov4-tiny. The API is described at /docs.
     """
+    signal.signal(signal.SIGTERM, _exit_cleanly)
+    signal.signal(signal.SIGINT, _exit_cleanly)
     settings = load_settings(
         model=model,
         host=host,
@@ -56,8 +58,6 @@ def serve(
         timeout_graceful_shutdown=settings.shutdown_grace_s,
         server_header=False,
     )
-    signal.signal(signal.SIGTERM, _exit_cleanly)
-    signal.signal(signal.SIGINT, _exit_cleanly)
     Server(config, services).run()
 
 

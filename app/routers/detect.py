@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -16,6 +17,7 @@ from app.dependencies import (
 from app.errors import documented
 from app.openapi import detect_body
 from app.schemas.detect import DetectAnswer
+from app.schemas.options import AnswerFormat
 from app.services.detection import DetectQuery, DetectRun, detect
 from app.services.drawing import draw_detections, encode_picture
 from app.services.formats import answer
@@ -36,26 +38,29 @@ _PICTURES: dict[int | str, dict[str, Any]] = {
     operation_id="detect",
     summary="Detect objects in pictures",
     response_model=DetectAnswer,
-    response_model_exclude_none=True,
     responses={**_PICTURES, **documented(400, 404, 406, 408, 413, 415, 422, 503)},
     openapi_extra=detect_body(),
 )
 async def post_detect(
     request: DetectRequestDependency, services: ServicesDependency, answer_type: AnswerType
-) -> DetectAnswer | Response:
+) -> Response:
     """Detect in JPEG, PNG, WebP, BMP or GIF pictures sent as multipart, as a raw body or as base64 in JSON.
 
     Boxes are in pixels of the picture as seen: EXIF orientation applied, transparency on white, the first frame of an
-    animation. They are what the model says, not clipped to the picture. Detections have the highest score first.
+    animation. They are what the model says, not clipped to the picture. Detections have the highest score first. In a
+    drawn answer the 200 best have a label.
     """
     wants_picture = answer_type != JSON_MEDIA_TYPE
     if wants_picture and len(request.images) != 1:
         raise NotAcceptableError(f"expected one picture for an answer of {answer_type}, got {len(request.images)}")
     query = DetectQuery.from_options(request.options, keep_pictures=wants_picture)
     run = await detect(services, request.images, query)
-    if wants_picture:
-        return Response(await services.decoding.run(_annotated, run, answer_type), media_type=answer_type)
-    return answer(run, request.options.format)
+    render = partial(_annotated, run, answer_type) if wants_picture else partial(_json, run, request.options.format)
+    return Response(await services.decoding.run(render), media_type=answer_type)
+
+
+def _json(run: DetectRun, answer_format: AnswerFormat) -> str:
+    return answer(run, answer_format).model_dump_json(exclude_none=True)
 
 
 def _annotated(run: DetectRun, media_type: str) -> bytes:

@@ -23,7 +23,7 @@ class DetectOptions(Schema):
     iou_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     """Similarity above which the lower of two boxes of one class is suppressed; without it the model's own, usually
     0.45."""
-    max_detections: Annotated[int, Field(ge=1, le=100_000)] = 300
+    max_detections: Annotated[int, Field(ge=1, le=10_000)] = 300
     """Most detections per picture, the best first; an answer that was cut says `"truncated": true`."""
     classes: Annotated[list[ClassItem], Field(min_length=1, max_length=10_000)] | None = None
     """Only these classes, by name or id. As a form field or query parameter: repeated, or separated by commas."""

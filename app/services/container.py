@@ -38,7 +38,7 @@ class Services:
         """Return the default model if it has run once and the service is not draining; raise NotReadyError if not."""
         runtime = self.store.loaded(self.store.default)
         if self.draining:
-            raise NotReadyError("the service is draining: it finishes what it has and takes nothing new")
+            raise NotReadyError("the service is draining: it finishes what it has, new requests belong elsewhere")
         if runtime is None:
             raise NotReadyError(f"the default model {self.store.default!r} has not run yet")
         return runtime

@@ -28,7 +28,7 @@ def test_serve_pulls_the_default_model_by_itself(oracles_dir: Path, tmp_path: Pa
 
 
 def test_without_weights_and_network_it_says_what_to_do(tmp_path: Path) -> None:
-    nowhere = {name: "http://127.0.0.1:9" for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")}
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
     run = yoloscope("serve", YOLOSCOPE_MODELS_DIR=str(tmp_path / "models"), **nowhere)
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
