@@ -77,6 +77,7 @@ def test_parts_of_an_object_are_not_objects() -> None:
         (b'<?xml version="1.0" encoding="utf-7"?><annotation/>', "well-formed XML"),
         (b"", "well-formed XML"),
         (b"<a>" * 40 + b"</a>" * 40, "at most 32 levels"),
+        (b"<annotation>" + b"<object/>" * 400_000 + b"</annotation>", "at most 400000 elements"),
         (b"<labels/>", "root element 'annotation'"),
     ],
 )

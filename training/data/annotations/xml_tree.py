@@ -10,15 +10,21 @@ from models.errors import LabelError
 from training.data.annotations.values import shown, unreadable
 
 MAX_DEPTH = 32
+MAX_ELEMENTS = 400_000
+"""More than 10,000 objects of forty elements each."""
 
 
 class _BoundedBuilder:
     def __init__(self) -> None:
         self._tree = TreeBuilder()
         self._depth = 0
+        self._count = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth += 1
+        self._count += 1
+        if self._count > MAX_ELEMENTS:
+            raise unreadable("", f"expected XML of at most {MAX_ELEMENTS} elements, got more")
         if self._depth > MAX_DEPTH:
             raise unreadable("", f"expected XML of at most {MAX_DEPTH} levels, got more")
         self._tree.start(tag, attributes)
@@ -39,7 +45,7 @@ def _refuse_doctype(name: str, _system: str | None, _public: str | None, _intern
 
 
 def parse_xml(data: bytes) -> Element:
-    """Return the root element of an XML document; raise LabelError if it is malformed, too deep or has a DOCTYPE."""
+    """Return the root element of an XML document; raise LabelError if it is malformed, too large or has a DOCTYPE."""
     builder = _BoundedBuilder()
     parser = expat.ParserCreate()
     parser.buffer_text = True
