@@ -20,7 +20,7 @@ def iou_matrix(
     intersection = np.prod(extent.clip(0), axis=-1)
     area_a, area_b = _area(a), _area(b)
     union = np.where(crowd, area_a, area_a + area_b - intersection)
-    iou = np.zeros_like(intersection)
+    iou: NDArray[np.float64] = np.zeros_like(intersection)
     np.divide(intersection, union, out=iou, where=union > 0)
     return iou
 

@@ -1,0 +1,102 @@
+"""``yoloscope evaluate``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.commands.evaluate_tables import show_evaluation
+from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from app.services.model_store import artefact_path
+from app.services.pulling import ensure_artefact
+from app.services.runtime import Runtime
+from app.settings import load_settings
+from models.errors import ConfigError
+from training.data.datasets import DetectionDataset, open_dataset
+from training.evaluation.coco import detection_rows
+from training.evaluation.document import to_document
+from training.evaluation.evaluation import Evaluation
+from training.evaluation.evaluation import evaluate as run_evaluation
+from training.evaluation.html import render_page
+from training.evaluation.prediction import PredictionSettings
+
+
+def evaluate(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Model: a name or an .onnx file; same as --model.")
+    ] = None,
+    model: ModelOption = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Part of the data set, such as test; default: all of it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, COCO's twelve numbers at its top.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with curves and confusions to this file.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Write the detections to this file, in COCO's results format.")
+    ] = None,
+    score_threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score that is counted.")] = 0.001,
+    iou_threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Overlap that suppression allows; default: the model's own.")
+    ] = None,
+    max_detections: Annotated[int, typer.Option(min=1, help="Most detections per picture.")] = 100,
+    confusion_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Least score in the confusion matrix, precision and recall.")
+    ] = 0.25,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures per run of the network.")] = 1,
+    provider: ProviderOption = None,
+    models_dir: ModelsDirOption = None,
+    weights: WeightsOption = None,
+) -> None:
+    """Measure how good a model is on labelled pictures.
+
+    Classes go by name. Prints COCO's twelve numbers, AP per class, kinds of error and speed. For example:
+    yoloscope evaluate yolov4-tiny --data coco --split val --html report.html
+    """
+    if data is None:
+        raise ConfigError("--data: expected a data set, got none")
+    if name is not None and model is not None and name != model:
+        raise ConfigError(f"--model: expected one model, got {name!r} and {model!r}")
+    settings = load_settings(model=name or model, provider=provider, models_dir=models_dir, weights=weights)
+    dataset = open_dataset(data, split)
+    ensure_artefact(settings.model, settings)
+    runtime = Runtime(artefact_path(settings.model, settings.models_dir), settings.provider, settings.threads)
+    overlap = runtime.spec.nms.iou_threshold if iou_threshold is None else iou_threshold
+    wanted = PredictionSettings(score_threshold, overlap, max_detections, batch)
+    evaluation = _run(runtime, dataset, wanted, confusion_threshold)
+    if html is not None:
+        _write(html, render_page(evaluation, runtime.path.stem))
+    if predictions is not None:
+        _write(predictions, json.dumps(detection_rows(evaluation.images, evaluation.dataset.category_ids)))
+    if as_json:
+        named = {"model": {"name": runtime.path.stem, "version": runtime.version, "provider": runtime.provider}}
+        typer.echo(json.dumps(to_document(evaluation) | named, indent=2, allow_nan=False))
+    else:
+        show_evaluation(evaluation, runtime.path.stem, Console(highlight=False, markup=False))
+
+
+def _run(
+    runtime: Runtime, dataset: DetectionDataset, settings: PredictionSettings, confusion_threshold: float
+) -> Evaluation:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+        task = progress.add_task("evaluating", total=len(dataset))
+        return run_evaluation(
+            runtime,
+            dataset,
+            settings,
+            confusion_threshold=confusion_threshold,
+            progress=lambda done: progress.update(task, advance=done),
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,100 @@
+"""A detector run over the pictures of a data set, and how long that takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.preprocess import Placement, place
+from models.spec import DetectorSpec
+from models.structures import Detections
+from training.data.datasets import LabelledImage
+
+
+class Detector(Protocol):
+    """What is evaluated: an artefact in onnxruntime, or anything else that detects on placed pictures."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """The detector's description."""
+        ...
+
+    def detect(
+        self, images: NDArray[np.uint8], score_threshold: Sequence[float], iou_threshold: Sequence[float]
+    ) -> list[Detections]:
+        """Return the detections of placed pictures uint8 [B, H, W, 3], thresholds per picture; network pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How the detector is run: COCO's custom is a low score threshold and the best 100 boxes per picture."""
+
+    score_threshold: float = 0.001
+    iou_threshold: float = 0.45
+    max_detections: int = 100
+    batch_size: int = 1
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The detections of one picture in its pixels, and the milliseconds that each stage took."""
+
+    image: LabelledImage
+    detections: Detections
+    read_ms: float
+    place_ms: float
+    network_ms: float
+
+
+def predict(detector: Detector, images: Sequence[LabelledImage], settings: PredictionSettings) -> Iterator[Timed]:
+    """Yield the detections of every picture, in order; boxes are not clipped.
+
+    The network's time (decoding and suppression included) is that of a batch divided by its pictures; one run on grey
+    comes before the first. Raises ImageDecodeError or DatasetError at a picture that cannot be used.
+    """
+    spec = detector.spec
+    grey = np.full((1, spec.input_height, spec.input_width, 3), 127, np.uint8)
+    detector.detect(grey, [settings.score_threshold], [settings.iou_threshold])
+    for start in range(0, len(images), settings.batch_size):
+        yield from _predict_batch(detector, images[start : start + settings.batch_size], settings)
+
+
+def _predict_batch(
+    detector: Detector, images: Sequence[LabelledImage], settings: PredictionSettings
+) -> Iterator[Timed]:
+    prepared = [_prepare(image, detector.spec) for image in images]
+    count = len(prepared)
+    start = time.perf_counter()
+    results = detector.detect(
+        np.stack([one.placed for one in prepared]),
+        [settings.score_threshold] * count,
+        [settings.iou_threshold] * count,
+    )
+    network_ms = (time.perf_counter() - start) * 1e3 / count
+    for image, one, raw in zip(images, prepared, results, strict=True):
+        best = raw.select(slice(settings.max_detections))
+        boxes = one.placement.invert(best.boxes_xyxy).astype(np.float32)
+        found = Detections(boxes, best.scores, best.class_ids)
+        yield Timed(image, found, one.read_ms, one.place_ms, network_ms)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    placed: NDArray[np.uint8]
+    placement: Placement
+    read_ms: float
+    place_ms: float
+
+
+def _prepare(image: LabelledImage, spec: DetectorSpec) -> _Prepared:
+    start = time.perf_counter()
+    pixels = image.read()
+    read = time.perf_counter()
+    placed, placement = place(pixels, spec)
+    return _Prepared(placed, placement, (read - start) * 1e3, (time.perf_counter() - read) * 1e3)
