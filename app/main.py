@@ -35,7 +35,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.services = Services(settings)
-    app.add_middleware(BodyLimits, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
+    app.add_middleware(
+        BodyLimits,
+        max_bytes=settings.max_body_bytes,
+        max_bytes_at_once=settings.max_bytes_at_once,
+        timeout_s=settings.body_timeout_s,
+    )
     errors.install(app)
     for router in (health.router, models.router, detect.router, score.router):
         app.include_router(router)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.errors import respond
-from models.errors import RequestTimeoutError, RequestTooLargeError
+from models.errors import BusyError, RequestTimeoutError, RequestTooLargeError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,13 +18,16 @@ class BodyLimits:
     """ASGI middleware: refuses bodies of more than ``max_bytes``, and bodies that pause longer than ``timeout_s``.
 
     A Content-Length over the limit is answered at once; without one, the bytes are counted as they come, so that no
-    more than the limit is ever held.
+    more than the limit is ever held. All requests together hold at most ``max_bytes_at_once``, beyond which the
+    service says that it is busy.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, max_bytes_at_once: int, timeout_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_bytes_at_once = max_bytes_at_once
         self._timeout_s = timeout_s
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a counting ``receive``."""
@@ -33,24 +38,25 @@ class BodyLimits:
         if announced.isdigit() and (len(announced) > 18 or int(announced) > self._max_bytes):
             await respond(self._too_large(announced.decode()[:18]))(scope, receive, send)
             return
-        await self._app(scope, self._limited(receive), send)
+        body = _Body()
+        try:
+            await self._app(scope, partial(self._receive, receive, body), send)
+        finally:
+            self._held -= body.arrived
 
-    def _limited(self, receive: Receive) -> Receive:
-        arrived = 0
-        complete = False
-
-        async def counting_receive() -> Message:
-            nonlocal arrived, complete
-            if complete:
-                return await receive()
-            message = await self._next(receive)
-            arrived += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if arrived > self._max_bytes:
-                raise self._too_large(str(arrived))
-            return message
-
-        return counting_receive
+    async def _receive(self, receive: Receive, body: _Body) -> Message:
+        if body.complete:
+            return await receive()
+        message = await self._next(receive)
+        size = len(message.get("body", b""))
+        body.arrived += size
+        self._held += size
+        body.complete = not message.get("more_body", False)
+        if body.arrived > self._max_bytes:
+            raise self._too_large(str(body.arrived))
+        if self._held > self._max_bytes_at_once:
+            raise BusyError(f"expected at most {self._max_bytes_at_once} bytes of bodies at once, got more; retry")
+        return message
 
     async def _next(self, receive: Receive) -> Message:
         try:
@@ -63,3 +69,9 @@ class BodyLimits:
 
     def _too_large(self, got: str) -> RequestTooLargeError:
         return RequestTooLargeError(f"expected a body of at most {self._max_bytes} bytes, got {got} or more")
+
+
+@dataclass
+class _Body:
+    arrived: int = 0
+    complete: bool = False

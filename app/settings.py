@@ -27,9 +27,11 @@ class Settings(BaseSettings):
 
     ``models_dir`` holds the artefacts ``<name>.onnx``; ``weights`` is a folder that is searched for official darknet
     weights before anything is downloaded. ``provider`` ``cuda`` means CUDA or refuse to start, ``auto`` tries CUDA and
-    says which it took. Limits: ``max_bytes``, ``max_pixels`` and ``max_side`` per picture, ``max_images`` and
-    ``max_body_bytes`` per request, ``queue_limit`` pictures at work at once; ``body_timeout_s`` is the longest pause
-    in a request's body, ``drain_s`` the time between not being ready and closing the listener on SIGTERM.
+    says which it took. Limits: ``max_bytes``, ``max_pixels`` and ``max_side`` per picture; ``max_images`` and
+    ``max_body_bytes`` per request; ``queue_limit`` pictures and ``max_bytes_at_once`` bytes of bodies at once.
+    ``max_batch`` pictures go through the network together. ``body_timeout_s`` is the longest pause in a request's
+    body, ``drain_s`` the time between turning not ready and closing the listener on SIGTERM, ``shutdown_grace_s`` what
+    requests then have to finish.
     """
 
     model_config = SettingsConfigDict(env_prefix="YOLOSCOPE_", frozen=True, extra="forbid")
@@ -49,6 +51,7 @@ class Settings(BaseSettings):
     max_side: int = Field(default=16_384, ge=1, le=65_535)
     max_images: int = Field(default=32, ge=1, le=1024)
     max_body_bytes: int = Field(default=64 * MEBIBYTE, ge=1)
+    max_bytes_at_once: int = Field(default=512 * MEBIBYTE, ge=1)
     max_batch: int = Field(default=8, ge=1, le=256)
     queue_limit: int = Field(default=64, ge=1)
     body_timeout_s: float = Field(default=15.0, gt=0)

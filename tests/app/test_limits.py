@@ -103,6 +103,24 @@ def test_a_body_that_pauses_too_long_is_given_up(settings: Settings) -> None:
     assert response.json()["type"].endswith("timeout")
 
 
+def test_all_bodies_together_are_bounded(settings: Settings) -> None:
+    async def two(http: httpx.AsyncClient) -> list[int]:
+        async def slow() -> AsyncIterator[bytes]:
+            yield bytes(30_000)
+            await asyncio.sleep(0.2)
+            yield bytes(30_000)
+
+        headers = {"content-type": "image/png"}
+        return [
+            r.status_code
+            for r in await asyncio.gather(*(http.post("/v1/detect", content=slow(), headers=headers) for _ in range(2)))
+        ]
+
+    with Client(create_app(settings.model_copy(update={"max_bytes_at_once": 100_000}))) as client:
+        assert sorted(client.runner.run(two(client.http))) == [415, 503]
+        assert client.post("/v1/detect", content=bytes(90_000)).status_code == 415
+
+
 def test_a_full_queue_refuses_and_says_when_to_come_back(settings: Settings, grey_png: bytes) -> None:
     with Client(create_app(settings.model_copy(update={"queue_limit": 3}))) as client:
         services: Services = client.app.state.services
