@@ -36,6 +36,9 @@ from training.losses.compute import compute_loss
 from training.losses.report import LossReport
 from training.losses.resolve import resolve_preset
 
+MAX_LABEL_BYTES = 8 * 2**20
+"""Of one label file in a request; parsed, it may take thirty times as much memory."""
+
 
 @dataclass(frozen=True)
 class LabelledPicture:
@@ -125,7 +128,7 @@ async def score(services: Services, pairs: Sequence[LabelledPicture], query: Sco
         with timing.stage("decode"):
             prepared = await _prepare_all(services, pairs, runtime.spec, keep_pictures=query.keep_pictures)
             labels = await services.decoding.run(
-                _read_all, pairs, prepared, runtime.spec, query, LabelLimits(services.limits.max_bytes)
+                _read_all, pairs, prepared, runtime.spec, query, _label_limits(services)
             )
         results: list[Scored] = []
         for item, truth in zip(prepared, labels, strict=True):
@@ -169,6 +172,10 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _label_limits(services: Services) -> LabelLimits:
+    return LabelLimits(min(services.limits.max_bytes, MAX_LABEL_BYTES))
 
 
 async def _prepare_all(
