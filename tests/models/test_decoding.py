@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.class_tree import deepest_likely, tree_probabilities
 from models.decoding import Decoded, decode_heads
 from models.errors import SpecError
+from models.registry import build
 from models.spec import ClassTree, DetectorSpec, HeadSpec, LossSpec
 
 REAL_MODELS = ("yolov4-tiny", "yolo-fastest", "yolo-fastest-1.1", "tiny-yolov2-trial7", "coco-trial6_653550")
@@ -245,6 +246,39 @@ def test_raw_detections_equal_darknets(oracles_dir: Path, model: str, threshold:
     assert ours.shape == theirs.shape
     np.testing.assert_array_equal(ours[:, 0], theirs[:, 0])
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("folder", "network", "num_classes"),
+    [
+        ("p-yolov1", "yolov1", 20),
+        ("p-yolov2-voc", "yolov2-voc", 20),
+        ("p-yolov3", "yolov3", 80),
+        ("p-yolov3-tiny", "yolov3-tiny", 80),
+        ("p-yolov4", "yolov4", 80),
+        ("p-yolov4-tiny", "yolov4-tiny", 80),
+    ],
+)
+def test_every_detection_of_darknet_is_among_ours(
+    oracles_dir: Path, folder: str, network: str, num_classes: int
+) -> None:
+    place = oracles_dir / "darknet_pseudo" / folder
+    summary = json.loads((place / "summary.json").read_text())
+    _, height, width = summary["net"]
+    with torch.device("meta"):
+        spec = build(network, num_classes, input_size=(width, height)).spec
+    stored = np.load(place / "tensors.npz")
+    heads = tuple(torch.from_numpy(stored[f"head{head['i']}_pre"])[None] for head in summary["heads"])
+    ours = rows_above(decode_heads(heads, spec), 0.25)
+    found = summary["detections_top300"]["0.25"]["nms_sort"]
+    theirs = np.array([[d["class_id"], d["prob"], *d["cxcywh_rel"]] for d in found])
+    assert len(theirs)
+    for row in theirs:
+        same_class = ours[ours[:, 0] == row[0]]
+        same_score = same_class[np.isclose(same_class[:, 1], row[1], rtol=1e-5, atol=0)]
+        # Untrained networks predict boxes of thousands of pictures, whose centres float32 corners know less exactly.
+        reach = 1e-5 * max(1.0, np.abs(row[2:]).max())
+        assert (np.abs(same_score[:, 2:] - row[2:]) <= reach).all(1).any(), row
 
 
 class Decoder(nn.Module):
