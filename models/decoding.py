@@ -30,6 +30,18 @@ class Decoded(NamedTuple):
     class_scores: Tensor
 
 
+class Predictors(NamedTuple):
+    """One anchor-based head before its classes are activated.
+
+    ``boxes_xyxy_norm`` is [B, A*cells, 4], ``confidence`` (objectness, in a Gaussian head times certainty) and
+    ``class_logits`` are [B, A, cells] and [B, A, C, cells].
+    """
+
+    boxes_xyxy_norm: Tensor
+    confidence: Tensor
+    class_logits: Tensor
+
+
 def decode_heads(heads: Sequence[Tensor], spec: DetectorSpec) -> Decoded:
     """Decode the raw heads [B, A*(5+C), h, w] (YOLOv1: [B, S*S*(C+5n)]) of one batch.
 
@@ -37,8 +49,7 @@ def decode_heads(heads: Sequence[Tensor], spec: DetectorSpec) -> Decoded:
     nodes, of which only the deepest one that is more likely than not scores. Predicted log sizes above 30 count as 30,
     which keeps every box finite. Raises SpecError where number or shape of the heads contradicts the spec.
     """
-    if len(heads) != len(spec.heads):
-        raise SpecError(f"expected {len(spec.heads)} heads, got {len(heads)}")
+    check_heads(heads, spec)
     parts = [_decode_head(heads[index].float(), spec, index) for index in range(len(heads))]
     if len(parts) == 1:
         return parts[0]
@@ -47,16 +58,23 @@ def decode_heads(heads: Sequence[Tensor], spec: DetectorSpec) -> Decoded:
     )
 
 
+def check_heads(heads: Sequence[Tensor], spec: DetectorSpec) -> None:
+    """Raise SpecError where number or shape of the raw heads contradicts the spec."""
+    if len(heads) != len(spec.heads):
+        raise SpecError(f"expected {len(spec.heads)} heads, got {len(heads)}")
+    for index, head in enumerate(heads):
+        expected = spec.head_shape(index, 1)[1:]
+        if tuple(head.shape[1:]) != expected:
+            raise SpecError(f"head {index}: expected [B, {', '.join(map(str, expected))}], got {list(head.shape)}")
+
+
 def _decode_head(head: Tensor, spec: DetectorSpec, index: int) -> Decoded:
-    expected = spec.head_shape(index, 1)[1:]
-    if tuple(head.shape[1:]) != expected:
-        raise SpecError(f"head {index}: expected [B, {', '.join(map(str, expected))}], got {list(head.shape)}")
     if spec.heads[index].kind == "detection":
-        return _decode_detection(head, spec.heads[index], spec.num_classes)
+        return decode_detection(head, spec.heads[index], spec.num_classes)
     return _decode_anchored(head, spec, index)
 
 
-def _decode_detection(head: Tensor, spec: HeadSpec, num_classes: int) -> Decoded:
+def decode_detection(head: Tensor, spec: HeadSpec, num_classes: int) -> Decoded:
     """Decode a YOLOv1 head (darknet src/detection_layer.c, get_detection_detections); logistic where it says so."""
     flat = spec.detection_layout(num_classes)
     cells, boxes = flat.cells, spec.boxes_per_cell
@@ -66,12 +84,12 @@ def _decode_detection(head: Tensor, spec: HeadSpec, num_classes: int) -> Decoded
     sizes = entries[:, :, layout.WH]
     if spec.sqrt_wh:
         sizes = sizes * sizes
-    scores = confidences[:, :, None] * _class_probabilities(logits, spec, None)
+    scores = confidences[:, :, None] * class_probabilities(logits, spec, None)
     return Decoded(_corners(entries[:, :, layout.XY], sizes, spec), scores.transpose(2, 3).flatten(1, 2))
 
 
-def _decode_anchored(head: Tensor, spec: DetectorSpec, index: int) -> Decoded:
-    """Decode a v2, v3 or v4 head (darknet src/region_layer.c, src/yolo_layer.c, src/gaussian_yolo_layer.c)."""
+def decode_predictors(head: Tensor, spec: DetectorSpec, index: int) -> Predictors:
+    """Decode the boxes and confidences of one v2, v3 or v4 head [B, A*(5+C), h, w]; its classes are left for later."""
     head_spec = spec.heads[index]
     cells = head_spec.grid_height * head_spec.grid_width
     channels = head.shape[1] // head_spec.num_anchors
@@ -88,8 +106,14 @@ def _decode_anchored(head: Tensor, spec: DetectorSpec, index: int) -> Decoded:
     anchors = torch.tensor(spec.head_anchors_px(index), device=head.device)
     anchors = anchors / torch.tensor([spec.input_width, spec.input_height], device=head.device)
     sizes = _size_factors(means[:, :, layout.WH], head_spec) * anchors[None, :, :, None]
-    scores = confidence[:, :, None] * _class_probabilities(logits, head_spec, spec.class_tree)
-    return Decoded(_corners(centres, sizes, head_spec), scores.transpose(2, 3).flatten(1, 2))
+    return Predictors(_corners(centres, sizes, head_spec), confidence, logits)
+
+
+def _decode_anchored(head: Tensor, spec: DetectorSpec, index: int) -> Decoded:
+    """Decode a v2, v3 or v4 head (darknet src/region_layer.c, src/yolo_layer.c, src/gaussian_yolo_layer.c)."""
+    boxes, confidence, logits = decode_predictors(head, spec, index)
+    scores = confidence[:, :, None] * class_probabilities(logits, spec.heads[index], spec.class_tree)
+    return Decoded(boxes, scores.transpose(2, 3).flatten(1, 2))
 
 
 def _gaussian_entries(entries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -113,8 +137,8 @@ def _size_factors(values: Tensor, spec: HeadSpec) -> Tensor:
     return values.clamp(max=MAX_LOG_SIZE).exp()
 
 
-def _class_probabilities(logits: Tensor, spec: HeadSpec, tree: ClassTree | None) -> Tensor:
-    """Return [B, A, C, cells]."""
+def class_probabilities(logits: Tensor, spec: HeadSpec, tree: ClassTree | None) -> Tensor:
+    """Return the class probabilities [B, A, C, cells] of logits of that shape (C may change with a class tree)."""
     if spec.class_activation == "softmax":
         return logits.softmax(2)
     if spec.class_activation == "tree":
