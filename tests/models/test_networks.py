@@ -20,7 +20,7 @@ from models.layers.weight_block import weight_blocks
 from models.outline import Network
 from models.registry import build, names
 from models.spec import DetectorSpec
-from tests.parity.networks import compare_pseudo
+from tests.parity.networks import compare_pseudo, compare_real, torch_heads
 from tests.parity.pseudo_weights import pseudo_weights
 
 # Oracle folder and number of classes of the networks whose heads darknet computed.
@@ -76,6 +76,14 @@ def test_heads_equal_darknets(oracles_dir: Path, name: str) -> None:
     network = build(name, num_classes, input_size=(width, height)).eval()
     load_weights(network, pseudo_weights(summary))
     for head in compare_pseudo(oracles_dir / place, network):
+        assert head.passed, head
+
+
+def test_the_official_yolov4_tiny_gives_darknets_heads(oracles_dir: Path) -> None:
+    network = build("yolov4-tiny").eval()
+    weights = oracles_dir / "weights" / "yolov4-tiny" / "yolov4-tiny.weights"
+    load_weights(network, weights)
+    for head in compare_real(oracles_dir, weights, torch_heads(network)):
         assert head.passed, head
 
 
