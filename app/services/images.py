@@ -77,7 +77,7 @@ def decode_picture(data: bytes, limits: ImageLimits) -> Picture:
             upright = _rgb(_upright(image))
         except Exception as error:
             raise ImageDecodeError(f"expected a whole {image.format} picture, got one that fails: {error}") from error
-    return Picture(np.array(upright, dtype=np.uint8))
+    return Picture(np.asarray(upright))
 
 
 def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:

@@ -78,10 +78,14 @@ def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_pictur
 
 
 def infer(runtime: Runtime, prepared: Sequence[Prepared], settings: DetectSettings, max_batch: int) -> list[Detections]:
-    """Run the network over the prepared pictures, at most ``max_batch`` at a time; boxes in network pixels."""
+    """Run the network over the prepared pictures; boxes in network pixels.
+
+    On a GPU at most ``max_batch`` go together; on the CPU they go one by one, since a batch gains no time there.
+    """
+    size = 1 if runtime.provider == "cpu" else max_batch
     detections: list[Detections] = []
-    for start in range(0, len(prepared), max_batch):
-        batch = np.stack([item.placed for item in prepared[start : start + max_batch]])
+    for start in range(0, len(prepared), size):
+        batch = np.stack([item.placed for item in prepared[start : start + size]])
         count = len(batch)
         detections += runtime.detect(batch, [settings.score_threshold] * count, [settings.iou_threshold] * count)
     return detections

@@ -2,6 +2,7 @@
 
 import base64
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.main import create_app
-from app.settings import Settings
+from app.services.inference import DetectSettings, infer, prepare
+from app.services.runtime import Runtime
 from tests.app.client import Client
-from tests.app.pictures import encoded, stored_with_orientation
+from tests.app.pictures import LIMITS, encoded, stored_with_orientation
 
 CAT_BOX = {"x1": 8.0, "y1": 12.0, "x2": 40.0, "y2": 36.0}
 """The first candidate (4, 8, 20, 24) of the 32x32 network, in a 64x48 picture."""
@@ -83,11 +84,14 @@ def test_several_pictures_are_answered_in_order(client: Client, grey_png: bytes)
         assert [result["detections"][0]["score"] for result in results] == pytest.approx([0.6, 1.0])
 
 
-def test_more_pictures_than_a_batch_holds(settings: Settings, grey_png: bytes) -> None:
-    small = settings.model_copy(update={"max_batch": 2})
-    with Client(create_app(small)) as client:
-        response = client.post("/v1/detect", files=[("image", ("a", grey_png))] * 3)
-    assert [len(result["detections"]) for result in response.json()["results"]] == [3, 3, 3]
+@pytest.mark.parametrize("provider", ["cpu", "cuda"])
+def test_more_pictures_than_a_batch_holds(models_dir: Path, monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+    runtime = Runtime(models_dir / "tiny.onnx", "cpu", 1)
+    monkeypatch.setattr(runtime, "provider", provider)
+    pictures = [encoded(Image.new("L", (8, 8), 51 * brightness)) for brightness in range(5)]
+    prepared = [prepare(data, runtime.spec, LIMITS) for data in pictures]
+    found = infer(runtime, prepared, DetectSettings(0.25, 0.45), max_batch=2)
+    assert [float(detections.scores[0]) for detections in found] == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9])
 
 
 def test_the_orientation_is_that_of_the_viewer(client: Client) -> None:
