@@ -29,9 +29,9 @@ class Settings(BaseSettings):
     weights before anything is downloaded. ``provider`` ``cuda`` means CUDA or refuse to start, ``auto`` tries CUDA and
     says which it took. Limits: ``max_bytes``, ``max_pixels`` and ``max_side`` per picture; ``max_images`` and
     ``max_body_bytes`` per request; ``queue_limit`` pictures and ``max_bytes_at_once`` bytes of bodies at once.
-    On a GPU ``max_batch`` pictures go through the network together. ``body_timeout_s`` is the longest pause in a request's
-    body, ``drain_s`` the time between turning not ready and closing the listener on SIGTERM, ``shutdown_grace_s`` what
-    requests then have to finish.
+    On a GPU ``max_batch`` pictures go through the network together. ``body_timeout_s`` is the longest pause in a
+    request's body, ``drain_s`` the time between turning not ready and closing the listener on SIGTERM,
+    ``shutdown_grace_s`` what requests then have to finish.
     """
 
     model_config = SettingsConfigDict(env_prefix="YOLOSCOPE_", frozen=True, extra="forbid")

@@ -18,7 +18,8 @@ CONTENT = b"weights" * 1000
 
 
 def published(url: str = "http://nowhere.invalid/tiny.weights", content: bytes = CONTENT) -> OfficialWeights:
-    return OfficialWeights("tiny", "tiny", url, len(content), hashlib.sha256(content).hexdigest(), ("a",))
+    sha256 = hashlib.sha256(content).hexdigest()
+    return replace(OFFICIAL["yolov4-tiny"], name="tiny", url=url, size=len(content), sha256=sha256)
 
 
 class Handler(BaseHTTPRequestHandler):
