@@ -63,6 +63,23 @@ def num_parameters(network: nn.Module) -> int:
     return sum(block.tensor.numel() for block in weight_blocks(network))
 
 
+def lively(network: Network) -> Network:
+    """Fill with weights that let signals through, which those before training do not without batch statistics."""
+    with torch.no_grad():
+        for block in weight_blocks(network):
+            if block.role == "weights":
+                block.tensor.normal_(std=(2 / block.tensor[0].numel()) ** 0.5)
+            elif block.role in {"scales", "variance"}:
+                block.tensor.uniform_(0.7, 1.3)
+            else:
+                block.tensor.uniform_(-0.2, 0.2)
+    return network.eval()
+
+
+def assert_varied(head: torch.Tensor) -> None:
+    assert head.std(tuple(range(2, head.dim()))).mean() > 0.05 if head.dim() == 4 else head.std() > 0.05
+
+
 @pytest.mark.parametrize("name", names())
 def test_parameter_counts_are_those_of_the_published_files(name: str) -> None:
     assert num_parameters(on_meta(name, 20 if name in VOC else 80)) == PARAMETERS[name]
@@ -111,13 +128,14 @@ def test_heads_equal_those_of_the_cfg(oracles_dir: Path, name: str, tmp_path: Pa
         text = text.replace(f"width={published}", f"width={side}").replace(f"height={published}", f"height={side}")
     (tmp_path / "small.cfg").write_text(text)
     theirs = build_network(tmp_path / "small.cfg").eval()
-    ours = build(name, len(theirs.spec.class_names), input_size=(side, side)).eval()
+    ours = lively(build(name, len(theirs.spec.class_names), input_size=(side, side)))
     with torch.no_grad():
         for own, other in zip(weight_blocks(ours), weight_blocks(theirs), strict=True):
             other.tensor.copy_(own.tensor)
         images = torch.rand(1, 3, side, side)
         for own_head, other_head in zip(ours(images), theirs(images), strict=True):
-            torch.testing.assert_close(own_head, other_head)
+            assert_varied(own_head)
+            torch.testing.assert_close(own_head, other_head, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", names())
@@ -182,15 +200,16 @@ def test_dropblock_does_nothing_outside_training() -> None:
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own exporter
 @pytest.mark.parametrize(("name", "options"), [*((name, {"width": 0.25}) for name in TINY), ("yolov2", {})])
 def test_onnx_gives_the_same_for_any_batch(name: str, options: dict[str, Any], tmp_path: Path) -> None:
-    network = build(name, 2, input_size=(64, 64), **options).eval()
+    network = lively(build(name, 2, input_size=(128, 64), **options))
     path = tmp_path / "network.onnx"
     batch = torch.export.Dim("batch")
-    example = torch.rand(2, 3, 64, 64)
+    example = torch.rand(2, 3, 64, 128)
     torch.onnx.export(network, (example,), path, dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
     session = onnxruntime.InferenceSession(path)
     for size in (1, 3):
-        images = torch.rand(size, 3, 64, 64)
+        images = torch.rand(size, 3, 64, 128)
         with torch.inference_mode():
             ours = network(images)
         for own, other in zip(ours, session.run(None, {"images": images.numpy()}), strict=True):
-            np.testing.assert_allclose(other, own.numpy(), rtol=1e-4, atol=1e-5)
+            assert_varied(own)
+            np.testing.assert_allclose(other, own.numpy(), rtol=1e-4, atol=1e-4 * float(own.abs().max()))
