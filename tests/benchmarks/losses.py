@@ -10,7 +10,7 @@ positives, plus the in-place IoU of all predictions with every object).
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import platform
 import resource
 import statistics
@@ -33,6 +33,7 @@ from training.assignment.geometry import head_geometries
 from training.losses import LossReport, compute_loss
 from training.losses.decode import decode_planes
 from training.losses.heads import box_planes
+from training.losses.report import Detail
 
 CLASSES = 80
 OBJECTS = 20
@@ -102,11 +103,11 @@ def _batch(batch_size: int, spec: DetectorSpec, objects: int = OBJECTS) -> Batch
     return Batch(heads, truth, spec)
 
 
-def ours(batch: Batch, detail: str = "summary", look: Callable[[LossReport], object] | None = None) -> None:
+def ours(batch: Batch, detail: Detail = "summary", look: Callable[[LossReport], object] | None = None) -> None:
     for head in batch.heads:
         head.grad = None
     report = compute_loss(batch.heads, batch.truth, batch.spec, batch.spec.family, detail=detail)
-    report.total.backward()
+    torch.autograd.backward(report.total)
     if look is not None:
         look(report)
 
@@ -142,7 +143,7 @@ def v5_style(batch: Batch) -> None:
         box_loss = box_loss + (1 - ciou).mean()
         class_loss = class_loss + functional.binary_cross_entropy_with_logits(own[:, 5:], classes)
         objectness_loss = objectness_loss + functional.binary_cross_entropy_with_logits(permuted[..., 4], wanted)
-    (0.05 * box_loss + 0.5 * class_loss + objectness_loss).backward()
+    torch.autograd.backward(0.05 * box_loss + 0.5 * class_loss + objectness_loss)
 
 
 def floor(batch: Batch) -> None:
@@ -166,7 +167,7 @@ def floor(batch: Batch) -> None:
 def mse_floor(batch: Batch) -> None:
     for head in batch.heads:
         head.grad = None
-    torch.stack([head.square().sum() for head in batch.heads]).sum().backward()
+    torch.autograd.backward(torch.stack([head.square().sum() for head in batch.heads]).sum())
 
 
 def overlap_floor(batch: Batch) -> None:
@@ -233,7 +234,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.memory:
         _print_memory(options.memory, options.size)
         return
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     print(
         f"{now:%Y-%m-%d %H:%M} UTC, {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )

@@ -20,11 +20,11 @@ def require_finite(total: Tensor, ledgers: Sequence[HeadLedger], cube: Tensor) -
         return
     bad = (~torch.isfinite(cube.detach())).nonzero()
     if not len(bad):
-        raise NonFiniteLossError(f"the sum of finite costs is {float(total)}")
+        raise NonFiniteLossError(f"the sum of finite costs is {float(total.detach())}")
     head, term, image = bad[0].tolist()
+    value = float(cube.detach()[head, term, image])
     raise NonFiniteLossError(
-        f"image {image}, {_where(ledgers[head], TERMS[term], image)}: "
-        f"term {TERMS[term]!r} of head {head} is {float(cube[head, term, image])}"
+        f"image {image}, {_where(ledgers[head], TERMS[term], image)}: term {TERMS[term]!r} of head {head} is {value}"
     )
 
 

@@ -53,7 +53,8 @@ def box_planes(head: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor, Te
         boxes = _detection_parts(head, geometry)[0].permute(4, 0, 3, 1, 2).to(dtype)
         return boxes[0], boxes[1], boxes[2], boxes[3]
     entries = _entries(head, geometry.num_anchors)
-    x, y, w, h = (entries[:, :, entry].to(dtype) for entry in range(BOX.start, BOX.stop))
+    planes = (entries[:, :, entry].to(dtype) for entry in range(BOX.start, BOX.stop))
+    x, y, w, h = planes if head.is_contiguous() else (plane.contiguous() for plane in planes)
     return x, y, w, h
 
 

@@ -16,14 +16,10 @@ ObjectnessTarget = Literal["one", "iou", "blend", "smooth"]
 BoxLoss = Literal["mse", "mse_sqrt", "mse_t", "bce_xy_sse_wh", "l1_t", "iou", "giou", "diou", "ciou"]
 
 
-class PresetModel(BaseModel):
-    """Base of all presets: frozen, and a PresetError for every key or value that is wrong."""
+class Keys(BaseModel):
+    """A frozen set of keys, with a PresetError for every key or value that is wrong."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    name: str = "user"
-    source: str = "user-defined"
-    version: int = 1
 
     def __init__(self, **values: object) -> None:
         try:
@@ -32,14 +28,21 @@ class PresetModel(BaseModel):
             raise _preset_error(type(self), error) from error
 
     def replace(self, **changes: object) -> Self:
-        """Return a preset with some keys changed; raise PresetError for a key that it does not have."""
+        """Return a copy with some keys changed; raise PresetError for a key that there is not."""
         return type(self)(**{**dict(self), **changes})
 
 
-class Weights(PresetModel):
+class PresetModel(Keys):
+    """Base of all presets; ``version`` grows whenever a preset of that name comes to compute another number."""
+
+    name: str = "user"
+    source: str = "user-defined"
+    version: int = 1
+
+
+class Weights(Keys):
     """What each term's raw sum is multiplied with: the lambdas. Each may be one number, or one per head."""
 
-    name: str = "weights"
     xy: float | tuple[float, ...] = 1.0
     wh: float | tuple[float, ...] = 1.0
     box: float | tuple[float, ...] = 1.0
@@ -108,9 +111,9 @@ class Preset(PresetModel):
         return self
 
 
-def _preset_error(model: type[PresetModel], error: ValidationError) -> PresetError:
+def _preset_error(model: type[Keys], error: ValidationError) -> PresetError:
     first = error.errors()[0]
-    where = ".".join(map(str, first["loc"])) or "the preset"
+    where = ".".join(part for part in map(str, first["loc"]) if part.isidentifier()) or "the preset"
     if first["type"] == "extra_forbidden":
         return PresetError(f"unknown preset key {where!r}; known keys: {', '.join(sorted(model.model_fields))}")
     return PresetError(f"preset key {where!r}: {first['msg']}, got {first['input']!r}")
