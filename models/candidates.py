@@ -12,6 +12,8 @@ from models.decoding import check_heads, class_probabilities, decode_detection, 
 from models.layout import CLASSES, GAUSSIAN_CLASSES
 from models.spec import DetectorSpec
 
+MAX_ROWS = 2**31
+
 
 class Candidates(NamedTuple):
     """Boxes above the threshold: corners as fractions of the network input [n, 4]; scores, classes, pictures [n].
@@ -58,17 +60,17 @@ def best(candidates: Candidates, count: int) -> Candidates:
 
 def _detection(head: Tensor, spec: DetectorSpec, index: int, score_threshold: Tensor) -> Candidates:
     boxes, scores = decode_detection(head, spec.heads[index], spec.num_classes)
-    image, row, class_id = (scores > score_threshold[:, None, None]).nonzero().unbind(1)
+    image, row, class_id = _where(scores > score_threshold[:, None, None])
     return Candidates(boxes[image, row], scores[image, row, class_id], class_id, image)
 
 
 def _anchored(head: Tensor, spec: DetectorSpec, index: int, score_threshold: Tensor) -> Candidates:
     boxes, confidence, _ = decode_predictors(head, spec, index)
-    image, anchor, cell = (confidence > score_threshold[:, None, None]).nonzero().unbind(1)
+    image, anchor, cell = _where(confidence > score_threshold[:, None, None])
     logits = _gather_logits(head, spec, index, (image, anchor, cell))
     probabilities = class_probabilities(logits[None, None], spec.heads[index], spec.class_tree)[0, 0]
     scores = (confidence[image, anchor, cell] * probabilities).T
-    row, class_id = (scores > score_threshold[image][:, None]).nonzero().unbind(1)
+    row, class_id = _where(scores > score_threshold[image][:, None])
     box = boxes[image, anchor * confidence.shape[2] + cell]
     return Candidates(box[row], scores[row, class_id], class_id, image[row])
 
@@ -83,3 +85,10 @@ def _gather_logits(head: Tensor, spec: DetectorSpec, index: int, where: tuple[Te
     start = (predictor * (first + num_classes) + first) * cells + cell
     classes = torch.arange(num_classes, device=head.device) * cells
     return head.flatten()[classes[:, None] + start]
+
+
+def _where(mask: Tensor) -> tuple[Tensor, ...]:
+    """Return the positions where ``mask`` holds, one index tensor per dimension."""
+    positions = mask.nonzero()
+    torch._check(positions.shape[0] < MAX_ROWS)
+    return positions.unbind(1)

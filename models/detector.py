@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -65,7 +67,8 @@ def _pack(detections: Candidates, batch_size: int, spec: DetectorSpec) -> tuple[
     image = detections.image_index
     belongs = image == torch.arange(batch_size, device=image.device)[:, None]
     counts = belongs.sum(1)
-    width = int(counts.max().item())
+    width = cast(int, counts.max().item())
+    torch._check(width >= 0)
     place = (belongs.to(torch.int64).cumsum(1) - 1).gather(0, image[None])[0]
     target = image * width + place
     size = torch.tensor([spec.input_width, spec.input_height] * 2, device=image.device)

@@ -15,7 +15,7 @@ Source: Zheng et al., Distance-IoU Loss, 2020, section 3.4; darknet src/box.c ``
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -106,7 +106,7 @@ def _expand(later: Tensor, is_source: Tensor) -> tuple[Tensor, Tensor]:
     source = (is_source & (later > 0)).nonzero().squeeze(1)
     stop = later[source].cumsum(0)
     start = stop - later[source]
-    total = int(later[source].sum().item())
+    total = cast(int, later[source].sum().item())
     marks = start.new_zeros(total).scatter(0, start, torch.ones_like(start))
     pair_source = marks.cumsum(0) - 1
     second = torch.arange(total, device=later.device) + (source + 1 - start)[pair_source]

@@ -28,7 +28,7 @@ def trace(
     """Return the ONNX graph (opset 20) of ``module`` in evaluation mode.
 
     ``dynamic_shapes`` names the free dimensions of every input, as ``torch.export`` wants them. The mode of the module
-    is left as it was. Raises ExportError naming the first line of what the exporter said.
+    is left as it was. Raises ExportError with the exporter's reason.
     """
     was_training = module.training
     module.eval()
@@ -45,7 +45,7 @@ def trace(
                 verbose=False,
             )
     except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-        raise ExportError(f"the network cannot be written as an ONNX graph: {_last_line(error)}") from error
+        raise ExportError(f"the network cannot be written as an ONNX graph: {_reason(error)}") from error
     finally:
         module.train(was_training)
     if program is None:
@@ -57,17 +57,22 @@ def trace(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's remarks about itself off the user's screen."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx", "onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
-def _last_line(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """Return the first line of the innermost error, where the exporter says what it could not do."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
