@@ -37,9 +37,13 @@ def resize_corner_aligned(image: NDArray[np.uint8], width: int, height: int) -> 
         wanted = np.concatenate((rows.first[block], rows.second[block]))
         corners = pixels[wanted].take(both, axis=1).view(np.uint8).reshape(2, -1, 2, width * 3).astype(np.float32)
         upper, lower = corners
-        upper += (lower - upper) * rows.weight[block, None, None]
+        lower -= upper
+        lower *= rows.weight[block, None, None]
+        upper += lower
         left, right = upper[:, 0], upper[:, 1]
-        left += (right - left) * across
+        right -= left
+        right *= across
+        left += right
         left += 0.5
         resized[block] = left
     return resized.reshape(height, width, 3)
