@@ -11,6 +11,7 @@ from torch import Tensor
 from models.decoding import check_heads, class_probabilities, decode_detection, decode_predictors
 from models.layout import CLASSES, GAUSSIAN_CLASSES
 from models.spec import DetectorSpec
+from models.symbolic import state
 
 MAX_ROWS = 2**31
 
@@ -90,5 +91,5 @@ def _gather_logits(head: Tensor, spec: DetectorSpec, index: int, where: tuple[Te
 def _where(mask: Tensor) -> tuple[Tensor, ...]:
     """Return the positions where ``mask`` holds, one index tensor per dimension."""
     positions = mask.nonzero()
-    torch._check(positions.shape[0] < MAX_ROWS)
+    state(positions.shape[0] < MAX_ROWS)
     return positions.unbind(1)

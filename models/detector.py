@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.candidates import Candidates, best, find_candidates
 from models.nms import diou_nms
 from models.spec import DetectorSpec
+from models.symbolic import state
 
 INPUTS = ("images", "score_threshold", "iou_threshold")
 DETECTIONS = ("num_detections", "boxes", "scores", "class_ids")
@@ -68,7 +69,7 @@ def _pack(detections: Candidates, batch_size: int, spec: DetectorSpec) -> tuple[
     belongs = image == torch.arange(batch_size, device=image.device)[:, None]
     counts = belongs.sum(1)
     width = cast(int, counts.max().item())
-    torch._check(width >= 0)
+    state(width >= 0)
     place = (belongs.to(torch.int64).cumsum(1) - 1).gather(0, image[None])[0]
     target = image * width + place
     size = torch.tensor([spec.input_width, spec.input_height] * 2, device=image.device)
