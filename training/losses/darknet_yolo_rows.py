@@ -184,7 +184,7 @@ def _class_delta(before: Tensor, pairs: _Pairs, rules: YoloRules) -> Tensor:
     if rules.focal_loss:
         fresh = (is_own.to(before) - probabilities) * focal_factor(probabilities.gather(1, own))
     else:
-        fresh = torch.where(is_own, high, low) - probabilities
+        fresh = torch.where(is_own, high - probabilities, low - probabilities)
     later = torch.where(is_own, high - probabilities, before)
     after = torch.where(before.gather(1, own) != 0, later, fresh)
     if rules.objectness_smooth:
