@@ -14,8 +14,8 @@ from app.services.images import ImageLimits
 from app.services.inference import prepare
 from app.services.runtime import Runtime
 from models.registry import build
-from tests.e2e.conftest import Service
 from tests.app.scoring import picture as small_picture
+from tests.e2e.conftest import Service
 from tests.training.data.malformed import malformed_files
 from training.data.annotations import parse_labels, to_ground_truth
 from training.export.onnx import export_onnx
@@ -93,7 +93,7 @@ def _pairs(pictures: Path, labels: Path, suffix: str, step: int) -> Sequence[tup
 def test_coco_pictures_with_yolo_text(http: httpx.Client, models_dir: Path, data_dir: Path, preset: str) -> None:
     folder = data_dir / "coco128"
     options = {"preset": preset} if preset else {}
-    for picture, labels in _pairs(folder / "images" / "train2017", folder / "labels" / "train2017", ".txt", 9):
+    for picture, labels in _pairs(folder / "images" / "train2017", folder / "labels" / "train2017", ".txt", 16):
         expected = _expected(models_dir / "yolov4-tiny.onnx", picture, labels, preset)
         _check(_score(http, picture, labels, **options), expected)
 
@@ -109,7 +109,7 @@ def test_coco_pictures_with_coco_json(http: httpx.Client, models_dir: Path, data
 
 def test_blood_pictures_with_voc_xml(http: httpx.Client, blood_model: Path, data_dir: Path) -> None:
     folder = data_dir / "bccd"
-    for picture, labels in _pairs(folder / "JPEGImages", folder / "Annotations", ".xml", 24):
+    for picture, labels in _pairs(folder / "JPEGImages", folder / "Annotations", ".xml", 36):
         _check(_score(http, picture, labels, model="blood"), _expected(blood_model, picture, labels))
 
 
