@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "serve": Command("app.commands.serve:serve", "Start the REST service."),
     "detect": Command("app.commands.detect:detect", "Detect objects in pictures, without a server."),
     "score": Command("app.commands.score:score", "Split the loss of labels by term, scale and object."),
+    "evaluate": Command("app.commands.evaluate:evaluate", "Measure a model on labelled pictures: AP, errors, speed."),
     "pull": Command("app.commands.pull:pull", "Fetch an official model and convert it."),
     "import-darknet": Command("app.commands.import_darknet:import_darknet", "Convert darknet's cfg and weights."),
 }

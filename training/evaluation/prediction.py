@@ -14,6 +14,7 @@ from models.preprocess import Placement, place
 from models.spec import DetectorSpec
 from models.structures import Detections
 from training.data.datasets import LabelledImage
+from training.evaluation.placing import place_unrounded
 
 
 class Detector(Protocol):
@@ -25,20 +26,24 @@ class Detector(Protocol):
         ...
 
     def detect(
-        self, images: NDArray[np.uint8], score_threshold: Sequence[float], iou_threshold: Sequence[float]
+        self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
     ) -> list[Detections]:
-        """Return the detections of placed pictures uint8 [B, H, W, 3], thresholds per picture; network pixels."""
+        """Return the detections of placed pictures [B, H, W, 3] in 0..255, thresholds per picture; network pixels."""
         ...
 
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How the detector is run: COCO's custom is a low score threshold and the best 100 boxes per picture."""
+    """How the detector is run: COCO's custom is a low score threshold and the best 100 boxes per picture.
+
+    ``rounded`` feeds pictures rounded to 8 bits, as they are served; else they are as darknet resizes them, in float.
+    """
 
     score_threshold: float = 0.001
     iou_threshold: float = 0.45
     max_detections: int = 100
     batch_size: int = 1
+    rounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def predict(detector: Detector, images: Sequence[LabelledImage], settings: Predi
     comes before the first. Raises ImageDecodeError or DatasetError at a picture that cannot be used.
     """
     spec = detector.spec
-    grey = np.full((1, spec.input_height, spec.input_width, 3), 127, np.uint8)
+    grey = np.full((1, spec.input_height, spec.input_width, 3), 127, np.float32)
     detector.detect(grey, [settings.score_threshold], [settings.iou_threshold])
     for start in range(0, len(images), settings.batch_size):
         yield from _predict_batch(detector, images[start : start + settings.batch_size], settings)
@@ -68,7 +73,7 @@ def predict(detector: Detector, images: Sequence[LabelledImage], settings: Predi
 def _predict_batch(
     detector: Detector, images: Sequence[LabelledImage], settings: PredictionSettings
 ) -> Iterator[Timed]:
-    prepared = [_prepare(image, detector.spec) for image in images]
+    prepared = [_prepare(image, detector.spec, settings) for image in images]
     count = len(prepared)
     start = time.perf_counter()
     results = detector.detect(
@@ -86,15 +91,19 @@ def _predict_batch(
 
 @dataclass(frozen=True)
 class _Prepared:
-    placed: NDArray[np.uint8]
+    placed: NDArray[np.float32]
     placement: Placement
     read_ms: float
     place_ms: float
 
 
-def _prepare(image: LabelledImage, spec: DetectorSpec) -> _Prepared:
+def _prepare(image: LabelledImage, spec: DetectorSpec, settings: PredictionSettings) -> _Prepared:
     start = time.perf_counter()
     pixels = image.read()
     read = time.perf_counter()
-    placed, placement = place(pixels, spec)
+    if settings.rounded:
+        whole, placement = place(pixels, spec)
+        placed = whole.astype(np.float32)
+    else:
+        placed, placement = place_unrounded(pixels, spec)
     return _Prepared(placed, placement, (read - start) * 1e3, (time.perf_counter() - read) * 1e3)

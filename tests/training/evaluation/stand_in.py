@@ -38,7 +38,7 @@ class StandIn:
         self._script = iter([self._answer(dataset, index) for index in range(len(dataset))])
 
     def detect(
-        self, images: NDArray[np.uint8], score_threshold: Sequence[float], iou_threshold: Sequence[float]
+        self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
     ) -> list[Detections]:
         self.thresholds |= set(zip(score_threshold, iou_threshold, strict=True))
         self.calls.append(images.shape)

@@ -1,0 +1,46 @@
+"""A torch network in the place of an artefact, for evaluation while training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.detector import Detector
+from models.spec import DetectorSpec
+from models.structures import Detections
+
+
+class TorchDetector:
+    """Runs a network with decoding and suppression, in evaluation mode; the network's mode is left as it was."""
+
+    def __init__(self, network: nn.Module, spec: DetectorSpec, device: torch.device | str = "cpu") -> None:
+        self._module = Detector(network, spec)
+        self._device = torch.device(device)
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """The detector's description."""
+        return self._module.spec
+
+    def detect(
+        self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
+    ) -> list[Detections]:
+        """Return the detections of placed pictures [B, H, W, 3] in 0..255, thresholds per picture; network pixels."""
+        was_training = self._module.network.training
+        self._module.eval()
+        with torch.inference_mode():
+            outputs = self._module(
+                torch.from_numpy(images).to(self._device),
+                torch.tensor(score_threshold, dtype=torch.float32, device=self._device),
+                torch.tensor(iou_threshold, dtype=torch.float32, device=self._device),
+            )
+        self._module.network.train(was_training)
+        counts, boxes, scores, class_ids = (output.cpu().numpy() for output in outputs[:4])
+        return [
+            Detections(boxes[row, :count], scores[row, :count], class_ids[row, :count])
+            for row, count in enumerate(counts.tolist())
+        ]
