@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ def write_constant_artefact(path: Path, spec: DetectorSpec, heads: Sequence[NDAr
 
 
 def _graph(spec: DetectorSpec, heads: Sequence[NDArray[np.float32]]) -> onnx.GraphProto:
-    outputs = {
+    outputs: dict[str, NDArray[Any]] = {
         "num_detections": np.zeros((1,), np.int64),
         "boxes": np.zeros((1, 1, 4), np.float32),
         "scores": np.zeros((1, 1), np.float32),
