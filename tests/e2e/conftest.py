@@ -2,18 +2,18 @@
 
 import os
 import re
-import select
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread, Timer
+from typing import IO
 
 import pytest
 
-START_TIMEOUT_S = 180
+START_TIMEOUT_S = 300
 
 
 @dataclass
@@ -23,11 +23,16 @@ class Service:
     announcement: str
 
     def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        """Ask the service to stop, wait for it and return its exit status."""
+        self.process.terminate()
+        status = self.process.wait(60)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
 
 
 def environment(**variables: str) -> dict[str, str]:
+    """This process's environment with only the given settings."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("YOLOSCOPE_")}
     return {**clean, "YOLOSCOPE_PROVIDER": "cpu", **variables}
 
@@ -42,41 +47,40 @@ def start_service(*arguments: str, **variables: str) -> Service:
         text=True,
     )
     assert process.stderr is not None
-    said = ""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while "try:" not in said:
-        ready, _, _ = select.select([process.stderr], [], [], max(deadline - time.monotonic(), 0))
-        line = process.stderr.readline() if ready else ""
-        if not line:
-            process.kill()
-            process.wait()
-            raise AssertionError(f"the service did not start:\n{said}")
-        said += line
-    address = re.search(r"listens on (\S+)", said)
-    assert address is not None, said
-    return Service(process, address.group(1), said)
+    said: list[str] = []
+    watchdog = Timer(START_TIMEOUT_S, process.kill)
+    watchdog.start()
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("try:"):
+            break
+    watchdog.cancel()
+    announcement = "".join(said)
+    address = re.search(r"listens on (\S+)", announcement)
+    service = Service(process, address.group(1) if address else "", announcement)
+    if address is None:
+        service.stop()
+        raise AssertionError(f"the service did not start:\n{announcement}")
+    Thread(target=_drain, args=(process.stderr,), daemon=True).start()
+    return service
+
+
+def _drain(stream: IO[str]) -> None:
+    """Keep reading the log, or the pipe fills up and the service waits for ever."""
+    with suppress(ValueError):
+        for _ in stream:
+            pass
 
 
 @pytest.fixture(scope="session")
-def models_dir(oracles_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with the official yolov4-tiny, pulled from the weights folder."""
-    folder = tmp_path_factory.mktemp("pulled")
-    run = subprocess.run(
-        [sys.executable, "-m", "app.cli", "pull", "yolov4-tiny"],
-        env=environment(YOLOSCOPE_MODELS_DIR=str(folder), YOLOSCOPE_WEIGHTS=str(oracles_dir / "weights")),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return folder
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models folder of the service, empty before its first start."""
+    return tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture(scope="session")
-def service(models_dir: Path) -> Iterator[Service]:
-    running = start_service(YOLOSCOPE_MODELS_DIR=str(models_dir))
+def service(oracles_dir: Path, models_dir: Path) -> Iterator[Service]:
+    """A service whose first start pulled the official yolov4-tiny from the weights folder."""
+    running = start_service(YOLOSCOPE_MODELS_DIR=str(models_dir), YOLOSCOPE_WEIGHTS=str(oracles_dir / "weights"))
     yield running
-    running.process.terminate()
-    running.process.wait(60)
-    assert running.process.stderr is not None
-    running.process.stderr.close()
+    running.stop()

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.conftest import environment, start_service
+from tests.e2e.conftest import Service, environment
+
+SCORE_TOLERANCE = 0.014
+"""Pillow's JPEG decoder is not darknet's."""
 
 
 def yoloscope(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -18,13 +21,9 @@ def yoloscope(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_serve_pulls_the_default_model_by_itself(oracles_dir: Path, tmp_path: Path) -> None:
-    service = start_service(YOLOSCOPE_MODELS_DIR=str(tmp_path), YOLOSCOPE_WEIGHTS=str(oracles_dir / "weights"))
-    assert (tmp_path / "yolov4-tiny.onnx").is_file()
-    assert [path.name for path in tmp_path.iterdir()] == ["yolov4-tiny.onnx"]
-    assert service.stop() == 0
-    assert service.process.stderr is not None
-    service.process.stderr.close()
+def test_serve_pulled_the_default_model_by_itself(service: Service, models_dir: Path) -> None:
+    assert [path.name for path in models_dir.iterdir()] == ["yolov4-tiny.onnx"]
+    assert "torch against onnxruntime" in service.announcement
 
 
 def test_without_weights_and_network_it_says_what_to_do(tmp_path: Path) -> None:
@@ -47,6 +46,9 @@ def test_an_imported_model_is_served_by_its_name(oracles_dir: Path, tmp_path: Pa
     detected = yoloscope("detect", dog, "-m", "yolo-fastest-1.1", "--json", YOLOSCOPE_MODELS_DIR=str(tmp_path))
     assert detected.returncode == 0, detected.stderr
     oracle = json.loads((oracles_dir / "darknet_out" / "yolo-fastest-1.1" / "dog.json").read_text())
-    expected = [row["class_name"] for row in oracle["results"]["0.25"]["diounms_beta0.6"]]
     (result,) = json.loads(detected.stdout)["results"]
-    assert [row["class_name"] for row in result["detections"]] == expected
+    found = [(row["class_name"], row["score"]) for row in result["detections"]]
+    clear = [row for row in oracle["results"]["0.25"]["diounms_beta0.6"] if row["prob"] > 0.25 + SCORE_TOLERANCE]
+    assert len(clear) > 5
+    for row in clear:
+        assert any(name == row["class_name"] and abs(score - row["prob"]) < SCORE_TOLERANCE for name, score in found)
