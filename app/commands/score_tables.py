@@ -103,4 +103,4 @@ def _grid(scale: ScaleScore) -> str:
 
 
 def _corners(box: CornerBox) -> str:
-    return f"{box.x1:.0f} {box.y1:.0f} {box.x2:.0f} {box.y2:.0f}"
+    return " ".join(str(round(value)) for value in (box.x1, box.y1, box.x2, box.y2))
