@@ -83,7 +83,11 @@ def _build_layer(section: Section, context: Context) -> Layer:
     layer_type = _layer_type(section)
     for entry in section.entries.values():
         _check_key(section, entry, layer_type)
-    return layer_type.build(Options(section, layer_type.keys), context)
+    options = Options(section, layer_type.keys)
+    try:
+        return layer_type.build(options, context)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        raise CfgError(f"{options.where} cannot be built, its numbers are too large: {error}") from error
 
 
 def _layer_type(section: Section) -> LayerType:

@@ -12,6 +12,7 @@ from models.errors import CfgError, UnsupportedLayerError
 from models.layers.activations import ACTIVATIONS
 
 T = TypeVar("T")
+_LARGEST = 1_000_000
 
 
 def _whole(text: str) -> int:
@@ -62,6 +63,8 @@ class Options:
         value = self._read(key, default, _whole, "a whole number")
         if minimum is not None and value < minimum:
             self.fail(key, f"expected at least {minimum}, got {value}")
+        if abs(value) > _LARGEST:
+            self.fail(key, f"expected at most {_LARGEST}, got {value}")
         return value
 
     def number(self, key: str, default: float, *, above: float | None = None) -> float:
