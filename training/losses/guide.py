@@ -1,4 +1,4 @@
-"""Prints every number of docs/losses.md: ``python -m training.losses.guide [constants|walkthrough|maxiou|anchors|terms]``."""
+"""Prints every number of docs/losses.md: ``python -m training.losses.guide [SECTION ...]``."""
 
 from __future__ import annotations
 
@@ -122,10 +122,9 @@ def constants() -> Iterator[str]:
             *(("-", "-", weights.box) if boxed else (weights.xy, weights.wh, "-")),
             *(weights.objectness, weights.no_objectness, weights.classification),
         )
-        yield (
-            f"{preset.name:<6}  {_or_dash(preset.ignore_threshold):<6}  {_or_dash(preset.box_iou_gate):<8}  {above!s:<13}"
-            "          " + "".join(f"{value!s:<6}" for value in lambdas).rstrip()
-        )
+        ignore, gate = _or_dash(preset.ignore_threshold), _or_dash(preset.box_iou_gate)
+        listed = "".join(f"{value!s:<6}" for value in lambdas).rstrip()
+        yield f"{preset.name:<6}  {ignore:<6}  {gate:<8}  {above!s:<23}{listed}"
     yield "darknet's iou_normalizer of 0.07 at 608 pixels, as an autograd weight of x and y at t = 0"
     for stride, scale in ((8, 1.2), (16, 1.1), (32, 1.05)):
         yield f"  stride {stride:<2}  {0.07 * (608 / stride) / (scale * 0.25):.2f}"

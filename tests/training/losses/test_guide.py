@@ -32,7 +32,7 @@ def test_all_sections_are_printed_without_arguments(capsys: pytest.CaptureFixtur
 
 def test_an_unknown_section_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert guide.main(["v5"]) == 2
-    assert "expected sections of walkthrough" in capsys.readouterr().err
+    assert "expected sections of constants" in capsys.readouterr().err
 
 
 def test_the_filter_frees_predictors_that_see_the_object() -> None:
