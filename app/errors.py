@@ -64,6 +64,7 @@ TABLE: Final[Mapping[type[errors.YoloscopeError], Kind]] = {
     errors.NotReadyError: Kind(503, "not-ready", "The service is not ready"),
     errors.LabelError: Kind(422, "labels", "The labels cannot be used"),
     errors.DatasetError: Kind(422, "data-set", "The data set cannot be used"),
+    errors.CheckpointError: _SERVER_FAULT,
     errors.LossError: Kind(422, "loss", "The loss cannot be computed"),
     errors.PresetError: Kind(422, "preset", "There is no such loss preset"),
     errors.NonFiniteLossError: Kind(422, "non-finite-loss", "The loss is not finite"),

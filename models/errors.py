@@ -28,6 +28,7 @@ YoloscopeError
 │   └── NotReadyError       the default model has not run yet, or the service is draining
 ├── LabelError              labels that cannot be read or are wrong; carries JSON pointers
 ├── DatasetError            a data set that lacks files it names, has no known layout or does not fit the model
+├── CheckpointError         a training checkpoint cannot be written or read
 └── LossError
     ├── PresetError         an unknown loss preset or a key it does not have
     └── NonFiniteLossError  names image, object and term
@@ -168,6 +169,10 @@ class LabelError(YoloscopeError):
 
 class DatasetError(YoloscopeError):
     """A data set has no known layout, lacks files that it names, or does not fit the model."""
+
+
+class CheckpointError(YoloscopeError):
+    """A training checkpoint cannot be written, is none, or belongs to another run."""
 
 
 class LossError(YoloscopeError):
