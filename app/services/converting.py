@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.darknet.builder import build_network
+from models.darknet.network import require_complete
 from models.darknet.weights import darknet_source, load_weights
 from models.errors import ConfigError
 from models.registry import build
@@ -24,6 +25,7 @@ def convert_official(official: OfficialWeights, weights: Path, target: Path) -> 
 def convert_darknet(cfg: Path, weights: Path, names: Path | None, target: Path) -> tuple[ParityReport, tuple[str, ...]]:
     """Build the network of a cfg, load its weights, write the artefact; return the parity and the notices."""
     network = build_network(cfg, class_names=None if names is None else read_names(names))
+    require_complete(network)
     header = load_weights(network, weights)
     source = darknet_source(weights, header, network.notices)
     return export_onnx(network, network.spec.model_copy(update={"source": source}), target), network.notices
