@@ -15,7 +15,8 @@ def show_evaluation(evaluation: Evaluation, model: str, console: Console) -> Non
     dataset = evaluation.dataset
     part = f" ({dataset.split})" if dataset.split else ""
     console.print(
-        f"{model} on {dataset.source}{part}: {len(evaluation.images)} pictures, {evaluation.num_objects} objects"
+        f"{model} on {dataset.source}{part}: {len(evaluation.images)} pictures, {evaluation.num_objects} objects",
+        soft_wrap=True,
     )
     console.print(_numbers(evaluation))
     console.print(_classes(evaluation))
@@ -23,27 +24,29 @@ def show_evaluation(evaluation: Evaluation, model: str, console: Console) -> Non
     speed = evaluation.speed
     console.print(
         f"ms per picture: read {speed.read.median_ms:.1f}, place {speed.place.median_ms:.1f}, "
-        f"network {speed.network.median_ms:.1f} (medians); {speed.pictures_per_second:.1f} pictures per second"
+        f"network {speed.network.median_ms:.1f} (medians); {speed.pictures_per_second:.1f} pictures per second",
+        soft_wrap=True,
     )
     for label in evaluation.left_out:
-        console.print(f"left out, as no detection can match it: {label}")
+        console.print(f"left out, as no detection can match it: {label}", soft_wrap=True)
 
 
 def _numbers(evaluation: Evaluation) -> Table:
-    table = Table(title="COCO", title_justify="left")
-    for name in evaluation.coco.numbers:
-        table.add_column(name, justify="right")
-    table.add_row(*(decimal(value) for value in evaluation.coco.numbers.values()))
+    """Return precisions in one row and recalls in the next."""
+    table = Table(title="COCO", title_justify="left", show_header=False)
+    numbers = [f"{name} {decimal(value)}" for name, value in evaluation.coco.numbers.items()]
+    table.add_row(*numbers[:6])
+    table.add_row(*numbers[6:])
     return table
 
 
 def _classes(evaluation: Evaluation) -> Table:
     coco, voc, confusion = evaluation.coco, evaluation.voc, evaluation.confusion
     threshold = confusion.score_threshold
-    caption = f"11- and all-point: VOC's AP, darknet-compatible; precision and recall at score {threshold:g}"
+    caption = f"11-pt and all-pt: VOC's AP, darknet-compatible; precision and recall at score {threshold:g}"
     table = Table(title="Classes", title_justify="left", caption=caption, caption_justify="left")
     table.add_column("class")
-    for name in ("objects", "AP", "AP50", "11-point", "all-point", "precision", "recall"):
+    for name in ("objects", "AP", "AP50", "11-pt", "all-pt", "prec.", "recall"):
         table.add_column(name, justify="right")
     columns = (coco.ap, coco.ap50, voc.ap_11_point, voc.ap_all_point, confusion.precision, confusion.recall)
     for index in shown_classes(evaluation):

@@ -1,0 +1,101 @@
+"""``yoloscope evaluate``, in this process: the tiny model finds fixed boxes on a picture of its own size."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.cli import main
+from tests.app.artefact import write_tiny_artefact
+
+ANNOTATIONS = [
+    {"id": 10, "image_id": 7, "category_id": 3, "bbox": [4, 8, 16, 16], "area": 256, "iscrowd": 0},
+    {"id": 11, "image_id": 7, "category_id": 5, "bbox": [0, 0, 16, 16], "area": 256, "iscrowd": 0},
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluate-command")
+    write_tiny_artefact(folder / "models" / "tiny.onnx")
+    data = folder / "data"
+    data.mkdir()
+    Image.fromarray(np.full((32, 32, 3), 51, np.uint8)).save(data / "a.png")
+    document = {
+        "images": [{"id": 7, "file_name": "a.png", "width": 32, "height": 32}],
+        "annotations": ANNOTATIONS,
+        "categories": [{"id": 3, "name": "cat"}, {"id": 5, "name": "dog"}],
+    }
+    (data / "instances_val2017.json").write_text(json.dumps(document))
+    return folder
+
+
+def _run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    options = ("--provider", "cpu", "--models-dir", str(folder / "models"))
+    monkeypatch.setattr(sys, "argv", ["yoloscope", "evaluate", *arguments, *options])
+    with pytest.raises(SystemExit) as left:
+        main()
+    written = capsys.readouterr()
+    return int(left.value.code or 0), written.out, written.err
+
+
+def test_json_has_cocos_numbers_by_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cat: right at .6, wrong at .125; dog: right at .5."""
+    arguments = ("tiny", "--data", str(folder / "data"), "--split", "val", "--json")
+    code, out, _ = _run(folder, monkeypatch, capsys, *arguments)
+    document = json.loads(out)
+    assert code == 0
+    assert document["AP"] == document["AP50"] == document["ARs"] == pytest.approx(1)
+    assert document["data"] == {
+        "source": str(folder / "data" / "instances_val2017.json"),
+        "split": "val",
+        "pictures": 1,
+        "objects": 2,
+        "detections": 4,
+        "left_out": [],
+    }
+    assert document["model"]["name"] == "tiny"
+
+
+def test_tables_a_page_and_predictions_in_the_categories_of_the_data(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, rows = folder / "out" / "page.html", folder / "out" / "rows.json"
+    arguments = ("--model", "tiny", "--data", str(folder / "data"), "--html", str(page), "--predictions", str(rows))
+    code, out, _ = _run(folder, monkeypatch, capsys, *arguments)
+    assert code == 0
+    for text in ("AP50 1.000", "cat", "localisation", "pictures per second"):
+        assert text in out
+    assert "Evaluation of tiny" in page.read_text("utf-8")
+    first = json.loads(rows.read_text())[0]
+    assert (first["image_id"], first["category_id"], first["bbox"]) == (7, 3, [4, 8, 16, 16])
+    assert first["score"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("tiny",), 2, "--data: expected a data set, got none"),
+        (("tiny", "--model", "other", "--data", "x"), 2, "expected one model, got 'tiny' and 'other'"),
+        (("tiny", "--data", "nowhere"), 1, "expected a data set at nowhere"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    left, _, said = _run(folder, monkeypatch, capsys, *arguments)
+    assert left == code
+    assert message in said
+    assert len(said.splitlines()) == 1
