@@ -1,0 +1,65 @@
+"""What is trained and evaluated on is what the service decodes, pixel for pixel."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.services.images import ImageLimits, decode_picture
+from models.errors import ImageDecodeError
+from tests.training.data.datasets.folders import write_picture
+from training.data.datasets import picture_size, read_picture
+from training.data.datasets.pictures import find_pictures
+
+LIMITS = ImageLimits(10**7, 10**7, 10**4)
+RAMP = np.arange(20 * 30 * 4, dtype=np.int64).reshape(20, 30, 4) % 256
+GREY_16 = (np.arange(600).reshape(20, 30) * 109).astype(np.uint16)
+
+KINDS: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
+    "RGB": (Image.fromarray(RAMP[..., :3].astype(np.uint8)), "png", {}),
+    "RGBA": (Image.fromarray(RAMP.astype(np.uint8)), "png", {}),
+    "grey": (Image.fromarray(RAMP[..., 0].astype(np.uint8)), "png", {}),
+    "grey with one value transparent": (Image.fromarray(RAMP[..., 0].astype(np.uint8)), "png", {"transparency": 8}),
+    "16-bit grey": (Image.fromarray(GREY_16), "png", {}),
+    "palette": (Image.fromarray(RAMP[..., :3].astype(np.uint8)).quantize(8), "gif", {}),
+    "CMYK": (Image.fromarray(RAMP.astype(np.uint8), "CMYK"), "jpg", {}),
+    "JPEG": (Image.fromarray(RAMP[..., :3].astype(np.uint8)), "jpg", {}),
+    "WebP": (Image.fromarray(RAMP.astype(np.uint8)), "webp", {"lossless": True}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_are_those_of_the_service(tmp_path: Path, kind: str) -> None:
+    image, suffix, options = KINDS[kind]
+    path = tmp_path / f"a.{suffix}"
+    image.save(path, **options)
+    pixels = read_picture(path)
+    np.testing.assert_array_equal(pixels, decode_picture(path.read_bytes(), LIMITS).pixels)
+    assert pixels.shape == (20, 30, 3)
+    assert picture_size(path) == (30, 20)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_upright(tmp_path: Path, orientation: int) -> None:
+    path = write_picture(tmp_path / "a.jpg", (30, 20), orientation)
+    pixels = read_picture(path)
+    np.testing.assert_array_equal(pixels, decode_picture(path.read_bytes(), LIMITS).pixels)
+    assert picture_size(path) == (pixels.shape[1], pixels.shape[0])
+    assert picture_size(path) == ((20, 30) if orientation >= 5 else (30, 20))
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+def test_other_files_are_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    for read in (picture_size, read_picture):
+        with pytest.raises(ImageDecodeError, match=r"a\.png"):
+            read(path)
+
+
+def test_pictures_are_found_at_any_depth_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    paths = [write_picture(tmp_path / name) for name in ("b.PNG", "a/z.jpg", "a/b.jpeg")]
+    (tmp_path / "a" / "notes.txt").write_text("")
+    assert find_pictures(tmp_path) == (paths[2], paths[1], paths[0])
