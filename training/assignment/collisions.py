@@ -18,13 +18,14 @@ class Slots:
     """The P distinct predictors of a head that serve objects, and which of its R pairs point to each.
 
     ``first`` int64 [P] is one pair per slot, ``of_match`` int64 [R] the slot of each pair, ``counts`` int64 [P] the
-    pairs per slot.
+    pairs per slot. ``distinct``: slot and pair are the same.
     """
 
     matches: HeadMatches
     first: Tensor
     of_match: Tensor
     counts: Tensor
+    distinct: bool = False
 
     def __len__(self) -> int:
         return len(self.first)
@@ -38,6 +39,12 @@ class Slots:
     def predictors(self) -> Tensor:
         """Flat predictor index int64 [P] of each slot."""
         return self.matches.predictors[self.first]
+
+    @property
+    def index(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Each slot's (image, anchor, row, column), int64 [P]."""
+        own = self.matches if self.distinct else self.matches.select(self.first)
+        return own.images, own.anchors, own.rows, own.columns
 
     @property
     def share(self) -> Tensor:
@@ -56,7 +63,7 @@ def find_slots(matches: HeadMatches) -> Slots:
 def distinct_slots(matches: HeadMatches) -> Slots:
     """Return the slots of pairs that are known not to share predictors."""
     order = torch.arange(len(matches), device=matches.objects.device)
-    return Slots(matches, order, order, torch.ones_like(order))
+    return Slots(matches, order, order, torch.ones_like(order), distinct=True)
 
 
 def resolve_collisions(matches: HeadMatches, rule: CollisionRule, predicted_iou: Tensor | None = None) -> HeadMatches:

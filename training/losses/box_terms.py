@@ -88,7 +88,8 @@ def box_terms(pairs: PairedBoxes, matches: HeadMatches, preset: Preset) -> BoxTe
         return BoxTerms({"box": torch.stack(tuple(parts.values())).sum(0)}, parts, iou)
     xy, wh = _coordinate_terms(pairs, matches.geometry, preset)
     parts = {"centre": xy * factor, "size": wh * factor}
-    return BoxTerms({"xy": parts["centre"], "wh": parts["size"]}, parts, paired_iou(pairs))
+    iou = matches.anchor_iou.to(xy) if preset.match == "cell_best_iou" else paired_iou(pairs)
+    return BoxTerms({"xy": parts["centre"], "wh": parts["size"]}, parts, iou)
 
 
 def _pair_weights(pairs: PairedBoxes, matches: HeadMatches, preset: Preset) -> Tensor:
@@ -123,7 +124,10 @@ def _coordinate_terms(pairs: PairedBoxes, geometry: HeadGeometry, preset: Preset
         predicted, target = pairs.predicted_cxcywh[:, 2:], pairs.target_cxcywh[:, 2:]
         if preset.box_loss == "mse_sqrt":
             rule = extent_rule(preset.decode_wh, geometry)
-            predicted = pairs.raw[:, 2:] if rule == "squared" else signed_sqrt(predicted)
+            if rule == "squared":
+                predicted = pairs.raw[:, 2:]
+            else:
+                predicted = signed_sqrt(predicted) if rule == "linear" else predicted.clamp_min(SQRT_FLOOR).sqrt()
             target = target.sqrt()
         return centre.sum(-1), (predicted - target).square().sum(-1)
     target_wh = raw_extent_target(pairs, extent_rule(preset.decode_wh, geometry))

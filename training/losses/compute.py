@@ -114,12 +114,9 @@ def weight_table(preset: AnyPreset, num_heads: int, like: Tensor) -> Tensor:
     if not isinstance(preset, Preset):
         weights = {} if isinstance(preset, DarknetPreset) else grid_weights(preset)
         return like.new_tensor([[weights.get(term, 1.0) for term in TERMS]] * num_heads)
-    columns = []
-    for term in TERMS:
-        weight = getattr(preset.weights, term)
-        columns.append(like.new_tensor(_per_head(weight, num_heads, f"weights.{term}")))
-    scales = like.new_tensor(_per_head(preset.scale_weights or 1.0, num_heads, "scale_weights"))
-    return torch.stack(columns, dim=1) * scales[:, None]
+    columns = [_per_head(getattr(preset.weights, term), num_heads, f"weights.{term}") for term in TERMS]
+    scales = _per_head(preset.scale_weights or 1.0, num_heads, "scale_weights")
+    return like.new_tensor([[column[head] * scale for column in columns] for head, scale in enumerate(scales)])
 
 
 def _normalizer(preset: AnyPreset) -> str:

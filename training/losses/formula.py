@@ -97,8 +97,9 @@ def _head_ledger(
 ) -> HeadLedger:
     slots = _slots(head, wanted, ground_truth, preset)
     matches = slots.matches
-    objectness, rows = objectness_and_rows(head, matches.geometry, slots.predictors)
-    raw = bound_gradient(rows[:, BOX], preset.max_delta)[slots.of_match]
+    objectness, rows = objectness_and_rows(head, matches.geometry, slots.index)
+    raw = bound_gradient(rows[:, BOX], preset.max_delta)
+    raw = raw if slots.distinct else raw[slots.of_match]
     measured = box_terms(pair_boxes(raw, matches, ground_truth.boxes_cxcywh_norm, preset), matches, preset)
     background = _background(head, matches.geometry, objectness, padded, preset)
     by_predictor = {"no_objectness": _no_objectness(objectness, slots, background, preset)}
@@ -132,7 +133,7 @@ def _slots(head: Tensor, wanted: HeadMatches, ground_truth: GroundTruth, preset:
         return slots
     if preset.collision != "best_iou":
         return find_slots(resolve_collisions(wanted, preset.collision))
-    _, rows = objectness_and_rows(head, wanted.geometry, slots.predictors)
+    _, rows = objectness_and_rows(head, wanted.geometry, slots.index)
     pairs = pair_boxes(rows[slots.of_match, BOX], wanted, ground_truth.boxes_cxcywh_norm, preset)
     return find_slots(resolve_collisions(wanted, "best_iou", paired_iou(pairs)))
 
@@ -170,12 +171,12 @@ def _gate_by_class(head: Tensor, geometry: HeadGeometry, ignored: Tensor, preset
 
 
 def _no_objectness(objectness: Tensor, slots: Slots, background: _Background, preset: Preset) -> Tensor:
-    pays = torch.ones_like(background.ignored) if background.target is not None else ~background.ignored
-    pays.view(-1)[slots.predictors] = False
+    spared = background.ignored.clone() if background.target is None else torch.zeros_like(background.ignored)
+    spared.view(-1)[slots.predictors] = True
     if background.target is None:
-        return background_terms(objectness, preset).masked_fill(~pays, 0)
+        return background_terms(objectness, preset).masked_fill(spared, 0)
     target = torch.where(background.ignored, background.target, 0)
-    return objectness_terms(objectness, target, preset).masked_fill(~pays, 0)
+    return objectness_terms(objectness, target, preset).masked_fill(spared, 0)
 
 
 def _slot_terms(

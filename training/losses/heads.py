@@ -34,14 +34,13 @@ def unravel(predictors: Tensor, geometry: HeadGeometry) -> Index:
     return rest // num_anchors, rest % num_anchors, rows, columns
 
 
-def objectness_and_rows(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> tuple[Tensor, Tensor]:
+def objectness_and_rows(head: Tensor, geometry: HeadGeometry, index: Index) -> tuple[Tensor, Tensor]:
     """Return (objectness [B, A, h, w], entries [P, 5+C]) of a raw head, in its compute dtype.
 
-    ``predictors`` int64 [P] are flat indices, each at most once.
+    ``index`` names the P predictors as (images, anchors, rows, columns), each at most once.
     """
     if geometry.spec.kind == "detection":
-        return _take_detection(head, geometry, predictors)
-    index = unravel(predictors, geometry)
+        return _take_detection(head, geometry, *index)
     return _take(head, geometry.num_anchors, *index)
 
 
@@ -72,7 +71,7 @@ def box_entries(head: Tensor, geometry: HeadGeometry) -> Tensor:
 @torch.no_grad()
 def class_rows(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> Tensor:
     """Return the raw class entries [P, C] of some predictors, outside the graph."""
-    _, rows = objectness_and_rows(head, geometry, predictors)
+    _, rows = objectness_and_rows(head, geometry, unravel(predictors, geometry))
     return rows[:, OBJECTNESS + 1 :]
 
 
@@ -139,11 +138,16 @@ class _DetectionObjectnessAndRows(Function):
 
     @staticmethod
     def forward(
-        ctx: _DetectionContext, head: Tensor, geometry: HeadGeometry, predictors: Tensor
+        ctx: _DetectionContext,
+        head: Tensor,
+        geometry: HeadGeometry,
+        image: Tensor,
+        slot: Tensor,
+        row: Tensor,
+        column: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(predictors)
+        ctx.save_for_backward(image, slot, row, column)
         ctx.shape, ctx.dtype, ctx.geometry = head.shape, head.dtype, geometry
-        image, slot, row, column = unravel(predictors, geometry)
         boxes, confidences, classes = _detection_parts(head, geometry)
         at = image, row, column
         rows = torch.cat((boxes[(*at, slot)], confidences[(*at, slot)][:, None], classes[at]), dim=-1)
@@ -152,9 +156,8 @@ class _DetectionObjectnessAndRows(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _DetectionContext, plane_gradient: Tensor, rows_gradient: Tensor) -> tuple[Tensor, None, None]:
-        (predictors,) = ctx.saved_tensors
-        image, slot, row, column = unravel(predictors, ctx.geometry)
+    def backward(ctx: _DetectionContext, plane_gradient: Tensor, rows_gradient: Tensor) -> tuple[Tensor | None, ...]:
+        image, slot, row, column = ctx.saved_tensors
         gradient = torch.zeros(ctx.shape, dtype=ctx.dtype, device=plane_gradient.device)
         boxes, confidences, classes = _detection_parts(gradient, ctx.geometry)
         own = rows_gradient.to(ctx.dtype)
@@ -163,7 +166,7 @@ class _DetectionObjectnessAndRows(Function):
         confidences[(*at, slot)] += own[:, OBJECTNESS]
         boxes[(*at, slot)] = own[:, BOX]
         classes.index_put_(at, own[:, CLASSES:], accumulate=True)
-        return gradient, None, None
+        return gradient, None, None, None, None, None
 
 
 _take_detection = cast("Callable[..., tuple[Tensor, Tensor]]", _DetectionObjectnessAndRows.apply)

@@ -51,15 +51,16 @@ class HeadLedger:
 
     def by_image(self) -> Tensor:
         """Return raw costs [T, B] by term and picture, on the graph."""
-        zero = self._zeros(self.geometry.batch_size)
-        rows = dict.fromkeys(TERMS, zero)
-        for term, costs in self.by_predictor.items():
-            rows[term] = costs.sum((1, 2, 3))
-        for term, costs in self.by_match.items():
-            rows[term] = rows[term].index_add(0, self.matches.images, costs)
-        for term, costs in self.by_slot.items():
-            rows[term] = rows[term].index_add(0, self.slots.images, costs)
-        return torch.stack(tuple(rows.values()))
+        cube = self._zeros(len(TERMS), self.geometry.batch_size)
+        if self.by_predictor:
+            sums = torch.stack([costs.sum((1, 2, 3)) for costs in self.by_predictor.values()])
+            cube = cube.index_put((_rows_of(self.by_predictor, sums),), sums, accumulate=True)
+        for costs, images in ((self.by_match, self.matches.images), (self.by_slot, self.slots.images)):
+            if costs:
+                values = torch.stack(tuple(costs.values()))
+                places = (_rows_of(costs, values)[:, None], images[None])
+                cube = cube.index_put(places, values, accumulate=True)
+        return cube
 
     def by_object(self, num_objects: int) -> Tensor:
         """Return raw costs [T, N] by term and object, detached; costs of predictors without object are not in it."""
@@ -90,5 +91,9 @@ class HeadLedger:
             flat.index_add_(0, self.slots.predictors, self.by_slot[term].detach())
         return plane
 
-    def _zeros(self, count: int) -> Tensor:
-        return torch.zeros(count, dtype=self.iou.dtype, device=self.iou.device)
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=self.iou.dtype, device=self.iou.device)
+
+
+def _rows_of(costs: dict[str, Tensor], like: Tensor) -> Tensor:
+    return torch.tensor([TERMS.index(term) for term in costs], device=like.device)
