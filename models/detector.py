@@ -13,6 +13,8 @@ from models.spec import DetectorSpec
 from models.symbolic import state
 
 INPUTS = ("images", "score_threshold", "iou_threshold")
+FRACTION = "images_fraction"
+FRACTION_STEPS = 256
 DETECTIONS = ("num_detections", "boxes", "scores", "class_ids")
 
 
@@ -32,20 +34,26 @@ class Detector(nn.Module):
         """Names of what ``forward`` returns, in order."""
         return (*DETECTIONS, *(f"head_{index}" for index in range(len(self.spec.heads))))
 
-    def forward(self, images: Tensor, score_threshold: Tensor, iou_threshold: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, images: Tensor, score_threshold: Tensor, iou_threshold: Tensor, images_fraction: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Return num_detections [B], boxes [B, N, 4], scores [B, N], class_ids [B, N], then the raw heads.
 
-        ``images`` is uint8 RGB [B, H, W, 3] of the network's size, the thresholds are [B]. Boxes are x1, y1, x2, y2
-        in network pixels, unclipped, score descending. N is the largest count in the batch, maybe 0; rows beyond
-        ``num_detections`` are 0.
+        ``images`` is uint8 RGB [B, H, W, 3] of the network's size, the thresholds are [B]. ``images_fraction``, uint8
+        and broadcast against ``images``, adds 256ths of a level: what resizing gives and whole levels cannot hold.
+        Boxes are x1, y1, x2, y2 in network pixels, unclipped, score descending. N is the largest count in the batch,
+        maybe 0; rows beyond ``num_detections`` are 0.
         """
-        heads = self.network(scale_pixels(images))
+        heads = self.network(scale_pixels(images, images_fraction))
         return (*detect(heads, self.spec, score_threshold, iou_threshold), *heads)
 
 
-def scale_pixels(images: Tensor) -> Tensor:
-    """Return pictures uint8 [B, H, W, 3] as float [B, 3, H, W] in 0..1."""
-    return images.permute(0, 3, 1, 2).float() / 255
+def scale_pixels(images: Tensor, images_fraction: Tensor | None = None) -> Tensor:
+    """Return pictures uint8 [B, H, W, 3], with their 256ths of a level if given, as float [B, 3, H, W] in 0..1."""
+    levels = images.float()
+    if images_fraction is not None:
+        levels = levels + images_fraction.float() / FRACTION_STEPS
+    return levels.permute(0, 3, 1, 2) / 255
 
 
 def detect(

@@ -19,19 +19,19 @@ class _Taps(NamedTuple):
     weight: NDArray[np.float32]
 
 
-def resize_corner_aligned(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Return uint8 [height, width, 3] of a C-contiguous picture: bilinear, corners on corners, nothing smoothed.
+def resize_corner_aligned(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
+    """Return float32 [height, width, 3] in 0..255 of a contiguous picture: bilinear, corners on corners, not smoothed.
 
-    Values are rounded half up. Only the rows and columns that count are read, a few output rows at a time so that the
-    work stays in the cache. Source: darknet src/image.c, resize_image.
+    Only the rows and columns that count are read, a few output rows at a time so that the work stays in the cache.
+    Source: darknet src/image.c, resize_image.
     """
     if image.shape[:2] == (height, width):
-        return image.copy()
+        return image.astype(np.float32)
     rows, columns = _taps(image.shape[0], height), _taps(image.shape[1], width)
     pixels = image.reshape(-1).view("V3").reshape(image.shape[:2])
     both = np.concatenate((columns.first, columns.second))
     across = np.repeat(columns.weight, 3)
-    resized = np.empty((height, width * 3), np.uint8)
+    resized = np.empty((height, width * 3), np.float32)
     for start in range(0, height, ROWS_AT_A_TIME):
         block = slice(start, start + ROWS_AT_A_TIME)
         wanted = np.concatenate((rows.first[block], rows.second[block]))
@@ -43,15 +43,18 @@ def resize_corner_aligned(image: NDArray[np.uint8], width: int, height: int) -> 
         left, right = upper[:, 0], upper[:, 1]
         right -= left
         right *= across
-        left += right
-        left += 0.5
-        resized[block] = left
+        np.add(left, right, out=resized[block])
     return resized.reshape(height, width, 3)
 
 
-def resize_antialiased(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Return uint8 [height, width, 3] by Pillow's BILINEAR, whose triangle widens where it shrinks a picture."""
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+def resize_antialiased(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
+    """Return float32 [height, width, 3], whole levels, by Pillow's BILINEAR, which smooths where it shrinks."""
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), np.float32)
+
+
+def to_whole_levels(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return levels 0..255 rounded half up to uint8."""
+    return (levels + np.float32(0.5)).astype(np.uint8)
 
 
 def _taps(source: int, target: int) -> _Taps:

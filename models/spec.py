@@ -26,7 +26,7 @@ class ResizeSpec(_Frozen):
 
     placement: Literal["stretch", "letterbox"] = "stretch"
     interpolation: Literal["corner_aligned", "antialiased"] = "corner_aligned"
-    pad_value: int = Field(default=127, ge=0, le=255)
+    pad_value: float = Field(default=127.5, ge=0, le=255)
 
 
 class HeadSpec(_Frozen):

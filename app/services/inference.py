@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.services.images import ImageLimits, Picture, decode_picture
 from models.errors import RequestError
-from models.preprocess import place
+from models.preprocess import place_exactly
 from models.structures import Detections
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class DetectSettings:
 class Prepared:
     """One picture ready for the network; ``picture`` is kept only where it will be drawn on."""
 
-    placed: NDArray[np.uint8]
+    placed: NDArray[np.float32]
     placement: Placement
     width: int
     height: int
@@ -73,7 +73,7 @@ class Timing:
 def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_picture: bool = False) -> Prepared:
     """Decode a picture and place it on the network's input; the decoded pixels are kept only if asked for."""
     picture = decode_picture(data, limits)
-    placed, placement = place(picture.pixels, spec)
+    placed, placement = place_exactly(picture.pixels, spec)
     return Prepared(placed, placement, picture.width, picture.height, picture if keep_picture else None)
 
 

@@ -15,11 +15,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from models.detector import FRACTION, FRACTION_STEPS
 from models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 from models.spec import METADATA_KEY, DetectorSpec
 from models.structures import Detections
 
 Provider = Literal["auto", "cuda", "cpu"]
+Images = NDArray[np.uint8] | NDArray[np.float32]
 Feeds = dict[str, NDArray[Any]]
 
 _CUDA: Final = "CUDAExecutionProvider"
@@ -49,6 +51,7 @@ class Runtime:
         self.spec = _read_spec(self._session, path)
         self._head_outputs = [f"head_{index}" for index in range(len(self.spec.heads))]
         _check_graph(self._session, self._head_outputs, path)
+        self._takes_fraction = FRACTION in {value.name for value in self._session.get_overridable_initializers()}
 
     @property
     def version(self) -> str:
@@ -56,32 +59,43 @@ class Runtime:
         return self.sha256[:12]
 
     def detect(
-        self, images: NDArray[np.uint8], score_threshold: Sequence[float], iou_threshold: Sequence[float]
+        self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float]
     ) -> list[Detections]:
-        """Return the detections of ``images`` uint8 [B, H, W, 3] (placed), thresholds per image; network pixels."""
-        feeds: Feeds = {
-            "images": images,
-            "score_threshold": np.asarray(score_threshold, np.float32),
-            "iou_threshold": np.asarray(iou_threshold, np.float32),
-        }
+        """Return the detections of placed pictures [B, H, W, 3], thresholds per picture; boxes in network pixels.
+
+        ``images`` holds levels 0..255, uint8 or float32; of floats, 256ths are kept where the artefact takes them.
+        """
+        feeds = self._image_feeds(images)
+        feeds["score_threshold"] = np.asarray(score_threshold, np.float32)
+        feeds["iou_threshold"] = np.asarray(iou_threshold, np.float32)
         counts, boxes, scores, class_ids = self._run(list(_DETECTION_OUTPUTS), feeds)
         return [
             Detections(boxes[row, :count], scores[row, :count], class_ids[row, :count])
             for row, count in enumerate(int(count) for count in counts)
         ]
 
-    def heads(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
-        """Return the raw head tensors of ``images`` uint8 [B, H, W, 3] (placed); decoding and NMS are skipped."""
+    def heads(self, images: Images) -> tuple[NDArray[np.float32], ...]:
+        """Return the raw heads of placed pictures [B, H, W, 3], as ``detect`` takes them; NMS is skipped."""
         thresholds = np.full(len(images), 0.5, np.float32)
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = True
-        feeds: Feeds = {"images": images, "score_threshold": thresholds, "iou_threshold": thresholds}
+        feeds = self._image_feeds(images)
+        feeds |= {"score_threshold": thresholds, "iou_threshold": thresholds}
         return tuple(self._run(self._head_outputs, feeds, options))
 
     def warm_up(self) -> None:
         """Run once on a grey picture, so that the first request does not pay for initialisation."""
         shape = (1, self.spec.input_height, self.spec.input_width, 3)
         self.detect(np.full(shape, 127, np.uint8), [self.spec.nms.score_threshold], [self.spec.nms.iou_threshold])
+
+    def _image_feeds(self, images: Images) -> Feeds:
+        """Return levels as whole ones and, where they have any and the artefact takes them, 256ths of a level."""
+        if images.dtype == np.uint8:
+            return {"images": images}
+        if not self._takes_fraction:
+            return {"images": np.clip(np.floor(images + 0.5), 0, 255).astype(np.uint8)}
+        steps = (images * FRACTION_STEPS + 0.5).astype(np.uint16)
+        return {"images": (steps >> 8).astype(np.uint8), FRACTION: steps.astype(np.uint8)}
 
     def _run(
         self, outputs: list[str], feeds: Feeds, options: onnxruntime.RunOptions | None = None
@@ -116,9 +130,11 @@ def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.I
 
 
 def _new_session(path: Path, threads: int, providers: list[Any]) -> onnxruntime.InferenceSession:
+    """Open a session whose threads sleep when idle: spinning ones take the CPUs from the decoding of pictures."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)

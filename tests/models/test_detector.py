@@ -203,3 +203,10 @@ def test_heads_that_contradict_the_spec_are_refused() -> None:
     spec = two_heads("yolo")
     with pytest.raises(SpecError, match="expected 2 heads, got 1"):
         detect(random_heads(spec, 1)[:1], spec, torch.ones(1), torch.ones(1))
+
+
+def test_fractions_of_a_level_are_added() -> None:
+    images = torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8)
+    fraction = torch.tensor([[[[128, 64, 0]]]], dtype=torch.uint8)
+    expected = torch.tensor([0.5 / 255, 51.25 / 255, 1.0])
+    torch.testing.assert_close(scale_pixels(images, fraction).flatten(), expected)

@@ -27,13 +27,11 @@ def trace(
 ) -> onnx.ModelProto:
     """Return the ONNX graph (opset 20) of ``module`` in evaluation mode.
 
-    ``dynamic_shapes`` names the free dimensions of every input, as ``torch.export`` wants them. The mode of the module
-    is left as it was. Raises ExportError with the exporter's reason.
+    ``dynamic_shapes`` names the free dimensions of every input, as ``torch.export`` wants them. Raises ExportError with
+    the exporter's reason.
     """
-    was_training = module.training
-    module.eval()
     try:
-        with _quiet(), torch.no_grad():
+        with evaluating(module), _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 module,
                 tuple(inputs),
@@ -46,12 +44,22 @@ def trace(
             )
     except (torch.onnx.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f"the network cannot be written as an ONNX graph: {_reason(error)}") from error
-    finally:
-        module.train(was_training)
     if program is None:
         raise ExportError("expected an ONNX program from the exporter, got none")
     model: onnx.ModelProto = program.model_proto
     return model
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode, and every part of it back into the mode it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import nn
 
-from models.detector import INPUTS, Detector
+from models.detector import FRACTION, INPUTS, Detector
 from models.errors import ExportError
 from models.spec import METADATA_KEY, DetectorSpec
 from training.export.graph import trace
@@ -52,15 +52,17 @@ def build_artefact(detector: Detector) -> onnx.ModelProto:
         torch.zeros(2, spec.input_height, spec.input_width, 3, dtype=torch.uint8, device=device),
         torch.full((2,), 0.5, device=device),
         torch.full((2,), 0.5, device=device),
+        torch.zeros(1, 1, 1, 1, dtype=torch.uint8, device=device),
     )
     model = trace(
         detector,
         example,
-        input_names=INPUTS,
+        input_names=(*INPUTS, FRACTION),
         output_names=detector.output_names,
-        dynamic_shapes=[{0: batch}] * len(INPUTS),
+        dynamic_shapes=[*[{0: batch}] * len(INPUTS), {}],
     )
     _name_network_input(model.graph)
+    _make_fraction_optional(model.graph)
     model.graph.name = "detector"
     model.producer_name = "yoloscope"
     model.doc_string = f"{spec.name}: a {spec.family} detector of {len(spec.class_names)} classes"
@@ -94,10 +96,10 @@ def _check_size(detector: Detector) -> None:
 
 
 def _name_network_input(graph: onnx.GraphProto) -> None:
-    """Give the scaled pictures, the last of Transpose, Cast and Div after ``images``, the name network_input."""
+    """Give the scaled pictures, the last of Cast, Add, Transpose and Div after ``images``, the name network_input."""
     name = "images"
     for node in graph.node:
-        if node.op_type in {"Transpose", "Cast", "Div"} and node.input[0] == name:
+        if node.op_type in {"Cast", "Add", "Transpose", "Div"} and node.input[0] == name:
             name = node.output[0]
     if name == "images":
         raise ExportError("expected the scaling of the pictures at the start of the graph, found none")
@@ -107,3 +109,14 @@ def _name_network_input(graph: onnx.GraphProto) -> None:
     for info in graph.value_info:
         if info.name == name:
             info.name = NETWORK_INPUT
+
+
+def _make_fraction_optional(graph: onnx.GraphProto) -> None:
+    """Let ``images_fraction`` have any shape that broadcasts, and default to one zero: an overridable initializer."""
+    fraction = next(value for value in graph.input if value.name == FRACTION)
+    fraction.type.tensor_type.shape.CopyFrom(
+        onnx.helper.make_tensor_type_proto(
+            onnx.TensorProto.UINT8, [f"fraction_{axis}" for axis in "bhwc"]
+        ).tensor_type.shape
+    )
+    graph.initializer.append(onnx.helper.make_tensor(FRACTION, onnx.TensorProto.UINT8, [1, 1, 1, 1], [0]))

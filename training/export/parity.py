@@ -16,6 +16,7 @@ from models.candidates import find_candidates
 from models.detector import DETECTIONS, INPUTS, Detector, detect, scale_pixels
 from models.errors import ExportError
 from models.spec import DetectorSpec
+from training.export.graph import evaluating
 
 Array = NDArray[np.float32]
 
@@ -110,11 +111,9 @@ def _pictures(width: int, height: int) -> Iterator[NDArray[np.uint8]]:
 
 @torch.inference_mode()
 def _torch_heads(detector: Detector, batch: NDArray[np.uint8]) -> tuple[Tensor, ...]:
-    was_training = detector.training
-    detector.eval()
     device = next(iter(detector.parameters()), torch.empty(0)).device
-    heads = detector.network(scale_pixels(torch.from_numpy(batch).to(device)))
-    detector.train(was_training)
+    with evaluating(detector):
+        heads = detector.network(scale_pixels(torch.from_numpy(batch).to(device)))
     return tuple(head.float().cpu() for head in heads)
 
 

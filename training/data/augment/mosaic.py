@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ConfigError
-from models.resize import resize_corner_aligned
+from models.resize import resize_corner_aligned, to_whole_levels
 from training.data.augment.geometry import resample
 from training.data.augment.visibility import STANDARD_VISIBILITY, Visibility, clip_boxes
 from training.data.sample import Sample, with_objects_of
@@ -87,7 +87,7 @@ class Mosaic:
         if self.interpolation == "corner_aligned":
             left, top = round(left), round(top)
             whole = resize_corner_aligned(np.ascontiguousarray(sample.image), whole_width, whole_height)
-            pixels = whole[top : top + y2 - y1, left : left + x2 - x1]
+            pixels = to_whole_levels(whole[top : top + y2 - y1, left : left + x2 - x1])
         else:
             across, down = sample.width / whole_width, sample.height / whole_height
             right, bottom = min((left + x2 - x1) * across, sample.width), min((top + y2 - y1) * down, sample.height)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.errors import ConfigError
-from models.resize import resize_corner_aligned
+from models.resize import resize_corner_aligned, to_whole_levels
 from tests.training.data.augment.scenes import flat, random_sample
 from training.data.augment.mosaic import Mosaic, mosaic_tiles
 from training.data.augment.visibility import Visibility
@@ -82,7 +82,7 @@ def test_corner_aligned_tiles_are_windows_of_the_placed_picture() -> None:
     pictures = [random_sample(seed, 40, 50, 3) for seed in range(4)]
     mosaic = Mosaic(64, 64, interpolation="corner_aligned", visibility=KEEP_ALL)
     got = mosaic.compose(pictures, 32, 24, np.full((4, 2), 0.5))
-    placed = [resize_corner_aligned(picture.image, 64, 64) for picture in pictures]
+    placed = [to_whole_levels(resize_corner_aligned(picture.image, 64, 64)) for picture in pictures]
     assert np.array_equal(got.image[:24, :32], placed[0][20:44, 16:48])
     assert np.array_equal(got.image[24:, 32:], placed[3][12:52, 16:48])
 
