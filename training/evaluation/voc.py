@@ -8,7 +8,7 @@ The VOC devkit differs in adding a pixel to widths and heights. Source: darknet 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,31 +36,43 @@ class VocResult:
         return _mean(self.ap_all_point)
 
 
+@dataclass
+class _Tally:
+    """What was seen of one class so far: objects that count, and per picture the scores and verdicts."""
+
+    num_truth: int = 0
+    scores: list[NDArray[np.float32]] = field(default_factory=list)
+    correct: list[NDArray[np.bool_]] = field(default_factory=list)
+
+    def ap(self) -> tuple[float, float]:
+        """Return 11-point and all-point AP; NaN without objects."""
+        if not self.num_truth:
+            return np.nan, np.nan
+        recall, precision = precision_recall(np.concatenate(self.scores), np.concatenate(self.correct), self.num_truth)
+        return interpolated_ap(recall, precision, 11), all_point_ap(recall, precision)
+
+
 def evaluate_voc(images: Sequence[EvaluatedImage], num_classes: int, iou_threshold: float = 0.5) -> VocResult:
     """Return VOC's AP of every class."""
-    values = np.array([_class_ap(images, class_id, iou_threshold) for class_id in range(num_classes)])
-    values = values.reshape(-1, 2)
+    tallies = [_Tally() for _ in range(num_classes)]
+    for image in images:
+        _add(image, tallies, iou_threshold)
+    values = np.array([tally.ap() for tally in tallies]).reshape(-1, 2)
     return VocResult(values[:, 0], values[:, 1])
 
 
-def _class_ap(images: Sequence[EvaluatedImage], class_id: int, iou_threshold: float) -> tuple[float, float]:
-    num_truth = 0
-    scores: list[NDArray[np.float32]] = []
-    correct: list[NDArray[np.bool_]] = []
-    for image in images:
-        rows = image.truth.class_ids == class_id
-        mine = image.detections.class_ids == class_id
-        uncounted = (image.truth.difficult | image.truth.crowd)[rows]
-        num_truth += int((~uncounted).sum())
-        boxes = image.detections.boxes_xyxy[mine].astype(np.float64)
-        iou = iou_matrix(boxes, image.truth.boxes_xyxy_px[rows], image.truth.crowd[rows])
-        right, counts = _judge(iou, uncounted, iou_threshold)
-        scores.append(image.detections.scores[mine][counts])
-        correct.append(right[counts])
-    if not num_truth:
-        return np.nan, np.nan
-    recall, precision = precision_recall(np.concatenate(scores), np.concatenate(correct), num_truth)
-    return interpolated_ap(recall, precision, 11), all_point_ap(recall, precision)
+def _add(image: EvaluatedImage, tallies: Sequence[_Tally], iou_threshold: float) -> None:
+    """Enter one picture into the tallies."""
+    truth, found = image.truth, image.detections
+    iou = iou_matrix(found.boxes_xyxy.astype(np.float64), truth.boxes_xyxy_px, truth.crowd)
+    for class_id in np.unique(np.concatenate((truth.class_ids, found.class_ids))):
+        rows, columns = np.flatnonzero(found.class_ids == class_id), np.flatnonzero(truth.class_ids == class_id)
+        uncounted = (truth.difficult | truth.crowd)[columns]
+        right, counts = _judge(iou[np.ix_(rows, columns)], uncounted, iou_threshold)
+        tally = tallies[class_id]
+        tally.num_truth += int((~uncounted).sum())
+        tally.scores.append(found.scores[rows][counts])
+        tally.correct.append(right[counts])
 
 
 def _judge(
