@@ -41,7 +41,7 @@ def _require_fit(preset: AnyPreset, spec: DetectorSpec) -> None:
     kinds = {head.kind for head in spec.heads}
     if "gaussian_yolo" in kinds:
         raise PresetError("gaussian_yolo heads have no loss preset: their boxes carry an uncertainty that none defines")
-    if spec.class_tree is not None:
+    if spec.class_tree is not None or any(head.class_activation == "tree" for head in spec.heads):
         raise PresetError("a detector with hierarchical classes has no loss preset")
     allowed = _allowed_kinds(preset)
     if not kinds <= allowed:

@@ -126,6 +126,10 @@ def test_gaussian_heads_and_heads_without_logits_are_refused() -> None:
     )
     with pytest.raises(PresetError, match="gaussian_yolo"):
         resolve_preset("v4", gaussian)
+    tree = spec_v2()
+    tree = tree.model_copy(update={"heads": (tree.heads[0].model_copy(update={"class_activation": "tree"}),)})
+    with pytest.raises(PresetError, match="hierarchical classes"):
+        resolve_preset("v2-darknet", tree)
     bare = spec.model_copy(update={"heads": tuple(h.model_copy(update={"activation": "none"}) for h in spec.heads)})
     with pytest.raises(PresetError, match="needs logits"):
         resolve_preset("v4", bare)
