@@ -1,7 +1,8 @@
 """Speed of suppression: ``python -m tests.benchmarks.nms``; about a minute.
 
-Ours is exact DIoU suppression, exported (onnxruntime, 2 threads) and eager (torch, 1 thread); beside it a sequential loop in torch and in
-numpy (DIoU), and the plain-IoU suppression of onnxruntime and OpenCV. One picture, 80 classes; medians of one run.
+Ours is exact DIoU suppression, exported (onnxruntime, 2 threads) and eager (torch, 1 thread); beside it a sequential
+loop in torch and in numpy (DIoU), and the plain-IoU suppression of onnxruntime and OpenCV. One picture, 80 classes;
+medians of one run.
 """
 
 from __future__ import annotations
