@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ def compute_loss(
     """
     geometries = head_geometries(heads, spec)
     resolved = resolve_preset(preset, spec)
-    truth = checked_ground_truth(ground_truth, geometries)
+    truth = checked_ground_truth(_at_heads(ground_truth, heads[0]), geometries)
     with torch.autocast(device_type=heads[0].device.type, enabled=False):
         return _report(heads, geometries, truth, spec, resolved, detail, images_seen, divisor)
 
@@ -164,6 +165,16 @@ def _fault(truth: GroundTruth, which: int, classes: int) -> str:
         f"image {int(truth.image_index[which])}, object {which}: expected {expected}, "
         f"got class {int(truth.class_ids[which])} at ({x:g}, {y:g}, {w:g}, {h:g})"
     )
+
+
+def _at_heads(truth: GroundTruth, head: Tensor) -> GroundTruth:
+    """Return the ground truth on the device of the heads, in float32 or float64."""
+    boxes = truth.boxes_cxcywh_norm
+    if boxes.device != head.device:
+        truth = truth.to(head.device)
+    if boxes.dtype in {torch.float32, torch.float64}:
+        return truth
+    return replace(truth, boxes_cxcywh_norm=truth.boxes_cxcywh_norm.float())
 
 
 def _per_head(weight: float | tuple[float, ...], num_heads: int, key: str) -> list[float]:

@@ -182,6 +182,19 @@ def test_channels_last_heads_give_the_same_loss_and_layout() -> None:
         assert got.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_labels_may_be_of_another_precision_than_heads(preset: str, dtype: torch.dtype) -> None:
+    batch = random_batch(preset, 6)
+    rounded = batch.truth.boxes_cxcywh_norm.to(dtype)
+    exact, coarse = (
+        GroundTruth(boxes, batch.truth.class_ids, batch.truth.image_index, batch.truth.batch_size)
+        for boxes in (rounded.double(), rounded)
+    )
+    totals = [compute_loss(batch.heads, truth, batch.spec, preset).total for truth in (exact, coarse)]
+    torch.testing.assert_close(totals[1], totals[0], rtol=1e-4, atol=0)
+
+
 @pytest.mark.parametrize("key", ["scale_weights", "box"])
 def test_per_head_values_must_be_one_per_head(key: str) -> None:
     batch = random_batch("v4", 2)
