@@ -1,0 +1,230 @@
+"""The artefact of a small network: names, shapes, metadata, any batch, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.detector import Detector, detect
+from models.errors import ExportError
+from models.spec import METADATA_KEY, DetectorSpec, HeadSpec, LossSpec
+from training.export import onnx as export
+from training.export import parity
+from training.export.graph import trace
+from training.export.onnx import build_artefact, export_onnx, heads_from_floats, read_spec
+from training.export.parity import ParityReport, check_parity
+
+WIDTH, HEIGHT = 48, 32
+
+
+class Net(nn.Module):
+    """Two heads of one convolution each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.LeakyReLU(0.1))
+        self.coarse = nn.Conv2d(8, 16, 8, 8)
+        self.fine = nn.Conv2d(8, 8, 4, 4)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.trunk(images)
+        return self.coarse(features) * 3, self.fine(features) * 3
+
+
+def make_spec() -> DetectorSpec:
+    heads = (
+        HeadSpec(kind="yolo", grid_width=3, grid_height=2, anchor_indices=(1, 2)),
+        HeadSpec(kind="yolo", grid_width=6, grid_height=4, anchor_indices=(0,)),
+    )
+    return DetectorSpec(
+        name="small",
+        family="v4",
+        class_names=("a", "b", "c"),
+        input_width=WIDTH,
+        input_height=HEIGHT,
+        anchors_px=((8.0, 8.0), (16.0, 12.0), (24.0, 30.0)),
+        heads=heads,
+        loss=LossSpec(preset="v4"),
+    )
+
+
+@pytest.fixture(scope="module")
+def network() -> Net:
+    torch.manual_seed(3)
+    return Net()
+
+
+@pytest.fixture(scope="module")
+def exported(network: Net, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ParityReport]:
+    path = tmp_path_factory.mktemp("new") / "folder" / "small.onnx"
+    return path, export_onnx(network, make_spec(), path)
+
+
+@pytest.fixture
+def session(exported: tuple[Path, ParityReport]) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(str(exported[0]), providers=["CPUExecutionProvider"])
+
+
+def pictures(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(count).integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
+
+
+def feeds(images: NDArray[np.uint8], score: float = 0.3, iou: float = 0.45) -> dict[str, NDArray[np.generic]]:
+    n = len(images)
+    return {
+        "images": images,
+        "score_threshold": np.full(n, score, np.float32),
+        "iou_threshold": np.full(n, iou, np.float32),
+    }
+
+
+def test_names_types_and_shapes(session: onnxruntime.InferenceSession) -> None:
+    described = {
+        value.name: (value.type, len(value.shape)) for value in (*session.get_inputs(), *session.get_outputs())
+    }
+    assert described == {
+        "images": ("tensor(uint8)", 4),
+        "score_threshold": ("tensor(float)", 1),
+        "iou_threshold": ("tensor(float)", 1),
+        "num_detections": ("tensor(int64)", 1),
+        "boxes": ("tensor(float)", 3),
+        "scores": ("tensor(float)", 2),
+        "class_ids": ("tensor(int64)", 2),
+        "head_0": ("tensor(float)", 4),
+        "head_1": ("tensor(float)", 4),
+    }
+
+
+def test_one_file_of_standard_operators_with_the_spec_inside(exported: tuple[Path, ParityReport]) -> None:
+    path, _ = exported
+    assert [entry.name for entry in path.parent.iterdir()] == ["small.onnx"]
+    model = onnx.load(path)
+    onnx.checker.check_model(model)
+    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+    assert {entry.key for entry in model.metadata_props} >= {METADATA_KEY}
+    assert read_spec(path) == make_spec()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_any_batch_gives_what_torch_gives(session: onnxruntime.InferenceSession, network: Net, count: int) -> None:
+    given = feeds(pictures(count))
+    outputs = session.run(None, given)
+    with torch.inference_mode():
+        wanted = Detector(network, make_spec()).eval()(*(torch.from_numpy(value) for value in given.values()))
+    assert outputs[0].sum() > 0
+    for got, tensor in zip(outputs, wanted, strict=True):
+        np.testing.assert_allclose(got, tensor.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_nothing_found_gives_no_rows(session: onnxruntime.InferenceSession) -> None:
+    counts, boxes, scores, class_ids = session.run(None, feeds(pictures(2), score=1.0))[:4]
+    assert counts.tolist() == [0, 0]
+    assert (boxes.shape, scores.shape, class_ids.shape) == ((2, 0, 4), (2, 0), (2, 0))
+
+
+def test_thresholds_hold_per_picture(session: onnxruntime.InferenceSession) -> None:
+    given = feeds(np.repeat(pictures(1), 3, 0))
+    given["score_threshold"] = np.array([0.9, 0.3, 0.05], np.float32)
+    counts, _, scores, _ = session.run(None, given)[:4]
+    assert counts[0] < counts[1] < counts[2] == scores.shape[1]
+    for row, (count, threshold) in enumerate(zip(counts, given["score_threshold"], strict=True)):
+        assert (scores[row, :count] > threshold).all()
+        assert not scores[row, count:].any()
+
+
+def test_float_pictures_to_heads(exported: tuple[Path, ParityReport], session: onnxruntime.InferenceSession) -> None:
+    images = pictures(2)
+    part = onnxruntime.InferenceSession(
+        heads_from_floats(exported[0], 2).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    floats = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / 255
+    whole = session.run(["head_0", "head_1"], feeds(images))
+    for got, wanted in zip(part.run(None, {"network_input": floats}), whole, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_the_report_tells_the_worst_errors(exported: tuple[Path, ParityReport]) -> None:
+    report = exported[1]
+    assert report.num_runs == 6
+    assert 0 <= report.head_error <= 2e-4 < report.head_magnitude
+    assert report.num_detections > 20
+    assert "heads within" in str(report)
+
+
+def test_a_network_that_differs_from_the_file_is_noticed(exported: tuple[Path, ParityReport], network: Net) -> None:
+    other = Net()
+    other.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        other.state_dict()["fine.bias"][0] += 0.01
+    with pytest.raises(ExportError, match=r"head_1: torch and onnxruntime differ by 0\.03"):
+        check_parity(Detector(other, make_spec()), exported[0])
+
+
+def test_other_suppression_in_torch_is_noticed(
+    exported: tuple[Path, ParityReport], network: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedier(heads: tuple[Tensor, ...], spec: DetectorSpec, score: Tensor, iou: Tensor) -> object:
+        return detect(heads, spec, score, iou / 10)
+
+    monkeypatch.setattr(parity, "detect", greedier)
+    with pytest.raises(ExportError, match="detections, onnxruntime"):
+        check_parity(Detector(network, make_spec()), exported[0])
+
+
+def test_what_fails_parity_leaves_no_file_and_the_old_one_alone(
+    network: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: tuple[Path, ParityReport]
+) -> None:
+    def disagree(_: Detector, path: Path) -> ParityReport:
+        assert path.is_file()
+        raise ExportError("they differ")
+
+    monkeypatch.setattr(export, "build_artefact", lambda _: onnx.load(exported[0]))
+    monkeypatch.setattr(export, "check_parity", disagree)
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"old")
+    with pytest.raises(ExportError, match="they differ"):
+        export_onnx(network, make_spec(), target)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.onnx"]
+    assert target.read_bytes() == b"old"
+
+
+def test_weights_beyond_one_file_are_refused(network: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "MAX_BYTES", 1000)
+    with pytest.raises(ExportError, match="below 2 GiB"):
+        build_artefact(Detector(network, make_spec()))
+
+
+def test_a_file_without_a_spec_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "bare.onnx"
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "bare", [], [])), path)
+    with pytest.raises(ExportError, match="expected the metadata 'yoloscope'"):
+        read_spec(path)
+    path.write_bytes(b"\xff\xff not onnx")
+    with pytest.raises(ExportError, match="expected an ONNX file"):
+        read_spec(path)
+
+
+class Unexportable(nn.Module):
+    """Branches on a value, which no graph can hold."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return (images,) if images.sum() > 0 else (images * 2,)
+
+
+def test_what_cannot_be_exported_is_told() -> None:
+    with pytest.raises(ExportError, match="cannot be written as an ONNX graph: "):
+        build_artefact(Detector(Unexportable(), make_spec()))
+
+
+def test_exporting_says_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    trace(nn.Flatten(), (torch.rand(2, 3),), input_names=["x"], output_names=["y"], dynamic_shapes=[{}])
+    assert capfd.readouterr() == ("", "")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
