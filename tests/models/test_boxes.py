@@ -114,6 +114,9 @@ def test_a_box_without_area_overlaps_nothing() -> None:
     assert boxes.area(torch.tensor([0.6, 0.0, 0.5, 1.0])).item() == 0
     assert boxes.paired_iou(point, point).item() == 0
     assert boxes.paired_diou(point, point).item() == 0
+    tall = torch.tensor([[0.4, 0.1, 0.6, 0.9]])
+    assert boxes.paired_ciou_parts(point, tall).aspect.item() == 0
+    assert boxes.paired_ciou_parts(tall, point).aspect.item() == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -59,6 +59,21 @@ def test_box_parts_sum_to_the_box_terms(preset: str) -> None:
     assert sum(part.weighted.item() for part in report.box_parts.values()) == pytest.approx(whole, rel=1e-12)
 
 
+@pytest.mark.parametrize("preset", ["v4", "v4-darknet", "v3-darknet"])
+def test_objects_on_one_predictor_share_its_cost(preset: str) -> None:
+    spec = spec_v4()
+    truth = truth_of([(0, 0, 0.52, 0.52, 0.4, 0.5), (0, 2, 0.53, 0.52, 0.4, 0.5)], 1)
+    heads = [torch.zeros(spec.head_shape(i, 1), dtype=torch.float64) for i in range(2)]
+    report = compute_loss(heads, truth, spec, preset, detail="objects")
+    assert any(bool((ledger.slots.counts == 2).all()) for ledger in report.ledgers if len(ledger.slots))
+    objects = report.by_object
+    assert (objects.total.sum() + objects.background.sum()).item() == pytest.approx(report.total.item(), rel=1e-12)
+    for name in ("objectness", "classification"):
+        first, second = objects.terms[name].tolist()
+        assert first == pytest.approx(second)
+        assert first + second == pytest.approx(report.terms[name].weighted.item())
+
+
 def test_weights_are_applied_once() -> None:
     batch = random_batch("v1", 2)
     report = compute_loss(batch.heads, batch.truth, batch.spec, "v1")
