@@ -1,0 +1,97 @@
+"""``yoloscope train``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from models.errors import ConfigError
+from training.config import TrainingConfig
+from training.config_names import config_names, find_config
+from training.fit import CONFIG, FitResult, Machine, fit
+from training.preview import write_preview
+
+_NAMES = ", ".join(config_names())
+
+
+def train(
+    data: Annotated[
+        Path | None, typer.Option(help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(help=f"YAML file, or a configuration that comes along: {_NAMES}.")
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="Network, as yolov4-tiny; overrides the configuration.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; overrides the configuration.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the run; default: runs/ and the configuration's or network's name.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output where it stopped.")] = False,
+    show_batch: Annotated[
+        Path | None, typer.Option(help="Write the first augmented pictures to this PNG file and end.")
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines, each started by torchrun or another launcher.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+) -> None:
+    """Train a detector on your own pictures and write one ONNX file.
+
+    Ctrl-C or SIGTERM ends after the step at hand; --resume goes on from there, bit for bit. Then serve the result:
+    yoloscope serve --model RUN/model.onnx. For example: yoloscope train --data bccd --config bccd-tiny
+    """
+    if data is None:
+        raise ConfigError("--data: expected a data set, got none")
+    folder = output or Path("runs") / (network or Path(config or TrainingConfig().network).stem)
+    settings = _settings(config, network, epochs, folder if resume else None)
+    if show_batch is not None:
+        write_preview(settings, data, show_batch)
+        _tell(f"wrote {show_batch}")
+        return
+    result = fit(
+        settings,
+        data,
+        folder,
+        resume=resume,
+        machine=Machine(devices, nodes, _accelerator(accelerator)),
+        announce=_tell,
+        progress_bar=sys.stderr.isatty(),
+    )
+    _conclude(result, folder)
+
+
+def _settings(config: str | None, network: str | None, epochs: int | None, resumed: Path | None) -> TrainingConfig:
+    changes = {key: value for key, value in (("network", network), ("epochs", epochs)) if value is not None}
+    if resumed is None:
+        chosen = TrainingConfig() if config is None else find_config(config)
+        return chosen.replace(**changes)
+    if changes or config is not None:
+        raise ConfigError("--resume continues with the configuration of the run: leave --config, --network, --epochs")
+    if not (resumed / CONFIG).is_file():
+        raise ConfigError(f"--resume: expected a run in {resumed}, got no {CONFIG} there")
+    return TrainingConfig.load(resumed / CONFIG)
+
+
+def _accelerator(name: str) -> Literal["auto", "cpu", "gpu"]:
+    known: dict[str, Literal["auto", "cpu", "gpu"]] = {"auto": "auto", "cpu": "cpu", "gpu": "gpu"}
+    if name not in known:
+        raise ConfigError(f"--accelerator: expected auto, cpu or gpu, got {name!r}")
+    return known[name]
+
+
+def _conclude(result: FitResult, folder: Path) -> None:
+    """Tell how the run ended; one ended by a signal has the exit status that shells give it."""
+    if result.signal is not None:
+        _tell(f"stopped after step {result.step}: {folder / 'last.ckpt'}; continue with --resume --output {folder}")
+        raise typer.Exit(128 + result.signal)
+    if result.best is not None:
+        step, ap, ap50 = result.best
+        _tell(f"best on validation: AP {ap:.3f}, AP50 {ap50:.3f} at step {step}")
+    if result.artefact is not None:
+        _tell(f"wrote {result.artefact} ({result.parity})")
+
+
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)

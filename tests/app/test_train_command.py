@@ -1,0 +1,91 @@
+"""``yoloscope train`` as a user calls it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+import training.fit
+from app.cli import COMMANDS
+from app.commands.train import train
+from models.errors import CheckpointError, ConfigError
+from tests.training.fitting.runs import quick_config, write_shapes
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_shapes(tmp_path / "data")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "quick.yaml"
+    path.write_text(quick_config(epochs=2).to_yaml())
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.fit, "export_best", lambda *_: None)
+
+
+def test_it_is_listed() -> None:
+    assert COMMANDS["train"].load() is train
+
+
+def test_a_run_writes_its_folder_and_tells(
+    data: Path, config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(data, config=config, epochs=1, output=tmp_path / "run")
+    told = capsys.readouterr().err
+    assert "epoch 1/1  loss " in told
+    assert f"wrote {tmp_path / 'run' / 'model.onnx'}" in told
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.yaml", "last.ckpt", "logs"}
+
+
+def test_show_batch_writes_the_pictures_and_trains_nothing(data: Path, config: str, tmp_path: Path) -> None:
+    sheet = tmp_path / "new" / "sheet.png"
+    train(data, config=config, output=tmp_path / "run", show_batch=sheet)
+    assert not (tmp_path / "run").exists()
+    pixels = np.asarray(Image.open(sheet))
+    assert pixels.shape == (2 * 324 + 4, 3 * 324 + 4, 3)
+    assert (pixels[:, :, 0] > 200).sum() > 1000
+
+
+def test_show_batch_wants_a_picture_file(data: Path, config: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected a file ending in \.png.*sheet\.txt"):
+        train(data, config=config, show_batch=Path("sheet.txt"))
+
+
+def test_wrong_options(data: Path, config: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--data: expected a data set"):
+        train()
+    with pytest.raises(ConfigError, match="--accelerator: expected auto, cpu or gpu, got 'tpu'"):
+        train(data, config=config, accelerator="tpu", output=tmp_path / "run")
+    with pytest.raises(ConfigError, match="expected a network among"):
+        train(data, network="yolov9", output=tmp_path / "run")
+    with pytest.raises(ConfigError, match="--resume: expected a run in"):
+        train(data, resume=True, output=tmp_path / "run")
+
+
+def test_resume_takes_the_configuration_of_the_run(data: Path, config: str, tmp_path: Path) -> None:
+    train(data, config=config, output=tmp_path / "run")
+    with pytest.raises(ConfigError, match="leave --config"):
+        train(data, config=config, resume=True, output=tmp_path / "run")
+    train(data, resume=True, output=tmp_path / "run")
+    (tmp_path / "run" / "last.ckpt").unlink()
+    with pytest.raises(CheckpointError, match="expected a checkpoint"):
+        train(data, resume=True, output=tmp_path / "run")
+
+
+def test_a_signal_ends_with_the_status_of_shells(
+    data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = training.fit.FitResult(step=7, best=None, signal=15, artefact=None, parity=None)
+    monkeypatch.setattr("app.commands.train.fit", lambda *_, **__: stopped)
+    with pytest.raises(typer.Exit) as exit_:
+        train(data, config=config, output=tmp_path / "run")
+    assert exit_.value.exit_code == 143
+    assert "stopped after step 7" in capsys.readouterr().err

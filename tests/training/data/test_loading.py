@@ -1,0 +1,178 @@
+"""Batches are functions of seed and step alone."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.errors import ConfigError, DatasetError
+from tests.training.fitting.runs import quick_config, write_shapes
+from training.data.augment.colour_jitter import ColourJitter
+from training.data.augment.flip import Flip
+from training.data.augment.pipeline import Pipeline
+from training.data.augment.training_shapes import TrainingShapes
+from training.data.datasets import open_dataset
+from training.data.loading import (
+    Batch,
+    Loaded,
+    StepBatches,
+    StepPlan,
+    Ticket,
+    TrainingPictures,
+    batches,
+    collate,
+    mini_batch_size,
+    read_sample,
+    worker_count,
+)
+from training.data.sample import Sample
+from training.recipe import build_network
+
+BUSY = Pipeline(flip=Flip(), colour_jitter=ColourJitter(), mosaic_probability=0.5, cutmix_probability=0.5)
+
+
+def plan(pictures: int = 10, batch: int = 4, seed: int = 0, factor: float = 1.0) -> StepPlan:
+    return StepPlan(pictures, batch, TrainingShapes(64, 64, factor=factor, every=1), seed)
+
+
+def pictures_of(folder: Path, pipeline: Pipeline = BUSY, cache_mb: int = 0) -> TrainingPictures:
+    dataset = open_dataset(folder, "train")
+    spec = build_network(quick_config(), dataset).spec
+    return TrainingPictures(dataset, spec, pipeline, seed=3, cache_mb=cache_mb)
+
+
+def same(a: Batch, b: Batch) -> bool:
+    pairs = (
+        (a.images, b.images),
+        (a.ground_truth.boxes_cxcywh_norm, b.ground_truth.boxes_cxcywh_norm),
+        (a.ground_truth.class_ids, b.ground_truth.class_ids),
+        (a.ground_truth.image_index, b.ground_truth.image_index),
+    )
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_an_epoch_shows_every_picture_once_and_is_filled_up_from_its_own_start() -> None:
+    steps = plan()
+    assert steps.steps_per_epoch == 3
+    seen = [ticket.picture for step in range(3) for ticket in steps.tickets(step)]
+    assert sorted(seen[:10]) == list(range(10))
+    assert seen[10:] == seen[:2]
+    assert {ticket.epoch for step in range(3) for ticket in steps.tickets(step)} == {0}
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    orders = [tuple(t.picture for t in plan(seed=seed).tickets(step)) for seed in (0, 1) for step in (0, 3)]
+    assert len(set(orders)) == 4
+
+
+def test_fewer_pictures_than_a_batch_are_repeated() -> None:
+    tickets = plan(pictures=3, batch=8).tickets(0)
+    assert sorted(Counter(t.picture for t in tickets).values()) == [2, 3, 3]
+
+
+def test_ranks_share_a_step_in_order() -> None:
+    steps = plan(factor=1.6)
+    shares = [steps.tickets(1, rank, 2) for rank in range(2)]
+    assert shares[0] + shares[1] == steps.tickets(1)
+    assert len({(t.width, t.height) for t in shares[0] + shares[1]}) == 1
+
+
+def test_a_resumed_sampler_is_the_rest_of_the_whole() -> None:
+    whole, rest = StepBatches(plan(), 0, 7), StepBatches(plan(), 4, 7)
+    assert list(whole)[4:] == list(rest)
+    assert (len(whole), len(rest)) == (7, 3)
+
+
+def test_batches_do_not_depend_on_workers_caches_or_the_global_random_state(shapes: Path) -> None:
+    steps = StepBatches(plan(pictures=6, factor=1.6), 0, 3)
+    plainly, cached = pictures_of(shapes), pictures_of(shapes, cache_mb=1)
+    torch.manual_seed(1)
+    direct = list(batches(plainly, steps, 0))
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    parallel = list(batches(cached, steps, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(map(same, direct, parallel))
+    assert len({tuple(batch.images.shape) for batch in direct}) > 1
+
+
+def test_a_full_cache_keeps_what_fits(shapes: Path) -> None:
+    pictures = pictures_of(shapes, Pipeline())
+    assert pictures_of(shapes, Pipeline(), cache_mb=1)[Ticket(0, 0, 64, 64)].problems == ()
+    assert pictures[Ticket(0, 1, 64, 64)].sample.image.shape == (64, 64, 3)
+
+
+def test_collating_by_hand() -> None:
+    image = np.zeros((4, 8, 3), np.uint8)
+    batch = collate(
+        [
+            Loaded(Sample.of(image, [(0, 0, 8, 4), (2, 1, 4, 3)], (1, 0)), ("a",)),
+            Loaded(Sample.of(image + 7), ("b", "a")),
+            Loaded(Sample.of(image, [(4, 0, 8, 2)], (2,)), ()),
+        ]
+    )
+    truth = batch.ground_truth
+    expected = [[0.5, 0.5, 1, 1], [0.375, 0.5, 0.25, 0.5], [0.75, 0.25, 0.5, 0.5]]
+    assert truth.boxes_cxcywh_norm.tolist() == expected
+    assert truth.class_ids.tolist() == [1, 0, 2]
+    assert truth.image_index.tolist() == [0, 0, 2]
+    assert batch.images.shape == (3, 4, 8, 3)
+    assert bool((batch.images[1] == 7).all())
+    assert batch.problems == ("a", "b", "a")
+    parts = list(batch.parts(3))
+    assert [part[1].class_ids.tolist() for part in parts] == [[1, 0], [], [2]]
+    assert [part[1].image_index.tolist() for part in parts] == [[0, 0], [], [0]]
+    assert torch.equal(torch.cat([part[0] for part in parts]), batch.images)
+
+
+def test_a_batch_without_objects_collates() -> None:
+    truth = collate([Loaded(Sample.of(np.zeros((4, 4, 3), np.uint8)), ())]).ground_truth
+    assert (len(truth), truth.batch_size, truth.boxes_cxcywh_norm.shape) == (0, 1, (0, 4))
+
+
+def test_objects_that_cannot_be_learnt_are_left_out(own_shapes: Path) -> None:
+    label = own_shapes / "labels" / "train" / "0.txt"
+    label.write_text("0 0.5 0.5 0.25 0.25\n1 0.5 0.5 0 0.25\n")
+    sample = read_sample(open_dataset(own_shapes, "train").images[0])
+    assert sample.class_ids.tolist() == [0]
+    assert sample.boxes_xyxy_px.tolist() == [[24, 24, 40, 40]]
+
+
+def test_an_unreadable_picture_is_replaced_by_the_next_and_reported(own_shapes: Path) -> None:
+    pictures = pictures_of(own_shapes, Pipeline())
+    (own_shapes / "images" / "train" / "1.jpg").write_bytes(b"broken")
+    bad, good = pictures[Ticket(0, 1, 64, 64)], pictures[Ticket(0, 2, 64, 64)]
+    assert np.array_equal(bad.sample.image, good.sample.image)
+    assert len(bad.problems) == 1
+    assert "1.jpg" in bad.problems[0]
+    assert good.problems == ()
+
+
+def test_no_readable_picture_at_all_is_an_error(own_shapes: Path) -> None:
+    pictures = pictures_of(own_shapes, Pipeline())
+    for path in (own_shapes / "images" / "train").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(DatasetError, match="none that can be read"):
+        pictures[Ticket(0, 0, 64, 64)]
+
+
+def test_an_empty_split_is_an_error(tmp_path: Path) -> None:
+    write_shapes(tmp_path, train=2)
+    dataset = open_dataset(tmp_path, "train")
+    spec = build_network(quick_config(), dataset).spec
+    empty = type(dataset)(**(vars(dataset) | {"images": ()}))
+    with pytest.raises(DatasetError, match="expected pictures in"):
+        TrainingPictures(empty, spec, Pipeline(), 0)
+
+
+def test_sharing_out_a_batch() -> None:
+    assert mini_batch_size(64, 8, 2) == 4
+    with pytest.raises(ConfigError, match="divisible by accumulate x processes = 4 x 2, got 12"):
+        mini_batch_size(12, 4, 2)
+
+
+def test_workers_are_what_is_wanted_or_follow_the_cores() -> None:
+    assert worker_count(0) == 0
+    assert 1 <= worker_count(None) <= 8

@@ -1,0 +1,91 @@
+"""A run learns, logs, and ends in an artefact that stands alone."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from app.services.runtime import Runtime
+from tests.training.fitting.runs import Configure, quick_config
+from training.checkpoint import read_checkpoint
+from training.config import TrainingConfig
+from training.data.datasets import open_dataset
+from training.export.onnx import read_spec
+from training.fit import FitResult, fit
+
+
+@pytest.fixture(scope="module")
+def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FitResult]:
+    """A whole run with validation and export."""
+    folder = tmp_path_factory.mktemp("run")
+    config = quick_config(
+        epochs=40,
+        optimizer={"rate": 0.01},
+        data={"val": "val"},
+        average={"decay": 0.9},
+        validation={"every_epochs": 20},
+    )
+    return folder, fit(config, shapes, folder)
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    with (folder / "logs" / "csv" / "from_step_0" / "metrics.csv").open() as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def test_the_loss_falls_on_few_pictures(run: tuple[Path, FitResult]) -> None:
+    losses = [row["loss"] for row in rows(run[0]) if "loss" in row]
+    assert len(losses) == 40
+    assert losses[-1] < losses[0] / 4
+
+
+def test_every_term_is_logged_by_scale_and_adds_up(run: tuple[Path, FitResult]) -> None:
+    terms = ("box", "objectness", "no_objectness", "classification")
+    for row in [row for row in rows(run[0]) if "loss" in row][::10]:
+        assert row["loss"] == pytest.approx(sum(row[f"loss/{term}"] for term in terms), rel=1e-5)
+        assert row["loss"] == pytest.approx(row["loss/stride_32"] + row["loss/stride_16"], rel=1e-5)
+        for stride in (16, 32):
+            parts = sum(row[f"loss/stride_{stride}/{term}"] for term in terms)
+            assert row[f"loss/stride_{stride}"] == pytest.approx(parts, rel=1e-5)
+    assert [row["step"] for row in rows(run[0]) if "val/AP" in row] == [20, 40]
+    assert list((run[0] / "logs" / "tensorboard" / "from_step_0").glob("events.*"))
+
+
+def test_the_artefact_is_the_best_average_and_tells_of_its_training(run: tuple[Path, FitResult], shapes: Path) -> None:
+    folder, result = run
+    assert result.artefact == folder / "model.onnx"
+    assert result.parity is not None
+    assert result.best is not None
+    spec = read_spec(folder / "model.onnx")
+    assert spec.class_names == ("square", "disc")
+    assert spec.source is not None
+    assert (spec.source.kind, spec.source.images_seen) == ("training", 240)
+    assert spec.training is not None
+    assert TrainingConfig.parse(spec.training["config"]) == TrainingConfig.load(folder / "config.yaml")
+    assert spec.training["best"] == {"step": result.best[0], "AP": result.best[1], "AP50": result.best[2]}
+    assert spec.training["train"]["pictures"] == 6
+    best = read_checkpoint(folder / "best.ckpt")
+    assert best["progress"]["step"] == result.best[0]
+    runtime = Runtime(folder / "model.onnx", "cpu", 1)
+    picture = open_dataset(shapes, "train").images[0]
+    (found,) = runtime.detect(picture.read()[None], [0.3], [0.45])
+    box = found.boxes_xyxy[0]
+    own = picture.labels.boxes_xyxy_px[0]
+    overlap = np.prod(np.minimum(box[2:], own[2:]) - np.maximum(box[:2], own[:2]))
+    assert found.class_ids[0] == 0
+    assert overlap / np.prod(own[2:] - own[:2]) > 0.5
+
+
+def test_without_validation_the_last_average_is_exported(
+    shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported: dict[str, Tensor] = {}
+    monkeypatch.setattr("training.fit.export_onnx", lambda network, *_: exported.update(network.state_dict()))
+    assert fit(configure(), shapes, tmp_path).best is None
+    assert not (tmp_path / "best.ckpt").exists()
+    average = read_checkpoint(tmp_path / "last.ckpt")["average"]["average"]
+    assert exported.keys() == average.keys()
+    assert all(torch.equal(exported[key], average[key]) for key in average)

@@ -1,0 +1,67 @@
+"""Ending a run before its last epoch: by a signal, or because validation no longer improves."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as lightning
+
+from training.callbacks.hook import AfterStep
+from training.module import TrainingModule
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption(AfterStep):
+    """Ends training after the step at hand when SIGTERM or Ctrl-C arrives on any rank; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._former: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Take the signals over, where this is the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._former = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+
+    def after_step(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # noqa: ARG002
+        """Stop all ranks where one was asked to."""
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Give the signals back."""
+        self._give_back()
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,  # noqa: ARG002 - Lightning's signature
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Give the signals back."""
+        self._give_back()
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self.received = number
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        self._former = {}
+
+
+class Patience(AfterStep):
+    """Ends training after that many validations without a new best."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+
+    def after_step(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
+        """Count, on every rank alike."""
+        if module.progress.validations_since_best >= self._patience:
+            trainer.should_stop = True

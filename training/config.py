@@ -1,0 +1,197 @@
+"""What a training run can be told: every key, its default, and one switch for each item of the bags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import ConfigError
+from models.spec import ResizeSpec
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(_Frozen):
+    """Which splits are used and how they are read.
+
+    ``workers`` are processes that read and augment (null: one less than the processor's cores, at most 8; 0: none).
+    ``cache_mb`` bounds the decoded pictures that each of them keeps. A picture that cannot be read stops the training
+    with a checkpoint, or is skipped: the next one takes its place and its name is shown.
+    """
+
+    train: str | None = "train"
+    val: str | None = "val"
+    workers: int | None = Field(default=None, ge=0)
+    cache_mb: int = Field(default=0, ge=0)
+    bad_pictures: Literal["stop", "skip"] = "stop"
+
+
+class OptimizerConfig(_Frozen):
+    """The optimiser; ``weight_decay`` acts on kernels alone, ``clip_norm`` bounds the norm of the whole gradient."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    rate: float = Field(default=0.002, gt=0)
+    weight_decay: float = Field(default=0.0005, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    clip_norm: float | None = Field(default=10.0, gt=0)
+
+
+class ScheduleConfig(_Frozen):
+    """The learning rate over the run.
+
+    ``cosine`` anneals to ``minimum_share`` of the rate, with a restart after ``cycle_epochs`` (null: none), each cycle
+    ``multiplier`` times the last. ``steps`` multiplies the rate by ``scales`` at the shares ``at`` of the run.
+    """
+
+    kind: Literal["cosine", "steps", "constant"] = "cosine"
+    warm_up_epochs: float = Field(default=1.0, ge=0)
+    warm_up_power: float = Field(default=1.0, gt=0)
+    cycle_epochs: float | None = Field(default=None, gt=0)
+    multiplier: int = Field(default=2, ge=1)
+    minimum_share: float = Field(default=0.01, ge=0, le=1)
+    at: tuple[float, ...] = (0.8, 0.9)
+    scales: tuple[float, ...] = (0.1, 0.1)
+
+
+class ColourConfig(_Frozen):
+    """Darknet's distortion of colours: turns of hue, largest factors of saturation and exposure."""
+
+    hue: float = 0.1
+    saturation: float = 1.5
+    exposure: float = 1.5
+
+
+class AugmentConfig(_Frozen):
+    """What happens to pictures; probabilities are per network input, null and 0 switch off.
+
+    ``crop_jitter`` moves each edge by that share, ``random_scale`` zooms between two factors, ``random_shapes`` draws
+    the input size between 1/f and f of the base every ``random_shapes_every`` steps (darknet: 1.4, 10).
+    """
+
+    mosaic: float = Field(default=0.5, ge=0, le=1)
+    cutmix: float = Field(default=0.0, ge=0, le=1)
+    cutmix_alpha: float = Field(default=1.0, gt=0)
+    flip_horizontal: float = Field(default=0.5, ge=0, le=1)
+    flip_vertical: float = Field(default=0.0, ge=0, le=1)
+    crop_jitter: float | None = Field(default=None, gt=0, lt=0.5)
+    random_scale: tuple[float, float] | None = None
+    colour: ColourConfig | None = ColourConfig()
+    random_shapes: float | None = Field(default=None, ge=1)
+    random_shapes_every: int = Field(default=10, ge=1)
+
+
+class BagsConfig(_Frozen):
+    """The other freebies; null leaves what the loss preset or the network has.
+
+    ``label_smoothing``, ``multi_anchor`` (several anchors per object) and ``box_loss`` change a formula preset.
+    ``grid_sensitivity`` false sets scale_xy of every head to 1. ``drop_block`` is the probability reached at the end of
+    a linear ramp, ``self_adversarial`` the share of steps whose pictures are altered first, by at most
+    ``self_adversarial_epsilon``.
+    """
+
+    label_smoothing: float | None = Field(default=None, ge=0, lt=1)
+    multi_anchor: bool | None = None
+    box_loss: Literal["mse", "mse_sqrt", "mse_t", "iou", "giou", "diou", "ciou"] | None = None
+    grid_sensitivity: bool = True
+    drop_block: float = Field(default=0.0, ge=0, lt=1)
+    cross_mini_batch_norm: bool = False
+    self_adversarial: float = Field(default=0.0, ge=0, le=1)
+    self_adversarial_epsilon: float = Field(default=2 / 255, gt=0, le=1)
+
+
+class LossConfig(_Frozen):
+    """The loss preset (null: the network's own) and the keys in which it differs."""
+
+    preset: str | None = None
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+
+class AverageConfig(_Frozen):
+    """The moving average of the weights, which is what is validated and exported."""
+
+    decay: float = Field(default=0.9998, ge=0, lt=1)
+    warm_up: float = Field(default=10.0, ge=1)
+
+
+class ValidationConfig(_Frozen):
+    """When AP is measured, and after how many measurements without a better one training ends (null: never)."""
+
+    every_epochs: int = Field(default=1, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=1, ge=1)
+
+
+class StartConfig(_Frozen):
+    """Darknet weights to start from.
+
+    ``whole``: all of the file. ``backbone``: its first layers, ``layers`` of them (null: the file ends there).
+    ``other_classes``: a whole file trained for ``num_classes`` classes, of which every layer that fits is taken.
+    """
+
+    weights: Path
+    part: Literal["whole", "backbone", "other_classes"] = "whole"
+    layers: int | None = Field(default=None, ge=1)
+    num_classes: int = Field(default=80, ge=1)
+
+
+class TrainingConfig(_Frozen):
+    """A training run.
+
+    ``input_size`` is (width, height) in pixels. ``batch_size`` counts the pictures of one optimiser step over all
+    ``accumulate`` mini-batches and all processes. ``anchors``: the published ones, fitted to the training labels, or
+    given as (width, height) in network pixels. ``precision`` auto is bf16 where the processor or GPU computes in it.
+    """
+
+    network: str = "yolov4-tiny"
+    network_options: dict[str, bool | float | str] = Field(default_factory=dict)
+    input_size: tuple[int, int] = (416, 416)
+    resize: ResizeSpec | None = None
+    anchors: Literal["published", "fitted"] | tuple[tuple[float, float], ...] = "published"
+    start: StartConfig | None = None
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    channels_last: bool = True
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    augment: AugmentConfig = AugmentConfig()
+    bags: BagsConfig = BagsConfig()
+    loss: LossConfig = LossConfig()
+    average: AverageConfig | None = AverageConfig()
+    validation: ValidationConfig = ValidationConfig()
+
+    @classmethod
+    def parse(cls, values: object, source: str = "the configuration") -> TrainingConfig:
+        """Return the checked configuration; raise ConfigError naming the first wrong key."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the document"
+            got = "" if first["type"] == "missing" else f", got {first['input']!r}"
+            raise ConfigError(f"{source}: {where}: {first['msg']}{got}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingConfig:
+        """Read a YAML file; an empty one means the defaults. Raise ConfigError."""
+        try:
+            values = yaml.safe_load(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"expected a YAML file at {path}, got: {error}") from error
+        return cls.parse({} if values is None else values, str(path))
+
+    def replace(self, **changes: object) -> TrainingConfig:
+        """Return a configuration with some keys changed, checked again."""
+        return self.parse(self.model_dump() | changes)
+
+    def to_yaml(self) -> str:
+        """Return the whole configuration as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

@@ -1,0 +1,239 @@
+"""A whole run: data and configuration in, a checked ONNX artefact out."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from models.errors import CheckpointError, ConfigError, DatasetError
+from models.spec import DetectorSpec
+from training.callbacks import Interruption, Patience, Saving, Telling, Validating
+from training.callbacks.saving import BEST, LAST
+from training.checkpoint import read_checkpoint
+from training.config import TrainingConfig
+from training.data.audit import audit
+from training.data.datasets import DetectionDataset, open_dataset
+from training.data.loading import StepPlan, TrainingPictures, mini_batch_size, worker_count
+from training.export.onnx import export_onnx
+from training.export.parity import ParityReport
+from training.module import TrainingModule
+from training.recipe import build_network, build_pipeline, build_shapes
+from training.summary import with_summary
+from training.training_data import TrainingData
+
+CONFIG, ARTEFACT = "config.yaml", "model.onnx"
+_SHOWN_FINDINGS = 20
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run takes place: processes on each of ``nodes``, on what; other ranks are started by Lightning."""
+
+    devices: int = 1
+    nodes: int = 1
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a run ended.
+
+    ``signal`` is the number of the signal that ended it early. ``artefact`` and ``parity`` are there where the run
+    came to its end (or lost patience), on the first process.
+    """
+
+    step: int
+    best: tuple[int, float, float] | None
+    signal: int | None
+    artefact: Path | None
+    parity: ParityReport | None
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of a run; ``val`` has the classes of ``train``."""
+
+    train: DetectionDataset
+    val: DetectionDataset | None
+
+
+def open_splits(config: TrainingConfig, data: Path, announce: Announce = lambda _text: None) -> Splits:
+    """Open and audit the data of a run; every bad label is announced.
+
+    Raises DatasetError for missing or unreadable files, unless bad pictures are to be skipped.
+    """
+    train = open_dataset(data, config.data.train)
+    findings = audit(train, config.input_size)
+    for finding in findings[:_SHOWN_FINDINGS]:
+        announce(f"label check: {finding}")
+    if len(findings) > _SHOWN_FINDINGS:
+        announce(f"label check: {len(findings) - _SHOWN_FINDINGS} more findings")
+    if config.data.bad_pictures == "stop":
+        train.require_sound()
+    if not len(train):
+        raise DatasetError(f"expected pictures in {train.source}, got none")
+    if config.data.val is None:
+        return Splits(train, None)
+    val = open_dataset(data, config.data.val)
+    val.require_sound()
+    if not len(val):
+        raise DatasetError(f"expected pictures in the split {config.data.val!r} of {val.source}, got none")
+    return Splits(train, val.for_model(train.class_names))
+
+
+def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: DetectionDataset) -> TrainingData:
+    """Return the pictures of a run and their order."""
+    shapes = build_shapes(config, spec)
+    plan = StepPlan(len(dataset), config.batch_size, shapes, config.seed)
+    pictures = TrainingPictures(dataset, spec, build_pipeline(config.augment), config.seed, config.data.cache_mb)
+    return TrainingData(plan, pictures, worker_count(config.data.workers))
+
+
+def fit(
+    config: TrainingConfig,
+    data: Path,
+    folder: Path,
+    *,
+    resume: bool = False,
+    machine: Machine = Machine(),
+    announce: Announce = lambda _text: None,
+    progress_bar: bool = False,
+    extra_callbacks: tuple[lightning.Callback, ...] = (),
+) -> FitResult:
+    """Train by ``config`` on ``data`` and write everything to ``folder``.
+
+    ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml``, ``logs`` (TensorBoard and CSV) and at the end
+    ``model.onnx``: the average of the weights where validation was best. ``resume`` continues an interrupted run bit
+    for bit (on one machine, with as many processes). Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
+    """
+    first = not getattr(rank_zero_only, "rank", 0)
+    if not first:
+        announce = _silent
+    state = _saved_state(folder, resume=resume)
+    mini_batch_size(config.batch_size, config.accumulate, machine.devices * machine.nodes)
+    splits = open_splits(config, data, announce)
+    network = build_network(config, splits.train)
+    if config.channels_last:
+        convert_conv2d_weight_memory_format(network, torch.channels_last)
+    pictures = training_data(config, network.spec, splits.train)
+    module = TrainingModule(network, config, pictures.plan.steps_per_epoch)
+    module.announce_by(announce)
+    if state is not None:
+        if state["spec"] != network.spec.to_json():
+            raise CheckpointError(f"{folder / LAST} belongs to other data: classes, anchors or loss differ")
+        module.restore(state)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+    interruption = Interruption()
+    if module.progress.step < module.total_steps:
+        callbacks = [*_callbacks(config, splits, interruption, folder, announce), *extra_callbacks]
+        trainer = _trainer(config, machine, folder, module.progress.step, callbacks, progress_bar=progress_bar)
+        with _quiet():
+            trainer.fit(module, datamodule=pictures.from_step(module.progress.step, module.total_steps))
+    artefact = parity = None
+    if interruption.received is None and first:
+        artefact = folder / ARTEFACT
+        parity = export_best(module, splits, folder)
+    return FitResult(module.progress.step, module.progress.best, interruption.received, artefact, parity)
+
+
+def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityReport:
+    """Write the artefact of the best weights, or of the last ones where nothing was validated."""
+    network = copy.deepcopy(module.evaluated_network).cpu().eval()
+    convert_conv2d_weight_memory_format(network, torch.contiguous_format)
+    if module.progress.best is not None:
+        network.load_state_dict(read_checkpoint(folder / BEST)["network"])
+    return export_onnx(network, with_summary(module, splits.train, splits.val), folder / ARTEFACT)
+
+
+def _saved_state(folder: Path, *, resume: bool) -> dict[str, object] | None:
+    checkpoint = folder / LAST
+    if resume:
+        return read_checkpoint(checkpoint)
+    if checkpoint.exists():
+        raise ConfigError(f"{folder} holds a run already: continue it with --resume or choose another --output")
+    return None
+
+
+def _callbacks(
+    config: TrainingConfig, splits: Splits, interruption: Interruption, folder: Path, announce: Announce
+) -> list[lightning.Callback]:
+    callbacks: list[lightning.Callback] = []
+    if splits.val is not None:
+        callbacks.append(Validating(splits.val, config.validation.every_epochs, config.validation.batch_size))
+        if config.validation.patience is not None:
+            callbacks.append(Patience(config.validation.patience))
+    return [*callbacks, interruption, Saving(folder), Telling(announce)]
+
+
+def _trainer(
+    config: TrainingConfig,
+    machine: Machine,
+    folder: Path,
+    step: int,
+    callbacks: list[lightning.Callback],
+    *,
+    progress_bar: bool,
+) -> lightning.Trainer:
+    version = f"from_step_{step}"
+    with _quiet():
+        return lightning.Trainer(
+            accelerator=machine.accelerator,
+            devices=machine.devices,
+            num_nodes=machine.nodes,
+            strategy="ddp" if machine.devices * machine.nodes > 1 else "auto",
+            precision="bf16-mixed" if use_bf16(config.precision, machine.accelerator) else "32-true",
+            max_epochs=1,
+            callbacks=callbacks,
+            logger=[
+                TensorBoardLogger(folder / "logs", name="tensorboard", version=version),
+                CSVLogger(folder / "logs", name="csv", version=version),
+            ],
+            log_every_n_steps=1,
+            enable_checkpointing=False,
+            enable_progress_bar=progress_bar,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+
+
+def use_bf16(precision: str, accelerator: str) -> bool:
+    """Return whether matrix products are computed in bfloat16; ``auto``: where the hardware has it."""
+    if precision != "auto":
+        return precision == "bf16"
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(known.get("amx_bf16") or known.get("avx512_bf16"))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice and self-praise off the screen."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _silent(_text: str) -> None:
+    """Say nothing."""

@@ -1,0 +1,172 @@
+"""The network in training: one optimiser step from a batch, and everything that a restart needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from models.detector import scale_pixels
+from models.errors import DatasetError
+from models.outline import Network
+from models.structures import GroundTruth
+from training.cmbn import finish_batch
+from training.config import TrainingConfig
+from training.data.loading import Batch
+from training.dropblock import set_dropblock_probability
+from training.ema import WeightAverage
+from training.losses import compute_loss
+from training.losses.report import LossReport
+from training.progress import Progress
+from training.recipe import build_optimizer, build_schedule
+from training.sat import self_adversarial
+from training.schedule import LinearRamp
+from training.training_log import log_values
+
+_STEP_STREAM, _ATTACK_STREAM = 1, 2
+
+
+class TrainingModule(lightning.LightningModule):
+    """Trains ``network`` by ``compute_loss`` under its spec's preset.
+
+    One call of ``training_step`` is one optimiser step: the mini-batches of a batch are accumulated inside it, so that
+    between calls there is never a part of a step. Learning rate, DropBlock, attacks and all random draws are functions
+    of seed, step and rank; with weights, optimiser, average and ``progress`` restored, a run continues bit for bit.
+    """
+
+    def __init__(self, network: Network, config: TrainingConfig, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.network = network
+        self.config = config
+        self.steps_per_epoch = steps_per_epoch
+        self.total_steps = steps_per_epoch * config.epochs
+        self.progress = Progress()
+        average = config.average
+        self._average = None if average is None else WeightAverage(network, average.decay, average.warm_up)
+        self._schedule = build_schedule(config.schedule, config.optimizer.rate, steps_per_epoch, self.total_steps)
+        self._drop_block = LinearRamp(config.bags.drop_block, self.total_steps) if config.bags.drop_block else None
+        self._saved_optimizer: Mapping[str, Any] | None = None
+        self._announce: Callable[[str], None] = lambda _text: None
+        self.last_report: LossReport | None = None
+
+    @property
+    def evaluated_network(self) -> nn.Module:
+        """What is validated and exported: the average of the weights, where there is one."""
+        return self.network if self._average is None else self._average.average
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done."""
+        return self.progress.step / self.steps_per_epoch
+
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether the last step closed an epoch."""
+        return self.progress.step % self.steps_per_epoch == 0
+
+    @property
+    def images_seen(self) -> int:
+        """Pictures trained on."""
+        return self.progress.step * self.config.batch_size
+
+    def announce_by(self, announce: Callable[[str], None]) -> None:
+        """Send remarks for the user to ``announce``."""
+        self._announce = announce
+
+    def configure_optimizers(self) -> Optimizer:
+        """Return the optimiser, with its saved state where the run is resumed."""
+        optimizer = build_optimizer(self.network, self.config.optimizer)
+        if self._saved_optimizer is not None:
+            optimizer.load_state_dict(dict(self._saved_optimizer))
+        return optimizer
+
+    def on_fit_start(self) -> None:
+        """Bring the average to where the network is; it is no submodule, lest it be trained or synchronised."""
+        if self._average is not None:
+            self._average.average.to(self.device)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Return the batch on the device."""
+        return batch.to(device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        """Make one optimiser step; raise DatasetError for an unreadable picture where it shall stop the training."""
+        self._judge(batch.problems)
+        step = self.progress.step
+        torch.manual_seed(int(self._draws(_STEP_STREAM).integers(2**62)))
+        if self._drop_block is not None:
+            set_dropblock_probability(self.network, self._drop_block(step))
+        optimizer = cast("Optimizer", self.optimizers())
+        rate = self._schedule(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        reports = [self._mini_batch(images, truth) for images, truth in batch.parts(self.config.accumulate)]
+        if self.config.optimizer.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        finish_batch(self.network)
+        if self._average is not None:
+            self._average.update(self.network)
+        self.progress.step += 1
+        self.last_report = reports[-1]
+        self.log_dict(
+            log_values(reports, self.network.spec) | {"rate": rate, "epoch": self.epoch, "step": float(step + 1)}
+        )
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return everything that a restart needs, as tensors and plain values."""
+        optimizer = cast("Optimizer", self.optimizers(use_pl_optimizer=False))
+        return {
+            "config": self.config.to_yaml(),
+            "spec": self.network.spec.to_json(),
+            "progress": self.progress.to_dict(),
+            "network": self.network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from what ``checkpoint`` returned, for the same configuration and data."""
+        self.network.load_state_dict(state["network"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self._saved_optimizer = state["optimizer"]
+        self.progress = Progress.from_dict(state["progress"])
+
+    def _mini_batch(self, pixels: Tensor, truth: GroundTruth) -> LossReport:
+        """Add the gradient of one mini-batch."""
+        images = scale_pixels(pixels)
+        if self.config.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        share = self.config.bags.self_adversarial
+        if share and self._draws(_ATTACK_STREAM).random() < share:
+            images = self_adversarial(
+                images,
+                lambda attacked: self._loss(attacked, truth).total,
+                self.network,
+                self.config.bags.self_adversarial_epsilon,
+            )
+        report = self._loss(images, truth)
+        self.manual_backward(report.total / self.config.accumulate)
+        return report
+
+    def _loss(self, images: Tensor, truth: GroundTruth) -> LossReport:
+        return compute_loss(self.network(images), truth, self.network.spec, preset=None, images_seen=self.images_seen)
+
+    def _draws(self, stream: int) -> np.random.Generator:
+        """Return the random numbers of one purpose at this step."""
+        rank = self.global_rank if stream == _STEP_STREAM else 0
+        return np.random.default_rng((self.config.seed, self.progress.step, rank, stream))
+
+    def _judge(self, problems: tuple[str, ...]) -> None:
+        for problem in dict.fromkeys(problems):
+            if self.config.data.bad_pictures == "stop":
+                raise DatasetError(f"{problem}; set data.bad_pictures to skip to train without such pictures")
+            self._announce(f"skipped: {problem}")

@@ -1,0 +1,44 @@
+"""How far a run is and how good it was on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """Steps done, and what validation found.
+
+    ``scores`` are (step, AP, AP50), in order; ``seconds`` is the time spent training, over all restarts.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    scores: list[tuple[int, float, float]] = field(default_factory=list)
+
+    @property
+    def best(self) -> tuple[int, float, float] | None:
+        """The first score of the highest AP."""
+        return max(self.scores, key=lambda score: score[1], default=None)
+
+    @property
+    def is_best_now(self) -> bool:
+        """Whether the current step has the highest AP so far."""
+        return self.best is not None and self.best[0] == self.step
+
+    @property
+    def validations_since_best(self) -> int:
+        """Validations after the one with the highest AP."""
+        return 0 if self.best is None else sum(score[0] > self.best[0] for score in self.scores)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
+        """Restore what ``to_dict`` returned."""
+        scores = [(int(step), float(ap), float(ap50)) for step, ap, ap50 in values["scores"]]
+        return cls(int(values["step"]), float(values["seconds"]), scores)
