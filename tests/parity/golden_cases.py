@@ -69,9 +69,9 @@ def yolo(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Answer:
         grid_width=case["grid_w"],
         grid_height=case["grid_h"],
         anchor_indices=tuple(case["mask"]),
-        scale_xy=case["scale_x_y"],
-        new_coords=bool(case["new_coords"]),
-        activation="none" if case["new_coords"] else "sigmoid",
+        scale_xy=case.get("scale_x_y", 1.0),
+        new_coords=bool(case.get("new_coords")),
+        activation="none" if case.get("new_coords") else "sigmoid",
     )
     truth, tracks = _truth_list(arrays["truth"], case["classes"], skips_first=False)
     state, gradient = _run(arrays["input"], truth, _spec("v3-darknet", head, case, net, _pairs(case), rules))
@@ -96,11 +96,11 @@ def region(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Answer:
         grid_width=width,
         grid_height=height,
         anchor_indices=tuple(range(len(anchors))),
-        class_activation="softmax" if case["softmax"] else "none",
+        class_activation="softmax" if case.get("softmax") else "none",
     )
     truth, _ = _truth_list(arrays["truth"], case["classes"], skips_first=True)
     spec = _spec("v2-darknet", head, case, (width * 32, height * 32), anchors, rules)
-    state, gradient = _run(arrays["input"], truth, spec, images_seen=case["seen"])
+    state, gradient = _run(arrays["input"], truth, spec, images_seen=case.get("seen"))
     return Answer(state.output, gradient, state.cost)
 
 
@@ -112,8 +112,8 @@ def detection(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Answer:
         grid_width=side,
         grid_height=side,
         boxes_per_cell=case["num"],
-        sqrt_wh=bool(case["sqrt"]),
-        class_activation="softmax" if case["softmax"] else "none",
+        sqrt_wh=bool(case.get("sqrt")),
+        class_activation="softmax" if case.get("softmax") else "none",
     )
     spec = _spec("v1-darknet", head, case, (64 * side, 64 * side), (), rules)
     state, gradient = _run(arrays["input"], _truth_grid(arrays["truth"], case["classes"]), spec)
