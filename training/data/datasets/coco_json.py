@@ -12,6 +12,7 @@ from training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelL
 from training.data.annotations.json_text import parse_json
 from training.data.annotations.reading import collect
 from training.data.annotations.values import integer_of_json
+from training.data.datasets.confinement import confined
 from training.data.datasets.names import checked_names
 from training.data.datasets.reading import Harvest, size_or_problem
 from training.data.datasets.splits import choose_split
@@ -50,7 +51,7 @@ def split_name(path: Path) -> str:
     return path.stem.removeprefix("instances_")
 
 
-def read_coco(path: Path, split: str | None = None) -> DetectionDataset:
+def read_coco(path: Path, split: str | None = None, within: Path | None = None) -> DetectionDataset:
     """Read the labels of one COCO file; the classes are its categories by ascending id.
 
     Pictures have the size that the file states (or else that of their header), checked when they are read. Raises
@@ -64,18 +65,18 @@ def read_coco(path: Path, split: str | None = None) -> DetectionDataset:
         raise DatasetError(f"expected pictures in {path}, got none")
     category_ids = tuple(sorted(coco.category_names))
     names = checked_names([coco.category_names[identifier] for identifier in category_ids], path)
-    harvest = _read_images(coco, path, ClassIndex(names))
+    harvest = _read_images(coco, path, ClassIndex(names), within)
     return DetectionDataset(
         "coco", path, split or split_name(path), names, category_ids, tuple(harvest.images), tuple(harvest.problems)
     )
 
 
-def _read_images(coco: CocoFile, path: Path, classes: ClassIndex) -> Harvest:
+def _read_images(coco: CocoFile, path: Path, classes: ClassIndex, within: Path | None) -> Harvest:
     folder = _picture_folder(coco, path)
     ids = [integer_of_json(image.get("id")) for image in coco.images]
     harvest = Harvest()
     for position, (entry, number) in enumerate(zip(coco.images, ids, strict=True)):
-        picture = folder / _file_name(entry, position, path)
+        picture = confined(folder / _file_name(entry, position, path), within)
         size = _stated_size(entry, picture)
         if isinstance(size, DatasetProblem):
             harvest.problems.append(size)

@@ -16,7 +16,7 @@ _YAML_SPLITS: Final = ("train", "val", "test")
 _DARKNET_SPLITS: Final = {"train": "train", "valid": "val", "test": "test"}
 
 
-def read_data_yaml(path: Path) -> YoloDescription:
+def read_data_yaml(path: Path, within: Path | None = None) -> YoloDescription:
     """Read a ``data.yaml``: ``names`` as a list or by number; ``train``, ``val``, ``test`` below ``path``.
 
     Raises DatasetError.
@@ -27,18 +27,18 @@ def read_data_yaml(path: Path) -> YoloDescription:
         raise DatasetError(f"expected a YAML file at {path}, got: {error}") from error
     if not isinstance(document, dict) or "names" not in document:
         raise DatasetError(f"expected the key 'names' in {path}, got none")
-    root = resolve(str(document.get("path") or "."), (path.parent,))
+    root = resolve(str(document.get("path") or "."), (path.parent,), within)
     roots = (root, path.parent)
     splits: dict[str, tuple[Path, ...]] = {}
     for key in _YAML_SPLITS:
         if document.get(key):
-            splits[key] = tuple(resolve(text, roots) for text in _texts(document[key], f"{path}: {key}"))
+            splits[key] = tuple(resolve(text, roots, within) for text in _texts(document[key], f"{path}: {key}"))
     if not splits:
         raise DatasetError(f"expected one of {', '.join(_YAML_SPLITS)} in {path}, got none")
-    return YoloDescription(path, _yaml_names(document["names"], path), splits, roots)
+    return YoloDescription(path, _yaml_names(document["names"], path), splits, roots, within)
 
 
-def read_darknet_data(path: Path) -> YoloDescription:
+def read_darknet_data(path: Path, within: Path | None = None) -> YoloDescription:
     """Read darknet's ``key = value`` file; paths may be relative to it or to a folder above it.
 
     darknet takes them relative to where it is started. ``valid`` is the split ``val``. Raises DatasetError.
@@ -54,14 +54,14 @@ def read_darknet_data(path: Path) -> YoloDescription:
             options[key.strip()] = value.strip()
     roots = (path.parent, *path.parent.resolve().parents[:2])
     splits: dict[str, tuple[Path, ...]] = {
-        split: (resolve(options[key], roots),) for key, split in _DARKNET_SPLITS.items() if options.get(key)
+        split: (resolve(options[key], roots, within),) for key, split in _DARKNET_SPLITS.items() if options.get(key)
     }
     if not splits or not options.get("names"):
         raise DatasetError(f"expected names and one of {', '.join(_DARKNET_SPLITS)} in {path}, got {sorted(options)}")
-    return YoloDescription(path, read_names(resolve(options["names"], roots)), splits, roots)
+    return YoloDescription(path, read_names(resolve(options["names"], roots, within)), splits, roots, within)
 
 
-def describe_folder(folder: Path) -> YoloDescription | None:
+def describe_folder(folder: Path, within: Path | None = None) -> YoloDescription | None:
     """Return the description of bare folders ``images`` and ``labels`` with a names file, or None.
 
     Folders inside ``images``, or beside each other with an ``images`` each, are splits.
@@ -73,7 +73,7 @@ def describe_folder(folder: Path) -> YoloDescription | None:
     inner = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
     splits: dict[str, tuple[Path, ...]] = {path.name: (path,) for path in inner}
     splits |= {path.parent.name: (path,) for path in sorted(folder.glob("*/images"))}
-    return YoloDescription(folder, read_names(names), splits or {"all": (images,)}, (folder,))
+    return YoloDescription(folder, read_names(names), splits or {"all": (images,)}, (folder,), within)
 
 
 def _texts(value: object, where: str) -> list[str]:

@@ -21,21 +21,22 @@ _EXPECTED: Final = (
 _IGNORED: Final = ("__MACOSX",)
 
 
-def open_dataset(path: Path | str, split: str | None = None) -> DetectionDataset:
+def open_dataset(path: Path | str, split: str | None = None, *, within: Path | None = None) -> DetectionDataset:
     """Open the data set at a folder or description file (``.json``, ``.yaml``, ``.data``).
 
     ``split`` names one of its parts (``val``, ``valid`` and ``val2017`` are one); None means every picture, except that
     one of several COCO files must be chosen. A folder that holds one other folder alone stands for that one.
 
-    Raises DatasetError saying what was looked for and what was found.
+    ``within`` is a folder that no file of the data set may lie outside of: what a data set that somebody else wrote is
+    opened with. Raises DatasetError saying what was looked for and what was found.
     """
     path = Path(path)
     if path.is_file():
-        return _open_file(path, split)
+        return _open_file(path, split, within)
     if not path.is_dir():
         raise DatasetError(f"expected a data set at {path}, got no file or folder")
     folder = _descend(path)
-    found = list(_layouts(folder, split))
+    found = list(_layouts(folder, split, within))
     if len(found) == 1:
         return found[0][1]()
     if found:
@@ -44,32 +45,34 @@ def open_dataset(path: Path | str, split: str | None = None) -> DetectionDataset
     raise DatasetError(f"expected {_EXPECTED} in {folder}, got {_listing(folder)}")
 
 
-def _open_file(path: Path, split: str | None) -> DetectionDataset:
+def _open_file(path: Path, split: str | None, within: Path | None) -> DetectionDataset:
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return read_coco(path, split)
+        return read_coco(path, split, within)
     if suffix in (".yaml", ".yml"):
-        return read_yolo_text(read_data_yaml(path), split)
+        return read_yolo_text(read_data_yaml(path, within), split)
     if suffix == ".data":
-        return read_yolo_text(read_darknet_data(path), split)
+        return read_yolo_text(read_darknet_data(path, within), split)
     hint = "; unpack it first" if suffix in (".zip", ".tar", ".gz", ".tgz") else ""
     raise DatasetError(f"expected a folder, or a .json, .yaml or .data file, got {path}{hint}")
 
 
-def _layouts(folder: Path, split: str | None) -> Iterator[tuple[str, Callable[[], DetectionDataset]]]:
+def _layouts(
+    folder: Path, split: str | None, within: Path | None
+) -> Iterator[tuple[str, Callable[[], DetectionDataset]]]:
     """Yield a name and the way to open it for each description in a folder."""
     coco = find_descriptions(folder)
     if coco:
         names = " and ".join(str(path.relative_to(folder)) for path in coco)
-        yield names, lambda: read_coco(choose_description(coco, split, folder), split)
+        yield names, lambda: read_coco(choose_description(coco, split, folder), split, within)
     if is_voc(folder):
-        yield "Annotations/", partial(read_voc_folder, folder, split)
+        yield "Annotations/", partial(read_voc_folder, folder, split, within)
     described = False
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() == ".data" or (path.suffix.lower() in (".yaml", ".yml") and _has_names(path)):
             described = True
-            yield path.name, partial(_open_file, path, split)
-    bare = None if described or is_voc(folder) else describe_folder(folder)
+            yield path.name, partial(_open_file, path, split, within)
+    bare = None if described or is_voc(folder) else describe_folder(folder, within)
     if bare is not None:
         yield "labels/", partial(read_yolo_text, bare, split)
 

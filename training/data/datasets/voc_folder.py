@@ -7,6 +7,7 @@ from pathlib import Path
 from models.errors import DatasetError, LabelError
 from training.data.annotations import ClassIndex
 from training.data.annotations.xml_tree import parse_xml
+from training.data.datasets.confinement import confined
 from training.data.datasets.names import checked_names, find_names_file, read_names
 from training.data.datasets.pictures import SUFFIXES
 from training.data.datasets.reading import read_pairs
@@ -19,7 +20,7 @@ def is_voc(folder: Path) -> bool:
     return (folder / "Annotations").is_dir() and (folder / "JPEGImages").is_dir()
 
 
-def read_voc_folder(folder: Path, split: str | None = None) -> DetectionDataset:
+def read_voc_folder(folder: Path, split: str | None = None, within: Path | None = None) -> DetectionDataset:
     """Read the labels of one split, or of every annotation file where ``split`` is None.
 
     Classes are those of a names file in the folder, else all that any annotation of the whole folder names, sorted:
@@ -33,7 +34,10 @@ def read_voc_folder(folder: Path, split: str | None = None) -> DetectionDataset:
     stems = [path.stem for path in annotations] if split is None else _stems_of(folder, split)
     pictures = {path.stem: path for path in (folder / "JPEGImages").iterdir() if path.suffix.lower() in SUFFIXES}
     pairs = [
-        (pictures.get(stem, folder / "JPEGImages" / f"{stem}.jpg"), folder / "Annotations" / f"{stem}.xml")
+        (
+            confined(pictures.get(stem, folder / "JPEGImages" / f"{stem}.jpg"), within),
+            confined(folder / "Annotations" / f"{stem}.xml", within),
+        )
         for stem in stems
     ]
     harvest = read_pairs(pairs, ClassIndex(names), "voc", labels_may_miss=False)

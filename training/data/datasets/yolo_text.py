@@ -12,6 +12,7 @@ from pathlib import Path
 
 from models.errors import DatasetError
 from training.data.annotations import ClassIndex
+from training.data.datasets.confinement import confined
 from training.data.datasets.pictures import find_pictures
 from training.data.datasets.reading import read_pairs
 from training.data.datasets.splits import choose_split
@@ -20,12 +21,16 @@ from training.data.datasets.structures import DetectionDataset
 
 @dataclass(frozen=True)
 class YoloDescription:
-    """What a description says: class names, and per split the folders or list files of its pictures."""
+    """What a description says: class names, and per split the folders or list files of its pictures.
+
+    Paths inside list files are relative to the list's folder or to ``roots``; none may lead out of ``within``.
+    """
 
     source: Path
     class_names: tuple[str, ...]
     splits: dict[str, tuple[Path, ...]]
     roots: tuple[Path, ...]
+    within: Path | None = None
 
 
 def read_yolo_text(description: YoloDescription, split: str | None) -> DetectionDataset:
@@ -42,7 +47,7 @@ def read_yolo_text(description: YoloDescription, split: str | None) -> Detection
     if not pictures:
         looked = ", ".join(map(str, places))
         raise DatasetError(f"expected pictures for {split or 'the data set'} of {source}, got none in {looked}")
-    pairs = [(path, label_file(path)) for path in pictures]
+    pairs = [(path, confined(label_file(path), description.within)) for path in pictures]
     if not any(path.is_file() for _, path in pairs):
         raise DatasetError(f"expected label files for the pictures of {source}, such as {pairs[0][1]}, got not one")
     harvest = read_pairs(pairs, ClassIndex(names), "yolo", labels_may_miss=True)
@@ -56,17 +61,17 @@ def label_file(picture: Path) -> Path:
     return next((path for path in candidates if path.is_file()), candidates[0])
 
 
-def resolve(text: str, roots: Iterable[Path]) -> Path:
+def resolve(text: str, roots: Iterable[Path], within: Path | None = None) -> Path:
     """Return the first existing path of a text under the roots, else the one under the first of them.
 
     Exports with the splits beside ``data.yaml`` often write ``../train/images`` for ``train/images``; both are tried.
     """
     written = Path(text)
     if written.is_absolute():
-        return written
+        return confined(written, within)
     inner = Path(*written.parts[1:]) if written.parts[:1] == ("..",) else written
     candidates = [root / form for root in roots for form in dict.fromkeys((written, inner))]
-    return next((path for path in candidates if path.exists()), candidates[0])
+    return confined(next((path for path in candidates if path.exists()), candidates[0]), within)
 
 
 def _label_candidates(picture: Path) -> Iterable[Path]:
@@ -80,11 +85,11 @@ def _label_candidates(picture: Path) -> Iterable[Path]:
 
 def _pictures(place: Path, description: YoloDescription) -> Iterable[Path]:
     if place.is_dir():
-        return find_pictures(place)
+        return [confined(path, description.within) for path in find_pictures(place)]
     if place.suffix.lower() != ".txt" or not place.is_file():
         raise DatasetError(
             f"expected a folder of pictures or a list of them at {place}, which {description.source} names"
         )
     roots = (place.parent, *description.roots)
     lines = (line.strip() for line in place.read_text("utf-8-sig").splitlines())
-    return [resolve(line, roots) for line in lines if line]
+    return [resolve(line, roots, description.within) for line in lines if line]
