@@ -19,7 +19,6 @@ from app.services.runtime import Runtime
 from app.settings import load_settings
 from models.errors import ConfigError
 from training.data.datasets import DetectionDataset, open_dataset
-from training.evaluation.artefact import ArtefactDetector
 from training.evaluation.coco import detection_rows
 from training.evaluation.document import to_document
 from training.evaluation.evaluation import Evaluation
@@ -50,10 +49,6 @@ def evaluate(
     confusion_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Least score in the confusion matrix, precision and recall.")
     ] = 0.25,
-    rounded: Annotated[
-        bool,
-        typer.Option("--as-served", help="Round resized pictures to 8 bits, as the service does; darknet does not."),
-    ] = False,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per run of the network.")] = 1,
     provider: ProviderOption = None,
     models_dir: ModelsDirOption = None,
@@ -73,9 +68,8 @@ def evaluate(
     ensure_artefact(settings.model, settings)
     runtime = Runtime(artefact_path(settings.model, settings.models_dir), settings.provider, settings.threads)
     overlap = runtime.spec.nms.iou_threshold if iou_threshold is None else iou_threshold
-    wanted = PredictionSettings(score_threshold, overlap, max_detections, batch, rounded)
-    detector = ArtefactDetector(runtime.path, runtime.provider, settings.threads)
-    evaluation = _run(detector, dataset, wanted, confusion_threshold)
+    wanted = PredictionSettings(score_threshold, overlap, max_detections, batch)
+    evaluation = _run(runtime, dataset, wanted, confusion_threshold)
     if html is not None:
         _write(html, render_page(evaluation, runtime.path.stem))
     if predictions is not None:
@@ -88,14 +82,14 @@ def evaluate(
 
 
 def _run(
-    detector: ArtefactDetector, dataset: DetectionDataset, settings: PredictionSettings, confusion_threshold: float
+    runtime: Runtime, dataset: DetectionDataset, settings: PredictionSettings, confusion_threshold: float
 ) -> Evaluation:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task("evaluating", total=len(dataset))
         return run_evaluation(
-            detector,
+            runtime,
             dataset,
             settings,
             confusion_threshold=confusion_threshold,

@@ -10,11 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocess import Placement, place
+from models.preprocess import Placement, place_exactly
 from models.spec import DetectorSpec
 from models.structures import Detections
 from training.data.datasets import LabelledImage
-from training.evaluation.placing import place_unrounded
 
 
 class Detector(Protocol):
@@ -34,16 +33,12 @@ class Detector(Protocol):
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How the detector is run: COCO's custom is a low score threshold and the best 100 boxes per picture.
-
-    ``rounded`` feeds pictures rounded to 8 bits, as they are served; else they are as darknet resizes them, in float.
-    """
+    """How the detector is run: COCO's custom is a low score threshold and the best 100 boxes per picture."""
 
     score_threshold: float = 0.001
     iou_threshold: float = 0.45
     max_detections: int = 100
     batch_size: int = 1
-    rounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ def predict(detector: Detector, images: Sequence[LabelledImage], settings: Predi
 def _predict_batch(
     detector: Detector, images: Sequence[LabelledImage], settings: PredictionSettings
 ) -> Iterator[Timed]:
-    prepared = [_prepare(image, detector.spec, settings) for image in images]
+    prepared = [_prepare(image, detector.spec) for image in images]
     count = len(prepared)
     start = time.perf_counter()
     results = detector.detect(
@@ -97,13 +92,9 @@ class _Prepared:
     place_ms: float
 
 
-def _prepare(image: LabelledImage, spec: DetectorSpec, settings: PredictionSettings) -> _Prepared:
+def _prepare(image: LabelledImage, spec: DetectorSpec) -> _Prepared:
     start = time.perf_counter()
     pixels = image.read()
     read = time.perf_counter()
-    if settings.rounded:
-        whole, placement = place(pixels, spec)
-        placed = whole.astype(np.float32)
-    else:
-        placed, placement = place_unrounded(pixels, spec)
+    placed, placement = place_exactly(pixels, spec)
     return _Prepared(placed, placement, (read - start) * 1e3, (time.perf_counter() - read) * 1e3)

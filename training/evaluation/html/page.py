@@ -157,7 +157,6 @@ def _method(evaluation: Evaluation) -> Markup:
     )
     lines = [
         limits,
-        "Pictures rounded to 8 bits, as they are served." if settings.rounded else "Pictures resized in float.",
         "COCO's numbers and the curves are computed by faster-coco-eval.",
         *(f"Left out, as no detection can match it: {label}" for label in evaluation.left_out),
     ]
