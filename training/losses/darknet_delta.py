@@ -88,7 +88,7 @@ def _at(plane: Tensor, slots: Slots) -> Tensor:
 
 
 def _elsewhere(plane: Tensor, slots: Slots) -> Tensor:
-    rest = plane.clone()
+    rest = plane.clone(memory_format=torch.contiguous_format)
     rest.view(-1)[slots.predictors] = 0
     return rest
 
