@@ -38,19 +38,23 @@ class GroundTruth:
 
     ``boxes_cxcywh_norm`` is float [N, 4] as fractions of the network input, ``class_ids`` int64 [N], ``image_index``
     int64 [N] ascending in 0..batch_size-1. Order within a picture is the order of its label file, which decides
-    collisions in the presets that care.
+    collisions in the presets that care. ``weights`` float [N] is the share with which each object enters the loss;
+    None: all of it.
     """
 
     boxes_cxcywh_norm: Tensor
     class_ids: Tensor
     image_index: Tensor
     batch_size: int
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
         n = len(self.class_ids)
         shapes = (tuple(self.boxes_cxcywh_norm.shape), tuple(self.class_ids.shape), tuple(self.image_index.shape))
         if shapes != ((n, 4), (n,), (n,)):
             raise LabelError(f"expected ground truth of shapes [N, 4], [N], [N], got {', '.join(map(str, shapes))}")
+        if self.weights is not None and tuple(self.weights.shape) != (n,):
+            raise LabelError(f"expected a weight for each of {n} objects, got {tuple(self.weights.shape)}")
         if n and bool((self.image_index[1:] < self.image_index[:-1]).any()):
             raise LabelError("expected image_index ascending, got it out of order")
         if n and not 0 <= int(self.image_index[0]) <= int(self.image_index[-1]) < self.batch_size:
@@ -70,5 +74,9 @@ class GroundTruth:
     def to(self, device: torch.device | str) -> GroundTruth:
         """Return a copy whose tensors live on ``device``."""
         return GroundTruth(
-            self.boxes_cxcywh_norm.to(device), self.class_ids.to(device), self.image_index.to(device), self.batch_size
+            self.boxes_cxcywh_norm.to(device),
+            self.class_ids.to(device),
+            self.image_index.to(device),
+            self.batch_size,
+            None if self.weights is None else self.weights.to(device),
         )

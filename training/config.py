@@ -76,6 +76,8 @@ class AugmentConfig(_Frozen):
     mosaic: float = Field(default=0.5, ge=0, le=1)
     cutmix: float = Field(default=0.0, ge=0, le=1)
     cutmix_alpha: float = Field(default=1.0, gt=0)
+    mixup: float = Field(default=0.0, ge=0, le=1)
+    mixup_alpha: float = Field(default=1.5, gt=0)
     flip_horizontal: float = Field(default=0.5, ge=0, le=1)
     flip_vertical: float = Field(default=0.0, ge=0, le=1)
     crop_jitter: float | None = Field(default=None, gt=0, lt=0.5)

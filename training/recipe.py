@@ -24,6 +24,7 @@ from training.data.augment.colour_jitter import ColourJitter
 from training.data.augment.crop_jitter import CropJitter
 from training.data.augment.cutmix import CutMix
 from training.data.augment.flip import Flip
+from training.data.augment.mixup import MixUp
 from training.data.augment.pipeline import Pipeline
 from training.data.augment.random_scale import RandomScale
 from training.data.augment.training_shapes import TrainingShapes
@@ -69,6 +70,8 @@ def configured_spec(spec: DetectorSpec, config: TrainingConfig) -> DetectorSpec:
         updates["heads"] = tuple(head.model_copy(update={"scale_xy": 1.0}) for head in spec.heads)
     plain = spec.model_copy(update=updates)
     preset = resolve_preset(None, plain)
+    if config.augment.mixup and not isinstance(preset, Preset):
+        raise ConfigError("augment.mixup: expected a formula preset (v1..v4), which weighs objects, got another")
     overrides = dict(config.loss.overrides) | _loss_switches(config.bags, formula=isinstance(preset, Preset))
     final = plain.model_copy(update={"loss": LossSpec(preset=plain.loss.preset, overrides=overrides)})
     resolve_preset(None, final)
@@ -87,6 +90,8 @@ def build_pipeline(config: AugmentConfig) -> Pipeline:
         mosaic_probability=config.mosaic,
         cutmix_probability=config.cutmix,
         cutmix=CutMix(config.cutmix_alpha),
+        mixup_probability=config.mixup,
+        mixup=MixUp(config.mixup_alpha),
     )
 
 

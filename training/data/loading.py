@@ -62,7 +62,11 @@ class Batch:
             yield (
                 self.images[start : start + size],
                 GroundTruth(
-                    truth.boxes_cxcywh_norm[rows], truth.class_ids[rows], truth.image_index[rows] - start, size
+                    truth.boxes_cxcywh_norm[rows],
+                    truth.class_ids[rows],
+                    truth.image_index[rows] - start,
+                    size,
+                    None if truth.weights is None else truth.weights[rows],
                 ),
             )
 
@@ -172,11 +176,13 @@ def collate(loaded: Sequence[Loaded]) -> Batch:
     samples = [one.sample for one in loaded]
     boxes = np.concatenate([_normalised(sample) for sample in samples])
     counts = torch.tensor([len(sample) for sample in samples])
+    weights = torch.from_numpy(np.concatenate([sample.weights for sample in samples]))
     truth = GroundTruth(
         torch.from_numpy(boxes),
         torch.from_numpy(np.concatenate([sample.class_ids for sample in samples])),
         torch.arange(len(samples)).repeat_interleave(counts),
         len(samples),
+        None if bool((weights == 1).all()) else weights,
     )
     images = torch.from_numpy(np.stack([sample.image for sample in samples]))
     return Batch(images, truth, tuple(problem for one in loaded for problem in one.problems))

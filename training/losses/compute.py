@@ -21,6 +21,7 @@ from training.losses.finite import require_finite
 from training.losses.formula import formula_ledgers
 from training.losses.grid import article_ledgers, grid_weights, walkthrough_ledgers
 from training.losses.ledger import TERMS, HeadLedger
+from training.losses.object_weights import weigh_objects
 from training.losses.preset import Preset
 from training.losses.presets import AnyPreset
 from training.losses.report import Detail, LossReport
@@ -53,6 +54,8 @@ def compute_loss(
     """
     geometries = head_geometries(heads, spec)
     resolved = resolve_preset(preset, spec)
+    if ground_truth.weights is not None and not isinstance(resolved, Preset):
+        raise PresetError(f"preset {resolved.name!r} knows no weights of objects; only formula presets do")
     truth = checked_ground_truth(_at_heads(ground_truth, heads[0]), geometries)
     with torch.autocast(device_type=heads[0].device.type, enabled=False):
         return _report(heads, geometries, truth, spec, resolved, detail, images_seen, divisor)
@@ -104,7 +107,8 @@ def _autograd_ledgers(
     images_seen: int | None,
 ) -> tuple[HeadLedger, ...]:
     if isinstance(preset, Preset):
-        return formula_ledgers(heads, geometries, truth, spec, preset, images_seen)
+        ledgers = formula_ledgers(heads, geometries, truth, spec, preset, images_seen)
+        return ledgers if truth.weights is None else tuple(weigh_objects(each, truth.weights) for each in ledgers)
     if isinstance(preset, WalkthroughPreset):
         return walkthrough_ledgers(heads, geometries, truth)
     return article_ledgers(heads, geometries, truth, preset)

@@ -1,6 +1,7 @@
 """Batches are functions of seed and step alone."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,10 +122,20 @@ def test_collating_by_hand() -> None:
     assert batch.images.shape == (3, 4, 8, 3)
     assert bool((batch.images[1] == 7).all())
     assert batch.problems == ("a", "b", "a")
+    assert truth.weights is None
     parts = list(batch.parts(3))
     assert [part[1].class_ids.tolist() for part in parts] == [[1, 0], [], [2]]
     assert [part[1].image_index.tolist() for part in parts] == [[0, 0], [], [0]]
     assert torch.equal(torch.cat([part[0] for part in parts]), batch.images)
+
+
+def test_weights_of_objects_travel_with_them() -> None:
+    sample = Sample.of(np.zeros((4, 4, 3), np.uint8), [(0, 0, 2, 2)], (1,))
+    batch = collate([Loaded(replace(sample, weights=np.array([0.25], np.float32)), ()), Loaded(sample, ())])
+    assert batch.ground_truth.weights is not None
+    assert batch.ground_truth.weights.tolist() == [0.25, 1]
+    parts = [part[1].weights for part in batch.to("cpu").parts(2)]
+    assert [None if part is None else part.tolist() for part in parts] == [[0.25], [1]]
 
 
 def test_a_batch_without_objects_collates() -> None:

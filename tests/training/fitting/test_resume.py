@@ -40,6 +40,7 @@ def everything_on(configure: Configure, workers: int) -> TrainingConfig:
         augment={
             "mosaic": 0.5,
             "cutmix": 0.5,
+            "mixup": 0.5,
             "flip_horizontal": 0.5,
             "colour": {},
             "random_scale": [0.7, 1.4],

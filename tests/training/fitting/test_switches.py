@@ -48,6 +48,8 @@ def plain(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         {"augment": {"mosaic": 1.0}},
         {"augment": {"cutmix": 1.0}},
         {"augment": {"cutmix": 1.0, "cutmix_alpha": 9.0}},
+        {"augment": {"mixup": 1.0}},
+        {"augment": {"mixup": 1.0, "mixup_alpha": 9.0}},
         {"augment": {"flip_horizontal": 1.0}},
         {"augment": {"flip_vertical": 1.0}},
         {"augment": {"crop_jitter": 0.2}},
@@ -125,6 +127,18 @@ def test_a_loss_that_does_not_fit_is_refused_before_training(
 ) -> None:
     with pytest.raises(PresetError):
         build_network(configure(loss=loss), open_dataset(shapes, "train"))
+
+
+def test_a_darknet_preset_trains(shapes: Path, configure: Configure, tmp_path: Path, plain: Tensor) -> None:
+    changed = weights_after(configure(epochs=2, loss={"preset": "v4-darknet"}), shapes, tmp_path)
+    assert torch.isfinite(changed).all()
+    assert not torch.equal(changed, plain)
+
+
+def test_mixup_needs_a_loss_that_weighs_objects(shapes: Path, configure: Configure) -> None:
+    config = configure(loss={"preset": "v4-darknet"}, augment={"mixup": 0.5})
+    with pytest.raises(ConfigError, match=r"augment\.mixup: expected a formula preset"):
+        build_network(config, open_dataset(shapes, "train"))
 
 
 class Dropping(Network):
