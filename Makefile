@@ -40,8 +40,9 @@ format: $(STAMP) ## rewrite the sources as make check wants them
 bench: $(STAMP) ## measure speed; prints tables with the machine and the date
 	$(BIN)/python -m tests.benchmarks
 
-bench-gpu: $(STAMP) ## the same on CUDA
-	$(BIN)/python -m tests.benchmarks --provider cuda
+bench-gpu: $(STAMP) ## the tests and the speed of an artefact on CUDA
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m tests.benchmarks.detect --provider cuda
 
 parity: $(STAMP) ## compare with darknet: make parity DIR=../shared/oracles
 	$(BIN)/python -m tests.parity.run $(DIR)

@@ -11,8 +11,6 @@ positives, plus the in-place IoU of all predictions with every object).
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import platform
 import statistics
 import subprocess
 import sys
@@ -28,6 +26,7 @@ from torch.nn import functional
 from models import boxes
 from models.spec import DetectorSpec, HeadSpec, LossSpec
 from models.structures import GroundTruth
+from tests.benchmarks.report import heading
 from training.assignment.anchor_matching import match_best_anchor
 from training.assignment.best_overlap import best_overlap, padded_boxes_xyxy
 from training.assignment.geometry import head_geometries
@@ -255,10 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.memory:
         _print_memory(options.memory, options.size)
         return
-    now = dt.datetime.now(dt.UTC)
-    print(
-        f"{now:%Y-%m-%d %H:%M} UTC, {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    print(heading(f"Losses, {torch.get_num_threads()} threads", "torch"))
     for size in [options.only] if options.only else SIZES:
         batch = v4_batch(*SIZES[size])
         times = medians(v4_candidates(batch), options.rounds)

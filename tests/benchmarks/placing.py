@@ -5,8 +5,6 @@ darknet's resize beside Pillow's BILINEAR, which smooths, and OpenCV's INTER_LIN
 
 from __future__ import annotations
 
-import datetime as dt
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.resize import resize_antialiased, resize_corner_aligned
+from tests.benchmarks.report import heading
 
 SIDE = 416
 SIZES = ((300, 200), (768, 576), (1920, 1080), (4000, 3000))
@@ -45,10 +44,9 @@ def measure(image: NDArray[np.uint8]) -> dict[str, float]:
 
 
 def main() -> None:
-    now = dt.datetime.now(dt.UTC)
     cv2.setNumThreads(1)
-    print(f"{now:%Y-%m-%d %H:%M} UTC, {platform.machine()}, 1 thread, numpy {np.__version__}, OpenCV {cv2.__version__}")
-    print(f"| picture -> {SIDE}x{SIDE}, ms | {' | '.join(CANDIDATES)} |")
+    print(heading("Placing pictures, ms, 1 thread", "numpy", "pillow", "opencv-python-headless"))
+    print(f"| picture -> {SIDE}x{SIDE} | {' | '.join(CANDIDATES)} |")
     print("|---|" + "---|" * len(CANDIDATES))
     random = np.random.default_rng(0)
     for width, height in SIZES:

@@ -24,9 +24,11 @@ from tests.parity.networks import (
     compare_real,
     load_pseudo_network,
     load_real_network,
+    read_summary,
     torch_heads,
 )
 from tests.parity.pictures import artefact_detector, compare_pictures, eager_detector
+from tests.parity.pseudo_weights import pseudo_weights
 from training.export.graph import trace
 from training.export.onnx import NETWORK_INPUT, export_onnx, heads_from_floats
 
@@ -65,6 +67,7 @@ def check_pseudo(folder: Path, *, with_onnx: bool = True) -> ModelResult:
         yield _heads_check("heads eager", compare_pseudo(folder, network))
         if with_onnx:
             yield _heads_check("heads ONNX", compare_pseudo(folder, network, onnx_heads(network)))
+        yield _rewrite_check(network, bytes(pseudo_weights(read_summary(folder))))
 
     return _collect(folder.name, checks)
 
@@ -87,9 +90,7 @@ def check_real(oracles: Path, weights: Path) -> ModelResult:
             yield _heads_check("heads ONNX", compare_real(oracles, weights, heads))
             found = artefact_detector(open_session(str(artefact)))
             yield _detections_check("pictures ONNX", compare_pictures(oracles, weights.stem, network.spec, found))
-        header = load_weights(network, weights)
-        same = save_weights(network, header) == weights.read_bytes()
-        yield Check("weights file", "byte for byte" if same else "differs", same)
+        yield _rewrite_check(network, weights.read_bytes())
 
     return _collect(weights.stem, checks)
 
@@ -134,6 +135,12 @@ def _collect(name: str, checks: Callable[[], Iterator[Check]]) -> ModelResult:
     except (YoloscopeError, AssertionError) as error:
         done.append(Check("error", f"{type(error).__name__}: {error}", passed=False))
     return ModelResult(name, tuple(done))
+
+
+def _rewrite_check(network: DarknetNetwork, weights: bytes) -> Check:
+    """Read a .weights file and write it again."""
+    same = save_weights(network, load_weights(network, weights)) == weights
+    return Check("weights file", "byte for byte" if same else "differs", same)
 
 
 def _heads_check(what: str, heads: Iterable[HeadParity]) -> Check:

@@ -59,7 +59,7 @@ def _summaries(folder: Path) -> list[Path]:
 def load_pseudo_network(folder: Path) -> DarknetNetwork:
     """Build the network of one folder and fill it with the weights of the formula."""
     network = build_network(folder / f"{folder.name}.cfg")
-    load_weights(network, pseudo_weights(_summary(folder)))
+    load_weights(network, pseudo_weights(read_summary(folder)))
     return network
 
 
@@ -82,7 +82,7 @@ def torch_heads(network: torch.nn.Module) -> Heads:
 
 def compare_pseudo(folder: Path, network: DarknetNetwork | Network, heads: Heads | None = None) -> list[HeadParity]:
     """Compare the heads of one folder of darknet_pseudo or darknet_cfgs; ``heads`` may come from another runtime."""
-    summary = _summary(folder)
+    summary = read_summary(folder)
     with np.load(folder / "tensors.npz") as tensors:
         stored = {name: tensors[name] for name in tensors.files}
     activations = [head.get("conv_activation", "linear") for head in summary["heads"]]
@@ -107,7 +107,8 @@ def compare_real(oracles: Path, weights: Path, heads: Heads) -> list[HeadParity]
     )
 
 
-def _summary(folder: Path) -> dict[str, Any]:
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read what darknet said of one network."""
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     return summary
 

@@ -66,10 +66,11 @@ def compare_pictures(oracles: Path, model: str, spec: DetectorSpec, detector: De
         resize = spec.resize.model_copy(update={"placement": "letterbox" if mode else "stretch"})
         placing = spec.model_copy(update={"resize": resize})
         results: dict[str, dict[str, Any]] = json.loads(path.read_text())["results"]
+        input_size = min(spec.input_width, spec.input_height)
         for threshold in THRESHOLDS:
             rows = next(found for kind, found in results[threshold].items() if kind in kinds)
             runs = (
-                compare_picture(f"{path.stem} at {threshold}", rows, found, float(threshold))
+                compare_picture(f"{path.stem} at {threshold}", rows, found, float(threshold), input_size)
                 for found in _found_in_picture(picture, placing, float(threshold), detector)
             )
             first = next(runs)
