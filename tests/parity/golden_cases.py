@@ -10,13 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.darknet.loss_keys import LOSS_KEYS
 from models.errors import PresetError
 from models.spec import DetectorSpec, HeadSpec, LossSpec
 from models.structures import GroundTruth
 from training.losses import compute_loss
 from training.losses.darknet_state import DarknetHeadState
 
-NOT_RULES = {"prefix", "kinds", "image", "head", "n_truth_requested", "mode"}
+NOT_RULES = {
+    *("prefix", "kinds", "image", "head", "n_truth_requested", "mode"),
+    *("batch", "max_boxes", "truths", "truth_size", "inputs", "outputs"),
+    *("num", "total", "coords", "absolute", "log", "jitter", "resize", "random", "nms_kind", "beta_nms"),
+}
+"""What a case may say that has no part in its loss: its origin, sizes that its arrays show, keys of other stages."""
 YOLO_GEOMETRY = {"mask", "anchors", "classes", "net_w", "net_h", "grid_w", "grid_h", "scale_x_y", "new_coords"}
 YOLO_RULES = {
     "ignore_thresh": "ignore_thresh",
@@ -60,9 +66,8 @@ class Answer:
 
 
 def yolo(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Answer:
-    rules = _rules(case, YOLO_RULES, YOLO_GEOMETRY)
-    if rules.get("max_delta") == 0:
-        del rules["max_delta"]
+    rules = _rules(case, "yolo", YOLO_RULES, YOLO_GEOMETRY)
+    rules["max_delta"] = rules["max_delta"] or None
     net = int(case["net_w"]), int(case["net_h"])
     head = HeadSpec(
         kind="yolo",
@@ -88,7 +93,7 @@ def yolo(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Answer:
 
 
 def region(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Answer:
-    rules = _rules(case, REGION_RULES, REGION_GEOMETRY)
+    rules = _rules(case, "region", REGION_RULES, REGION_GEOMETRY)
     width, height = int(case["grid_w"]), int(case["grid_h"])
     anchors = tuple((w * 32, h * 32) for w, h in _pairs(case))
     head = HeadSpec(
@@ -105,7 +110,7 @@ def region(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Answer:
 
 
 def detection(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Answer:
-    rules = _rules(case, DETECTION_RULES, DETECTION_GEOMETRY)
+    rules = _rules(case, "detection", DETECTION_RULES, DETECTION_GEOMETRY)
     side = int(case["side"])
     head = HeadSpec(
         kind="detection",
@@ -127,11 +132,13 @@ CASES: dict[str, Callable[[dict[str, Any], dict[str, np.ndarray]], Answer]] = {
 }
 
 
-def _rules(case: dict[str, Any], names: dict[str, str], geometry: set[str]) -> dict[str, Any]:
+def _rules(case: dict[str, Any], kind: str, names: dict[str, str], geometry: set[str]) -> dict[str, Any]:
+    """Return the loss keys of a case by their cfg names; absent ones stand at the defaults of darknet's parser."""
+    names = {**{key: key for key in LOSS_KEYS[kind]}, **names}
     unknown = sorted(set(case) - set(names) - geometry - NOT_RULES)
     if unknown:
         raise PresetError(f"layer parameters {', '.join(unknown)} are not known")
-    return {names[key]: case[key] for key in case if key in names}
+    return {**LOSS_KEYS[kind], **{names[key]: case[key] for key in case if key in names}}
 
 
 def _pairs(case: dict[str, Any]) -> tuple[tuple[float, float], ...]:
