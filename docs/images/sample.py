@@ -32,7 +32,9 @@ def _background() -> Image.Image:
         peak = horizon - (90 + 70 * math.sin(2.3 * k)) * SCALE
         draw.polygon([(x - 190 * SCALE, horizon), (x, peak), (x + 190 * SCALE, horizon)], fill=(104, 134, 112))
     draw.rectangle([0, horizon, width, height], fill=(98, 132, 74))
-    draw.polygon([(0, height), (width * 0.42, horizon), (width * 0.5, horizon), (width * 0.75, height)], fill=(88, 88, 92))
+    draw.polygon(
+        [(0, height), (width * 0.42, horizon), (width * 0.5, horizon), (width * 0.75, height)], fill=(88, 88, 92)
+    )
     return picture.filter(ImageFilter.GaussianBlur(3 * SCALE))
 
 
