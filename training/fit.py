@@ -19,7 +19,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from models.errors import CheckpointError, ConfigError, DatasetError
 from models.spec import DetectorSpec
-from training.callbacks import Interruption, Patience, Saving, Telling, Validating
+from training.callbacks import Bar, Interruption, Patience, Saving, Telling, Validating
 from training.callbacks.saving import BEST, LAST
 from training.checkpoint import read_checkpoint
 from training.config import TrainingConfig
@@ -120,8 +120,8 @@ def fit(
     for bit (on one machine, with as many processes). Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
     """
     first = not getattr(rank_zero_only, "rank", 0)
-    if not first:
-        announce = _silent
+    bar = Bar() if progress_bar and first else None
+    announce = _silent if not first else announce if bar is None else bar.tell
     state = _saved_state(folder, resume=resume)
     mini_batch_size(config.batch_size, config.accumulate, machine.devices * machine.nodes)
     splits = open_splits(config, data, announce)
@@ -140,7 +140,8 @@ def fit(
     interruption = Interruption()
     if module.progress.step < module.total_steps:
         callbacks = [*_callbacks(config, splits, interruption, folder, announce), *extra_callbacks]
-        trainer = _trainer(config, machine, folder, module.progress.step, callbacks, progress_bar=progress_bar)
+        callbacks += [] if bar is None else [bar]
+        trainer = _trainer(config, machine, folder, module.progress.step, callbacks)
         with _quiet():
             trainer.fit(module, datamodule=pictures.from_step(module.progress.step, module.total_steps))
     artefact = parity = None
@@ -185,8 +186,6 @@ def _trainer(
     folder: Path,
     step: int,
     callbacks: list[lightning.Callback],
-    *,
-    progress_bar: bool,
 ) -> lightning.Trainer:
     version = f"from_step_{step}"
     with _quiet():
@@ -204,7 +203,7 @@ def _trainer(
             ],
             log_every_n_steps=1,
             enable_checkpointing=False,
-            enable_progress_bar=progress_bar,
+            enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
             default_root_dir=folder,

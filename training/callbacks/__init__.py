@@ -1,8 +1,9 @@
 """What happens around the steps of a run: validation, saving, stopping and telling."""
 
+from training.callbacks.bar import Bar
 from training.callbacks.saving import Saving
 from training.callbacks.stopping import Interruption, Patience
 from training.callbacks.telling import Telling
 from training.callbacks.validating import Validating
 
-__all__ = ["Interruption", "Patience", "Saving", "Telling", "Validating"]
+__all__ = ["Bar", "Interruption", "Patience", "Saving", "Telling", "Validating"]

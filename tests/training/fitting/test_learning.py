@@ -1,15 +1,19 @@
 """A run learns, logs, and ends in an artefact that stands alone."""
 
 import csv
+import io
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from app.services.runtime import Runtime
 from tests.training.fitting.runs import Configure, quick_config
+from training.callbacks import Bar
 from training.checkpoint import read_checkpoint
 from training.config import TrainingConfig
 from training.data.datasets import open_dataset
@@ -77,6 +81,20 @@ def test_the_artefact_is_the_best_average_and_tells_of_its_training(run: tuple[P
     overlap = np.prod(np.minimum(box[2:], own[2:]) - np.maximum(box[:2], own[:2]))
     assert found.class_ids[0] == 0
     assert overlap / np.prod(own[2:] - own[:2]) > 0.5
+
+
+@pytest.mark.usefixtures("no_export")
+def test_the_bar_counts_steps_and_tells_epochs_above(
+    shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
+    monkeypatch.setattr("training.fit.Bar", lambda: Bar(shown))
+    fit(configure(epochs=3), shapes, tmp_path, progress_bar=True)
+    assert isinstance(shown.file, io.StringIO)
+    text = shown.file.getvalue()
+    assert "3/3" in text
+    assert re.search(r"loss [\d.]+ box [\d.]+ objec [\d.]+ no_ob [\d.]+ class [\d.]+", text)
+    assert all(f"epoch {epoch}/3  loss " in text for epoch in (1, 2, 3))
 
 
 def test_without_validation_the_last_average_is_exported(

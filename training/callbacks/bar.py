@@ -1,0 +1,61 @@
+"""A progress bar over the whole run, with the loss, its terms and AP."""
+
+from __future__ import annotations
+
+import lightning.pytorch as lightning
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from training.callbacks.hook import AfterStep
+from training.module import TrainingModule
+
+
+class Bar(AfterStep):
+    """Draws on standard error; ``tell`` writes lines above the bar."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        columns = (BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[account]}"))
+        self._console = console or Console(stderr=True, highlight=False, markup=False)
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._task = TaskID(0)
+
+    def tell(self, text: str) -> None:
+        """Write a line."""
+        self._console.print(text)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Show the bar, at the step where the run stands."""
+        assert isinstance(pl_module, TrainingModule)
+        if trainer.is_global_zero:
+            self._progress.start()
+            done = pl_module.progress.step
+            self._task = self._progress.add_task("", total=pl_module.total_steps, completed=done, account="")
+
+    def after_step(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
+        """Move the bar."""
+        if trainer.is_global_zero:
+            self._progress.update(self._task, completed=module.progress.step, account=account(module))
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Take the bar away."""
+        self._progress.stop()
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,  # noqa: ARG002 - Lightning's signature
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+
+def account(module: TrainingModule) -> str:
+    """Return the loss of the last step, its terms, and the last AP, in few letters."""
+    report = module.last_report
+    if report is None:
+        return ""
+    terms = " ".join(f"{name[:5]} {float(term.weighted):.3g}" for name, term in report.terms.items())
+    scores = module.progress.scores
+    measured = f" AP {scores[-1][1]:.3f}" if scores else ""
+    return f"loss {float(report.total.detach()):.4g} {terms}{measured}"
