@@ -18,10 +18,11 @@ PROBABILITY_FLOOR = 1e-7
 class ArticlePreset(PresetModel):
     """The presets ``article-mse``, ``article-masked`` and ``article-iou``: examples 1, 2 and 3 of document 001.
 
-    The document's grid has one predictor per cell and takes entries as they come. Departures: its means over an empty
-    selection, which are NaN, are 0 here; probabilities are held within 1e-7 of 0 and 1 for the logarithm; a cell's
-    target classes are all 0 where it has no object. ``iou_threshold`` selects positives in ``iou``, where an object
-    whose prediction overlaps less has no positive at all: keep this one for study.
+    The document's grid has one predictor per cell and takes entries as they come. Its boxes are taken over all cells in
+    ``mse`` and ``masked``, where a cell without object should predict zeros, and over positives in ``iou``. Departures:
+    means over an empty selection, which are NaN there, are 0 here; probabilities are held within 1e-7 of 0 and 1 for
+    the logarithm; a cell's target classes are all 0 where it has no object. ``iou_threshold`` selects positives in
+    ``iou``, where an object whose prediction overlaps less has no positive at all: keep this one for study.
     """
 
     engine: ClassVar[str] = "article"
@@ -58,7 +59,8 @@ def article_terms(cells: ArticleCells, preset: ArticlePreset) -> ArticleTerms:
     """Return the parts of one variant, before the lambdas."""
     if preset.variant == "mse":
         return _mse_terms(cells)
-    return _masked_terms(cells, _positives(cells, preset))
+    positive = _positives(cells, preset)
+    return _masked_terms(cells, positive, positive if preset.variant == "iou" else torch.ones_like(positive))
 
 
 def _mse_terms(cells: ArticleCells) -> ArticleTerms:
@@ -82,7 +84,8 @@ def _positives(cells: ArticleCells, preset: ArticlePreset) -> Tensor:
     return boxes.paired_iou(predicted, boxes.cxcywh_to_xyxy(cells.target[..., :4])) > preset.iou_threshold
 
 
-def _masked_terms(cells: ArticleCells, positive: Tensor) -> ArticleTerms:
+def _masked_terms(cells: ArticleCells, positive: Tensor, placed: Tensor) -> ArticleTerms:
+    """Return the costs of examples 2 and 3; boxes are compared at the ``placed`` cells."""
     positives = positive.sum().clamp_min(1)
     negatives = (~positive).sum().clamp_min(1)
     smooth = functional.smooth_l1_loss(cells.predicted[..., :4], cells.target[..., :4], reduction="none").mean(-1)
@@ -90,7 +93,7 @@ def _masked_terms(cells: ArticleCells, positive: Tensor) -> ArticleTerms:
     probability = cells.predicted[..., 5:].clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
     classes = functional.binary_cross_entropy(probability, cells.target[..., 5:], reduction="none").mean(-1)
     return ArticleTerms(
-        box=torch.where(positive, smooth / positives, 0),
+        box=torch.where(placed, smooth / placed.sum().clamp_min(1), 0),
         objectness=torch.where(positive, confidence / positives, 0),
         no_objectness=torch.where(positive, 0, confidence / negatives),
         classification=torch.where(positive, classes / positives, 0),

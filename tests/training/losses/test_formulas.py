@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.training.losses.cases import random_batch
+from tests.training.losses.grid_reference import article, v1_walkthrough
 from tests.training.losses.reference import REFERENCES
 from training.losses import PRESETS, Preset, compute_loss
 
@@ -19,6 +20,21 @@ def test_the_value_is_that_of_the_equations(preset: str) -> None:
         batch = random_batch(preset, seed)
         got = compute_loss(batch.heads, batch.truth, batch.spec, preset).total.item()
         assert got == pytest.approx(REFERENCES[preset](batch), rel=1e-6), f"case {seed}"
+
+
+def test_the_walkthrough_is_that_of_document_003() -> None:
+    for seed in range(200):
+        batch = random_batch("v1-walkthrough", seed)
+        got = compute_loss(batch.heads, batch.truth, batch.spec, "v1-walkthrough").total.item()
+        assert got == pytest.approx(v1_walkthrough(batch), rel=1e-6), f"case {seed}"
+
+
+@pytest.mark.parametrize("variant", ["mse", "masked", "iou"])
+def test_the_article_losses_are_those_of_document_001(variant: str) -> None:
+    for seed in range(200):
+        batch = random_batch("article", seed)
+        got = compute_loss(batch.heads, batch.truth, batch.spec, f"article-{variant}").total.item()
+        assert got == pytest.approx(article(batch, variant), rel=1e-6), f"case {seed}"
 
 
 @pytest.mark.parametrize("preset", FORMULAS)
