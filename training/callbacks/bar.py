@@ -55,7 +55,7 @@ def account(module: TrainingModule) -> str:
     report = module.last_report
     if report is None:
         return ""
-    terms = " ".join(f"{name[:5]} {float(term.weighted):.3g}" for name, term in report.terms.items())
+    terms = " ".join(f"{name[:6]} {float(term.weighted):.3g}" for name, term in report.terms.items())
     scores = module.progress.scores
     measured = f" AP {scores[-1][1]:.3f}" if scores else ""
     return f"loss {float(report.total.detach()):.4g} {terms}{measured}"

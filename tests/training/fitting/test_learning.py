@@ -93,7 +93,7 @@ def test_the_bar_counts_steps_and_tells_epochs_above(
     assert isinstance(shown.file, io.StringIO)
     text = shown.file.getvalue()
     assert "3/3" in text
-    assert re.search(r"loss [\d.]+ box [\d.]+ objec [\d.]+ no_ob [\d.]+ class [\d.]+", text)
+    assert re.search(r"loss [\d.]+ box [\d.]+ object [\d.]+ no_obj [\d.]+ classi [\d.]+", text)
     assert all(f"epoch {epoch}/3  loss " in text for epoch in (1, 2, 3))
 
 
