@@ -29,7 +29,12 @@ _CPU: Final = "CPUExecutionProvider"
 _SHORT: Final = {_CUDA: "cuda", _CPU: "cpu"}
 _INPUTS: Final = {"images", "score_threshold", "iou_threshold"}
 _DETECTION_OUTPUTS: Final = ("num_detections", "boxes", "scores", "class_ids")
-_CUDA_OPTIONS: Final = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
+# TF32 would move scores in the third digit.
+_CUDA_OPTIONS: Final = {
+    "arena_extend_strategy": "kSameAsRequested",
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "use_tf32": "0",
+}
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from models.spec import DetectorSpec
 from training.export.graph import evaluating
 
 Array = NDArray[np.float32]
+Provider = tuple[str, dict[str, str]]
 
 HEAD_ATOL, HEAD_RTOL = 2e-4, 1e-4
 BOX_ATOL_PX, BOX_RTOL = 1e-2, 1e-4
 SCORE_ATOL = 1e-5
+CPU: tuple[Provider, ...] = (("CPUExecutionProvider", {}),)
 SETTINGS = ((8, 0.45), (40, 0.3), (150, 0.6))
 
 
@@ -58,14 +60,16 @@ class _Rows:
     boxes: Array
 
 
-def check_parity(detector: Detector, path: str | Path) -> ParityReport:
+def check_parity(detector: Detector, path: str | Path, providers: Sequence[Provider] = CPU) -> ParityReport:
     """Run noise and shapes, one and three pictures at a time, through torch and the artefact at ``path``.
+
+    ``providers`` are onnxruntime's, with their options; torch computes on the device of the detector's parameters.
 
     Heads must agree within 2e-4, or 1e-4 of the largest value if that is more. Detections are compared between the
     artefact and torch's decoding and suppression of the artefact's own heads, at several thresholds: the same pictures
     and classes, boxes within .01 px (or 1e-4 of their coordinates), scores within 1e-5. Raises ExportError otherwise.
     """
-    session = _open(path)
+    session = _open(path, providers)
     spec = detector.spec
     pictures = list(_pictures(spec.input_width, spec.input_height))
     heads_worst, magnitude, found = 0.0, 0.0, []
@@ -86,11 +90,11 @@ def check_parity(detector: Detector, path: str | Path) -> ParityReport:
     return ParityReport(len(found), heads_worst, magnitude, sum(counts), max(boxes), max(scores))
 
 
-def _open(path: str | Path) -> onnxruntime.InferenceSession:
+def _open(path: str | Path, providers: Sequence[Provider]) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:
         raise ExportError(f"onnxruntime cannot load the exported graph: {error}") from error
 
