@@ -57,7 +57,7 @@ def test_an_empty_folder_is_no_success(tmp_path: Path) -> None:
     assert golden.main([]) == 2
 
 
-DARKNET_DEFAULTS = {
+DARKNET_DEFAULTS: dict[str, dict[str, object]] = {
     "yolo": {
         "truth_thresh": 1.0,
         "iou_thresh": 1.0,

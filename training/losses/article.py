@@ -1,4 +1,4 @@
-"""The three grid losses of mission document 001."""
+"""The three grid losses of document 001."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ArticlePreset(PresetModel):
 
     engine: ClassVar[str] = "article"
 
-    source: str = "mission document 001, examples 1 to 3"
+    source: str = "document 001, examples 1 to 3"
     variant: Literal["mse", "masked", "iou"] = "mse"
     lambda_coord: float = 5.0
     lambda_obj: float = 1.0

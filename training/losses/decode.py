@@ -18,7 +18,7 @@ def decode_center(raw: Tensor, cell: Tensor | float, scale: float, rule: CenterD
     """Return centres along one axis in cells.
 
     ``sigmoid``: s(t) + c. ``scaled``: scale * s(t) - (scale - 1) / 2 + c, which reaches the cell's border
-    (mission document 000, YOLOv4; darknet ``scale_x_y``). ``linear``: t + c.
+    (document 000, YOLOv4; darknet ``scale_x_y``). ``linear``: t + c.
     """
     if rule == "linear":
         return raw + cell

@@ -1,4 +1,4 @@
-"""The engine of the presets that mission documents 001 and 003 define on a YOLOv1 grid."""
+"""The engine of the presets that documents 001 and 003 define on a YOLOv1 grid."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Scene:
 
 
 def walkthrough() -> Iterator[str]:
-    """Yield the numbers that mission document 003 prints."""
+    """Yield the numbers that document 003 prints."""
     yield "overlap of two boxes of 200 x 200, shifted by 20, 100, 180 pixels"
     box = torch.tensor([0.0, 0.0, 200.0, 200.0])
     for shift in (20.0, 100.0, 180.0):

@@ -1,4 +1,7 @@
-"""The named presets, each with the source of its rules and its departures from it."""
+"""The named presets, each with the source of its rules and its departures from it.
+
+docs/losses.md says what the documents are that sources cite by number.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ AnyPreset = Preset | DarknetPreset | WalkthroughPreset | ArticlePreset
 
 V1 = Preset(
     name="v1",
-    source="mission document 000, YOLOv1: x, y, w, h, C logistic, p softmax; squared errors, roots of w and h, "
+    source="document 000, YOLOv1: x, y, w, h, C logistic, p softmax; squared errors, roots of w and h, "
     "lambda_coord 5, lambda_noobj 0.5. C aims at the current IoU, a constant for the gradient. One object per cell: "
     "the first labelled one.",
     decode_xy="sigmoid",
@@ -28,7 +31,7 @@ V1 = Preset(
 )
 V2 = Preset(
     name="v2",
-    source="mission document 000, YOLOv2: squared errors of x, y (in cells) and w, h (as fractions, the unit that "
+    source="document 000, YOLOv2: squared errors of x, y (in cells) and w, h (as fractions, the unit that "
     "2 - w*h needs), p softmax; 1^noobj leaves out predictors with MaxIoU above 0.6 (document 002; darknet thresh). "
     "lambda_obj 5, the others 1 (yolov2-voc.cfg).",
     decode_xy="sigmoid",
@@ -46,7 +49,7 @@ V2 = Preset(
 )
 V3 = Preset(
     name="v3",
-    source="mission document 000, YOLOv3: squared errors on t, gated by IoU(anchor, truth) > 0.5 and weighted by "
+    source="document 000, YOLOv3: squared errors on t, gated by IoU(anchor, truth) > 0.5 and weighted by "
     "2 - w*h; BCE for objectness and classes; predictions with MaxIoU above 0.5 are ignored. All lambdas 1. Targets "
     "for t are held within +-8, because a centre on a cell's border has none.",
     decode_xy="sigmoid",
@@ -59,7 +62,7 @@ V3 = Preset(
 )
 V4 = Preset(
     name="v4",
-    source="mission document 000, YOLOv4: 1 - CIoU, BCE for objectness and classes; the best anchor and every other "
+    source="document 000, YOLOv4: 1 - CIoU, BCE for objectness and classes; the best anchor and every other "
     "above iou_thresh 0.213, ignore 0.7 (yolov4.cfg). lambda_coord 5, the weight of document 000's v1: darknet's 0.07 "
     "multiplies deltas without the chain rule and corresponds to 5 to 18 on x and y. Objects that share a predictor "
     "are averaged.",

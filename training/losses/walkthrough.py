@@ -1,4 +1,4 @@
-"""The YOLOv1 loss of mission document 003, part by part."""
+"""The YOLOv1 loss of document 003, part by part."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WalkthroughPreset(PresetModel):
     engine: ClassVar[str] = "walkthrough"
 
     name: str = "v1-walkthrough"
-    source: str = "mission document 003, codeblocks 2 to 5f"
+    source: str = "document 003, codeblocks 2 to 5f"
     lambda_coord: float = 5.0
     lambda_noobj: float = 0.5
 

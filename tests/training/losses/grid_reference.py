@@ -1,4 +1,4 @@
-"""The losses of mission documents 001 and 003 once more: NumPy, float64, nothing shared with the library."""
+"""The losses of documents 001 and 003 once more: NumPy, float64, nothing shared with the library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three losses of mission document 001, against torch's own modules on the document's tensors."""
+"""The three losses of document 001, against torch's own modules on the document's tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every number that mission document 003 prints, to the digits printed there."""
+"""Every number that document 003 prints, to the digits printed there."""
 
 from __future__ import annotations
 
