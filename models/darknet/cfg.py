@@ -28,7 +28,7 @@ class Section:
 
 
 def parse_cfg(text: str) -> list[Section]:
-    """Parse a cfg: comments start with # or ; blanks and carriage returns are free.
+    """Parse a cfg: comments start with # or ; blanks, also those inside a value, and carriage returns are free.
 
     Raises CfgError naming the line for anything that is neither a section, a comment nor ``key=value``, and for a cfg
     whose first section is not [net].
@@ -63,10 +63,11 @@ def _section_name(content: str, line: int) -> str:
 
 
 def _entry(content: str, line: int) -> Entry:
-    key, separator, value = (part.strip() for part in content.partition("="))
+    key, separator, value = content.partition("=")
+    key = key.strip()
     if not separator or not key:
         raise CfgError(f"cfg line {line}: expected key=value, got {content!r}")
-    return Entry(key, value, line)
+    return Entry(key, "".join(value.split()), line)
 
 
 def _add(sections: list[Section], entry: Entry) -> None:

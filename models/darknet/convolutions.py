@@ -30,9 +30,10 @@ def build_convolutional(options: Options, context: Context) -> Layer:
 
 
 def strides(options: Options) -> tuple[int, int]:
-    """Return (vertical, horizontal) strides."""
+    """Return (vertical, horizontal) strides; stride_y and stride_x below 1 mean stride."""
     both = options.integer("stride", 1, minimum=1)
-    return options.integer("stride_y", both, minimum=1), options.integer("stride_x", both, minimum=1)
+    vertical, horizontal = options.integer("stride_y", 0), options.integer("stride_x", 0)
+    return vertical if vertical > 0 else both, horizontal if horizontal > 0 else both
 
 
 def antialiasing(options: Options) -> Literal[0, 1, 2]:

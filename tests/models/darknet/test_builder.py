@@ -169,3 +169,8 @@ def _activation(layer: torch.nn.Module) -> str:
     assert isinstance(layer, ConvBlock)
     assert isinstance(layer.activation, Activation)
     return layer.activation.name
+
+
+def test_blanks_inside_values_and_strides_below_1_are_as_in_darknet() -> None:
+    text = detector(conv(8, "stride=2", "stride_x=-1", "stride_y=0"), section("route", "layers = - 1 , 0"))
+    assert [head.shape for head in build_network(text)(torch.rand(1, 3, 48, 64))] == [(1, 14, 24, 32)]

@@ -8,7 +8,7 @@ def test_lines_are_remembered_through_comments_blanks_and_carriage_returns() -> 
     text = "\ufeff# mine\r\n\r\n[net]\r\n width = 64 # pixels\r\n;old\r\n[ yolo ]\r\nanchors = 1,2,  3,4\r\n"
     net, yolo = parse_cfg(text)
     assert (net.name, net.line, net.entries["width"].value, net.entries["width"].line) == ("net", 3, "64", 4)
-    assert (yolo.name, yolo.line, yolo.entries["anchors"].value) == ("yolo", 6, "1,2,  3,4")
+    assert (yolo.name, yolo.line, yolo.entries["anchors"].value) == ("yolo", 6, "1,2,3,4")
 
 
 def test_first_of_a_repeated_key_counts() -> None:
