@@ -61,11 +61,11 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line and exit status 1 (2 for wrong settings)."""
+    """Run the command line; an error of ours, or of the file system, is one line and exit status 1 (2: settings)."""
     arguments = sys.argv[1:]
     try:
         build(arguments)(arguments, prog_name="yoloscope")
-    except YoloscopeError as error:
+    except (YoloscopeError, OSError) as error:
         typer.echo(f"yoloscope: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
 

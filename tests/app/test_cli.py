@@ -104,9 +104,11 @@ def test_the_faulty_picture_is_named(tmp_path: Path) -> None:
         run("detect", str(path), "--model", "tiny")
 
 
-@pytest.mark.parametrize(("error", "status"), [(ConfigError("wrong"), 2), (YoloscopeError("wrong"), 1)])
+@pytest.mark.parametrize(
+    ("error", "status"), [(ConfigError("wrong"), 2), (YoloscopeError("wrong"), 1), (OSError("wrong"), 1)]
+)
 def test_an_error_is_one_line_and_a_status(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: YoloscopeError, status: int
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, status: int
 ) -> None:
     def fail(_arguments: object) -> None:
         raise error
