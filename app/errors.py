@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app.schemas.problem import FieldProblem, Problem
 from models import errors
@@ -173,6 +174,10 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return problem_response(Kind(status, "", status.phrase), detail, headers=error.headers)
 
 
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    return respond(errors.MalformedRequestError("expected a whole body, got a connection that ended before"))
+
+
 async def _on_unforeseen(_request: Request, error: Exception) -> Response:
     logger.error("a request failed", exc_info=error)
     return problem_response(_SERVER_FAULT, "the reason is in the service's log")
@@ -184,6 +189,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InvalidValuesError, _on_invalid_values)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_unforeseen)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 import httpx
@@ -135,6 +135,35 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(settings: Settings, gre
             assert client.get("/health/live").status_code == 200
         assert client.post("/v1/detect", files=files).status_code == 200
         assert services.gate.held == 0
+
+
+@pytest.mark.parametrize("route", ["/v1/detect", "/v1/score"])
+@pytest.mark.parametrize("kind", ["image/png", "application/json", "multipart/form-data; boundary=a"])
+def test_a_client_that_leaves_is_no_fault_of_the_service(client: Client, route: str, kind: str) -> None:
+    parts: list[MutableMapping[str, Any]] = [
+        {"type": "http.request", "body": b"--a\r\n", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": route,
+        "query_string": b"",
+        "headers": [(b"content-type", kind.encode())],
+    }
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def leave() -> None:
+        async def receive() -> MutableMapping[str, Any]:
+            return parts.pop(0)
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+
+        await client.app(scope, receive, send)
+
+    client.runner.run(leave())
+    assert sent[0]["status"] < 500
 
 
 def test_requests_at_once_are_all_answered_or_refused(settings: Settings, grey_png: bytes) -> None:
