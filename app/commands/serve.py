@@ -14,6 +14,7 @@ import uvicorn
 from rich.console import Console
 
 from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from app.http_protocol import ProblemProtocol
 from app.main import create_app
 from app.services.container import Services
 from app.services.pulling import ensure_artefact
@@ -57,6 +58,8 @@ def serve(
         log_level=settings.log_level,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
         server_header=False,
+        http=ProblemProtocol,
+        ws="none",
     )
     Server(config, services).run()
 
