@@ -19,6 +19,7 @@ from app.services.model_store import artefact_path
 from app.services.pulling import ensure_artefact
 from app.services.runtime import Runtime
 from app.services.score_answer import score_answer
+from app.services.score_words import place_in_file
 from app.services.scoring import LabelledPicture, ScoreQuery, ScoreRun, read_labels, score_heads, torch_threads
 from app.settings import Settings, load_settings
 from models.errors import ConfigError, ImageError, LabelError
@@ -91,7 +92,8 @@ def _score(picture: Path, labels: Path, runtime: Runtime, query: ScoreQuery, set
         except ImageError as error:
             raise type(error)(f"{picture}: {error}") from error
         except LabelError as error:
-            lines = (f"  {problem.pointer or 'the file'}: {problem.detail}" for problem in error.problems)
-            raise LabelError("\n".join((f"{labels}: {len(error.problems)} faults", *lines)), error.problems) from error
+            lines = (f"  {place_in_file(problem.pointer)}: {problem.detail}" for problem in error.problems)
+            faults = f"{len(error.problems)} {'fault' if len(error.problems) == 1 else 'faults'}"
+            raise LabelError("\n".join((f"{labels}: {faults}", *lines)), error.problems) from error
         scored = score_heads(runtime.heads(prepared.placed[None]), prepared, truth, runtime.spec, query)
     return ScoreRun(runtime.path.stem, runtime, (scored,), timing.stages)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from app.schemas.detect import CornerBox
 from app.schemas.score import ImageScore, Predictor, ScaleScore, ScoreAnswer, UnexplainedPrediction
-from app.services.score_words import explain
+from app.services.score_words import explain, place_in_file
 
 
 def show_score(answer: ScoreAnswer, console: Console) -> None:
@@ -64,7 +64,7 @@ def _objects(result: ImageScore) -> Table | None:
         table.add_row(
             str(entry.rank),
             f"{entry.total:.4f}",
-            f"{entry.class_name} {entry.pointer}",
+            f"{entry.class_name}, {place_in_file(entry.pointer)}",
             _corners(entry.box),
             "\n".join(where) or "nothing",
             explain(entry, result.total),
@@ -90,7 +90,9 @@ def _not_scored(result: ImageScore) -> Table | None:
         return None
     table = _table("Labels without a part in the loss", ("label", "x1 y1 x2 y2", "why"))
     for entry in result.not_scored:
-        table.add_row(f"{entry.class_name} {entry.pointer}", _corners(entry.box), ", ".join(entry.flags))
+        table.add_row(
+            f"{entry.class_name}, {place_in_file(entry.pointer)}", _corners(entry.box), ", ".join(entry.flags)
+        )
     return table
 
 

@@ -79,7 +79,11 @@ class ObjectAssignment(Predictor):
 
 
 class ObjectPrediction(Schema):
-    """What the model predicted where an object was assigned; for an object that nothing serves, its best overlap."""
+    """What the model predicted where an object was assigned.
+
+    Of several responsible predictors, the one of highest objectness; for an object that nothing serves, the prediction
+    that overlaps it most.
+    """
 
     box: CornerBox
     score: float

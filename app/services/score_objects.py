@@ -93,7 +93,7 @@ def _assignment(serving: Serving) -> ObjectAssignment:
 
 
 def _predicted(scored: Scored, servings: Sequence[Sequence[Serving]]) -> list[ObjectPrediction]:
-    """Return the prediction of each object's first responsible predictor; without any, the best overlap of all."""
+    """Return the prediction of each object's surest responsible predictor; without any, the best overlap of all."""
     predictions, labels = scored.predictions, scored.label_boxes_norm.to(scored.predictions.boxes_xyxy_norm)
     rows = [_row(scored, serving, label) for serving, label in zip(servings, labels, strict=True)]
     boxes = predictions.boxes_xyxy_norm[rows]
@@ -123,8 +123,9 @@ def _predicted(scored: Scored, servings: Sequence[Sequence[Serving]]) -> list[Ob
 def _row(scored: Scored, servings: Sequence[Serving], label: Tensor) -> int:
     if not servings:
         return int(pairwise_iou(label[None], scored.predictions.boxes_xyxy_norm)[0].argmax())
-    first = next((serving for serving in servings if serving.role == Role.RESPONSIBLE), servings[0])
-    return scored.predictions.row(Place(first.head, first.cell, first.anchor))
+    responsible = [serving for serving in servings if serving.role == Role.RESPONSIBLE] or servings
+    rows = [scored.predictions.row(Place(serving.head, serving.cell, serving.anchor)) for serving in responsible]
+    return max(rows, key=lambda row: float(scored.predictions.objectness[row]))
 
 
 def _flags(scored: Scored) -> list[list[str]]:

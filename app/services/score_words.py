@@ -1,4 +1,4 @@
-"""One sentence about each object of a loss account: what makes it expensive."""
+"""Words about the objects of a loss account: where each stands, and what makes it expensive."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ CHEAP_SHARE = 0.05
 """An object below this share of the total is not worth a complaint."""
 PLACED_IOU = 0.5
 SEEN_OBJECTNESS = 0.5
+
+
+def place_in_file(pointer: str) -> str:
+    """Return a JSON pointer into a label file as people count: lines of a text file from 1."""
+    line = pointer.removeprefix("/lines/")
+    return f"line {int(line) + 1}" if line != pointer else pointer or "the file"
 
 
 def explain(entry: ObjectScore, total: float) -> str:
@@ -29,7 +35,7 @@ def explain(entry: ObjectScore, total: float) -> str:
         shares[name if name in shares else "box"] += term.weighted
     ordered = sorted(shares, key=lambda name: -shares[name])
     found = " and ".join(complaints[name] for name in ordered if name in complaints)
-    if found:
-        return f"{found[0].upper()}{found[1:]}."
     agreement = f"Model and label agree (overlap {there.iou:.2f}, objectness {there.objectness:.2f})"
-    return f"{agreement}." if entry.total <= CHEAP_SHARE * total else f"{agreement}; most of it is {ordered[0]}."
+    sentence = f"{found[0].upper()}{found[1:]}" if found else agreement
+    cheap = entry.total <= CHEAP_SHARE * total
+    return f"{sentence}." if cheap or ordered[0] in complaints else f"{sentence}; most of the cost is {ordered[0]}."

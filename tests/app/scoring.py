@@ -104,12 +104,26 @@ def sure_heads(spec: DetectorSpec) -> list[NDArray[np.float32]]:
     return heads
 
 
+def twin_spec() -> DetectorSpec:
+    """A detector whose two scales share anchor 1."""
+    coarse = YOLO_HEADS[1].model_copy(update={"anchor_indices": (1, 3)})
+    return make_spec("twin", (YOLO_HEADS[0], coarse), "v3")
+
+
+def twin_heads(spec: DetectorSpec) -> list[NDArray[np.float32]]:
+    """Quiet heads but for the shared anchor of the coarse scale in cell (2, 2), which is sure of an object."""
+    heads = quiet_heads(spec)
+    heads[1].reshape(1, 2, 8, 4, 4)[0, 0, 4, 2, 2] = 6.0
+    return heads
+
+
 def write_models(folder: Path) -> Path:
-    """Write one artefact per spec, and ``quiet`` and ``sure``."""
+    """Write one artefact per spec, and ``quiet``, ``sure`` and ``twin``."""
     for name, spec in SPECS.items():
         write_constant_artefact(folder / f"{name}.onnx", spec, random_heads(spec))
     write_constant_artefact(folder / "quiet.onnx", SPECS["v4"], quiet_heads(SPECS["v4"]))
     write_constant_artefact(folder / "sure.onnx", SPECS["v4"], sure_heads(SPECS["v4"]))
+    write_constant_artefact(folder / "twin.onnx", twin_spec(), twin_heads(twin_spec()))
     return folder
 
 

@@ -139,6 +139,15 @@ def test_an_assignment_by_hand(client: Client) -> None:
     assert entry["terms"]["objectness"]["raw"] == pytest.approx(np.log1p(np.exp(6)), rel=1e-5)
 
 
+def test_of_two_responsible_predictors_the_surer_one_speaks_for_the_model(client: Client) -> None:
+    labels = f"1 {36 / 64} {36 / 64} {20 / 64} {12 / 64}\n".encode()
+    entry = _result(client, labels, model="twin")["by_object"][0]
+    assert [(a["stride"], a["role"]) for a in entry["assignments"]] == [(8, "responsible"), (16, "responsible")]
+    predicted = entry["predicted"]
+    assert (predicted["stride"], predicted["cell"], predicted["anchor"]) == (16, [2, 2], 0)
+    assert predicted["objectness"] == pytest.approx(1 / (1 + math.exp(-6)), rel=1e-5)
+
+
 def test_predictions_of_a_letterboxed_model_come_back_into_the_picture(client: Client) -> None:
     entry = _result(client, b"1 .5 .5 .3 .4\n", model="letterbox", detail="objects")["by_object"][0]
     assert entry["box"] == {"x1": 70.0, "y1": 30.0, "x2": 130.0, "y2": 70.0}

@@ -39,7 +39,7 @@ def test_tables_name_terms_objects_and_unexplained_predictions(
 ) -> None:
     code, out, _ = _run(folder, monkeypatch, capsys)
     assert code == 0
-    for text in ("no_objectness", "8x8 grid", "traffic light /lines/2", "responsible", "that no label explains"):
+    for text in ("no_objectness", "8x8 grid", "traffic light, line 3", "responsible", "that no label explains"):
         assert text in out
 
 
@@ -75,8 +75,8 @@ def test_every_fault_of_the_labels_is_listed(
     assert left.value.code == 1
     error = capsys.readouterr().err
     assert "2 faults" in error
-    assert "/lines/0: expected a class of the model, got '9'" in error
-    assert "/lines/1: expected 5 columns" in error
+    assert "line 1: expected a class of the model, got '9'" in error
+    assert "line 2: expected 5 columns" in error
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 
 from app.schemas.detect import CornerBox
 from app.schemas.score import ObjectPrediction, ObjectScore, TermValue
-from app.services.score_words import explain
+from app.services.score_words import explain, place_in_file
 
 BOX = CornerBox(x1=0, y1=0, x2=9, y2=9)
 
@@ -38,9 +38,20 @@ def _entry(
             _entry(name="dog", iou=0.3, classification=1.0, xy=3.0),
             "The model places it elsewhere (overlap 0.30) and the model calls it dog (0.70).",
         ),
+        (
+            _entry(objectness=0.46, objectness_=1.0, wh=9.0),
+            "The model sees little there (objectness 0.46); most of the cost is box.",
+        ),
         (_entry(box=1.0), "Model and label agree (overlap 0.80, objectness 0.90)."),
-        (_entry(wh=9.0), "Model and label agree (overlap 0.80, objectness 0.90); most of it is box."),
+        (_entry(wh=9.0), "Model and label agree (overlap 0.80, objectness 0.90); most of the cost is box."),
     ],
 )
 def test_sentences(entry: ObjectScore, sentence: str) -> None:
     assert explain(entry, total=100.0) == sentence
+
+
+@pytest.mark.parametrize(
+    ("pointer", "place"), [("/lines/0", "line 1"), ("/annotations/3/bbox", "/annotations/3/bbox"), ("", "the file")]
+)
+def test_places_are_counted_as_people_do(pointer: str, place: str) -> None:
+    assert place_in_file(pointer) == place
