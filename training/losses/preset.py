@@ -110,6 +110,14 @@ class Preset(PresetModel):
             raise ValueError(f"box_loss {self.box_loss!r} needs decode_xy 'sigmoid' or 'scaled'")
         return self
 
+    @model_validator(mode="after")
+    def _check_cells(self) -> Self:
+        if self.match == "cell_best_iou" and self.collision != "first":
+            raise ValueError(f"match 'cell_best_iou' needs collision 'first', got {self.collision!r}")
+        if self.match == "cell_best_iou" and self.prior_images:
+            raise ValueError("match 'cell_best_iou' has no anchors that prior_images could pull to")
+        return self
+
 
 def _preset_error(model: type[Keys], error: ValidationError) -> PresetError:
     first = error.errors()[0]

@@ -46,6 +46,10 @@ def _require_fit(preset: AnyPreset, spec: DetectorSpec) -> None:
     allowed = _allowed_kinds(preset)
     if not kinds <= allowed:
         raise PresetError(f"preset {preset.name!r} needs {' or '.join(sorted(allowed))} heads, got {sorted(kinds)}")
+    if isinstance(preset, Preset) and preset.class_weights and len(preset.class_weights) != spec.num_classes:
+        raise PresetError(
+            f"preset key 'class_weights': expected {spec.num_classes}, one per class, got {len(preset.class_weights)}"
+        )
     activated = [i for i, head in enumerate(spec.heads) if head.kind == "yolo" and head.activation == "none"]
     if activated and isinstance(preset, Preset):
         raise PresetError(f"preset {preset.name!r} needs logits, but head {activated[0]} ends without a logistic")

@@ -99,6 +99,24 @@ def test_other_darknet_keys_are_refused(overrides: dict[str, object], message: s
         resolve_preset("v4-darknet", with_loss(spec_v4(), "v4-darknet", **overrides))
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"collision": "mean"}, "needs collision 'first', got 'mean'"),
+        ({"collision": "first", "prior_images": 100}, "no anchors that prior_images could pull to"),
+    ],
+)
+def test_keys_that_cells_would_ignore_are_refused(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(PresetError, match=message):
+        Preset(match="cell_best_iou", **keys)
+
+
+def test_class_weights_must_be_one_per_class() -> None:
+    spec = spec_v4()
+    with pytest.raises(PresetError, match="'class_weights': expected 3, one per class, got 2"):
+        compute_loss(random_heads(spec, 1, 0), GroundTruth.empty(1), spec, Preset(class_weights=(1.0, 2.0)))
+
+
 def test_random_responsibility_is_refused() -> None:
     with pytest.raises(PresetError, match="random=1"):
         resolve_preset("v1-darknet", with_loss(spec_v1(), "v1-darknet", random=1))
