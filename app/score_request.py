@@ -9,11 +9,12 @@ from fastapi import Depends, Query, Request
 from starlette.datastructures import UploadFile
 
 from app.dependencies import JSON_MEDIA_TYPE, ServicesDependency
+from app.multipart import parse_form
 from app.negotiation import preferred
 from app.schemas.score import ScoreOptions
 from app.services.scoring import LabelledPicture
 from app.settings import Settings
-from app.uploads import parse_form, single_values, validated
+from app.uploads import single_values, validated
 from models.errors import MediaTypeError, RequestError, RequestTooLargeError
 
 MAP_MEDIA_TYPE: Final = "image/png"

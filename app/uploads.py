@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -11,16 +12,14 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.datastructures import UploadFile
 
 from app.errors import invalid_values
+from app.multipart import parse_form
 from app.schemas.options import DetectBody, DetectOptions
 from app.settings import Settings
 from models.errors import MalformedRequestError, MediaTypeError, RequestError, RequestTooLargeError
 
-_MAX_FIELDS: Final = 100
-_MAX_FIELD_BYTES: Final = 64 * 1024
 _REPEATABLE: Final = frozenset({"classes"})
 _RAW: Final = "application/octet-stream"
 
@@ -44,7 +43,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
     if kind == "multipart/form-data":
         return await _read_multipart(request, settings)
     if kind == "application/json":
-        return _read_json(await request.body(), settings)
+        return await asyncio.to_thread(_read_json, await request.body(), settings)
     if kind.startswith("image/") or kind in {_RAW, ""}:
         return Upload([await _read_raw(request, settings)], {})
     raise MediaTypeError(
@@ -81,16 +80,6 @@ async def _read_multipart(request: Request, settings: Settings) -> Upload:
     if not images:
         raise RequestError("expected at least one file part named image, got none", "/image")
     return Upload(images, validated(DetectOptions, single_values(texts)))
-
-
-async def parse_form(request: Request, max_files: int) -> FormData:
-    """Parse a multipart body; raises RequestTooLargeError over a limit, MalformedRequestError if it cannot be read."""
-    try:
-        return await request.form(max_files=max_files, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
-    except HTTPException as error:
-        if error.detail.startswith(("Too many", "Part exceeded")):
-            raise RequestTooLargeError(f"multipart: {error.detail}") from error
-        raise MalformedRequestError(f"expected a multipart body, got one that fails: {error.detail}") from error
 
 
 def single_values(items: Sequence[tuple[str, str]]) -> dict[str, Any]:
