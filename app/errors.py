@@ -67,7 +67,7 @@ TABLE: Final[Mapping[type[errors.YoloscopeError], Kind]] = {
     errors.DatasetError: Kind(422, "data-set", "The data set cannot be used"),
     errors.CheckpointError: _SERVER_FAULT,
     errors.LossError: Kind(422, "loss", "The loss cannot be computed"),
-    errors.PresetError: Kind(422, "preset", "There is no such loss preset"),
+    errors.PresetError: Kind(422, "preset", "The loss preset cannot be used"),
     errors.NonFiniteLossError: Kind(422, "non-finite-loss", "The loss is not finite"),
 }
 

@@ -5,7 +5,7 @@ import pytest
 from models.errors import LabelError
 from tests.training.data.labels import image_labels
 from training.data.annotations import ImageLabels, check_labels, find_faults, lint
-from training.data.annotations.structures import BoxXyxy
+from training.data.annotations.structures import BoxXyxy, LabelFormat
 
 GOOD: BoxXyxy = (20.0, 10.0, 60.0, 50.0)
 
@@ -45,6 +45,12 @@ def test_a_box_that_cannot_be_scored_is_a_fault_with_a_pointer(box: BoxXyxy, kin
     labels = image_labels(GOOD, box)
     assert _kinds(labels, (1.0, 1.0)) == [(1, kind)]
     assert [problem.pointer for problem in find_faults(labels)] == ["/lines/1"]
+
+
+@pytest.mark.parametrize(("label_format", "hint"), [("yolo", " (YOLO labels are fractions of it)"), ("coco", "")])
+def test_pixels_in_a_yolo_file_are_told_its_unit(label_format: LabelFormat, hint: str) -> None:
+    (problem,) = find_faults(image_labels((6000.0, 3000.0, 7000.0, 4000.0), label_format=label_format))
+    assert f"pixels{hint}, got corners" in problem.detail
 
 
 def test_an_object_may_have_two_faults_and_all_are_named() -> None:

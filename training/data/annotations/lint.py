@@ -84,7 +84,8 @@ def _judge_box(label: LabelObject, labels: ImageLabels) -> tuple[FindingKind, st
         return "degenerate", "a box of positive width and height"
     picture = f"the picture of {width}x{height} pixels"
     if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
-        return "outside", f"a box in {picture}"
+        unit = " (YOLO labels are fractions of it)" if labels.label_format == "yolo" else ""
+        return "outside", f"a box in {picture}{unit}"
     over = max(-x1, -y1, x2 - width, y2 - height)
     centred = 0 <= x1 + x2 <= 2 * width and 0 <= y1 + y2 <= 2 * height
     if over > EDGE_TOLERANCE_PX or not centred:
