@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from threading import Lock
-from typing import Final
 
 from app.services.runtime import Provider, Runtime
 from models.errors import ModelNotFoundError
-
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def artefact_path(model: str, models_dir: Path) -> Path:
@@ -42,7 +38,7 @@ class ModelStore:
 
     def names(self) -> list[str]:
         """Return every name that can be asked for, the default first."""
-        found = {path.stem for path in self._models_dir.glob("*.onnx") if _NAME.fullmatch(path.stem)}
+        found = {path.stem for path in self._models_dir.glob("*.onnx") if _is_served(path)}
         return [self.default, *sorted(found - {self.default})]
 
     def loaded(self, name: str) -> Runtime | None:
@@ -67,7 +63,11 @@ class ModelStore:
     def _path(self, name: str) -> Path:
         if name == self.default:
             return self._default_path
-        path = self._models_dir / f"{name}.onnx"
-        if not _NAME.fullmatch(name) or not path.is_file():
-            raise ModelNotFoundError(f"expected one of the models {', '.join(self.names())}, got {name!r}")
-        return path
+        names = self.names()
+        if name not in names:
+            raise ModelNotFoundError(f"expected one of the models {', '.join(names)}, got {name!r}")
+        return self._models_dir / f"{name}.onnx"
+
+
+def _is_served(path: Path) -> bool:
+    return path.stem.isprintable() and not path.name.startswith(".") and path.is_file()

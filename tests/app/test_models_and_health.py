@@ -1,6 +1,8 @@
 """GET /v1/models, /v1/models/{name}, /health."""
 
 import hashlib
+import os
+import shutil
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -38,6 +40,17 @@ def test_models_that_cannot_be_had(client: Client) -> None:
     assert client.get("/v1/models/..%2Ftiny").status_code == 404
     assert client.get("/v1/models/broken").status_code == 503
     assert client.get("/v1/models/" + "x" * 500).status_code == 422
+
+
+def test_every_printable_name_of_a_file_is_served(settings: Settings, models_dir: Path, tmp_path: Path) -> None:
+    for name in ("tiny", "my model (2)", "çedille", ".hidden", "new\nline", os.fsdecode(b"\xff")):
+        shutil.copy(models_dir / "tiny.onnx", tmp_path / f"{name}.onnx")
+    (tmp_path / "folder.onnx").mkdir()
+    with Client(create_app(settings.model_copy(update={"models_dir": tmp_path}))) as client:
+        served = [model["name"] for model in client.get("/v1/models").json()["models"]]
+        assert served == ["tiny", "my model (2)", "çedille"]
+        assert [client.get(f"/v1/models/{name}").status_code for name in served] == [200] * 3
+        assert {client.get(f"/v1/models/{name}").status_code for name in (".hidden", "folder", "é" * 200)} == {404}
 
 
 def test_alive_and_ready(client: Client) -> None:
