@@ -34,7 +34,7 @@ def convert_darknet(cfg: Path, weights: Path, names: Path | None, target: Path) 
 def read_names(path: Path) -> tuple[str, ...]:
     """Return the class names of a .names file: one per line, blank lines at its end ignored."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the class names {path}: {error}") from error
     if "" in lines or not lines:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.negotiation import preferred
+from app.services.converting import read_names
 from app.services.cpu import available_cpus, cgroup_quota
 from app.services.drawing import class_colour, draw_detections
 from app.services.formats import COCO_CATEGORY_IDS, is_coco
@@ -139,3 +140,12 @@ def test_a_box_is_drawn_where_it_is() -> None:
     for y, x in ((60, 100), (160, 100), (110, 50), (110, 150)):
         assert tuple(drawn[y, x]) == class_colour(3)
     assert not drawn[110, 100].any()
+
+
+def test_names_files_as_editors_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "my.names"
+    path.write_bytes(b"\xef\xbb\xbfcat\r\ntraffic light \r\n\r\n")
+    assert read_names(path) == ("cat", "traffic light")
+    path.write_bytes(b"cat\n\ndog\n")
+    with pytest.raises(ConfigError, match="blank line"):
+        read_names(path)
