@@ -49,7 +49,7 @@ def box_planes(head: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor, Te
     """Return the raw x, y, w, h of every predictor as four planes [B, A, h, w], outside the graph."""
     dtype = compute_dtype(head)
     if geometry.spec.kind == "detection":
-        boxes = _detection_parts(head, geometry)[0].permute(4, 0, 3, 1, 2).to(dtype)
+        boxes = _detection_parts(head, geometry)[0].permute(4, 0, 3, 1, 2).to(dtype).contiguous()
         return boxes[0], boxes[1], boxes[2], boxes[3]
     entries = _entries(head, geometry.num_anchors)
     planes = (entries[:, :, entry].to(dtype) for entry in range(BOX.start, BOX.stop))

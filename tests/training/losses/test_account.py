@@ -134,6 +134,19 @@ def test_a_predictor_that_sees_an_object_it_does_not_serve_is_ignored() -> None:
     assert costs == [0.0, 0.0, 0.25]
 
 
+def test_a_user_may_ignore_boxes_of_a_v1_cell_that_see_its_object() -> None:
+    spec = spec_v1()
+    truth = truth_of([(0, 0, 0.5, 0.5, 0.3, 0.3)], 1)
+    head = torch.zeros(spec.head_shape(0, 1), dtype=torch.float64)
+    boxes = head[:, spec.heads[0].detection_layout(3).boxes].view(3, 3, 2, 4)
+    boxes[1, 1, :, 2:] = torch.tensor([[0.3, 0.3], [0.31, 0.3]], dtype=torch.float64).logit()
+    chosen = PRESETS["v1"].replace(ignore_threshold=0.9)
+    report = compute_loss((head,), truth, spec, chosen, detail="cells")
+    assert report.assignment.roles[0][0, :, 1, 1].tolist() == [Role.RESPONSIBLE, Role.IGNORED]
+    assert report.by_cell("no_objectness")[0][0, :, 1, 1].tolist() == [0, 0]
+    assert report.terms["no_objectness"].raw.item() == pytest.approx(16 * 0.25)
+
+
 def test_the_second_object_of_a_v1_cell_collides() -> None:
     spec = spec_v1()
     truth = truth_of([(0, 0, 0.5, 0.5, 0.3, 0.3), (0, 1, 0.51, 0.5, 0.2, 0.3)], 1)
