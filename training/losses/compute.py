@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from models.errors import LabelError, PresetError
+from models.errors import LabelError, LossError, PresetError
 from models.spec import DetectorSpec
 from models.structures import GroundTruth
 from training.assignment.geometry import HeadGeometry, head_geometries
@@ -50,8 +51,11 @@ def compute_loss(
     ``images_seen`` is how many pictures training has seen, for presets with an early phase; None: long past it.
     ``detail``: ``objects`` keeps what ``by_object`` and ``assignment`` need, ``cells`` also ``by_cell``.
 
-    Raises SpecError, LabelError, PresetError, or NonFiniteLossError naming picture, object and term.
+    Raises SpecError, LabelError, PresetError, LossError for another detail, or NonFiniteLossError naming picture,
+    object and term.
     """
+    if detail not in get_args(Detail):
+        raise LossError(f"detail: expected one of {', '.join(get_args(Detail))}, got {detail!r}")
     geometries = head_geometries(heads, spec)
     resolved = resolve_preset(preset, spec)
     if ground_truth.weights is not None and not isinstance(resolved, Preset):

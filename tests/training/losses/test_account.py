@@ -103,6 +103,12 @@ def test_detail_must_have_been_asked_for() -> None:
         finest.by_cell("xy")
 
 
+def test_an_unknown_detail_is_refused() -> None:
+    batch = random_batch("v4", 0)
+    with pytest.raises(LossError, match="expected one of summary, objects, cells, got 'all'"):
+        compute_loss(batch.heads, batch.truth, batch.spec, "v4", detail="all")  # type: ignore[arg-type] # the wrong value is the point
+
+
 def test_roles_and_fates_by_hand() -> None:
     spec = spec_v4()
     heads = [torch.zeros(spec.head_shape(i, 1), dtype=torch.float64) for i in range(2)]
