@@ -14,6 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi import checks
 
+from app.http_protocol import ProblemProtocol
 from app.main import create_app
 from app.settings import Settings
 from tests.app.client import Client
@@ -83,8 +84,14 @@ SEARCH = hypothesis.settings(
 
 @pytest.fixture(scope="module")
 def address(settings: Settings) -> Iterator[str]:
-    """A server in a thread, because schemathesis ends the lifespan of an app after every request."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="error"))
+    """A server in a thread, because schemathesis ends the lifespan of an app after every request.
+
+    It reads heads of any generated length; that longer ones than usual are refused is tested where the protocol is.
+    """
+    config = uvicorn.Config(
+        create_app(settings), port=0, log_level="error", http=ProblemProtocol, h11_max_incomplete_event_size=1 << 24
+    )
+    server = uvicorn.Server(config)
     thread = Thread(target=server.run)
     thread.start()
     while not server.started and thread.is_alive():
