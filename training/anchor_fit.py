@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.anchors import group_by_stride
 from models.errors import ConfigError
 
 Shapes = NDArray[np.floating]
@@ -74,16 +75,10 @@ def assign_masks(anchors_px: Shapes, strides: Sequence[int]) -> tuple[NDArray[np
     Every stride gets as many; the smallest anchors go to the smallest stride. Raise ConfigError where K is not a
     multiple of the number of strides.
     """
-    if not len(strides) or not len(anchors_px) or len(anchors_px) % len(strides):
-        raise ConfigError(f"expected as many anchors for each of {len(strides)} strides, got {len(anchors_px)} anchors")
-    ordered = np.asarray(anchors_px, np.float64)
-    ordered = ordered[np.argsort(ordered.prod(axis=1), kind="stable")]
-    share = len(ordered) // len(strides)
-    rank = {stride: position for position, stride in enumerate(sorted(strides))}
-    if len(rank) != len(strides):
+    if not strides or len(set(strides)) != len(strides):
         raise ConfigError(f"expected distinct strides, got {tuple(strides)}")
-    masks = tuple(tuple(range(rank[stride] * share, (rank[stride] + 1) * share)) for stride in strides)
-    return ordered, masks
+    ordered, masks = group_by_stride([(float(width), float(height)) for width, height in anchors_px], strides)
+    return np.array(ordered), masks
 
 
 def cluster_shapes(

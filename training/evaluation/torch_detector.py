@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.detector import Detector
+from models.modes import evaluating
 from models.spec import DetectorSpec
 from models.structures import Detections
 
@@ -30,15 +31,12 @@ class TorchDetector:
         self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
     ) -> list[Detections]:
         """Return the detections of placed pictures [B, H, W, 3] in 0..255, thresholds per picture; network pixels."""
-        was_training = self._module.network.training
-        self._module.eval()
-        with torch.inference_mode():
+        with evaluating(self._module), torch.inference_mode():
             outputs = self._module(
                 torch.from_numpy(images).to(self._device),
                 torch.tensor(score_threshold, dtype=torch.float32, device=self._device),
                 torch.tensor(iou_threshold, dtype=torch.float32, device=self._device),
             )
-        self._module.network.train(was_training)
         counts, boxes, scores, class_ids = (output.cpu().numpy() for output in outputs[:4])
         return [
             Detections(boxes[row, :count], scores[row, :count], class_ids[row, :count])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import ExportError
+from models.modes import evaluating
 
 OPSET = 20
 
@@ -48,18 +49,6 @@ def trace(
         raise ExportError("expected an ONNX program from the exporter, got none")
     model: onnx.ModelProto = program.model_proto
     return model
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode, and every part of it back into the mode it was in."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from models.candidates import find_candidates
 from models.detector import DETECTIONS, INPUTS, Detector, detect, scale_pixels
 from models.errors import ExportError
 from models.layers.xnor import XnorConvBlock
+from models.modes import evaluating
 from models.spec import DetectorSpec
-from training.export.graph import evaluating
 
 Array = NDArray[np.float32]
 Provider = tuple[str, dict[str, str]]
