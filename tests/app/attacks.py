@@ -118,7 +118,7 @@ def odd_pictures() -> Iterator[Attack]:
         yield Attack(f"random bytes {seed}", random.Random(seed).randbytes(seed * 37))
 
 
-def broken_requests() -> Iterator[Attack]:
+def broken_documents() -> Iterator[Attack]:
     png = natural("PNG")
     text = base64.b64encode(png).decode()
     as_json = {"content-type": "application/json"}
@@ -171,6 +171,10 @@ def broken_requests() -> Iterator[Attack]:
     ):
         yield Attack(f"JSON body {body[:20]!r}", body, as_json)
     yield Attack("JSON in latin-1", '{"image": "é"}'.encode("latin-1"), as_json)
+
+
+def broken_options() -> Iterator[Attack]:
+    png = natural("PNG")
     for value in (
         "nan",
         "1e999",
@@ -254,6 +258,7 @@ def attacks() -> list[Attack]:
         *bit_flips(),
         *bombs(),
         *odd_pictures(),
-        *broken_requests(),
+        *broken_documents(),
+        *broken_options(),
         *broken_multipart(),
     ]
