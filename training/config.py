@@ -70,7 +70,9 @@ class AugmentConfig(_Frozen):
     """What happens to pictures; probabilities are per network input, null and 0 switch off.
 
     ``crop_jitter`` moves each edge by that share, ``random_scale`` zooms between two factors, ``random_shapes`` draws
-    the input size between 1/f and f of the base every ``random_shapes_every`` steps (darknet: 1.4, 10).
+    the input size between 1/f and f of the base every ``random_shapes_every`` steps (darknet: 1.4, 10). In the last
+    ``plain_share`` of the epochs, rounded to whole ones, there is no Mosaic, CutMix or MixUp, so that training ends on
+    pictures composed as those of inference are.
     """
 
     mosaic: float = Field(default=0.5, ge=0, le=1)
@@ -85,6 +87,7 @@ class AugmentConfig(_Frozen):
     colour: ColourConfig | None = ColourConfig()
     random_shapes: float | None = Field(default=None, ge=1)
     random_shapes_every: int = Field(default=10, ge=1)
+    plain_share: float = Field(default=0.0, ge=0, le=1)
 
 
 class BagsConfig(_Frozen):

@@ -98,7 +98,9 @@ def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: Detection
     """Return the pictures of a run and their order."""
     shapes = build_shapes(config, spec)
     plan = StepPlan(len(dataset), config.batch_size, shapes, config.seed)
-    pictures = TrainingPictures(dataset, spec, build_pipeline(config.augment), config.seed, config.data.cache_mb)
+    plain_from = config.epochs - round(config.augment.plain_share * config.epochs)
+    pipeline = build_pipeline(config.augment)
+    pictures = TrainingPictures(dataset, spec, pipeline, config.seed, config.data.cache_mb, plain_from)
     return TrainingData(plan, pictures, worker_count(config.data.workers))
 
 

@@ -114,19 +114,26 @@ class StepBatches(Sampler[list[Ticket]]):
 
 
 class TrainingPictures(Dataset[Loaded]):
-    """Augmented pictures by ticket.
+    """Augmented pictures by ticket, from epoch ``plain_from`` (counted from 0; None: never) on without partners.
 
     Objects that cannot be learnt, and crowds, are left out. A picture that cannot be read is replaced by the next one
     and reported; DatasetError is raised where none can be read.
     """
 
     def __init__(
-        self, dataset: DetectionDataset, spec: DetectorSpec, pipeline: Pipeline, seed: int, cache_mb: int = 0
+        self,
+        dataset: DetectionDataset,
+        spec: DetectorSpec,
+        pipeline: Pipeline,
+        seed: int,
+        cache_mb: int = 0,
+        plain_from: int | None = None,
     ) -> None:
         if not len(dataset):
             raise DatasetError(f"expected pictures in {dataset.source}, got none")
         self._images, self._source = dataset.images, dataset.source
         self._spec, self._pipeline, self._seed = spec, pipeline, seed
+        self._plain_pipeline, self._plain_from = pipeline.uncomposed(), plain_from
         self._cache: dict[int, Sample] = {}
         self._room = cache_mb * 2**20
 
@@ -137,7 +144,9 @@ class TrainingPictures(Dataset[Loaded]):
         problems: list[str] = []
         spec = self._spec.model_copy(update={"input_width": ticket.width, "input_height": ticket.height})
         generator = sample_generator(self._seed, ticket.epoch, ticket.picture)
-        sample = self._pipeline(
+        plain = self._plain_from is not None and ticket.epoch >= self._plain_from
+        pipeline = self._plain_pipeline if plain else self._pipeline
+        sample = pipeline(
             lambda index: self._fetch(index, problems), ticket.picture, len(self._images), spec, generator
         )
         return Loaded(sample, tuple(problems))

@@ -46,6 +46,7 @@ def everything_on(configure: Configure, workers: int) -> TrainingConfig:
             "random_scale": [0.7, 1.4],
             "random_shapes": 1.6,
             "random_shapes_every": 1,
+            "plain_share": 0.4,
         },
         bags={"cross_mini_batch_norm": True, "self_adversarial": 0.5, "label_smoothing": 0.1},
     )

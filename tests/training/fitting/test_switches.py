@@ -20,7 +20,7 @@ from training.checkpoint import read_checkpoint
 from training.cmbn import CrossMiniBatchNorm2d
 from training.config import BagsConfig, ScheduleConfig, TrainingConfig
 from training.data.datasets import open_dataset
-from training.fit import fit, use_bf16
+from training.fit import fit, training_data, use_bf16
 from training.losses import Preset, resolve_preset
 from training.recipe import build_network, build_optimizer, build_schedule, build_shapes
 
@@ -56,6 +56,7 @@ def plain(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         {"augment": {"random_scale": [0.5, 0.6]}},
         {"augment": {"colour": {"hue": 0.3}}},
         {"augment": {"random_shapes": 1.6, "random_shapes_every": 1}},
+        {"augment": {"mosaic": 1.0, "plain_share": 0.5}},
         {"bags": {"label_smoothing": 0.2}},
         {"bags": {"multi_anchor": False}},
         {"bags": {"box_loss": "giou"}},
@@ -92,6 +93,27 @@ def test_a_switch_changes_what_is_learnt(
 
 def test_nothing_switched_changes_nothing(shapes: Path, configure: Configure, tmp_path: Path, plain: Tensor) -> None:
     assert torch.equal(weights_after(configure(epochs=2), shapes, tmp_path), plain)
+
+
+def test_without_composed_pictures_to_the_end_a_run_is_plain(
+    shapes: Path, configure: Configure, tmp_path: Path, plain: Tensor
+) -> None:
+    config = configure(epochs=2, augment={"mosaic": 1.0, "cutmix": 1.0, "mixup": 1.0, "plain_share": 1.0})
+    assert torch.equal(weights_after(config, shapes, tmp_path), plain)
+
+
+@pytest.mark.parametrize(("share", "plain_from"), [(0.0, 5), (0.2, 4), (0.29, 4), (0.31, 3), (1.0, 0)])
+def test_the_last_share_of_the_epochs_is_not_composed(
+    share: float, plain_from: int, shapes: Path, configure: Configure
+) -> None:
+    dataset = open_dataset(shapes, "train")
+    whole, none = configure(epochs=5), configure(epochs=5, augment={"mosaic": 1.0, "plain_share": share})
+    spec = build_network(whole, dataset).spec
+    plainly, composed = (training_data(config, spec, dataset) for config in (whole, none))
+    for step in range(5):
+        ticket = composed.plan.tickets(step)[0]
+        same = np.array_equal(plainly.pictures[ticket].sample.image, composed.pictures[ticket].sample.image)
+        assert same == (step >= plain_from)
 
 
 def test_cross_mini_batch_norm_matters_where_batches_are_split(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,10 @@ class Pipeline:
         for name in ("mosaic_probability", "cutmix_probability", "mixup_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"expected {name} in 0..1, got {getattr(self, name)}")
+
+    def uncomposed(self) -> Pipeline:
+        """Return the same with every picture left by itself: no Mosaic, CutMix or MixUp."""
+        return replace(self, mosaic_probability=0.0, cutmix_probability=0.0, mixup_probability=0.0)
 
     def __call__(
         self, fetch: Fetch, index: int, count: int, spec: DetectorSpec, generator: np.random.Generator
