@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.backbones.darknet53 import DEPTHS
+from models.backbones.darknet53 import DEPTHS, scaled_depth
+from models.backbones.tiny import scaled
 from models.layers.convolution import ConvBlock
 from models.layers.csp import CspStage, Residual
 from models.layers.dropblock import DropBlock
 
 
 class CspDarknet53(nn.Module):
-    """Pictures [B, 3, H, W] -> maps of 256, 512 and 1024 channels at strides 8, 16 and 32.
+    """Pictures [B, 3, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
 
     ``partial_first`` makes the first stage partial as well, which YOLOv4 does and YOLOv4-csp does not. ``dropblock``
-    is the probability with which squares of the two coarsest maps are dropped in training.
+    is the probability with which squares of the two coarsest maps are dropped in training, ``depth`` multiplies the
+    number of residual blocks.
     """
 
     def __init__(
@@ -24,20 +26,26 @@ class CspDarknet53(nn.Module):
         partial_first: bool = True,
         weighted_residuals: bool = False,
         dropblock: float = 0.0,
+        width: float = 1.0,
+        depth: float = 1.0,
     ) -> None:
         super().__init__()
-        self.stem = ConvBlock(3, 32, 3, activation=activation)
+        channels = [scaled(32 << index, width) for index in range(len(DEPTHS) + 1)]
+        depths = [scaled_depth(blocks, depth) for blocks in DEPTHS]
+        self.stem = ConvBlock(3, channels[0], 3, activation=activation)
         first: nn.Module = (
-            CspStage(32, 64, DEPTHS[0], first=True, activation=activation, weighted=weighted_residuals)
+            CspStage(
+                channels[0], channels[1], depths[0], first=True, activation=activation, weighted=weighted_residuals
+            )
             if partial_first
             else nn.Sequential(
-                ConvBlock(32, 64, 3, 2, activation=activation),
-                Residual(64, 32, activation=activation, weighted=weighted_residuals),
+                ConvBlock(channels[0], channels[1], 3, 2, activation=activation),
+                Residual(channels[1], channels[0], activation=activation, weighted=weighted_residuals),
             )
         )
         others = (
-            CspStage(32 << index, 64 << index, DEPTHS[index], activation=activation, weighted=weighted_residuals)
-            for index in range(1, len(DEPTHS))
+            CspStage(before, filters, blocks, activation=activation, weighted=weighted_residuals)
+            for before, filters, blocks in zip(channels[1:], channels[2:], depths[1:], strict=False)
         )
         self.stages = nn.ModuleList([first, *others])
         self.drop = DropBlock(dropblock)

@@ -7,30 +7,43 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.backbones.tiny import scaled
+from models.layers.dropblock import DropBlock
 from models.necks.blocks import FiveConvs, Head, UpPath
 
 
 class FpnHeads(nn.Module):
     """Maps of 256, 512 and 1024 channels at strides 8, 16 and 32 -> the raw heads at strides 32, 16 and 8.
 
-    ``entrance`` takes the coarsest map to 512 channels. The heads stand between the steps, in the order of the
-    published weights. Source: Redmon and Farhadi 2018, section 2.3; darknet cfg/yolov3.cfg.
+    All channels are times ``width``. ``entrance`` takes the coarsest map to 512 channels. The heads stand between the
+    steps, in the order of the published weights. Source: Redmon and Farhadi 2018, section 2.3; darknet cfg/yolov3.cfg.
     """
 
-    def __init__(self, entrance: nn.Module, head_channels: Sequence[int]) -> None:
+    def __init__(
+        self,
+        entrance: nn.Module,
+        head_channels: Sequence[int],
+        *,
+        activation: str = "leaky",
+        sam: bool = False,
+        dropblock: float = 0.0,
+        width: float = 1.0,
+    ) -> None:
         super().__init__()
+        w128, w256, w512, w1024 = (scaled(channels, width) for channels in (128, 256, 512, 1024))
         self.coarse = entrance
-        self.coarse_head = Head(512, 1024, head_channels[0])
-        self.coarse_up = UpPath(512, 256)
-        self.middle = FiveConvs(256 + 512, 256)
-        self.middle_head = Head(256, 512, head_channels[1])
-        self.middle_up = UpPath(256, 128)
-        self.fine = FiveConvs(128 + 256, 128)
-        self.fine_head = Head(128, 256, head_channels[2])
+        self.coarse_head = Head(w512, w1024, head_channels[0], activation=activation, sam=sam)
+        self.coarse_up = UpPath(w512, w256, activation=activation)
+        self.middle = FiveConvs(w256 + w512, w256, activation=activation)
+        self.middle_head = Head(w256, w512, head_channels[1], activation=activation, sam=sam)
+        self.middle_up = UpPath(w256, w128, activation=activation)
+        self.fine = FiveConvs(w128 + w256, w128, activation=activation)
+        self.fine_head = Head(w128, w256, head_channels[2], activation=activation, sam=sam)
+        self.drop = DropBlock(dropblock)
 
     def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the raw heads, coarsest first."""
-        coarse = self.coarse(coarse)
+        coarse = self.drop(self.coarse(coarse))
         middle = self.middle(torch.cat((self.coarse_up(coarse), middle), 1))
         fine = self.fine(torch.cat((self.middle_up(middle), fine), 1))
         return self.coarse_head(coarse), self.middle_head(middle), self.fine_head(fine)

@@ -12,6 +12,7 @@ from torch import nn
 
 from models.darknet.builder import build_network
 from models.darknet.weights import load_weights
+from models.layers.csp import Residual
 from models.layers.dropblock import DropBlock
 from models.layers.sam import Sam
 from models.layers.shortcut import WeightedShortcut
@@ -158,6 +159,7 @@ def test_empty_batch(name: str) -> None:
     [
         *((name, {"width": 0.25}) for name in TINY),
         ("yolov4", {"sam": True, "weighted_residuals": True, "dropblock": 0.1}),
+        ("yolov4", {"csp": False, "pan": False, "sam": True, "weighted_residuals": True, "width": 0.25}),
     ],
 )
 def test_every_weight_has_a_gradient(name: str, options: dict[str, Any]) -> None:
@@ -172,6 +174,21 @@ def test_every_weight_has_a_gradient(name: str, options: dict[str, Any]) -> None
 def test_width_narrows_the_tiny_networks() -> None:
     for name in TINY:
         assert num_parameters(on_meta(name, width=0.5)) < 0.5 * num_parameters(on_meta(name))
+
+
+def test_width_and_depth_make_yolov4_smaller() -> None:
+    whole, narrow, shallow = on_meta("yolov4"), on_meta("yolov4", width=0.25), on_meta("yolov4", depth=0.34)
+    assert num_parameters(narrow) < 0.07 * num_parameters(whole)
+    # Residual blocks: 1 + 2 + 8 + 8 + 4 times .34, at least one in a stage.
+    assert [count(network, Residual) for network in (whole, narrow, shallow)] == [23, 23, 1 + 1 + 3 + 3 + 1]
+
+
+def test_yolov4_without_csp_and_pan_has_the_parts_of_yolov3() -> None:
+    plain, v3 = on_meta("yolov4", csp=False, pan=False, spp=False), on_meta("yolov3")
+    assert [(block.role, block.tensor.shape) for block in weight_blocks(plain)] == [
+        (block.role, block.tensor.shape) for block in weight_blocks(v3)
+    ]
+    assert [plain.spec.head_stride(index) for index in range(3)] == [(32, 32), (16, 16), (8, 8)]
 
 
 def count(network: nn.Module, kind: type[nn.Module]) -> int:
