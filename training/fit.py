@@ -20,7 +20,6 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from models.errors import CheckpointError, ConfigError, DatasetError
 from models.spec import DetectorSpec
 from training.callbacks import Bar, Interruption, Patience, Saving, Telling, Validating
-from training.callbacks.saving import BEST, LAST
 from training.checkpoint import read_checkpoint
 from training.config import TrainingConfig
 from training.data.audit import audit
@@ -30,10 +29,10 @@ from training.export.onnx import export_onnx
 from training.export.parity import ParityReport
 from training.module import TrainingModule
 from training.recipe import build_network, build_pipeline, build_shapes
+from training.run_folder import ARTEFACT, BEST, CONFIG, LAST
 from training.summary import with_summary
 from training.training_data import TrainingData
 
-CONFIG, ARTEFACT = "config.yaml", "model.onnx"
 _SHOWN_FINDINGS = 20
 Announce = Callable[[str], None]
 

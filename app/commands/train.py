@@ -11,8 +11,9 @@ import typer
 from models.errors import ConfigError
 from training.config import TrainingConfig
 from training.config_names import config_names, find_config
-from training.fit import CONFIG, FitResult, Machine, fit
+from training.fit import FitResult, Machine, fit
 from training.preview import write_preview
+from training.run_folder import CONFIG
 
 _NAMES = ", ".join(config_names())
 

@@ -11,8 +11,7 @@ from models.errors import CheckpointError
 from training.callbacks.hook import AfterStep
 from training.checkpoint import write_checkpoint
 from training.module import TrainingModule
-
-LAST, BEST = "last.ckpt", "best.ckpt"
+from training.run_folder import BEST, LAST
 
 
 class Saving(AfterStep):
@@ -60,6 +59,7 @@ class Saving(AfterStep):
 
 def _evaluated(module: TrainingModule) -> dict[str, object]:
     return {
+        "config": module.config.to_yaml(),
         "spec": module.network.spec.to_json(),
         "progress": module.progress.to_dict(),
         "network": module.evaluated_network.state_dict(),
