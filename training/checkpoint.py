@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.io import TorchCheckpointIO
 
 from models.errors import CheckpointError
 
@@ -40,13 +39,13 @@ def write_checkpoint(state: Mapping[str, Any], path: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the tensors and values of a checkpoint, without running code from it; raise CheckpointError."""
+    """Return the tensors (on the CPU) and values of a checkpoint, running no code from it; raise CheckpointError."""
     try:
-        state = TorchCheckpointIO().load_checkpoint(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(f"expected a checkpoint at {path}, got: {_first_line(error)}") from error
-    found = state.get("format") if isinstance(state, dict) else None
-    if found != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else None
         raise CheckpointError(f"expected a checkpoint of format {FORMAT} at {path}, got {found}")
     return state
 

@@ -61,4 +61,5 @@ def _build(config: TrainingConfig, spec: DetectorSpec) -> Network:
 
 def _evaluated_weights(state: Mapping[str, Any]) -> Mapping[str, Any]:
     average = state.get("average")
-    return state["network"] if average is None else average["average"]
+    weights: Mapping[str, Any] = state["network"] if average is None else average["average"]
+    return weights

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from models.spec import DetectorSpec, SourceSpec
 from training.config import TrainingConfig
 from training.data.datasets import DetectionDataset
-from training.module import TrainingModule
 from training.progress import Progress
+
+if TYPE_CHECKING:
+    from training.module import TrainingModule
 
 
 def with_summary(module: TrainingModule, train: DetectionDataset, val: DetectionDataset | None) -> DetectorSpec:

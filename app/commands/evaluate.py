@@ -12,10 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.commands.evaluate_tables import show_evaluation
+from app.commands.evaluated_model import open_model
 from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
-from app.services.model_store import artefact_path
-from app.services.pulling import ensure_artefact
-from app.services.runtime import Runtime
 from app.settings import load_settings
 from models.errors import ConfigError
 from training.data.datasets import DetectionDataset, open_dataset
@@ -24,12 +22,16 @@ from training.evaluation.document import to_document
 from training.evaluation.evaluation import Evaluation
 from training.evaluation.evaluation import evaluate as run_evaluation
 from training.evaluation.html import render_page
-from training.evaluation.prediction import PredictionSettings
+from training.evaluation.prediction import Detector, PredictionSettings
 
 
 def evaluate(
     name: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Model: a name or an .onnx file; same as --model.")
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Model: a name, an .onnx file, a checkpoint (.ckpt) or the folder of a run; same as --model.",
+        ),
     ] = None,
     model: ModelOption = None,
     data: Annotated[
@@ -58,6 +60,7 @@ def evaluate(
 
     Classes go by name. Prints COCO's twelve numbers, AP per class, kinds of error and speed. For example:
     yoloscope evaluate yolov4-tiny --data coco --split val --html report.html
+    or, of a run in training: yoloscope evaluate runs/bccd-tiny/best.ckpt --data bccd --split val
     """
     if data is None:
         raise ConfigError("--data: expected a data set, got none")
@@ -65,31 +68,30 @@ def evaluate(
         raise ConfigError(f"--model: expected one model, got {name!r} and {model!r}")
     settings = load_settings(model=name or model, provider=provider, models_dir=models_dir, weights=weights)
     dataset = open_dataset(data, split)
-    ensure_artefact(settings.model, settings)
-    runtime = Runtime(artefact_path(settings.model, settings.models_dir), settings.provider, settings.threads)
-    overlap = runtime.spec.nms.iou_threshold if iou_threshold is None else iou_threshold
+    chosen = open_model(settings)
+    overlap = chosen.detector.spec.nms.iou_threshold if iou_threshold is None else iou_threshold
     wanted = PredictionSettings(score_threshold, overlap, max_detections, batch)
-    evaluation = _run(runtime, dataset, wanted, confusion_threshold)
+    evaluation = _run(chosen.detector, dataset, wanted, confusion_threshold)
     if html is not None:
-        _write(html, render_page(evaluation, runtime.path.stem))
+        _write(html, render_page(evaluation, chosen.name))
     if predictions is not None:
         _write(predictions, json.dumps(detection_rows(evaluation.images, evaluation.dataset.category_ids)))
     if as_json:
-        named = {"model": {"name": runtime.path.stem, "version": runtime.version, "provider": runtime.provider}}
+        named = {"model": {"name": chosen.name, "version": chosen.version, "provider": chosen.provider}}
         typer.echo(json.dumps(to_document(evaluation) | named, indent=2, allow_nan=False))
     else:
-        show_evaluation(evaluation, runtime.path.stem, Console(highlight=False, markup=False))
+        show_evaluation(evaluation, chosen.name, Console(highlight=False, markup=False))
 
 
 def _run(
-    runtime: Runtime, dataset: DetectionDataset, settings: PredictionSettings, confusion_threshold: float
+    detector: Detector, dataset: DetectionDataset, settings: PredictionSettings, confusion_threshold: float
 ) -> Evaluation:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task("evaluating", total=len(dataset))
         return run_evaluation(
-            runtime,
+            detector,
             dataset,
             settings,
             confusion_threshold=confusion_threshold,
