@@ -79,7 +79,7 @@ def place_exactly(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray
         raise ImageError(f"expected a picture of uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
     placement = placement_of(image.shape[1], image.shape[0], spec)
     resize = _RESIZES[spec.resize.interpolation]
-    resized = resize(np.ascontiguousarray(image), placement.width, placement.height)
+    resized = resize(image, placement.width, placement.height)
     return _on_canvas(resized, placement, spec), placement
 
 

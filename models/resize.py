@@ -19,32 +19,37 @@ class _Taps(NamedTuple):
     weight: NDArray[np.float32]
 
 
-def resize_corner_aligned(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
-    """Return float32 [height, width, 3] in 0..255 of a contiguous picture: bilinear, corners on corners, not smoothed.
+def resize_corner_aligned(
+    image: NDArray[np.uint8], width: int, height: int, window_xyxy_px: tuple[int, int, int, int] | None = None
+) -> NDArray[np.float32]:
+    """Return float32 [height, width, 3] in 0..255 of a picture: bilinear, corners on corners, not smoothed.
 
-    Only the rows and columns that count are read, a few output rows at a time so that the work stays in the cache.
-    Source: darknet src/image.c, resize_image.
+    ``window_xyxy_px`` is the part of the result that is computed and returned, all of it by default. Only the rows and
+    columns that count are read, a few output rows at a time so that the work stays in the cache; a mirrored or cut view
+    costs no copy. Source: darknet src/image.c, resize_image.
     """
+    x1, y1, x2, y2 = window_xyxy_px or (0, 0, width, height)
     if image.shape[:2] == (height, width):
-        return image.astype(np.float32)
-    rows, columns = _taps(image.shape[0], height), _taps(image.shape[1], width)
-    pixels = image.reshape(-1).view("V3").reshape(image.shape[:2])
-    both = np.concatenate((columns.first, columns.second))
+        return image[y1:y2, x1:x2].astype(np.float32, order="C")
+    rows, columns = _taps(image.shape[0], height, y1, y2), _taps(image.shape[1], width, x1, x2)
+    image, columns = _unmirrored(image, columns)
+    span, used, columns = _compact(columns)
+    pixels = image[:, span].reshape(len(image), -1)
+    kept = None if used is None else _values(used)
+    left_values, right_values = _values(columns.first), _values(columns.second)
     across = np.repeat(columns.weight, 3)
-    resized = np.empty((height, width * 3), np.float32)
-    for start in range(0, height, ROWS_AT_A_TIME):
+    resized = np.empty((y2 - y1, (x2 - x1) * 3), np.float32)
+    for start in range(0, y2 - y1, ROWS_AT_A_TIME):
         block = slice(start, start + ROWS_AT_A_TIME)
-        wanted = np.concatenate((rows.first[block], rows.second[block]))
-        corners = pixels[wanted].take(both, axis=1).view(np.uint8).reshape(2, -1, 2, width * 3).astype(np.float32)
-        upper, lower = corners
-        lower -= upper
-        lower *= rows.weight[block, None, None]
-        upper += lower
-        left, right = upper[:, 0], upper[:, 1]
+        level, lower = _levels(pixels, rows.first[block], kept), _levels(pixels, rows.second[block], kept)
+        lower -= level
+        lower *= rows.weight[block, None]
+        level += lower
+        left, right = level.take(left_values, axis=1), level.take(right_values, axis=1)
         right -= left
         right *= across
         np.add(left, right, out=resized[block])
-    return resized.reshape(height, width, 3)
+    return resized.reshape(y2 - y1, x2 - x1, 3)
 
 
 def resize_antialiased(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
@@ -57,12 +62,47 @@ def to_whole_levels(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
     return (levels + np.float32(0.5)).astype(np.uint8)
 
 
-def _taps(source: int, target: int) -> _Taps:
-    """Corner-aligned positions, in float32 as darknet has them; the last one is the last pixel itself."""
+def _taps(source: int, target: int, start: int, stop: int) -> _Taps:
+    """Corner-aligned positions ``start``..``stop`` - 1 of ``target``, in float32 as darknet has them.
+
+    The last position is the last pixel itself.
+    """
     step = np.float32(source - 1) / np.float32(max(target - 1, 1))
-    position = np.arange(target, dtype=np.float32) * step
+    position = np.arange(start, stop, dtype=np.float32) * step
     first = position.astype(np.intp)
-    first[-1] = source - 1
     weight = position - first.astype(np.float32)
-    weight[-1] = 0
+    if start < stop == target:
+        first[-1], weight[-1] = source - 1, 0
     return _Taps(first, np.minimum(first + 1, source - 1), weight)
+
+
+def _unmirrored(image: NDArray[np.uint8], columns: _Taps) -> tuple[NDArray[np.uint8], _Taps]:
+    """Return picture and columns such that the values of a row lie one after the other."""
+    if image.strides[1] < 0:
+        last = image.shape[1] - 1
+        image, columns = image[:, ::-1], _Taps(last - columns.first, last - columns.second, columns.weight)
+    return image if image.strides[1:] == (3, 1) else np.ascontiguousarray(image), columns
+
+
+def _compact(columns: _Taps) -> tuple[slice, NDArray[np.intp] | None, _Taps]:
+    """Return which columns of a picture are read, which of those (None: all), and the columns counted among the latter.
+
+    Columns in between that no output reads are only left out where they are many.
+    """
+    used = np.unique(np.concatenate((columns.first, columns.second)))
+    span = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+    if 2 * len(used) > span.stop - span.start:
+        return span, None, _Taps(columns.first - span.start, columns.second - span.start, columns.weight)
+    first, second = (np.searchsorted(used, each) for each in (columns.first, columns.second))
+    return span, used - span.start, _Taps(first, second, columns.weight)
+
+
+def _values(pixels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the positions [N * 3] of the values of pixels [N] in a row."""
+    return (3 * pixels[:, None] + np.arange(3)).reshape(-1)
+
+
+def _levels(pixels: NDArray[np.uint8], rows: NDArray[np.intp], kept: NDArray[np.intp] | None) -> NDArray[np.float32]:
+    """Return rows of values [H, K], or the ``kept`` ones of each."""
+    block = pixels[rows]
+    return (block if kept is None else block.take(kept, axis=1)).astype(np.float32)

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from models.errors import LabelError
 
+_TYPES = tuple(map(np.dtype, ("uint8", "float32", "int64", "float32")))
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -31,9 +33,10 @@ class Sample:
         if self.image.ndim != 3 or got != ((3,), (n, 4), (n,), (n,)):
             shapes = ", ".join(map(str, (self.image.shape, *got[1:])))
             raise LabelError(f"expected a sample of shapes [H, W, 3], [N, 4], [N], [N], got {shapes}")
-        types = tuple(str(part.dtype) for part in (self.image, self.boxes_xyxy_px, self.class_ids, self.weights))
-        if types != ("uint8", "float32", "int64", "float32"):
-            raise LabelError(f"expected a sample of types uint8, float32, int64, float32, got {', '.join(types)}")
+        types = tuple(part.dtype for part in (self.image, self.boxes_xyxy_px, self.class_ids, self.weights))
+        if types != _TYPES:
+            names = ", ".join(map(str, types))
+            raise LabelError(f"expected a sample of types uint8, float32, int64, float32, got {names}")
 
     def __len__(self) -> int:
         return len(self.class_ids)

@@ -1,4 +1,4 @@
-"""Mirroring."""
+"""Mirroring: the picture is a mirrored view, of which whoever reads it makes the only copy."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def flip_horizontally(sample: Sample) -> Sample:
     """Return the sample mirrored left to right: x becomes W - x."""
     boxes = sample.boxes_xyxy_px[:, [2, 1, 0, 3]].copy()
     boxes[:, [0, 2]] = sample.width - boxes[:, [0, 2]]
-    return Sample(sample.image[:, ::-1].copy(), boxes, sample.class_ids, sample.weights)
+    return Sample(sample.image[:, ::-1], boxes, sample.class_ids, sample.weights)
 
 
 def flip_vertically(sample: Sample) -> Sample:
     """Return the sample mirrored top to bottom: y becomes H - y."""
     boxes = sample.boxes_xyxy_px[:, [0, 3, 2, 1]].copy()
     boxes[:, [1, 3]] = sample.height - boxes[:, [1, 3]]
-    return Sample(sample.image[::-1].copy(), boxes, sample.class_ids, sample.weights)
+    return Sample(sample.image[::-1], boxes, sample.class_ids, sample.weights)
 
 
 @dataclass(frozen=True)

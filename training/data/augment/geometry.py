@@ -31,14 +31,16 @@ def resize(sample: Sample, width: int, height: int) -> Sample:
 def crop(sample: Sample, window_xyxy_px: tuple[int, int, int, int], visibility: Visibility, fill: int = FILL) -> Sample:
     """Return what a window shows, as a sample of the window's size.
 
-    Where the window reaches beyond the picture the pixels are ``fill``. Boxes are cut to window and picture.
+    Where the window reaches beyond the picture the pixels are ``fill``; a window inside is a view of the picture. Boxes
+    are cut to window and picture.
     """
     x1, y1, x2, y2 = window_xyxy_px
     inside = max(x1, 0), max(y1, 0), min(x2, sample.width), min(y2, sample.height)
-    image = np.full((y2 - y1, x2 - x1, 3), fill, np.uint8)
-    if inside[0] < inside[2] and inside[1] < inside[3]:
-        part = sample.image[inside[1] : inside[3], inside[0] : inside[2]]
-        image[inside[1] - y1 : inside[3] - y1, inside[0] - x1 : inside[2] - x1] = part
+    image = sample.image[inside[1] : inside[3], inside[0] : inside[2]]
+    if inside != window_xyxy_px:
+        part, image = image, np.full((y2 - y1, x2 - x1, 3), fill, np.uint8)
+        if inside[0] < inside[2] and inside[1] < inside[3]:
+            image[inside[1] - y1 : inside[3] - y1, inside[0] - x1 : inside[2] - x1] = part
     boxes = clip_boxes(sample.boxes_xyxy_px, inside)
     rows = visibility.rows(sample.boxes_xyxy_px, boxes)
     return sample.select(rows, image, boxes - _corner_pair(x1, y1))

@@ -86,8 +86,8 @@ class Mosaic:
         left, top = float(place[0]) * (whole_width - x2 + x1), float(place[1]) * (whole_height - y2 + y1)
         if self.interpolation == "corner_aligned":
             left, top = round(left), round(top)
-            whole = resize_corner_aligned(np.ascontiguousarray(sample.image), whole_width, whole_height)
-            pixels = to_whole_levels(whole[top : top + y2 - y1, left : left + x2 - x1])
+            window = left, top, left + x2 - x1, top + y2 - y1
+            pixels = to_whole_levels(resize_corner_aligned(sample.image, whole_width, whole_height, window))
         else:
             across, down = sample.width / whole_width, sample.height / whole_height
             right, bottom = min((left + x2 - x1) * across, sample.width), min((top + y2 - y1) * down, sample.height)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -86,6 +87,13 @@ def test_every_picture_of_a_mosaic_takes_every_corner() -> None:
     assert len(corners) == 4
 
 
+def test_without_partners_pictures_are_left_by_themselves() -> None:
+    got, fetched = _run(EVERYTHING.uncomposed())
+    assert fetched == [3]
+    assert (got.weights == 1).all()
+    assert EVERYTHING.uncomposed().colour_jitter == EVERYTHING.colour_jitter
+
+
 def test_everything_at_once_keeps_boxes_inside_and_follows_its_seed() -> None:
     for index in range(12):
         got, fetched = _run(EVERYTHING, index)
@@ -106,6 +114,20 @@ def test_letterboxed_networks_get_mosaics_without_distortion() -> None:
     sides = got.boxes_xyxy_px[:, 2:] - got.boxes_xyxy_px[:, :2]
     assert len(got)
     np.testing.assert_allclose(sides.max(axis=0), [3.2, 3.2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["antialiased", "corner_aligned"])
+@pytest.mark.parametrize("pipeline", [Pipeline(), Pipeline(flip=Flip(1, 1)), Pipeline(RandomScale(1, 2)), EVERYTHING])
+def test_a_finished_picture_shares_no_memory_with_the_pictures_it_is_made_of(
+    pipeline: Pipeline, interpolation: Literal["antialiased", "corner_aligned"]
+) -> None:
+    spec = SPEC.model_copy(update={"resize": ResizeSpec(interpolation=interpolation)})
+    for size in ((64, 32), (40, 50)):
+        picture = random_sample(1, *size, 3)
+        before = picture.image.copy()
+        got = pipeline(lambda _, picture=picture: picture, 0, 9, spec, np.random.default_rng(0)).image
+        assert not np.shares_memory(got, picture.image)
+        assert np.array_equal(picture.image, before)
 
 
 def test_an_impossible_probability_is_refused() -> None:

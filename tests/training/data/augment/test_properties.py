@@ -71,8 +71,8 @@ def test_cut_boxes_keep_their_share(sample: Sample, seed: int, share: float) -> 
     assert box_areas(strict.boxes_xyxy_px).sum() >= share * before.sum() * (1 - 1e-9)
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_the_result_shares_no_memory_with_the_arguments(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(set(AUGMENTATIONS) - {"flip", "crop_jitter", "random_scale"}))
+def test_what_draws_pixels_shares_no_memory_with_its_arguments(name: str) -> None:
     generator = np.random.default_rng(0)
     four = [Sample.of(generator.integers(0, 256, (24, 40, 3)).astype(np.uint8), [[1, 1, 9, 9]], [0]) for _ in range(4)]
     for seed in range(8):
