@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import lightning.pytorch as lightning
 import torch
@@ -103,7 +103,36 @@ def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: Detection
     return TrainingData(plan, pictures, worker_count(config.data.workers))
 
 
-def fit(
+@dataclass(frozen=True)
+class Trained:
+    """A run that came to its end, or was stopped by the signal of that number."""
+
+    module: TrainingModule
+    splits: Splits
+    signal: int | None
+
+
+class TrainOptions(TypedDict, total=False):
+    """The keyword arguments of ``train``."""
+
+    resume: bool
+    machine: Machine
+    announce: Announce
+    progress_bar: bool
+    extra_callbacks: tuple[lightning.Callback, ...]
+
+
+def fit(config: TrainingConfig, data: Path, folder: Path, **options: Unpack[TrainOptions]) -> FitResult:
+    """Train as ``train`` does; at the end ``model.onnx`` is the average of the weights where validation was best."""
+    run = train(config, data, folder, **options)
+    artefact = parity = None
+    if run.signal is None and _is_first():
+        artefact = folder / ARTEFACT
+        parity = export_best(run.module, run.splits, folder)
+    return FitResult(run.module.progress.step, run.module.progress.best, run.signal, artefact, parity)
+
+
+def train(
     config: TrainingConfig,
     data: Path,
     folder: Path,
@@ -113,14 +142,14 @@ def fit(
     announce: Announce = lambda _text: None,
     progress_bar: bool = False,
     extra_callbacks: tuple[lightning.Callback, ...] = (),
-) -> FitResult:
+) -> Trained:
     """Train by ``config`` on ``data`` and write everything to ``folder``.
 
-    ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml``, ``logs`` (TensorBoard and CSV) and at the end
-    ``model.onnx``: the average of the weights where validation was best. ``resume`` continues an interrupted run bit
-    for bit (on one machine, with as many processes). Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
+    ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml`` and ``logs`` (TensorBoard and CSV). ``resume``
+    continues an interrupted run bit for bit (on one machine, with as many processes). Raises YoloscopeError; the steps
+    done so far are in ``last.ckpt``.
     """
-    first = not getattr(rank_zero_only, "rank", 0)
+    first = _is_first()
     bar = Bar() if progress_bar and first else None
     announce = _silent if not first else announce if bar is None else bar.tell
     state = _saved_state(folder, resume=resume)
@@ -145,11 +174,12 @@ def fit(
         trainer = _trainer(config, machine, folder, module.progress.step, callbacks)
         with _quiet():
             trainer.fit(module, datamodule=pictures.from_step(module.progress.step, module.total_steps))
-    artefact = parity = None
-    if interruption.received is None and first:
-        artefact = folder / ARTEFACT
-        parity = export_best(module, splits, folder)
-    return FitResult(module.progress.step, module.progress.best, interruption.received, artefact, parity)
+    return Trained(module, splits, interruption.received)
+
+
+def _is_first() -> bool:
+    """Return whether this is the first process of the run, which is known once Lightning has started the others."""
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityReport:

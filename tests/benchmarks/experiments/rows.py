@@ -1,0 +1,141 @@
+"""The rows of every table: names, and what sets each apart from the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training.config import TrainingConfig
+from training.config_names import find_config
+
+Changes = Mapping[str, Any]
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run, or with ``trained_as`` another evaluation of the run of that name."""
+
+    name: str
+    config: TrainingConfig
+    nms: Mapping[str, Any] | None = None
+    trained_as: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Runs that share data and budget; ``seeds`` is how many of each are trained unless the command says otherwise."""
+
+    title: str
+    rows: tuple[Row, ...]
+    seeds: int = 1
+
+
+def tables(weights: Path | None) -> dict[str, Table]:
+    """Return every table by name; the one on start weights needs ``weights``, a file of the official yolov4-tiny."""
+    found = {
+        "builtin": Table("The built-in model", (Row("builtin", find_config("bccd-builtin")),), 3),
+        "networks": _networks(),
+        "boxes": _boxes(),
+        "freebies": _freebies(),
+        "specials": _specials(),
+    }
+    return found if weights is None else found | {"start": _start(weights)}
+
+
+def _base(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((HERE / f"{name}.yaml").read_text("utf-8"))
+    return values
+
+
+def changed(base: Mapping[str, Any], changes: Changes) -> TrainingConfig:
+    """Return the configuration ``base`` with ``changes``, whose keys are dotted paths."""
+    values = deepcopy(dict(base))
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        place = values
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return TrainingConfig.parse(values)
+
+
+def _rows(base: Mapping[str, Any], changes: Mapping[str, Changes]) -> tuple[Row, ...]:
+    return tuple(Row(name, changed(base, change)) for name, change in changes.items())
+
+
+def _networks() -> Table:
+    names = ("yolov2-tiny", "yolov3-tiny", "yolov4-tiny")
+    return Table("Tiny networks, each with its own loss", _rows(_base("tiny"), {n: {"network": n} for n in names}), 3)
+
+
+def _boxes() -> Table:
+    losses = ("mse", "giou", "diou", "ciou")
+    autograd: dict[str, Changes] = {f"{loss}, autograd": {"bags.box_loss": loss} for loss in losses}
+    darknet: dict[str, Changes] = {
+        f"{loss}, darknet": {"loss": {"preset": "v4-darknet", "overrides": {"iou_loss": loss}}} for loss in losses
+    }
+    return Table("Box loss and its gradient", _rows(_base("tiny"), autograd | darknet), 3)
+
+
+def _start(weights: Path) -> Table:
+    whole: Changes = {"network_options": {}}
+    tuned = {"start": {"weights": str(weights), "part": "other_classes"}, "optimizer.rate": 0.001}
+    rows = _rows(_base("tiny"), {"from scratch": whole, "from the official weights": {**whole, **tuned}})
+    return Table("Start weights, whole yolov4-tiny", rows)
+
+
+def _freebies() -> Table:
+    return Table(
+        "Freebies, one switch at a time",
+        _rows(
+            _base("tiny"),
+            {
+                "base": {},
+                "mosaic off": {"augment.mosaic": 0.0},
+                "mosaic to the end": {"augment.plain_share": 0.0},
+                "CutMix on half": {"augment.cutmix": 0.5},
+                "MixUp on half": {"augment.mixup": 0.5},
+                "colour jitter off": {"augment.colour": None},
+                "flips off": {"augment.flip_horizontal": 0.0, "augment.flip_vertical": 0.0},
+                "random scale off": {"augment.random_scale": None},
+                "crop jitter .2": {"augment.crop_jitter": 0.2},
+                "random training shapes 1.4": {"augment.random_shapes": 1.4},
+                "label smoothing .01": {"bags.label_smoothing": 0.01},
+                "SAT on a fifth": {"bags.self_adversarial": 0.2},
+                "grid sensitivity off": {"bags.grid_sensitivity": False},
+                "one anchor per object": {"bags.multi_anchor": False},
+                "2 mini-batches": {"accumulate": 2},
+                "2 mini-batches, CmBN": {"accumulate": 2, "bags.cross_mini_batch_norm": True},
+                "cosine with restarts": {"schedule.cycle_epochs": 8},
+                "steps instead of cosine": {"schedule.kind": "steps"},
+                "constant rate": {"schedule.kind": "constant"},
+                "average of the weights off": {"average": None},
+                "published anchors": {"anchors": "published"},
+            },
+        ),
+    )
+
+
+def _specials() -> Table:
+    base = _base("yolov4")
+    rows = _rows(
+        base,
+        {
+            "base": {},
+            "Mish off (leaky)": {"network_options.backbone_activation": "leaky"},
+            "CSP off": {"network_options.csp": False},
+            "SPP off": {"network_options.spp": False},
+            "PAN off": {"network_options.pan": False},
+            "SAM on": {"network_options.sam": True},
+            "MiWRC on": {"network_options.weighted_residuals": True},
+            "DropBlock .1": {"network_options.dropblock": 0.1, "bags.drop_block": 0.1},
+        },
+    )
+    plain = Row("DIoU-NMS off", rows[0].config, nms={"beta": None}, trained_as="base")
+    return Table("Specials of a narrow YOLOv4", (*rows, plain))

@@ -1,0 +1,99 @@
+"""One run: trained to its end, measured on the splits that it did not see, and kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.benchmarks.experiments.rows import Row
+from training.checkpoint_network import load_checkpoint_network
+from training.config import TrainingConfig
+from training.data.datasets import open_dataset
+from training.evaluation.evaluation import evaluate
+from training.evaluation.prediction import PredictionSettings
+from training.evaluation.torch_detector import TorchDetector
+from training.fit import train
+from training.run_folder import BEST, LAST
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The data set, its part that nothing is chosen on, and the folder that keeps the runs of a table."""
+
+    data: Path
+    test: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave: seconds of training, and for val and test COCO's numbers and AP50 by class."""
+
+    parameters: int
+    steps: int
+    seconds: float
+    val: Mapping[str, float]
+    test: Mapping[str, float]
+
+
+def result_of(row: Row, seed: int, bench: Bench, tell: Callable[[str], None]) -> Result:
+    """Return the result of a row, from its folder where it is known and of this configuration; train it otherwise.
+
+    A run that was interrupted goes on where it stopped.
+    """
+    config = row.config.replace(seed=seed)
+    place = bench.folder / f"{_slug(row.name)}-{seed}"
+    trained = place if row.trained_as is None else bench.folder / f"{_slug(row.trained_as)}-{seed}"
+    known = place / RESULT
+    if known.is_file():
+        kept = json.loads(known.read_text("utf-8"))
+        if kept["config"] == config.model_dump(mode="json"):
+            return Result(**kept["result"])
+    _train(config, bench.data, trained, tell)
+    result = _measure(row, config, bench, trained)
+    place.mkdir(parents=True, exist_ok=True)
+    known.write_text(
+        json.dumps({"config": config.model_dump(mode="json"), "result": asdict(result)}, indent=1), encoding="utf-8"
+    )
+    return result
+
+
+def _train(config: TrainingConfig, data: Path, folder: Path, tell: Callable[[str], None]) -> None:
+    started = time.monotonic()
+    run = train(config, data, folder, resume=(folder / LAST).is_file())
+    if run.signal is not None:
+        raise KeyboardInterrupt
+    tell(f"{folder.name}: {time.monotonic() - started:.0f} s")
+
+
+def _measure(row: Row, config: TrainingConfig, bench: Bench, folder: Path) -> Result:
+    network = load_checkpoint_network(folder / BEST)
+    spec = network.spec
+    if row.nms is not None:
+        spec = spec.model_copy(update={"nms": spec.nms.model_copy(update=row.nms)})
+    detector = TorchDetector(network, spec)
+    settings = PredictionSettings(iou_threshold=spec.nms.iou_threshold, batch_size=8)
+    summary = spec.training or {}
+
+    def numbers(split: str | None) -> dict[str, float]:
+        coco = evaluate(detector, open_dataset(bench.data, split), settings).coco
+        by_class = zip(spec.class_names, coco.ap50, strict=True)
+        return dict(coco.numbers) | {f"AP50 {name}": float(ap50) for name, ap50 in by_class}
+
+    return Result(
+        sum(parameter.numel() for parameter in network.parameters()),
+        int(summary["steps"]),
+        float(summary["seconds"]),
+        numbers(config.data.val),
+        numbers(bench.test),
+    )
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

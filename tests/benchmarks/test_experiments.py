@@ -1,0 +1,63 @@
+"""The tables of experiments can be trained, and print what was measured."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.experiments.__main__ import render, spread
+from tests.benchmarks.experiments.rows import Row, changed, tables
+from tests.benchmarks.experiments.runs import Bench, Result, result_of
+from training.data.datasets import open_dataset
+from training.data.digits import generate
+from training.recipe import build_network, build_pipeline
+
+TABLES = tables(None)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    generate(folder, {"train": 8, "val": 4}, seed=0)
+    return folder
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_is_another_run_that_can_be_built(table: str, digits: Path) -> None:
+    rows = TABLES[table].rows
+    assert len({row.name for row in rows}) == len(rows)
+    runs = {row.config.to_yaml(): row for row in rows if row.trained_as is None}
+    assert len(runs) == sum(row.trained_as is None for row in rows)
+    dataset = open_dataset(digits, "train")
+    for row in runs.values():
+        network = build_network(row.config, dataset)
+        assert network.spec.class_names == dataset.class_names
+        build_pipeline(row.config.augment)
+
+
+def test_a_run_is_trained_once_and_measured_on_unseen_splits(digits: Path, tmp_path: Path) -> None:
+    base = {
+        "network_options": {"width": 0.25},
+        "input_size": (64, 64),
+        "epochs": 1,
+        "batch_size": 4,
+        "data": {"workers": 0},
+    }
+    row = Row("a row", changed(base, {"optimizer.rate": 0.001}))
+    bench, told = Bench(digits, "val", tmp_path), list[str]()
+    first = result_of(row, 0, bench, told.append)
+    assert first.steps == 2
+    assert 0 <= first.test["AP"] <= 1
+    assert "AP50 zero" in first.test
+    assert result_of(row, 0, bench, told.append) == first
+    assert len(told) == 1
+    plain = result_of(Row("plain", row.config, {"beta": None}, "a row"), 0, bench, told.append)
+    assert plain.parameters == first.parameters
+
+
+def test_the_table_gives_mean_and_spread() -> None:
+    def run(ap: float) -> Result:
+        return Result(1_500_000, 78, 60.0, {"AP": ap}, {"AP": ap, "AP50": 0.9, "AP50 RBC": 0.8})
+
+    last = render(["a", "b"], [[run(0.5)], [run(0.5), run(0.6)]]).splitlines()[-1]
+    assert last == "| b | 1.50 | 78 | 0.550 ± 0.071 | 0.550 ± 0.071 | 0.900 ± 0.000 | RBC 0.800 | 60 ± 0 |"
+    assert spread([1.26], 1) == "1.3"
