@@ -159,7 +159,10 @@ def _checked_shapes(shapes_px: Shapes, num_anchors: int) -> NDArray[np.float64]:
     shapes = shapes_px.astype(np.float64).reshape(-1, 2)
     distinct = len(np.unique(shapes, axis=0))
     if num_anchors < 1 or distinct < num_anchors:
-        raise ConfigError(f"expected at least {max(num_anchors, 1)} distinct shapes, got {distinct}")
+        raise ConfigError(
+            f"expected at least {max(num_anchors, 1)} boxes of distinct width and height for as many anchors, "
+            f"got {distinct} of at least a pixel"
+        )
     return shapes
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -16,10 +14,8 @@ from models.errors import ConfigError
 from models.layers.dropblock import DropBlock
 from models.outline import Network
 from models.spec import DetectorSpec, LossSpec
-from training.anchor_fit import fit_anchors
 from training.cmbn import with_cross_mini_batch_norm
 from training.config import AugmentConfig, BagsConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
-from training.data.audit import usable_rows
 from training.data.augment.colour_jitter import ColourJitter
 from training.data.augment.crop_jitter import CropJitter
 from training.data.augment.cutmix import CutMix
@@ -29,6 +25,7 @@ from training.data.augment.pipeline import Pipeline
 from training.data.augment.random_scale import RandomScale
 from training.data.augment.training_shapes import TrainingShapes
 from training.data.datasets import DetectionDataset
+from training.dataset_anchors import fit_dataset_anchors
 from training.losses.preset import Preset
 from training.losses.resolve import resolve_preset
 from training.schedule import CosineRestarts, StepSchedule
@@ -50,7 +47,8 @@ def build_network(config: TrainingConfig, dataset: DetectionDataset) -> Network:
 
     network = build()
     if config.anchors == "fitted":
-        network = build(_fitted_anchors(network.spec, dataset, config.seed))
+        spec = configured_spec(network.spec, config)
+        network = build(fit_dataset_anchors(dataset, spec, seed=config.seed).anchors_px)
     elif config.anchors != "published":
         network = build(config.anchors)
     network.spec = configured_spec(network.spec, config)
@@ -151,22 +149,3 @@ def _loss_switches(bags: BagsConfig, *, formula: bool) -> dict[str, object]:
     if switches and not formula:
         raise ConfigError("bags: label_smoothing, multi_anchor and box_loss need a formula preset (v1..v4)")
     return switches
-
-
-def _fitted_anchors(spec: DetectorSpec, dataset: DetectionDataset, seed: int) -> tuple[tuple[float, float], ...]:
-    if not spec.anchors_px:
-        raise ConfigError(f"anchors: expected 'published' for {spec.name}, which has none, got 'fitted'")
-    strides = [round(spec.head_stride(index)[0]) for index in range(len(spec.heads))]
-    return fit_anchors(_shapes_px(dataset, spec), strides, spec.heads[0].num_anchors, seed).anchors_px
-
-
-def _shapes_px(dataset: DetectionDataset, spec: DetectorSpec) -> NDArray[np.float64]:
-    """Return (width, height) [N, 2] of every object in network pixels."""
-    shapes = [np.zeros((0, 2))]
-    for image in dataset.images:
-        boxes = image.labels.boxes_xyxy_px[usable_rows(image)]
-        scale = np.array((spec.input_width / image.width, spec.input_height / image.height))
-        if spec.resize.placement == "letterbox":
-            scale = np.full(2, scale.min())
-        shapes.append((boxes[:, 2:] - boxes[:, :2]) * scale)
-    return np.concatenate(shapes)

@@ -116,5 +116,5 @@ def test_shapes_under_a_pixel_are_lost_but_bend_no_anchor() -> None:
 
 
 def test_too_few_distinct_shapes_are_refused() -> None:
-    with pytest.raises(ConfigError, match="at least 6 distinct shapes, got 1"):
+    with pytest.raises(ConfigError, match="at least 6 boxes of distinct width and height for as many anchors, got 1"):
         fit_anchors(np.full((50, 2), 20.0), (16, 32))
