@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "score": Command("app.commands.score:score", "Split the loss of labels by term, scale and object."),
     "evaluate": Command("app.commands.evaluate:evaluate", "Measure a model on labelled pictures: AP, errors, speed."),
     "train": Command("app.commands.train:train", "Train a detector on your own pictures; ends in one ONNX file."),
+    "search": Command("app.commands.search:search", "Search for better hyper-parameters, by many short trainings."),
     "anchors": Command("app.commands.anchors:anchors", "Fit a network's anchors to the objects of a data set."),
     "pull": Command("app.commands.pull:pull", "Fetch an official model and convert it."),
     "import-darknet": Command("app.commands.import_darknet:import_darknet", "Convert darknet's cfg and weights."),

@@ -1,4 +1,4 @@
-"""The files in the folder of a run."""
+"""The files in the folder of a run, and in that of a search."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ LAST: Final = "last.ckpt"
 BEST: Final = "best.ckpt"
 CONFIG: Final = "config.yaml"
 ARTEFACT: Final = "model.onnx"
+BEST_CONFIG: Final = "best.yaml"
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -21,3 +22,8 @@ def find_checkpoint(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise CheckpointError(f"expected a checkpoint or the folder of a run, got {path} without {BEST} and {LAST}")
+
+
+def trial_folder(search: Path, number: int) -> Path:
+    """Return the folder of one run of a search."""
+    return search / "trials" / f"{number:03d}"

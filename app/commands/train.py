@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from app.commands.accelerator import AcceleratorOption, accelerator_of
 from models.errors import ConfigError
 from training.config import TrainingConfig
 from training.config_names import config_names, find_config
@@ -36,7 +37,7 @@ def train(
     ] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines, each started by torchrun or another launcher.")] = 1,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    accelerator: AcceleratorOption = "auto",
 ) -> None:
     """Train a detector on your own pictures and write one ONNX file.
 
@@ -56,7 +57,7 @@ def train(
         data,
         folder,
         resume=resume,
-        machine=Machine(devices, nodes, _accelerator(accelerator)),
+        machine=Machine(devices, nodes, accelerator_of(accelerator)),
         announce=_tell,
         progress_bar=sys.stderr.isatty(),
     )
@@ -73,13 +74,6 @@ def _settings(config: str | None, network: str | None, epochs: int | None, resum
     if not (resumed / CONFIG).is_file():
         raise ConfigError(f"--resume: expected a run in {resumed}, got no {CONFIG} there")
     return TrainingConfig.load(resumed / CONFIG)
-
-
-def _accelerator(name: str) -> Literal["auto", "cpu", "gpu"]:
-    known: dict[str, Literal["auto", "cpu", "gpu"]] = {"auto": "auto", "cpu": "cpu", "gpu": "gpu"}
-    if name not in known:
-        raise ConfigError(f"--accelerator: expected auto, cpu or gpu, got {name!r}")
-    return known[name]
 
 
 def _conclude(result: FitResult, folder: Path) -> None:

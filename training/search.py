@@ -1,0 +1,191 @@
+"""Search of hyper-parameters: one training after another, each told by those before; needs optuna."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from models.errors import ConfigError, LossError
+from training.config import TrainingConfig
+from training.fit import Announce, Machine, Trained, open_splits, train
+from training.run_folder import BEST, BEST_CONFIG, CONFIG, LAST, trial_folder
+from training.search_checks import check_space
+from training.search_reporting import Reporting
+from training.search_space import SearchSpace, shown, with_values
+from training.search_study import SearchStudy, TrialRecord
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+_HERE: Final = Machine()
+_FAILURES: Final = (LossError, ConfigError, torch.OutOfMemoryError)
+Watch = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What is searched: ``num_trials`` in all, over restarts; ``prune`` ends those under the median of the others."""
+
+    config: TrainingConfig
+    space: SearchSpace
+    num_trials: int
+    seed: int = 0
+    prune: bool = True
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """How a search stands; ``signal`` is the number of the signal that interrupted it."""
+
+    records: tuple[TrialRecord, ...]
+    importances: Mapping[str, float]
+    signal: int | None
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The complete trial of the highest AP, the first of equals."""
+        return _best(self.records)
+
+
+def search(
+    plan: SearchPlan,
+    data: Path,
+    folder: Path,
+    *,
+    machine: Machine = _HERE,
+    announce: Announce = lambda _text: None,
+    watch: Watch = lambda _trials: None,
+) -> SearchResult:
+    """Train until ``plan.num_trials`` trials are done, and write the best configuration to ``best.yaml``.
+
+    The study is ``study.db`` in ``folder``, the trials are runs under ``trials``, of which the best keeps its weights.
+    After an interruption the same call goes on, with the trial that was cut off first, from its last checkpoint. A
+    trial whose loss diverges, whose configuration cannot be or for which memory is short counts as failed. ``watch`` is
+    told the number of trials done, in parts. Raises ConfigError for a space or a folder that does not fit.
+    """
+    splits = open_splits(plan.config, data, announce)
+    if splits.val is None:
+        raise ConfigError("data.val: expected a split to compare trials on, got null")
+    check_space(plan.space, plan.config, splits.train.class_names)
+    folder.mkdir(parents=True, exist_ok=True)
+    warm_up = plan.config.epochs // 3 + 1
+    with _alone(folder), closing(_study(plan, folder, warm_up)) as study:
+        study.begin(_setup(plan, data), plan.config)
+        runner = _Runner(plan, data, folder, study, machine, announce, watch)
+        signal = None
+        while signal is None and len(study.records()) < plan.num_trials:
+            signal = runner.run_trial()
+        return SearchResult(study.records(), study.importances(), signal)
+
+
+@dataclass(frozen=True)
+class _Runner:
+    plan: SearchPlan
+    data: Path
+    folder: Path
+    study: SearchStudy
+    machine: Machine
+    announce: Announce
+    watch: Watch
+
+    def run_trial(self) -> int | None:
+        """Carry one trial to its end; return the signal where one interrupted it."""
+        done = len(self.study.records())
+        number = done + 1
+        trial, values = self.study.ask()
+        self.announce(f"trial {number}/{self.plan.num_trials}: {shown(values)}")
+
+        def report(epoch: int, ap: float) -> bool:
+            trial.report(ap, epoch)
+            self.announce(f"trial {number}: epoch {epoch}  AP {ap:.3f}")
+            return trial.should_prune()
+
+        reporting = Reporting(report, lambda share: self.watch(done + share))
+        try:
+            config = with_values(self.plan.config, values)
+            run = self._train(config, trial_folder(self.folder, number), reporting)
+        except _FAILURES as error:
+            self._fail(trial, number, error)
+            return None
+        if run.signal is not None:
+            self.study.put_back(trial)
+            return run.signal
+        reporting.catch_up(run.module)
+        early = run.module.progress.step < run.module.total_steps
+        self._finish(trial, number, run, pruned=reporting.hopeless and early)
+        return None
+
+    def _train(self, config: TrainingConfig, folder: Path, reporting: Reporting) -> Trained:
+        """Train, from the last checkpoint where the folder holds this very run."""
+        last, written = folder / LAST, folder / CONFIG
+        resume = last.is_file() and written.is_file() and written.read_text("utf-8") == config.to_yaml()
+        if not resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        return train(config, self.data, folder, resume=resume, machine=self.machine, extra_callbacks=(reporting,))
+
+    def _finish(self, trial: Trial, number: int, run: Trained, *, pruned: bool) -> None:
+        progress = run.module.progress
+        assert progress.best is not None
+        ap = progress.best[1]
+        epochs, seconds = run.module.epoch, round(progress.seconds, 1)
+        self.study.finish(trial, ap, epochs, seconds, pruned=pruned)
+        how = "ended early, below the median" if pruned else "done"
+        self.announce(f"trial {number}: {how}  AP {ap:.3f}  {seconds:.0f} s")
+        self._keep_best()
+
+    def _fail(self, trial: Trial, number: int, error: Exception) -> None:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        self.study.fail(trial, reason)
+        self.announce(f"trial {number}: failed: {reason}")
+        self._keep_best()
+
+    def _keep_best(self) -> None:
+        """Write the best configuration, and let go of the weights of the other trials that are done."""
+        records = self.study.records()
+        best = _best(records)
+        for record in records:
+            folder = trial_folder(self.folder, record.number)
+            (folder / LAST).unlink(missing_ok=True)
+            if record is not best:
+                (folder / BEST).unlink(missing_ok=True)
+        if best is not None:
+            text = with_values(self.plan.config, best.values).to_yaml()
+            (self.folder / BEST_CONFIG).write_text(text, encoding="utf-8")
+
+
+def _best(records: tuple[TrialRecord, ...]) -> TrialRecord | None:
+    complete = [record for record in records if record.state == "complete"]
+    return max(complete, key=lambda record: record.ap or 0.0, default=None)
+
+
+def _study(plan: SearchPlan, folder: Path, warm_up_epochs: int) -> SearchStudy:
+    return SearchStudy(folder, plan.space, plan.seed, prune=plan.prune, warm_up_epochs=warm_up_epochs)
+
+
+def _setup(plan: SearchPlan, data: Path) -> dict[str, object]:
+    """Return what must stay the same over restarts."""
+    return {
+        "configuration": plan.config.model_dump(mode="json"),
+        "space": plan.space.to_dict(),
+        "data": str(data.resolve()),
+        "seed": plan.seed,
+        "pruning": plan.prune,
+    }
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out of the study; raise ConfigError where one is at work in it."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"{folder}: another search is at work there: wait, or choose another --output") from error
+        yield
