@@ -37,9 +37,7 @@ class WeightAverage:
         """Move the average towards the network; to be called after every optimiser step."""
         self.num_updates += 1
         gain = 1 - self.decay_at(self.num_updates)
-        current = _tensors(network)
-        for name, averaged in _tensors(self.average).items():
-            value = current[name].detach()
+        for averaged, value in zip(_tensors(self.average), _tensors(network), strict=True):
             if averaged.is_floating_point():
                 averaged.lerp_(value.to(averaged), gain)
             else:
@@ -55,6 +53,6 @@ class WeightAverage:
         self.num_updates = int(state["num_updates"])
 
 
-def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return parameters and buffers by name, each shared tensor once."""
-    return dict(network.named_parameters()) | dict(network.named_buffers())
+def _tensors(network: nn.Module) -> list[torch.Tensor]:
+    """Return parameters and buffers in the order of the modules, each shared tensor once."""
+    return [*network.parameters(), *network.buffers()]

@@ -27,6 +27,7 @@ from training.data.datasets import DetectionDataset, open_dataset
 from training.data.loading import StepPlan, TrainingPictures, mini_batch_size, worker_count
 from training.export.onnx import export_onnx
 from training.export.parity import ParityReport
+from training.host_memory import keep_freed_memory
 from training.module import TrainingModule
 from training.recipe import build_network, build_pipeline, build_shapes
 from training.run_folder import ARTEFACT, BEST, CONFIG, LAST
@@ -149,6 +150,7 @@ def train(
     continues an interrupted run bit for bit (on one machine, with as many processes). Raises YoloscopeError; the steps
     done so far are in ``last.ckpt``.
     """
+    keep_freed_memory()
     first = _is_first()
     bar = Bar() if progress_bar and first else None
     announce = _silent if not first else announce if bar is None else bar.tell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import lightning.pytorch as lightning
@@ -116,9 +116,7 @@ class TrainingModule(lightning.LightningModule):
             self._average.update(self.network)
         self.progress.step += 1
         self.last_report = reports[-1]
-        self.log_dict(
-            log_values(reports, self.network.spec) | {"rate": rate, "epoch": self.epoch, "step": float(step + 1)}
-        )
+        self._log(reports, rate)
 
     def checkpoint(self) -> dict[str, Any]:
         """Return everything that a restart needs, as tensors and plain values."""
@@ -159,6 +157,13 @@ class TrainingModule(lightning.LightningModule):
 
     def _loss(self, images: Tensor, truth: GroundTruth) -> LossReport:
         return compute_loss(self.network(images), truth, self.network.spec, preset=None, images_seen=self.images_seen)
+
+    def _log(self, reports: Sequence[LossReport], rate: float) -> None:
+        """Hand the account of the step to the loggers, past Lightning's own bookkeeping, which takes far longer."""
+        if self.trainer.is_global_zero:
+            values = log_values(reports, self.network.spec) | {"rate": rate, "epoch": self.epoch}
+            for logger in self.loggers:
+                logger.log_metrics(values, self.progress.step)
 
     def _draws(self, stream: int) -> np.random.Generator:
         """Return the random numbers of one purpose at this step."""

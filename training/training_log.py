@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from models.spec import DetectorSpec
 from training.losses.report import LossReport
 
@@ -21,13 +23,14 @@ def log_values(reports: Sequence[LossReport], spec: DetectorSpec) -> dict[str, f
 
 
 def _of_report(report: LossReport, spec: DetectorSpec) -> dict[str, float]:
+    """Return the values of one mini-batch, read from the device in two goes."""
     scales = report.by_scale
-    values = {"loss": float(report.total.detach())}
-    for name, term in scales.terms.items():
-        values[f"loss/{name}"] = float(term.sum())
-    for index, total in enumerate(scales.total.tolist()):
-        place = f"loss/stride_{round(spec.head_stride(index)[0])}"
-        values[place] = total
-        for name, term in scales.terms.items():
-            values[f"{place}/{name}"] = float(term[index])
+    by_scale = torch.stack((scales.total, *scales.terms.values()))
+    rows = torch.cat((by_scale, by_scale.sum(1, keepdim=True)), 1).tolist()
+    names = ["", *(f"/{name}" for name in scales.terms)]
+    places = [f"loss/stride_{round(spec.head_stride(index)[0])}" for index in range(len(scales.total))]
+    values = {f"loss{name}": row[-1] for name, row in zip(names, rows, strict=True)}
+    values["loss"] = float(report.total.detach())
+    for index, place in enumerate(places):
+        values |= {f"{place}{name}": row[index] for name, row in zip(names, rows, strict=True)}
     return values
