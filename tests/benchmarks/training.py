@@ -1,87 +1,176 @@
-"""What a training step is made of: ``python -m tests.benchmarks.training [DATA] [--side 320] [--batch 8] [--steps 8]``.
+"""What a training step is made of: ``python -m tests.benchmarks.training [DATA] [--side 320] [--threads 1]``.
 
-The floor is the network alone: forward, backward of the sum of its heads, and the optimiser, on one synthetic batch.
-Above it stand the same with the loss, and whole steps of the trainer with reading, augmentation and logging. Rounds of
-the first two alternate; the figures are medians of wall time. Without DATA digits are generated.
+The floor is the network alone: pictures to floats, forward, backward of the sum of its heads, and the optimiser, on one
+synthetic batch. Beside it stand whole steps of the trainer with reading, augmentation, loss and logging. Both alternate
+within one process, a few steps of each at a time, the first of which are not counted: they find full queues and cold
+caches. The ratio is the median over the rounds, so that what else the machine does hits both alike. ``CPU`` is the same
+in processor time of this process, which does not depend on who else runs. Without DATA digits are generated.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import dataloader
 
 import training.fit
+import training.module
 from models.detector import scale_pixels
 from tests.benchmarks.report import heading
+from tests.benchmarks.stopwatch import Stopwatch
+from training.callbacks.hook import AfterStep
 from training.config import TrainingConfig
 from training.config_names import find_config
 from training.data.digits import generate
-from training.data.loading import Batch, collate
-from training.fit import fit, open_splits, training_data, use_bf16
-from training.losses import compute_loss
-from training.recipe import build_network, build_optimizer
+from training.data.loading import Batch
+from training.ema import WeightAverage
+from training.fit import fit, open_splits, use_bf16
+from training.module import TrainingModule
+from training.recipe import build_optimizer
+
+COUNTED, NOT_COUNTED = 6, 3
+ALONE = ("pictures to floats", "forward", "backward", "optimiser")
+PARTS = ("waiting for pictures", *ALONE, "loss", "clipping", "average of the weights", "log", "callbacks")
 
 
-class Clock(lightning.Callback):
-    """Notes when each step ends."""
+class Step(NamedTuple):
+    """Seconds of a step, by the clock and of the processor."""
 
-    def __init__(self) -> None:
-        self.ends: list[float] = []
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Step:
+        """Return where both clocks stand."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, start: Step) -> Step:
+        """Return what has passed."""
+        return Step(self.wall - start.wall, self.cpu - start.cpu)
+
+
+def median(steps: list[Step]) -> Step:
+    """Return the median of each clock."""
+    return Step(statistics.median(s.wall for s in steps), statistics.median(s.cpu for s in steps))
+
+
+@dataclass
+class Alternation(lightning.Callback):
+    """After some steps of the trainer, makes as many of the network alone."""
+
+    watch: Stopwatch
+    alone_watch: Stopwatch = field(default_factory=Stopwatch)
+    whole: list[Step] = field(default_factory=list)
+    alone: list[Step] = field(default_factory=list)
+    _round: list[Step] = field(default_factory=list)
+    _start: Step | None = None
+    _seen: int = 0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        assert isinstance(pl_module, TrainingModule)
+        self._alone = Alone(pl_module, self.alone_watch)
+        parts: list[Any] = []
+        pl_module.network.register_forward_pre_hook(lambda *_: parts.append(time.perf_counter()))
+        pl_module.network.register_forward_hook(lambda *_: self.watch.add("forward", time.perf_counter() - parts.pop()))
 
     def on_train_batch_end(self, *_arguments: Any) -> None:
-        self.ends.append(time.perf_counter())
-
-    @property
-    def seconds(self) -> float:
-        """The median step; the first ones fill the workers' queues."""
-        return statistics.median(after - before for before, after in zip(self.ends[2:], self.ends[3:], strict=False))
-
-
-def alone(config: TrainingConfig, data: Path, steps: int) -> tuple[float, float]:
-    """Return the seconds of a step of the network alone, and with the loss."""
-    train = open_splits(config, data).train
-    network = build_network(config, train).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures = training_data(config, network.spec, train)
-    batch = collate([pictures.pictures[ticket] for ticket in pictures.plan.tickets(0)])
-    optimizer = build_optimizer(network, config.optimizer)
-
-    def step(loss_of: Callable[[tuple[Tensor, ...]], Tensor]) -> float:
-        start = time.perf_counter()
-        images = scale_pixels(batch.images).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=use_bf16(config.precision, "cpu")):
-            loss = loss_of(network(images))
-        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch leaves it so
-        optimizer.step()
-        optimizer.zero_grad()
-        return time.perf_counter() - start
-
-    rounds = [(step(_sum), step(lambda heads: _loss(heads, batch, network.spec))) for _ in range(steps + 2)][2:]
-    return statistics.median(bare for bare, _ in rounds), statistics.median(full for _, full in rounds)
+        counted = self._start is not None and self._seen >= NOT_COUNTED
+        if self._start is not None and counted:
+            self._round.append(Step.now().since(self._start))
+        self.watch.lap(counted=counted)
+        self._seen += 1
+        if len(self._round) == COUNTED:
+            self.whole.append(median(self._round))
+            self.alone.append(median([self._alone.step(counted=count > 0) for count in range(COUNTED + 1)][1:]))
+            self._round, self._seen = [], 0
+        self._start = Step.now()
 
 
-def _sum(heads: tuple[Tensor, ...]) -> Tensor:
-    return torch.stack([head.float().mean() for head in heads]).sum()
+class Alone:
+    """Steps of a copy of a network on synthetic pictures."""
+
+    def __init__(self, module: TrainingModule, watch: Stopwatch) -> None:
+        config = module.config
+        self._network: nn.Module = copy.deepcopy(module.network)
+        self._optimizer = build_optimizer(self._network, config.optimizer)
+        self._bf16 = use_bf16(config.precision, "cpu")
+        width, height = config.input_size
+        self._pixels = torch.randint(256, (config.batch_size, height, width, 3), dtype=torch.uint8)
+        self._watch = watch
+
+    def step(self, *, counted: bool) -> Step:
+        """Make one."""
+        start = Step.now()
+        with self._watch.part("pictures to floats"):
+            images = scale_pixels(self._pixels).contiguous(memory_format=torch.channels_last)
+        with self._watch.part("forward"), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+            heads: tuple[Tensor, ...] = self._network(images)
+        with self._watch.part("backward"):
+            torch.stack([head.float().mean() for head in heads]).sum().backward()  # type: ignore[no-untyped-call]
+        with self._watch.part("optimiser"):
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+        self._watch.lap(counted=counted)
+        return Step.now().since(start)
 
 
-def _loss(heads: tuple[Tensor, ...], batch: Batch, spec: Any) -> Tensor:
-    return compute_loss(heads, batch.ground_truth, spec, preset=None).total
-
-
-def whole(config: TrainingConfig, data: Path) -> float:
-    """Return the seconds of a step of the trainer."""
-    clock = Clock()
+def measure(config: TrainingConfig, data: Path) -> Alternation:
+    """Return the steps of a run and of its network alone, in turn."""
+    watch = Stopwatch()
+    optimizer = torch.optim.SGD if config.optimizer.name == "sgd" else torch.optim.AdamW
+    undo = [
+        watch.watch(owner, function, name)
+        for owner, function, name in (
+            (dataloader._BaseDataLoaderIter, "__next__", "waiting for pictures"),
+            (training.module, "scale_pixels", "pictures to floats"),
+            (Batch, "to", "pictures to floats"),
+            (training.module, "compute_loss", "loss"),
+            (TrainingModule, "manual_backward", "backward"),
+            (nn.utils, "clip_grad_norm_", "clipping"),
+            (optimizer, "step", "optimiser"),
+            (optimizer, "zero_grad", "optimiser"),
+            (WeightAverage, "update", "average of the weights"),
+            (TrainingModule, "_log", "log"),
+            (AfterStep, "on_train_batch_end", "callbacks"),
+        )
+    ]
+    alternation = Alternation(watch)
     with tempfile.TemporaryDirectory() as folder:
-        fit(config, data, Path(folder), extra_callbacks=(clock,))
-    return clock.seconds
+        fit(config, data, Path(folder), extra_callbacks=(alternation,))
+    for function in undo:
+        function()
+    return alternation
+
+
+def table(measured: Alternation) -> list[str]:
+    """Return the lines: every part of a step alone and whole, and the sums."""
+    alone, whole = median(measured.alone), median(measured.whole)
+    parts = {name: (measured.alone_watch.median(name), measured.watch.median(name)) for name in PARTS}
+    rest = (alone.wall - sum(a for a, _ in parts.values()), whole.wall - sum(w for _, w in parts.values()))
+    parts["Lightning, and the rest"] = rest
+    lines = [f"{'ms':<26}{'alone':>9}{'whole':>9}{'more':>9}{'share':>9}"]
+    lines += [
+        f"{name:<26}{a * 1e3:>9.1f}{w * 1e3:>9.1f}{(w - a) * 1e3:>9.1f}{(w - a) / alone.wall:>9.1%}"
+        for name, (a, w) in parts.items()
+    ]
+    pairs = list(zip(measured.whole, measured.alone, strict=True))
+    for name, ratios in (("wall", [w.wall / a.wall for w, a in pairs]), ("CPU", [w.cpu / a.cpu for w, a in pairs])):
+        alone_ms, whole_ms = (getattr(each, name.lower()) * 1e3 for each in (alone, whole))
+        lines.append(
+            f"{f'step, {name}':<26}{alone_ms:>9.1f}{whole_ms:>9.1f}{whole_ms - alone_ms:>9.1f}"
+            f"{statistics.median(ratios):>8.3f}x  ({min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)} rounds)"
+        )
+    return lines
 
 
 def main() -> None:
@@ -90,9 +179,12 @@ def main() -> None:
     parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("--side", type=int, default=320)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--threads", type=int, help="of PyTorch; default: its own choice")
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     training.fit.export_best = lambda *_: None  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         data = options.data or generate(Path(folder) / "digits", {"train": 4 * options.batch, "val": 1})
@@ -103,12 +195,11 @@ def main() -> None:
             data={"val": None, "cache_mb": 300, "workers": options.workers},
         )
         pictures = len(open_splits(config, data).train)
-        config = config.replace(epochs=-(-(options.steps + 3) * options.batch // pictures))
-        bare, with_loss = alone(config, data, options.steps)
-        rows = (("network alone", bare), ("with the loss", with_loss), ("whole step", whole(config, data)))
+        steps = options.rounds * (COUNTED + NOT_COUNTED) + 1
+        measured = measure(config.replace(epochs=-(-steps * options.batch // pictures)), data)
     print(heading(f"Training step, yolov4-tiny, {options.batch} x {options.side} px", "torch", "lightning"))
-    for name, seconds in rows:
-        print(f"{name:<16}{seconds * 1e3:>9.1f} ms{seconds / bare:>8.2f}x")
+    print(f"{torch.get_num_threads()} threads of PyTorch")
+    print("\n".join(table(measured)))
 
 
 if __name__ == "__main__":
