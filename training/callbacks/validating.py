@@ -1,10 +1,11 @@
-"""AP on the validation split while training."""
+"""AP and the loss on the validation split while training."""
 
 from __future__ import annotations
 
 import lightning.pytorch as lightning
 
 from training.callbacks.hook import AfterStep
+from training.callbacks.validation_loss import ValidationLoss
 from training.data.datasets import DetectionDataset
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.prediction import PredictionSettings, predict
@@ -26,19 +27,22 @@ class Validating(AfterStep):
         step = module.progress.step
         if round(module.epoch) % self._every and step != module.total_steps:
             return
-        numbers = self._measure(module) if trainer.is_global_zero else (0.0, 0.0)
-        ap, ap50 = trainer.strategy.broadcast(numbers)
+        numbers = self._measure(module) if trainer.is_global_zero else {}
+        ap, ap50 = trainer.strategy.broadcast((numbers.get("val/AP", 0.0), numbers.get("val/AP50", 0.0)))
         module.progress.scores.append((step, ap, ap50))
         for logger in trainer.loggers:
-            logger.log_metrics({"val/AP": ap, "val/AP50": ap50}, step)
+            logger.log_metrics(numbers, step)
 
-    def _measure(self, module: TrainingModule) -> tuple[float, float]:
-        spec = module.network.spec
+    def _measure(self, module: TrainingModule) -> dict[str, float]:
+        """Return AP, AP50 and the loss with its terms, under their names in the log."""
+        spec, size = module.network.spec, self._batch_size
         detector = TorchDetector(module.evaluated_network, spec, module.device)
-        settings = PredictionSettings(iou_threshold=spec.nms.iou_threshold, batch_size=self._batch_size)
-        images = [
-            EvaluatedImage(one.image.image_id, Truth.of_image(one.image), one.detections)
-            for one in predict(detector, self._dataset.images, settings)
-        ]
+        loss = ValidationLoss(spec, module.images_seen)
+        images: list[EvaluatedImage] = []
+        settings = PredictionSettings(iou_threshold=spec.nms.iou_threshold, batch_size=size)
+        for one in predict(detector, self._dataset.images, settings):
+            if len(images) % size == 0:
+                loss.add(detector.heads, self._dataset.images[len(images) : len(images) + size])
+            images.append(EvaluatedImage(one.image.image_id, Truth.of_image(one.image), one.detections))
         numbers = evaluate_coco(images, len(spec.class_names)).numbers
-        return numbers["AP"], numbers["AP50"]
+        return {"val/AP": numbers["AP"], "val/AP50": numbers["AP50"], **loss.values()}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from models.detector import Detector
 from models.modes import evaluating
@@ -16,11 +16,15 @@ from models.structures import Detections
 
 
 class TorchDetector:
-    """Runs a network with decoding and suppression, in evaluation mode; the network's mode is left as it was."""
+    """Runs a network with decoding and suppression, in evaluation mode; the network's mode is left as it was.
+
+    ``heads`` are the raw heads of the last batch.
+    """
 
     def __init__(self, network: nn.Module, spec: DetectorSpec, device: torch.device | str = "cpu") -> None:
         self._module = Detector(network, spec)
         self._device = torch.device(device)
+        self.heads: tuple[Tensor, ...] = ()
 
     @property
     def spec(self) -> DetectorSpec:
@@ -37,6 +41,7 @@ class TorchDetector:
                 torch.tensor(score_threshold, dtype=torch.float32, device=self._device),
                 torch.tensor(iou_threshold, dtype=torch.float32, device=self._device),
             )
+        self.heads = outputs[4:]
         counts, boxes, scores, class_ids = (output.cpu().numpy() for output in outputs[:4])
         return [
             Detections(boxes[row, :count], scores[row, :count], class_ids[row, :count])

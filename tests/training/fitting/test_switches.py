@@ -215,7 +215,7 @@ def test_patience_ends_a_run_that_no_longer_improves(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([(0.1, 0.2), (0.3, 0.4), (0.2, 0.9), (0.3, 0.5), (0.9, 0.9)])
-    monkeypatch.setattr(Validating, "_measure", lambda *_: next(scores))
+    monkeypatch.setattr(Validating, "_measure", lambda *_: dict(zip(("val/AP", "val/AP50"), next(scores), strict=True)))
     config = configure(epochs=9, data={"val": "val"}, validation={"patience": 2})
     result = fit(config, shapes, tmp_path)
     assert (result.step, result.best, result.signal) == (4, (2, 0.3, 0.4), None)
@@ -226,7 +226,7 @@ def test_patience_ends_a_run_that_no_longer_improves(
 def test_validation_is_as_often_as_wanted_and_after_the_last_epoch(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Validating, "_measure", lambda *_: (0.5, 0.5))
+    monkeypatch.setattr(Validating, "_measure", lambda *_: {"val/AP": 0.5, "val/AP50": 0.5})
     fit(configure(epochs=5, data={"val": "val"}, validation={"every_epochs": 2}), shapes, tmp_path)
     scores = read_checkpoint(tmp_path / "last.ckpt")["progress"]["scores"]
     assert [score[0] for score in scores] == [2, 4, 5]
