@@ -71,7 +71,7 @@ def _rows(base: Mapping[str, Any], changes: Mapping[str, Changes]) -> tuple[Row,
 
 def _networks() -> Table:
     names = ("yolov2-tiny", "yolov3-tiny", "yolov4-tiny")
-    return Table("Tiny networks, each with its own loss", _rows(_base("tiny"), {n: {"network": n} for n in names}), 3)
+    return Table("Tiny networks, each with its own loss", _rows(_base("tiny"), {n: {"network": n} for n in names}), 2)
 
 
 def _boxes() -> Table:
@@ -80,7 +80,7 @@ def _boxes() -> Table:
     darknet: dict[str, Changes] = {
         f"{loss}, darknet": {"loss": {"preset": "v4-darknet", "overrides": {"iou_loss": loss}}} for loss in losses
     }
-    return Table("Box loss and its gradient", _rows(_base("tiny"), autograd | darknet), 3)
+    return Table("Box loss and its gradient", _rows(_base("tiny"), autograd | darknet), 2)
 
 
 def _start(weights: Path) -> Table:
@@ -97,17 +97,19 @@ def _freebies() -> Table:
             _base("tiny"),
             {
                 "base": {},
-                "mosaic off": {"augment.mosaic": 0.0},
-                "mosaic to the end": {"augment.plain_share": 0.0},
+                "mosaic on half": {"augment.mosaic": 0.5},
+                "mosaic on half, none at the end": {"augment.mosaic": 0.5, "augment.plain_share": 0.25},
                 "CutMix on half": {"augment.cutmix": 0.5},
                 "MixUp on half": {"augment.mixup": 0.5},
                 "colour jitter off": {"augment.colour": None},
+                "colour jitter as darknet's": {"augment.colour": {}},
                 "flips off": {"augment.flip_horizontal": 0.0, "augment.flip_vertical": 0.0},
                 "random scale off": {"augment.random_scale": None},
+                "random scale .7 to 1.4": {"augment.random_scale": (0.7, 1.4)},
                 "crop jitter .2": {"augment.crop_jitter": 0.2},
                 "random training shapes 1.4": {"augment.random_shapes": 1.4},
                 "label smoothing .01": {"bags.label_smoothing": 0.01},
-                "SAT on a fifth": {"bags.self_adversarial": 0.2},
+                "self-adversarial training on a fifth": {"bags.self_adversarial": 0.2},
                 "grid sensitivity off": {"bags.grid_sensitivity": False},
                 "one anchor per object": {"bags.multi_anchor": False},
                 "2 mini-batches": {"accumulate": 2},
