@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, W
 from app.settings import load_settings
 from models.errors import ConfigError
 from training.data.datasets import DetectionDataset, open_dataset
+from training.evaluation.bootstrap import Interval, bootstrap
 from training.evaluation.coco import detection_rows
 from training.evaluation.document import to_document
 from training.evaluation.evaluation import Evaluation
@@ -52,6 +54,9 @@ def evaluate(
         float, typer.Option(min=0, max=1, help="Least score in the confusion matrix, precision and recall.")
     ] = 0.25,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per run of the network.")] = 1,
+    resamples: Annotated[
+        int | None, typer.Option(min=2, help="Give 95 % intervals of AP from that many draws of the pictures (200).")
+    ] = None,
     provider: ProviderOption = None,
     models_dir: ModelsDirOption = None,
     weights: WeightsOption = None,
@@ -76,11 +81,24 @@ def evaluate(
         _write(html, render_page(evaluation, chosen.name))
     if predictions is not None:
         _write(predictions, json.dumps(detection_rows(evaluation.images, evaluation.dataset.category_ids)))
+    intervals = _intervals(evaluation, resamples)
     if as_json:
         named = {"model": {"name": chosen.name, "version": chosen.version, "provider": chosen.provider}}
-        typer.echo(json.dumps(to_document(evaluation) | named, indent=2, allow_nan=False))
+        spread = {"intervals": {name: asdict(interval) for name, interval in intervals.items()}} if intervals else {}
+        typer.echo(json.dumps(to_document(evaluation) | named | spread, indent=2, allow_nan=False))
     else:
         show_evaluation(evaluation, chosen.name, Console(highlight=False, markup=False))
+        for number, interval in intervals.items():
+            typer.echo(
+                f"{number}: 95 % of {interval.resamples} draws of the pictures in {interval.low:.3f} to "
+                f"{interval.high:.3f}, standard deviation {interval.deviation:.3f}"
+            )
+
+
+def _intervals(evaluation: Evaluation, resamples: int | None) -> dict[str, Interval]:
+    if resamples is None:
+        return {}
+    return bootstrap(evaluation.images, len(evaluation.dataset.class_names), resamples)
 
 
 def _run(
