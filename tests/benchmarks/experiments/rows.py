@@ -39,7 +39,7 @@ class Table:
 def tables(weights: Path | None) -> dict[str, Table]:
     """Return every table by name; the one on start weights needs ``weights``, a file of the official yolov4-tiny."""
     found = {
-        "builtin": Table("The built-in model", (Row("builtin", find_config("bccd-builtin")),), 3),
+        "builtin": Table("The built-in model", (Row("builtin", find_config("bccd-tiny")),), 3),
         "networks": _networks(),
         "boxes": _boxes(),
         "freebies": _freebies(),
