@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.commands.evaluate_tables import show_evaluation
-from app.commands.evaluated_model import open_model
+from app.commands.evaluated_model import EvaluatedModel, open_model
 from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
 from app.settings import load_settings
 from models.errors import ConfigError
@@ -81,18 +81,21 @@ def evaluate(
         _write(html, render_page(evaluation, chosen.name))
     if predictions is not None:
         _write(predictions, json.dumps(detection_rows(evaluation.images, evaluation.dataset.category_ids)))
-    intervals = _intervals(evaluation, resamples)
+    _show(evaluation, chosen, _intervals(evaluation, resamples), as_json)
+
+
+def _show(evaluation: Evaluation, chosen: EvaluatedModel, intervals: dict[str, Interval], as_json: bool) -> None:
     if as_json:
         named = {"model": {"name": chosen.name, "version": chosen.version, "provider": chosen.provider}}
         spread = {"intervals": {name: asdict(interval) for name, interval in intervals.items()}} if intervals else {}
         typer.echo(json.dumps(to_document(evaluation) | named | spread, indent=2, allow_nan=False))
-    else:
-        show_evaluation(evaluation, chosen.name, Console(highlight=False, markup=False))
-        for number, interval in intervals.items():
-            typer.echo(
-                f"{number}: 95 % of {interval.resamples} draws of the pictures in {interval.low:.3f} to "
-                f"{interval.high:.3f}, standard deviation {interval.deviation:.3f}"
-            )
+        return
+    show_evaluation(evaluation, chosen.name, Console(highlight=False, markup=False))
+    for number, interval in intervals.items():
+        typer.echo(
+            f"{number}: 95 % of {interval.resamples} draws of the pictures in {interval.low:.3f} to "
+            f"{interval.high:.3f}, standard deviation {interval.deviation:.3f}"
+        )
 
 
 def _intervals(evaluation: Evaluation, resamples: int | None) -> dict[str, Interval]:
