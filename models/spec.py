@@ -107,6 +107,22 @@ class ClassTree(_Frozen):
     reported: tuple[int, ...] = ()
 
 
+class PrecisionSpec(_Frozen):
+    """How a file in another precision was made from one in float32.
+
+    ``made_from`` is the sha256 of that file. Of int8: the calibration pictures, how ranges were chosen from them, the
+    layers that stayed in float and the error of the detections that remained on the calibration pictures.
+    """
+
+    kind: Literal["fp16", "int8"]
+    made_from: str
+    calibration_data: str | None = None
+    calibration_pictures: int | None = Field(default=None, gt=0)
+    ranges: str | None = None
+    float_layers: tuple[str, ...] = ()
+    detection_error: float | None = None
+
+
 class DetectorSpec(_Frozen):
     """All that a service, a loss or an evaluation needs to know of a detector.
 
@@ -128,6 +144,7 @@ class DetectorSpec(_Frozen):
     source: SourceSpec | None = None
     training: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
+    precision: PrecisionSpec | None = None
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
@@ -167,8 +184,8 @@ class DetectorSpec(_Frozen):
         return (batch_size, channels, head.grid_height, head.grid_width)
 
     def to_json(self) -> str:
-        """Return the spec as the JSON text that goes into the artefact."""
-        return self.model_dump_json()
+        """Return the spec as the JSON text that goes into the artefact; ``precision`` only where it is not float32."""
+        return self.model_dump_json(exclude=None if self.precision else {"precision"})
 
     @classmethod
     def from_json(cls, text: str) -> DetectorSpec:

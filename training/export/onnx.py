@@ -12,6 +12,7 @@ from torch import nn
 from models.detector import FRACTION, INPUTS, Detector
 from models.errors import ExportError
 from models.spec import METADATA_KEY, DetectorSpec
+from training.export.artefact import read_artefact
 from training.export.graph import trace
 from training.export.parity import ParityReport, check_parity
 
@@ -72,14 +73,7 @@ def build_artefact(detector: Detector) -> onnx.ModelProto:
 
 def read_spec(path: str | Path) -> DetectorSpec:
     """Return the spec inside an artefact; raise ExportError where the file holds none."""
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:
-        raise ExportError(f"expected an ONNX file at {path}, got: {error}") from error
-    for entry in model.metadata_props:
-        if entry.key == METADATA_KEY:
-            return DetectorSpec.from_json(entry.value)
-    raise ExportError(f"expected the metadata {METADATA_KEY!r} in {path}, got a model without")
+    return read_artefact(Path(path))[1]
 
 
 def heads_from_floats(path: str | Path, num_heads: int) -> onnx.ModelProto:

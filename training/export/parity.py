@@ -79,7 +79,7 @@ def check_parity(detector: Detector, path: str | Path, providers: Sequence[Provi
     session = _open(path, providers)
     spec = detector.spec
     is_binary = any(isinstance(module, XnorConvBlock) for module in detector.modules())
-    pictures = list(_pictures(spec.input_width, spec.input_height))
+    pictures = list(synthetic_pictures(spec.input_width, spec.input_height))
     heads_worst, magnitude, found = 0.0, 0.0, []
     for batch in (np.stack(pictures[:1]), np.stack(pictures[1:])):
         expected = _torch_heads(detector, batch)
@@ -107,7 +107,7 @@ def _open(path: str | Path, providers: Sequence[Provider]) -> onnxruntime.Infere
         raise ExportError(f"onnxruntime cannot load the exported graph: {error}") from error
 
 
-def _pictures(width: int, height: int) -> Iterator[NDArray[np.uint8]]:
+def synthetic_pictures(width: int, height: int) -> Iterator[NDArray[np.uint8]]:
     """Yield noise, a ramp, rectangles on grey, and noise on a ramp, uint8 [H, W, 3]."""
     rng = np.random.default_rng(0)
     ramp = np.stack(np.broadcast_arrays(*np.ogrid[0 : 255 : height * 1j, 0 : 255 : width * 1j]), -1)

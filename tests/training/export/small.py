@@ -1,0 +1,42 @@
+"""A small network with lively random weights, its artefact, and pictures for it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.detector import Detector
+from models.outline import Network
+from models.registry import build
+from training.export.calibration import find_calibration, network_inputs
+from training.export.onnx import build_artefact
+
+SIDE = 64
+CLASS_NAMES = ("square", "disc")
+
+
+def lively(name: str, pictures: list[NDArray[np.float32]], **options: Any) -> Network:
+    """Return a network whose values neither vanish nor explode: statistics of normalisation are those of pictures."""
+    torch.manual_seed(0)
+    network = build(name, len(CLASS_NAMES), input_size=(SIDE, SIDE), class_names=CLASS_NAMES, **options)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = None
+        network.train()
+        network(torch.from_numpy(np.concatenate(network_inputs(pictures))))
+    return network.eval()
+
+
+def write_lively(path: Path, data: Path, name: str = "yolov4-tiny", **options: Any) -> Path:
+    """Write the artefact of such a network for the pictures of a folder."""
+    spec = build(name, len(CLASS_NAMES), input_size=(SIDE, SIDE), **options).spec
+    network = lively(name, find_calibration(data, "train", 6).levels(spec), **options)
+    onnx.save(build_artefact(Detector(network, network.spec)), path)
+    return path

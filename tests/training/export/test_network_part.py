@@ -1,0 +1,66 @@
+"""Taking the network out of an artefact and putting it back."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from app.services.runtime import Runtime
+from models.errors import ExportError
+from tests.app.artefact import write_tiny_artefact
+from training.export.artefact import read_artefact, with_spec, write_artefact
+from training.export.network_part import put_network, take_network
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+
+
+def test_what_is_put_back_unchanged_detects_the_same(small: Path, tmp_path: Path) -> None:
+    model = onnx.load(small)
+    again = put_network(model, take_network(model))
+    onnx.checker.check_model(again, full_check=True)
+    onnx.save(again, tmp_path / "again.onnx")
+    first, second = (Runtime(path, "cpu", 1) for path in (small, tmp_path / "again.onnx"))
+    found = [runtime.detect(IMAGES, [0.01] * 2, [0.5] * 2) for runtime in (first, second)]
+    for one, other in zip(*found, strict=True):
+        assert len(one.scores)
+        np.testing.assert_array_equal(one.boxes_xyxy, other.boxes_xyxy)
+        np.testing.assert_array_equal(one.scores, other.scores)
+    for head, expected in zip(second.heads(IMAGES), first.heads(IMAGES), strict=True):
+        np.testing.assert_array_equal(head, expected)
+
+
+def test_no_weight_is_left_behind(small: Path) -> None:
+    model = onnx.load(small)
+    again = put_network(model, take_network(model))
+    assert again.ByteSize() == pytest.approx(model.ByteSize(), rel=0.1)
+    names = [tensor.name for tensor in again.graph.initializer]
+    assert len(names) == len(set(names))
+
+
+def test_operators_of_another_version_are_refused(small: Path) -> None:
+    model = onnx.load(small)
+    network = take_network(model)
+    network.opset_import[0].version += 1
+    with pytest.raises(ExportError, match="expected operators of version 20, got a network of version 21"):
+        put_network(model, network)
+
+
+def test_a_graph_without_a_network_is_no_artefact(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="not an artefact"):
+        take_network(onnx.load(write_tiny_artefact(tmp_path / "tiny.onnx")))
+
+
+def test_a_failed_check_leaves_the_former_file(small: Path, tmp_path: Path) -> None:
+    model, spec = read_artefact(small)
+    target = tmp_path / "model.onnx"
+    target.write_text("former")
+
+    def check(path: Path) -> None:
+        assert read_artefact(path)[1].name == "renamed"
+        raise ExportError("no good")
+
+    with pytest.raises(ExportError, match="no good"):
+        write_artefact(with_spec(model, spec.model_copy(update={"name": "renamed"})), target, check)
+    assert target.read_text() == "former"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
