@@ -94,7 +94,7 @@ def _freebies() -> Table:
     return Table(
         "Freebies, one switch at a time",
         _rows(
-            _base("tiny"),
+            _base("tiny") | {"epochs": 16, "validation": {"every_epochs": 16, "batch_size": 8}},
             {
                 "base": {},
                 "mosaic on half": {"augment.mosaic": 0.5},
@@ -114,7 +114,7 @@ def _freebies() -> Table:
                 "one anchor per object": {"bags.multi_anchor": False},
                 "2 mini-batches": {"accumulate": 2},
                 "2 mini-batches, CmBN": {"accumulate": 2, "bags.cross_mini_batch_norm": True},
-                "cosine with restarts": {"schedule.cycle_epochs": 8},
+                "cosine, restart after half": {"schedule.cycle_epochs": 8, "schedule.multiplier": 1},
                 "steps instead of cosine": {"schedule.kind": "steps"},
                 "constant rate": {"schedule.kind": "constant"},
                 "average of the weights off": {"average": None},
