@@ -14,7 +14,7 @@ def test_every_convolution_with_its_activation(small: Path) -> None:
     assert len(layers) == 21
     assert layers[0].name == "backbone.stem.0"
     assert len(layers[0].nodes) == 2
-    assert layers[0].products == 3 * 4 * 9 * 32 * 32, "4 channels of 32x32 from 3, by 3x3"
+    assert layers[0].products == 3 * 8 * 9 * 32 * 32, "8 channels of 32x32 from 3, by 3x3"
     assert layers[0].values[0] == "network_input"
     heads = [layer for layer in layers if layer.name.endswith("predict")]
     assert [len(layer.nodes) for layer in heads] == [1, 1]
