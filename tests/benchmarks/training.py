@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import dataloader
 
-import training.fit
 import training.module
 from models.detector import scale_pixels
 from tests.benchmarks.report import heading
@@ -34,7 +33,7 @@ from training.config_names import find_config
 from training.data.digits import generate
 from training.data.loading import Batch
 from training.ema import WeightAverage
-from training.fit import fit, open_splits, use_bf16
+from training.fit import open_splits, train, use_bf16
 from training.module import TrainingModule
 from training.recipe import build_optimizer
 
@@ -146,7 +145,7 @@ def measure(config: TrainingConfig, data: Path) -> Alternation:
     ]
     alternation = Alternation(watch)
     with tempfile.TemporaryDirectory() as folder:
-        fit(config, data, Path(folder), extra_callbacks=(alternation,))
+        train(config, data, Path(folder), extra_callbacks=(alternation,))
     for function in undo:
         function()
     return alternation
@@ -185,10 +184,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    training.fit.export_best = lambda *_: None  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         data = options.data or generate(Path(folder) / "digits", {"train": 4 * options.batch, "val": 1})
         config = find_config("bccd-tiny").replace(
+            network_options={},
             input_size=(options.side, options.side),
             batch_size=options.batch,
             epochs=1,
