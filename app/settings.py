@@ -26,7 +26,8 @@ class Settings(BaseSettings):
     """What an operator may set; each field is the variable ``YOLOSCOPE_<FIELD>``.
 
     ``models_dir`` holds the artefacts ``<name>.onnx``; ``weights`` is a folder that is searched for official darknet
-    weights before anything is downloaded. ``provider`` ``cuda`` means CUDA or refuse to start, ``auto`` tries CUDA and
+    weights before anything is downloaded. ``model`` null: yolov4-tiny, or the built-in one where that cannot be had.
+    ``provider`` ``cuda`` means CUDA or refuse to start, ``auto`` tries CUDA and
     says which it took. Limits: ``max_bytes``, ``max_pixels`` and ``max_side`` per picture; ``max_images`` and
     ``max_body_bytes`` per request; ``queue_limit`` pictures and ``max_bytes_at_once`` bytes of bodies at once.
     On a GPU ``max_batch`` pictures go through the network together. ``body_timeout_s`` is the longest pause in a
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
 
     models_dir: Path = Field(default_factory=_default_models_dir)
     weights: Path | None = None
-    model: str = Field(default="yolov4-tiny", min_length=1)
+    model: str | None = Field(default=None, min_length=1)
     provider: Literal["auto", "cuda", "cpu"] = "auto"
     threads: int = Field(default_factory=available_cpus, ge=1, le=1024)
 

@@ -12,13 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from app.commands.runtime import open_runtime
 from app.services.detection import DetectQuery, settings_for
 from app.services.drawing import draw_detections, encode_picture
 from app.services.formats import native_rows
 from app.services.images import ImageLimits
 from app.services.inference import DetectSettings, Found, finish, infer, prepare
-from app.services.model_store import artefact_path
-from app.services.pulling import ensure_artefact
 from app.services.runtime import Runtime
 from app.settings import Settings, load_settings
 from models.errors import ConfigError, YoloscopeError
@@ -52,8 +51,7 @@ def detect(
     """
     settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)
     targets = _save_targets(pictures, save)
-    ensure_artefact(settings.model, settings)
-    runtime = Runtime(artefact_path(settings.model, settings.models_dir), settings.provider, settings.threads)
+    runtime = open_runtime(settings)
     query = DetectQuery(None, score_threshold, iou_threshold, max_detections, tuple(classes) if classes else None)
     asked = settings_for(query, runtime)
     results = [

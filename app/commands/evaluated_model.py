@@ -7,9 +7,8 @@ from pathlib import Path
 
 import torch
 
-from app.services.model_store import artefact_path
-from app.services.pulling import ensure_artefact, sha256_of
-from app.services.runtime import Runtime
+from app.commands.runtime import open_runtime
+from app.services.pulling import sha256_of
 from app.settings import Settings
 from models.errors import ProviderError
 from training.checkpoint_network import load_checkpoint_network
@@ -34,10 +33,9 @@ def open_model(settings: Settings) -> EvaluatedModel:
     A checkpoint is a path ending in ``.ckpt``, or the folder of a run given with a separator. Raises
     ModelNotFoundError, ModelLoadError, ProviderError, DownloadError or CheckpointError.
     """
-    if _is_checkpoint(settings.model):
+    if settings.model is not None and _is_checkpoint(settings.model):
         return _open_checkpoint(find_checkpoint(Path(settings.model)), settings)
-    ensure_artefact(settings.model, settings)
-    runtime = Runtime(artefact_path(settings.model, settings.models_dir), settings.provider, settings.threads)
+    runtime = open_runtime(settings)
     return EvaluatedModel(runtime.path.stem, runtime.version, runtime.provider, runtime)
 
 

@@ -12,7 +12,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Name of a model in the models folder, or path of an .onnx file.",
+        help="Model: builtin, a name in the models folder, an official one, or an .onnx file; "
+        "default: yolov4-tiny, or builtin where that is out of reach.",
         envvar="YOLOSCOPE_MODEL",
     ),
 ]

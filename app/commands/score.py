@@ -9,14 +9,13 @@ import typer
 from rich.console import Console
 
 from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from app.commands.runtime import open_runtime
 from app.commands.score_tables import show_score
 from app.schemas.score import LabelsFormat, ScoreDetail
 from app.services.drawing import encode_picture
 from app.services.heat_map import draw_term_maps
 from app.services.images import ImageLimits
 from app.services.inference import Timing, prepare
-from app.services.model_store import artefact_path
-from app.services.pulling import ensure_artefact
 from app.services.runtime import Runtime
 from app.services.score_answer import score_answer
 from app.services.score_words import place_in_file
@@ -52,8 +51,7 @@ def score(
     """
     query = _query(preset, detail, labels_format, save)
     settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)
-    ensure_artefact(settings.model, settings)
-    runtime = Runtime(artefact_path(settings.model, settings.models_dir), settings.provider, settings.threads)
+    runtime = open_runtime(settings)
     run = _score(picture, labels, runtime, query, settings)
     if save is not None:
         save.parent.mkdir(parents=True, exist_ok=True)

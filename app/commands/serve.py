@@ -14,10 +14,10 @@ import uvicorn
 from rich.console import Console
 
 from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from app.commands.runtime import reach_model
 from app.http_protocol import ProblemProtocol
 from app.main import create_app
 from app.services.container import Services
-from app.services.pulling import ensure_artefact
 from app.settings import Settings, load_settings
 
 
@@ -34,7 +34,8 @@ def serve(
 ) -> None:
     """Start the REST service and stop it on SIGTERM or Ctrl-C, finishing the requests at work.
 
-    The first start fetches and converts the default model, yolov4-tiny. The API is described at /docs.
+    Where no model is named it is yolov4-tiny, fetched and converted on the first start, or the built-in detector of
+    blood cells where that is out of reach. The API is described at /docs.
     """
     signal.signal(signal.SIGTERM, _exit_cleanly)
     signal.signal(signal.SIGINT, _exit_cleanly)
@@ -47,7 +48,7 @@ def serve(
         weights=weights,
         threads=threads,
     )
-    ensure_artefact(settings.model, settings)
+    reach_model(settings)
     app = create_app(settings)
     services: Services = app.state.services
     services.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.services.images import ImageLimits
-from app.services.model_store import ModelStore
+from app.services.model_store import ModelStore, default_model
 from app.services.pools import Gate, WorkPool
 from models.errors import NotReadyError
 
@@ -24,7 +24,7 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
-        self.store = ModelStore(settings.models_dir, settings.model, settings.provider, settings.threads)
+        self.store = ModelStore(settings.models_dir, default_model(settings), settings.provider, settings.threads)
         self.decoding = WorkPool("decode", settings.threads)
         self.inference = WorkPool("infer", 1)
         self.gate = Gate(settings.queue_limit)

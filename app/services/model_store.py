@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
+from typing import Final
 
 from app.services.runtime import Provider, Runtime
+from app.settings import Settings
+from models import zoo
 from models.errors import ModelNotFoundError
+
+BUILTIN: Final = "builtin"
+FIRST_CHOICE: Final = "yolov4-tiny"
+"""What is served where no model is named, if it is there or can be pulled; else the built-in model is."""
 
 
 def artefact_path(model: str, models_dir: Path) -> Path:
     """Return where the artefact of a name or path is, or would be: a path ends in ``.onnx`` or has a separator."""
+    if model == BUILTIN:
+        return zoo.BUILTIN
     if model.endswith(".onnx") or "/" in model or "\\" in model:
         return Path(model)
     return models_dir / f"{model}.onnx"
 
 
+def default_model(settings: Settings) -> str:
+    """Return the model that is named, else the first choice where it is there, else the built-in one."""
+    if settings.model is not None:
+        return settings.model
+    return FIRST_CHOICE if artefact_path(FIRST_CHOICE, settings.models_dir).is_file() else BUILTIN
+
+
 class ModelStore:
-    """The models that may be asked for by name: the default one and every ``<name>.onnx`` in ``models_dir``.
+    """The models that may be asked for by name: the default, the built-in and every ``<name>.onnx`` in ``models_dir``.
 
     Clients give names, never paths; only the operator's ``default`` may be a path, and is served under its stem.
     Thread-safe; loading one model does not hold up requests for those already loaded.
@@ -39,7 +55,7 @@ class ModelStore:
     def names(self) -> list[str]:
         """Return every name that can be asked for, the default first."""
         found = {path.stem for path in self._models_dir.glob("*.onnx") if _is_served(path)}
-        return [self.default, *sorted(found - {self.default})]
+        return [self.default, *sorted((found | {BUILTIN}) - {self.default})]
 
     def loaded(self, name: str) -> Runtime | None:
         """Return the runtime of a model that is loaded already, else None."""
@@ -66,7 +82,7 @@ class ModelStore:
         names = self.names()
         if name not in names:
             raise ModelNotFoundError(f"expected one of the models {', '.join(names)}, got {name!r}")
-        return self._models_dir / f"{name}.onnx"
+        return artefact_path(name, self._models_dir)
 
 
 def _is_served(path: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from app.services.model_store import artefact_path
+from app.services.model_store import BUILTIN, FIRST_CHOICE, artefact_path
 from app.settings import Settings
 from models.errors import ConfigError, DownloadError, ModelNotFoundError
 from models.zoo.official import OFFICIAL, OfficialWeights
@@ -40,6 +40,20 @@ def ensure_artefact(model: str, settings: Settings) -> Path:
     if subprocess.run(command, env=environment, check=False).returncode or not path.is_file():  # noqa: S603 (our own)
         raise DownloadError(f"the model {model!r} could not be pulled, see above")
     return path
+
+
+def ensure_model(settings: Settings, tell: Callable[[str], None]) -> Path:
+    """Return the artefact of the model that the settings name, as ``ensure_artefact`` does.
+
+    Where they name none it is the first choice, or the built-in model if that cannot be pulled, which is told.
+    """
+    if settings.model is not None:
+        return ensure_artefact(settings.model, settings)
+    try:
+        return ensure_artefact(FIRST_CHOICE, settings)
+    except DownloadError:
+        tell(f"{FIRST_CHOICE} is out of reach; the built-in model takes its place and finds blood cells only")
+        return artefact_path(BUILTIN, settings.models_dir)
 
 
 def official_name(model: str, settings: Settings) -> OfficialWeights:

@@ -18,12 +18,12 @@ def test_models_are_listed_and_loaded_by_use(settings: Settings) -> None:
     with Client(create_app(settings)) as client:
         before = client.get("/v1/models").json()
         assert before["default"] == "tiny"
-        assert [model["name"] for model in before["models"]] == ["tiny", "broken", "other"]
-        assert [model["loaded"] for model in before["models"]] == [True, False, False]
+        assert [model["name"] for model in before["models"]] == ["tiny", "broken", "builtin", "other"]
+        assert [model["loaded"] for model in before["models"]] == [True, False, False, False]
         assert "version" in before["models"][0]
         client.get("/v1/models/other")
         after = client.get("/v1/models").json()
-        assert [model["loaded"] for model in after["models"]] == [True, False, True]
+        assert [model["loaded"] for model in after["models"]] == [True, False, False, True]
 
 
 def test_a_model_tells_its_whole_description(client: Client, models_dir: Path) -> None:
@@ -48,8 +48,8 @@ def test_every_printable_name_of_a_file_is_served(settings: Settings, models_dir
     (tmp_path / "folder.onnx").mkdir()
     with Client(create_app(settings.model_copy(update={"models_dir": tmp_path}))) as client:
         served = [model["name"] for model in client.get("/v1/models").json()["models"]]
-        assert served == ["tiny", "my model (2)", "çedille"]
-        assert [client.get(f"/v1/models/{name}").status_code for name in served] == [200] * 3
+        assert served == ["tiny", "builtin", "my model (2)", "çedille"]
+        assert [client.get(f"/v1/models/{name}").status_code for name in served] == [200] * 4
         assert {client.get(f"/v1/models/{name}").status_code for name in (".hidden", "folder", "é" * 200)} == {404}
 
 

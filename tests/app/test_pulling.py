@@ -9,7 +9,9 @@ from threading import Thread
 
 import pytest
 
-from app.services.pulling import download, ensure_artefact, find_weights, official_name
+from app.services.model_store import BUILTIN, FIRST_CHOICE, default_model
+from app.services.pulling import download, ensure_artefact, ensure_model, find_weights, official_name
+from app.services.runtime import Runtime
 from app.settings import Settings
 from models.errors import ConfigError, DownloadError, ModelNotFoundError
 from models.zoo.official import OFFICIAL, OfficialWeights
@@ -110,3 +112,21 @@ def test_a_model_that_is_neither_there_nor_official(tmp_path: Path, model: str) 
 
 def test_official_models_are_known_by_name(tmp_path: Path) -> None:
     assert official_name("yolov4-tiny", Settings(models_dir=tmp_path)) is OFFICIAL["yolov4-tiny"]
+
+
+def test_where_no_model_is_named_the_first_choice_is_taken_if_it_is_there(tmp_path: Path) -> None:
+    settings = Settings(models_dir=tmp_path)
+    assert default_model(settings) == BUILTIN
+    (tmp_path / f"{FIRST_CHOICE}.onnx").touch()
+    told: list[str] = []
+    assert ensure_model(settings, told.append) == tmp_path / f"{FIRST_CHOICE}.onnx"
+    assert default_model(settings) == FIRST_CHOICE
+    assert default_model(Settings(models_dir=tmp_path, model="mine")) == "mine"
+    assert not told
+
+
+def test_the_built_in_model_is_there_by_name(tmp_path: Path) -> None:
+    settings = Settings(models_dir=tmp_path, model=BUILTIN)
+    found = ensure_model(settings, lambda _text: None)
+    assert found.stat().st_size <= 8_000_000
+    assert Runtime(found, "cpu", 1).spec.class_names == ("Platelets", "RBC", "WBC")

@@ -3,10 +3,17 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
-from tests.e2e.conftest import Service, environment
+import httpx
 
+from tests.e2e.conftest import Service, environment, start_service
+
+NOWHERE = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+BLOOD = Path(__file__).parents[2] / "docs" / "images" / "blood.jpg"
+DRAWN = {"RBC": 17, "WBC": 1, "Platelets": 4}
+"""What docs/images/blood.py draws."""
 SCORE_TOLERANCE = 0.014
 """Pillow's JPEG decoder is not darknet's."""
 
@@ -26,9 +33,25 @@ def test_serve_pulled_the_default_model_by_itself(service: Service, models_dir: 
     assert "torch against onnxruntime" in service.announcement
 
 
-def test_without_weights_and_network_it_says_what_to_do(tmp_path: Path) -> None:
-    nowhere = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
-    run = yoloscope("serve", YOLOSCOPE_MODELS_DIR=str(tmp_path / "models"), **nowhere)
+def test_without_weights_and_network_it_serves_the_built_in_model(tmp_path: Path) -> None:
+    service = start_service(YOLOSCOPE_MODELS_DIR=str(tmp_path / "models"), **NOWHERE)
+    try:
+        assert "YOLOSCOPE_WEIGHTS" in service.announcement
+        assert "yolov4-tiny is out of reach" in service.announcement
+        with BLOOD.open("rb") as picture:
+            answer = httpx.post(f"{service.url}/v1/detect", files={"image": picture}, timeout=60).json()
+    finally:
+        assert service.stop() == 0
+    assert answer["model"] == "builtin"
+    (result,) = answer["results"]
+    found = Counter(row["class_name"] for row in result["detections"] if row["score"] > 0.5)
+    assert found["WBC"] == DRAWN["WBC"]
+    assert abs(found["RBC"] - DRAWN["RBC"]) <= 3
+    assert abs(found["Platelets"] - DRAWN["Platelets"]) <= 1
+
+
+def test_a_model_that_is_named_and_out_of_reach_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    run = yoloscope("serve", "--model", "yolov4-tiny", YOLOSCOPE_MODELS_DIR=str(tmp_path / "models"), **NOWHERE)
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
     for needed in ("releases/download/darknet_yolo_v4_pre/yolov4-tiny.weights", "24251276 bytes", "YOLOSCOPE_WEIGHTS"):
