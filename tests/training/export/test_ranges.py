@@ -30,10 +30,15 @@ def test_percentile_leaves_half_of_a_ten_thousandth_at_each_end() -> None:
 def test_least_error_gives_up_an_outlier_for_finer_steps() -> None:
     counts = [1_000_000] * 8 + [0] * 991 + [1]
     of = histogram(0, 100, counts)
-    low, high = _range(of, "least_error")
+    low, high = _range(of, "least_squares")
     assert low == 0
     assert 0.8 < high < 100
     assert relative_error(of, low, high) < relative_error(of, 0, 100)
+
+
+def test_a_higher_power_clips_less() -> None:
+    of = histogram(0, 100, [10_000] * 8 + [0] * 991 + [1])
+    assert _range(of, "least_squares")[1] < _range(of, "least_power")[1]
 
 
 def test_whole_levels_are_kept_exactly() -> None:
@@ -42,8 +47,8 @@ def test_whole_levels_are_kept_exactly() -> None:
 
 
 def test_clipping_to_half_of_one_value_is_the_error_of_that_half() -> None:
-    """All values are 2, the range ends at 1: (1/2)^2.5."""
-    assert relative_error(histogram(1.5, 2.5, [7]), 0, 1) == pytest.approx(0.5**2.5)
+    """All values are 2, the range ends at 1: the square of a half."""
+    assert relative_error(histogram(1.5, 2.5, [7]), 0, 1) == pytest.approx(0.5**2)
 
 
 @pytest.mark.parametrize("method", METHODS)
