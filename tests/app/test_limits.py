@@ -105,10 +105,13 @@ def test_a_body_that_pauses_too_long_is_given_up(settings: Settings) -> None:
 
 def test_all_bodies_together_are_bounded(settings: Settings) -> None:
     async def two(http: httpx.AsyncClient) -> list[int]:
+        both_have_begun = asyncio.Barrier(2)
+
         async def slow() -> AsyncIterator[bytes]:
             yield bytes(30_000)
-            await asyncio.sleep(0.2)
+            await both_have_begun.wait()
             yield bytes(30_000)
+            await asyncio.sleep(0.2)
 
         headers = {"content-type": "image/png"}
         return [

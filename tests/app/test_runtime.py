@@ -106,7 +106,7 @@ def test_the_default_may_be_a_path_and_comes_first(models_dir: Path, tmp_path: P
     mine = write_tiny_artefact(tmp_path / "mine.onnx")
     store = ModelStore(models_dir, str(mine), "cpu", 1)
     assert store.default == "mine"
-    assert store.names() == ["mine", "broken", "other", "tiny"]
+    assert store.names() == ["mine", "broken", "builtin", "other", "tiny"]
     assert store.get().path == mine
     assert store.get("mine") is store.get()
 
