@@ -15,6 +15,7 @@ from training.config_names import config_names, find_config
 from training.fit import FitResult, Machine, fit
 from training.preview import write_preview
 from training.run_folder import CONFIG
+from training.showing.bags import write_bags
 
 _NAMES = ", ".join(config_names())
 
@@ -35,6 +36,9 @@ def train(
     show_batch: Annotated[
         Path | None, typer.Option(help="Write the first augmented pictures to this PNG file and end.")
     ] = None,
+    show_bags: Annotated[
+        Path | None, typer.Option(help="Write a picture of what each item of the bags does into this folder and end.")
+    ] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines, each started by torchrun or another launcher.")] = 1,
     accelerator: AcceleratorOption = "auto",
@@ -51,6 +55,9 @@ def train(
     if show_batch is not None:
         write_preview(settings, data, show_batch)
         _tell(f"wrote {show_batch}")
+    if show_bags is not None:
+        _tell(f"wrote {len(write_bags(settings, data, show_bags))} pictures into {show_bags}")
+    if show_batch is not None or show_bags is not None:
         return
     result = fit(
         settings,

@@ -1,0 +1,104 @@
+"""Every item of the bags has a picture, which shows that item and nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.errors import DatasetError
+from tests.training.fitting.runs import quick_config
+from training.config import AugmentConfig, BagsConfig
+from training.showing.bags import exhibits, write_bags
+from training.showing.chart import COLOURS, chart
+from training.showing.panel import Exhibit, Panel, draw_exhibit
+from training.showing.scene import Scene
+
+STRENGTHS = {
+    "cutmix_alpha",
+    "mixup_alpha",
+    "random_shapes_every",
+    "plain_share",
+    "self_adversarial_epsilon",
+    "box_loss",
+}
+
+
+@pytest.fixture(scope="module")
+def scene(shapes: Path) -> Scene:
+    return Scene.open(quick_config(batch_size=4, input_size=[192, 192]), shapes)
+
+
+@pytest.fixture(scope="module")
+def shown(scene: Scene) -> dict[str, Exhibit]:
+    return {exhibit.name: exhibit for exhibit in exhibits(scene)}
+
+
+def pixels(panel: Panel) -> np.ndarray:
+    return np.asarray(panel.picture).astype(int)
+
+
+def test_every_switch_has_its_picture(shown: dict[str, Exhibit]) -> None:
+    switches = set(AugmentConfig.model_fields) | set(BagsConfig.model_fields)
+    assert switches - STRENGTHS <= shown.keys()
+    assert shown.keys() - switches == {"schedule"}
+
+
+def test_pictures_with_an_item_differ_from_those_without(shown: dict[str, Exhibit]) -> None:
+    for name in ("mosaic", "cutmix", "mixup", "crop_jitter", "random_scale", "colour", "drop_block", "multi_anchor"):
+        assert any(not np.array_equal(pixels(row[0]), pixels(row[-1])) for row in shown[name].rows), name
+
+
+def test_mirrored_pictures_are_mirrored(scene: Scene) -> None:
+    plain, mirrored = (scene.sample(scene.tickets[0], switches) for switches in ({}, {"flip_horizontal": 1.0}))
+    # Corners lie on corners, so that mirroring before or after resizing differs by rounding alone.
+    assert np.abs(plain.image[:, ::-1].astype(int) - mirrored.image).max() <= 1
+
+
+def test_an_attack_is_magnified_to_black_and_white(shown: dict[str, Exhibit]) -> None:
+    difference = pixels(shown["self_adversarial"].rows[0][2])
+    assert difference.min() <= 2
+    assert difference.max() >= 253
+
+
+def test_input_sizes_are_shown_at_their_proportion(shown: dict[str, Exhibit]) -> None:
+    base, smallest, largest = (panel.picture.width for panel in shown["random_shapes"].rows[0])
+    assert smallest < base < largest
+
+
+def test_nothing_outside_is_changed(scene: Scene) -> None:
+    before = {name: value.clone() for name, value in scene.network.state_dict().items()}
+    state = torch.get_rng_state()
+    list(exhibits(scene))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in scene.network.state_dict().items())
+
+
+def test_files_are_named_by_their_items(shapes: Path, tmp_path: Path) -> None:
+    files = write_bags(quick_config(), shapes, tmp_path / "new" / "bags")
+    assert sorted(files) == sorted((tmp_path / "new" / "bags").iterdir())
+    with Image.open(tmp_path / "new" / "bags" / "mosaic.png") as picture:
+        assert picture.width > 600
+
+
+def test_unusable_data_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError):
+        write_bags(quick_config(), tmp_path, tmp_path / "bags")
+    assert not (tmp_path / "bags").exists()
+
+
+def test_an_exhibit_holds_its_panels_side_by_side() -> None:
+    red, blue = (Image.new("RGB", (40, 30), colour) for colour in ((255, 0, 0), (0, 0, 255)))
+    sheet = np.asarray(draw_exhibit(Exhibit("name", "words " * 40, [(Panel(red, "a"), Panel(blue, "b"))])))
+    reds, blues = ((sheet == colour).all(-1).nonzero() for colour in ((255, 0, 0), (0, 0, 255)))
+    assert (len(reds[0]), len(blues[0])) == (1200, 1200)
+    assert reds[1].max() < blues[1].min()
+    assert reds[0].min() == blues[0].min()
+
+
+def test_a_flat_line_and_a_rising_one_are_drawn_in_their_colours() -> None:
+    drawn = np.asarray(chart({"flat": [(0, 1), (1, 1)], "rising": [(0, 0), (1, 2)]}, "x"))
+    for colour in COLOURS[:2]:
+        assert (drawn == colour).all(-1).sum() > 200
+    assert np.asarray(chart({"alone": [(0, 1), (1, 1)]}, "x")).shape == drawn.shape
