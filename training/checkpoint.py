@@ -18,12 +18,13 @@ FORMAT = 1
 def write_checkpoint(state: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint beside its place, flush it to the disk and rename it.
 
-    Whatever happens meanwhile, a former file of that name stays as it was. Raises CheckpointError, for instance where
-    the disk is full.
+    Whatever happens meanwhile, a former file of that name stays as it was; what a process that was killed left
+    unfinished is removed. Raises CheckpointError, for instance where the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         with temporary.open("wb") as file:
             buffer = io.BytesIO()
             torch.save({"format": FORMAT, **state}, buffer)
@@ -36,6 +37,24 @@ def write_checkpoint(state: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}; {kept}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the unfinished files of this checkpoint whose processes are gone."""
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        process = leftover.name.split(".")[-2]
+        if process.isdigit() and not _is_alive(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -23,21 +24,53 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["a.ckpt"]
 
 
-def test_a_kill_in_the_middle_of_writing_leaves_the_previous_one(tmp_path: Path) -> None:
+class DiesHalfWay:
+    """A file whose process is killed when half of the bytes are on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def write(self, content: memoryview) -> None:
+        os.write(os.open(self._path, os.O_WRONLY | os.O_CREAT), content[: len(content) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def half_way(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Path, "open", lambda path, _mode: DiesHalfWay(path))
+
+
+def before_the_flush(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(os, "fsync", lambda _file: os.kill(os.getpid(), signal.SIGKILL))
+
+
+@pytest.mark.parametrize("die", [half_way, before_the_flush])
+def test_a_kill_in_the_middle_of_writing_leaves_the_previous_one(
+    tmp_path: Path, die: Callable[[pytest.MonkeyPatch], None]
+) -> None:
     path = tmp_path / "a.ckpt"
     write_checkpoint({"step": 1}, path)
     child = os.fork()
     if child == 0:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "fsync", lambda _file: os.kill(os.getpid(), signal.SIGKILL))
+            die(patch)
             write_checkpoint({"step": 2, "much": torch.zeros(10_000)}, path)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
-    assert any(entry.name.endswith(".tmp") for entry in tmp_path.iterdir()), (
-        "the child died after writing, before renaming"
-    )
+    (leftover,) = (entry for entry in tmp_path.iterdir() if entry.name != "a.ckpt")
+    assert leftover.stat().st_size > 10_000
     assert read_checkpoint(path)["step"] == 1
+    others = tmp_path / f".a.ckpt.{os.getppid()}.tmp"
+    others.touch()
+    write_checkpoint({"step": 3}, path)
+    assert read_checkpoint(path)["step"] == 3
+    assert sorted(tmp_path.iterdir()) == [others, path], "what a living process writes stays"
 
 
 @pytest.mark.parametrize(("earlier", "told"), [(True, "the previous one is unharmed"), (False, "no earlier one")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -28,13 +29,13 @@ def choose_ranges(histograms: dict[str, Histogram], method: RangeMethod) -> dict
     mean square error of rounding and clipping smallest, ``least_power`` the same of ``|error| ** 2.5``, which clips
     less: confident detections stand at the end of the range.
     """
-    choose = {
+    choices: dict[RangeMethod, Callable[[Histogram], Range]] = {
         "least_squares": partial(_least_error, exponent=2.0),
         "least_power": partial(_least_error, exponent=_POWER),
         "percentile": _percentile,
         "extremes": _extremes,
-    }[method]
-    return {name: choose(histogram) for name, histogram in histograms.items()}
+    }
+    return {name: choices[method](histogram) for name, histogram in histograms.items()}
 
 
 def relative_error(histogram: Histogram, low: float, high: float) -> float:

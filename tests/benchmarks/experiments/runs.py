@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.benchmarks.experiments.rows import Row
+from training.checkpoint import read_checkpoint
 from training.checkpoint_network import load_checkpoint_network
 from training.config import TrainingConfig
 from training.data.datasets import open_dataset
@@ -17,6 +18,7 @@ from training.evaluation.evaluation import evaluate
 from training.evaluation.prediction import PredictionSettings
 from training.evaluation.torch_detector import TorchDetector
 from training.fit import train
+from training.progress import Progress
 from training.run_folder import BEST, LAST
 
 RESULT = "result.json"
@@ -77,9 +79,9 @@ def _measure(row: Row, config: TrainingConfig, bench: Bench, folder: Path) -> Re
     spec = network.spec
     if row.nms is not None:
         spec = spec.model_copy(update={"nms": spec.nms.model_copy(update=row.nms)})
+    progress = Progress.from_dict(read_checkpoint(folder / LAST)["progress"])
     detector = TorchDetector(network, spec)
     settings = PredictionSettings(iou_threshold=spec.nms.iou_threshold, batch_size=8)
-    summary = spec.training or {}
 
     def numbers(split: str | None) -> dict[str, float]:
         coco = evaluate(detector, open_dataset(bench.data, split), settings).coco
@@ -88,8 +90,8 @@ def _measure(row: Row, config: TrainingConfig, bench: Bench, folder: Path) -> Re
 
     return Result(
         sum(parameter.numel() for parameter in network.parameters()),
-        int(summary["steps"]),
-        float(summary["seconds"]),
+        progress.step,
+        progress.seconds,
         numbers(config.data.val),
         numbers(bench.test),
     )
