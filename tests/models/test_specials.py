@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.layers.convolution import ConvBlock
-from models.layers.csp import CspStage
+from models.layers.csp import CspStage, Residual
 from models.necks.blocks import FiveConvs, Head
 from models.necks.pan import PanHeads
 
@@ -46,6 +46,7 @@ def test_one_half_of_the_channels_passes_by_the_blocks_of_a_partial_stage() -> N
     assert down.shape == (2, 16, 3, 5)
     deep = block(down, stage.enter, "mish")
     for residual in stage.blocks:
+        assert isinstance(residual, Residual)
         deep = deep + block(block(deep, residual.squeeze, "mish"), residual.expand, "mish")
     joined = torch.cat((block(deep, stage.leave, "mish"), block(down, stage.bypass, "mish")), 1)
     assert joined.shape[1] == 8 + 8
