@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -12,6 +11,7 @@ import typer
 from rich.console import Console
 
 from app.commands.anchors_tables import darknet_lines, show_anchors, training_line
+from app.commands.options import DataOption
 from models import registry
 from models.errors import ConfigError
 from models.spec import DetectorSpec
@@ -21,9 +21,7 @@ from training.dataset_anchors import AnchorComparison, anchor_strides, compare_a
 
 
 def anchors(
-    data: Annotated[
-        Path | None, typer.Option(help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
-    ] = None,
+    data: DataOption = None,
     split: Annotated[str, typer.Option(help="Part of the data set; '' for all of it.")] = "train",
     network: Annotated[str, typer.Option(help=f"Network, one of {', '.join(registry.names())}.")] = "yolov4-tiny",
     size: Annotated[

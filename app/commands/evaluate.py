@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.commands.evaluate_tables import show_evaluation
 from app.commands.evaluated_model import EvaluatedModel, open_model
-from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from app.commands.options import DataOption, ModelOption, ModelsDirOption, ProviderOption, WeightsOption
 from app.settings import load_settings
 from models.errors import ConfigError
 from training.data.datasets import DetectionDataset, open_dataset
@@ -36,9 +36,7 @@ def evaluate(
         ),
     ] = None,
     model: ModelOption = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
-    ] = None,
+    data: DataOption = None,
     split: Annotated[str | None, typer.Option(help="Part of the data set, such as test; default: all of it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, COCO's twelve numbers at its top.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with curves and confusions to this file.")] = None,

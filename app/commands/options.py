@@ -28,3 +28,6 @@ WeightsOption = Annotated[
     Path | None,
     typer.Option(help="Folder searched for official darknet weights before downloading.", envvar="YOLOSCOPE_WEIGHTS"),
 ]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
+]

@@ -14,26 +14,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.commands.accelerator import AcceleratorOption, accelerator_of
+from app.commands.config_option import ConfigOption
+from app.commands.options import DataOption
 from app.commands.search_tables import search_document, show_search
 from models.errors import ConfigError
 from training.config import TrainingConfig
-from training.config_names import config_names, find_config
+from training.config_names import find_config
 from training.search_checks import default_space
 from training.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from training.search import SearchResult
 
-_NAMES = ", ".join(config_names())
-
 
 def search(
-    data: Annotated[
-        Path | None, typer.Option(help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option(help=f"YAML file, or a configuration that comes along: {_NAMES}.")
-    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
     space: Annotated[
         Path | None,
         typer.Option(help="YAML file of keys, each with low and high (and log: true) or choices; default: built in."),

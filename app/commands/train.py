@@ -9,24 +9,20 @@ from typing import Annotated
 import typer
 
 from app.commands.accelerator import AcceleratorOption, accelerator_of
+from app.commands.config_option import ConfigOption
+from app.commands.options import DataOption
 from models.errors import ConfigError
 from training.config import TrainingConfig
-from training.config_names import config_names, find_config
+from training.config_names import find_config
 from training.fit import FitResult, Machine, fit
 from training.preview import write_preview
 from training.run_folder import CONFIG
 from training.showing.bags import write_bags
 
-_NAMES = ", ".join(config_names())
-
 
 def train(
-    data: Annotated[
-        Path | None, typer.Option(help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option(help=f"YAML file, or a configuration that comes along: {_NAMES}.")
-    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
     network: Annotated[str | None, typer.Option(help="Network, as yolov4-tiny; overrides the configuration.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; overrides the configuration.")] = None,
     output: Annotated[

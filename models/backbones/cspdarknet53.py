@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from models.backbones.darknet53 import DEPTHS, scaled_depth
+from models.backbones.darknet53 import DEPTHS, FiveStages, scaled_depth
 from models.backbones.tiny import scaled
 from models.layers.convolution import ConvBlock
 from models.layers.csp import CspStage, Residual
 from models.layers.dropblock import DropBlock
 
 
-class CspDarknet53(nn.Module):
+class CspDarknet53(FiveStages):
     """Pictures [B, 3, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
 
     ``partial_first`` makes the first stage partial as well, which YOLOv4 does and YOLOv4-csp does not. ``dropblock``
@@ -49,12 +49,3 @@ class CspDarknet53(nn.Module):
         )
         self.stages = nn.ModuleList([first, *others])
         self.drop = DropBlock(dropblock)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the maps at strides 8, 16 and 32."""
-        x = self.stem(x)
-        for stage in self.stages[:2]:
-            x = stage(x)
-        fine = self.stages[2](x)
-        middle = self.drop(self.stages[3](fine))
-        return fine, middle, self.drop(self.stages[4](middle))

@@ -19,7 +19,24 @@ def scaled_depth(blocks: int, depth: float) -> int:
     return max(1, round(blocks * depth))
 
 
-class Darknet53(nn.Module):
+class FiveStages(nn.Module):
+    """A stem and five stages that each halve the map; the last three are given, the last two through DropBlock."""
+
+    stem: ConvBlock
+    stages: nn.ModuleList
+    drop: DropBlock
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the maps at strides 8, 16 and 32."""
+        x = self.stem(x)
+        for stage in self.stages[:2]:
+            x = stage(x)
+        fine = self.stages[2](x)
+        middle = self.drop(self.stages[3](fine))
+        return fine, middle, self.drop(self.stages[4](middle))
+
+
+class Darknet53(FiveStages):
     """Pictures [B, 3, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
 
     ``dropblock`` is the probability with which squares of the two coarsest maps are dropped in training, ``depth``
@@ -49,12 +66,3 @@ class Darknet53(nn.Module):
             stage(*pair, scaled_depth(blocks, depth)) for pair, blocks in zip(pairwise(channels), DEPTHS, strict=True)
         )
         self.drop = DropBlock(dropblock)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the maps at strides 8, 16 and 32."""
-        x = self.stem(x)
-        for stage in self.stages[:2]:
-            x = stage(x)
-        fine = self.stages[2](x)
-        middle = self.drop(self.stages[3](fine))
-        return fine, middle, self.drop(self.stages[4](middle))
