@@ -67,3 +67,4 @@ YOLOV4 = AnchorSet(
 )
 # The published file: anchor 3 serves both heads and anchor 0 none, and its weights are trained that way.
 YOLOV4_TINY = AnchorSet(_TINY, ((3, 4, 5), (1, 2, 3)))
+YOLOV4_TINY_3L = AnchorSet(YOLOV4.anchors_px, _LARGE_FIRST)

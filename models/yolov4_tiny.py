@@ -4,34 +4,44 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from models.anchors import YOLOV4_TINY
+from models.anchors import YOLOV4_TINY, YOLOV4_TINY_3L
 from models.backbones.cspdarknet_tiny import CspDarknetTiny
 from models.backbones.tiny import scaled
 from models.necks.tiny_fpn import TinyFpnHeads
 from models.outline import DIOU_NMS, Network, Outline, Scale, yolo_spec
 from models.spec import DetectorSpec
 
-_SCALES = (Scale(32, 1.05), Scale(16, 1.05))
+_SCALES = (Scale(32, 1.05), Scale(16, 1.05), Scale(8, 1.05))
 
 
 class YoloV4Tiny(Network):
-    """Three partial blocks and two heads."""
+    """Three partial blocks and as many heads as the spec has, two or three."""
 
     def __init__(self, spec: DetectorSpec, width: float, *, spp: bool) -> None:
         super().__init__(spec)
         self.backbone = CspDarknetTiny(width)
-        head_channels = [self.head_channels(index) for index in range(2)]
-        self.neck = TinyFpnHeads(self.backbone.channels, scaled(256, width), head_channels, spp=spp)
+        finest, *channels = self.backbone.channels
+        head_channels = [self.head_channels(index) for index in range(len(spec.heads))]
+        self.neck = TinyFpnHeads(
+            (channels[0], channels[1]),
+            scaled(256, width),
+            head_channels,
+            spp=spp,
+            finest=finest if len(spec.heads) > len(channels) else None,
+        )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the raw heads at strides 32 and 16."""
-        heads: tuple[Tensor, ...] = self.neck(*self.backbone(images))
+        """Return the raw heads at strides 32, 16 and, where there are three, 8."""
+        finest, fine, coarse = self.backbone(images)
+        heads: tuple[Tensor, ...] = self.neck(fine, coarse, finest if len(self.spec.heads) > 2 else None)
         return heads
 
 
-def build(outline: Outline, *, width: float = 1.0, spp: bool = False) -> YoloV4Tiny:
+def build(outline: Outline, *, width: float = 1.0, spp: bool = False, third_head: bool = False) -> YoloV4Tiny:
     """Return the network; the published anchors leave the smallest one to no head, own anchors are shared out.
 
-    ``width`` multiplies channels, ``spp`` puts spatial pyramid pooling before the heads.
+    ``width`` multiplies channels, ``spp`` puts spatial pyramid pooling before the heads. ``third_head`` adds one at
+    stride 8 for small objects, with nine anchors (darknet cfg/yolov4-tiny-3l.cfg).
     """
-    return YoloV4Tiny(yolo_spec(outline, "v4", _SCALES, YOLOV4_TINY, nms=DIOU_NMS), width, spp=spp)
+    scales, anchors = (_SCALES, YOLOV4_TINY_3L) if third_head else (_SCALES[:2], YOLOV4_TINY)
+    return YoloV4Tiny(yolo_spec(outline, "v4", scales, anchors, nms=DIOU_NMS), width, spp=spp)

@@ -11,12 +11,12 @@ from models.layers.pooling import MaxPool
 
 
 class CspDarknetTiny(nn.Module):
-    """Pictures [B, 3, H, W] -> maps of 256 and 512 channels (times ``width``) at strides 16 and 32."""
+    """Pictures [B, 3, H, W] -> maps of 128, 256 and 512 channels (times ``width``) at strides 8, 16 and 32."""
 
     def __init__(self, width: float = 1.0, *, activation: str = "leaky") -> None:
         super().__init__()
         channels = [scaled(count, width) for count in (32, 64, 128, 256, 512)]
-        self.channels = (channels[3], channels[4])
+        self.channels = (channels[2], channels[3], channels[4])
         self.stem = nn.Sequential(
             ConvBlock(3, channels[0], 3, 2, activation=activation),
             ConvBlock(channels[0], channels[1], 3, 2, activation=activation),
@@ -32,11 +32,12 @@ class CspDarknetTiny(nn.Module):
         self.pool = MaxPool(2, 2)
         self.last = ConvBlock(2 * channels[3], channels[4], 3, activation=activation)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the maps at strides 16 and 32."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the maps at strides 8, 16 and 32."""
         x = self.stem(x)
-        mixed = x
+        maps: list[Tensor] = []
         for block in self.blocks:
             whole, mixed = block(x)
+            maps.append(mixed)
             x = self.pool(whole)
-        return mixed, self.last(x)
+        return maps[1], maps[2], self.last(x)

@@ -90,5 +90,9 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the raw head."""
-        raw: Tensor = self.predict(self.attention(self.hidden(x)))
+        return self.predict_from(self.hidden(x))
+
+    def predict_from(self, hidden: Tensor) -> Tensor:
+        """Return the raw head of what the 3x3 convolution gave."""
+        raw: Tensor = self.predict(self.attention(hidden))
         return raw

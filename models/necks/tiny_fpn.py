@@ -1,4 +1,4 @@
-"""The two-scale pyramid of YOLOv3-tiny and YOLOv4-tiny."""
+"""The pyramid of YOLOv3-tiny and YOLOv4-tiny, of two scales or three."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class TinyFpnHeads(nn.Module):
     """Maps at strides 16 and 32 of ``channels`` -> the raw heads at strides 32 and 16.
 
     ``narrow`` is the width of the reduced coarse map; heads are twice as wide, the way up is half as wide. ``spp``
-    pools the reduced map over squares of several sizes, so that it sees whole large objects.
+    pools the reduced map over squares of several sizes, so that it sees whole large objects. ``finest`` is the width of
+    a map at stride 8 that gets a head too, for small objects (darknet cfg/yolov4-tiny-3l.cfg).
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class TinyFpnHeads(nn.Module):
         *,
         activation: str = "leaky",
         spp: bool = False,
+        finest: int | None = None,
     ) -> None:
         super().__init__()
         fine, coarse = channels
@@ -37,8 +39,15 @@ class TinyFpnHeads(nn.Module):
         self.coarse_head = Head(narrow, 2 * narrow, head_channels[0], activation=activation)
         self.up = UpPath(narrow, narrow // 2, activation=activation)
         self.fine_head = Head(narrow // 2 + fine, narrow, head_channels[1], activation=activation)
+        if finest is not None:
+            self.finest_up = UpPath(narrow, narrow // 4, activation=activation)
+            self.finest_head = Head(narrow // 4 + finest, narrow // 2, head_channels[2], activation=activation)
 
-    def forward(self, fine: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the raw heads, the coarse one first."""
+    def forward(self, fine: Tensor, coarse: Tensor, finest: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return the raw heads, the coarsest first."""
         coarse = self.pyramid(self.narrow(coarse))
-        return self.coarse_head(coarse), self.fine_head(torch.cat((self.up(coarse), fine), 1))
+        hidden = self.fine_head.hidden(torch.cat((self.up(coarse), fine), 1))
+        heads = (self.coarse_head(coarse), self.fine_head.predict_from(hidden))
+        if finest is None:
+            return heads
+        return (*heads, self.finest_head(torch.cat((self.finest_up(hidden), finest), 1)))

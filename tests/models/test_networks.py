@@ -97,6 +97,21 @@ def test_heads_equal_darknets(oracles_dir: Path, name: str) -> None:
         assert head.passed, head
 
 
+def test_yolov4_tiny_with_a_third_head_is_darknets_yolov4_tiny_3l(oracles_dir: Path) -> None:
+    place = oracles_dir / "darknet_cfgs" / "yolov4-tiny-3l"
+    with torch.device("meta"):
+        theirs = build_network(place / "yolov4-tiny-3l.cfg")
+    summary = json.loads((place / "summary.json").read_text())
+    _, height, width = summary["net"]
+    network = build("yolov4-tiny", 80, input_size=(width, height), third_head=True).eval()
+    assert comparable(network.spec) == comparable(theirs.spec)
+    load_weights(network, pseudo_weights(summary))
+    compared = list(compare_pseudo(place, network))
+    assert len(compared) == 3
+    for head in compared:
+        assert head.passed, head
+
+
 def test_the_official_yolov4_tiny_gives_darknets_heads(oracles_dir: Path) -> None:
     network = build("yolov4-tiny").eval()
     weights = oracles_dir / "weights" / "yolov4-tiny" / "yolov4-tiny.weights"
@@ -160,6 +175,7 @@ def test_empty_batch(name: str) -> None:
         *((name, {"width": 0.25}) for name in TINY),
         ("yolov4", {"sam": True, "weighted_residuals": True, "dropblock": 0.1}),
         ("yolov4-tiny", {"width": 0.25, "spp": True}),
+        ("yolov4-tiny", {"width": 0.25, "third_head": True}),
         ("yolov4", {"csp": False, "pan": False, "sam": True, "weighted_residuals": True, "width": 0.25}),
     ],
 )

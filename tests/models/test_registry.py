@@ -79,5 +79,5 @@ def test_what_cannot_be_built_is_refused(name: str, arguments: dict[str, Any], m
 
 def test_options_are_told() -> None:
     assert options("yolov3") == ()
-    assert options("yolov4-tiny") == ("width", "spp")
+    assert options("yolov4-tiny") == ("width", "spp", "third_head")
     assert "dropblock" in options("yolov4")

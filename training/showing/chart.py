@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 COLOURS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (255, 127, 14))
 _MARGIN = 46
+_FEW = 6
 
 
 def chart(
@@ -29,7 +30,8 @@ def chart(
     for y in (y1, (y1 + y2) / 2, y2):
         draw.line((at(x1, y), at(x2, y)), fill=(225, 225, 225))
         draw.text((4, at(x1, y)[1] - 7), f"{y:.3g}", fill=(90, 90, 90), font=font)
-    for x in (x1, (x1 + x2) / 2, x2):
+    places = sorted({x for x, _ in points})
+    for x in places if 1 < len(places) <= _FEW else (x1, (x1 + x2) / 2, x2):
         draw.text((at(x, y1)[0] - 10, frame[3] + 3), f"{x:.3g}", fill=(90, 90, 90), font=font)
     draw.text((frame[0], height - 17), x_name, fill=(90, 90, 90), font=font)
     for index, (name, line) in enumerate(lines.items()):
