@@ -188,6 +188,7 @@ def main() -> None:
         data = options.data or generate(Path(folder) / "digits", {"train": 4 * options.batch, "val": 1})
         config = find_config("bccd-tiny").replace(
             network_options={},
+            anchors="fitted",
             input_size=(options.side, options.side),
             batch_size=options.batch,
             epochs=1,
