@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "train": Command("app.commands.train:train", "Train a detector on your own pictures; ends in one ONNX file."),
     "search": Command("app.commands.search:search", "Search for better hyper-parameters, by many short trainings."),
     "anchors": Command("app.commands.anchors:anchors", "Fit a network's anchors to the objects of a data set."),
+    "digits": Command("app.commands.digits:digits", "Generate a labelled data set to try things on."),
     "export": Command("app.commands.export:export", "Write a model in full, half or 8-bit precision, and compare."),
     "pull": Command("app.commands.pull:pull", "Fetch an official model and convert it."),
     "import-darknet": Command("app.commands.import_darknet:import_darknet", "Convert darknet's cfg and weights."),

@@ -14,7 +14,7 @@ from models.errors import ProviderError
 from training.checkpoint_network import load_checkpoint_network
 from training.evaluation.prediction import Detector
 from training.evaluation.torch_detector import TorchDetector
-from training.run_folder import find_checkpoint
+from training.run_folder import named_checkpoint
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,14 @@ class EvaluatedModel:
 def open_model(settings: Settings) -> EvaluatedModel:
     """Return the model that the settings name; an official one that is not there yet is pulled.
 
-    A checkpoint is a path ending in ``.ckpt``, or the folder of a run given with a separator. Raises
-    ModelNotFoundError, ModelLoadError, ProviderError, DownloadError or CheckpointError.
+    ``named_checkpoint`` tells what names a checkpoint. Raises ModelNotFoundError, ModelLoadError, ProviderError,
+    DownloadError or CheckpointError.
     """
-    if settings.model is not None and _is_checkpoint(settings.model):
-        return _open_checkpoint(find_checkpoint(Path(settings.model)), settings)
+    checkpoint = named_checkpoint(settings.model)
+    if checkpoint is not None:
+        return _open_checkpoint(checkpoint, settings)
     runtime = open_runtime(settings)
     return EvaluatedModel(runtime.path.stem, runtime.version, runtime.provider, runtime)
-
-
-def _is_checkpoint(model: str) -> bool:
-    return model.endswith(".ckpt") or (("/" in model or "\\" in model) and Path(model).is_dir())
 
 
 def _open_checkpoint(path: Path, settings: Settings) -> EvaluatedModel:

@@ -65,7 +65,7 @@ def export(
     float. AP is measured where --evaluate-data or --evaluate-split says on what. For example:
     yoloscope export yolov4-tiny --precision int8 --data photos/ --evaluate-data coco --evaluate-split val -o int8.onnx
     """
-    target = _check(precision, output, data)
+    target = _check(precision, output, data, split)
     if name is not None and model is not None and name != model:
         raise ConfigError(f"--model: expected one model, got {name!r} and {model!r}")
     settings = load_settings(model=name or model, provider=provider, models_dir=models_dir, weights=weights)
@@ -91,7 +91,7 @@ def export(
         show_export(result, Console(highlight=False, markup=False))
 
 
-def _check(precision: str, output: Path | None, data: Path | None) -> Path:
+def _check(precision: str, output: Path | None, data: Path | None, split: str | None) -> Path:
     """Return the file to write; raise ConfigError where an option is wrong or missing."""
     if precision not in PRECISIONS:
         raise ConfigError(f"--precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
@@ -99,6 +99,8 @@ def _check(precision: str, output: Path | None, data: Path | None) -> Path:
         raise ConfigError(f"--output: expected an .onnx file to write, got {output or 'none'}")
     if precision == "int8" and data is None:
         raise ConfigError("--data: int8 needs calibration pictures, a data set or a folder of pictures; got none")
+    if split is not None and data is None:
+        raise ConfigError(f"--split: expected --data, whose part {split!r} would be, got none")
     return output
 
 

@@ -24,6 +24,7 @@ from training.export.comparison import Agreement, Timing, compare, time_both
 from training.export.int8 import Progress
 from training.export.onnx import export_onnx
 from training.export.parity import synthetic_pictures
+from training.run_folder import named_checkpoint
 
 COMPARED: Final = 16
 
@@ -52,11 +53,10 @@ class Measured:
 
 def open_source(settings: Settings, scratch: Path) -> Path:
     """Return the float32 artefact to start from; that of a checkpoint is written to ``scratch``."""
-    name = settings.model or ""
-    is_folder = ("/" in name or "\\" in name) and Path(name).is_dir()
-    if not name.endswith(".ckpt") and not is_folder:
+    checkpoint = named_checkpoint(settings.model)
+    if checkpoint is None:
         return reach_model(settings)
-    network = load_checkpoint_network(Path(name))
+    network = load_checkpoint_network(checkpoint)
     path = scratch / "float32.onnx"
     export_onnx(network, network.spec, path)
     return path

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from app import cli
 from app.cli import COMMANDS, build
 from models.errors import ConfigError, ImageTypeError, YoloscopeError
+from training.data.datasets import open_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +54,16 @@ def test_every_command_is_listed_and_has_help(name: str) -> None:
     text = run(name, "--help")
     assert "Stand in" not in text
     assert len(text.splitlines()) > 8
+
+
+def test_digits_are_written_as_a_data_set(tmp_path: Path) -> None:
+    line = run("digits", str(tmp_path / "digits"), "--train", "3", "--val", "2", "--side", "48")
+    assert line == f"wrote {tmp_path / 'digits' / 'data.yaml'}: 3 pictures to train on, 2 to validate on\n"
+    train, val = (open_dataset(tmp_path / "digits", split) for split in ("train", "val"))
+    assert (len(train), len(val)) == (3, 2)
+    assert train.images[0].read().shape == (48, 48, 3)
+    with pytest.raises(ConfigError, match="expected an empty or new folder"):
+        run("digits", str(tmp_path / "digits"))
 
 
 def test_the_table_of_detections(picture: Path) -> None:

@@ -49,6 +49,11 @@ def test_the_table_names_the_checkpoint(folder: Path) -> None:
     assert evaluate(folder, str(folder / "runs" / "a")).startswith("a/best.ckpt on ")
 
 
+def test_a_folder_beside_needs_no_separator(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder / "runs")
+    assert evaluate(folder, "a").startswith("a/best.ckpt on ")
+
+
 @pytest.mark.parametrize(
     ("model", "more", "error", "words"),
     [

@@ -124,6 +124,11 @@ def test_other_precisions_need_no_data_but_evaluate_on_what_is_given(
         (("small", "--precision", "int8", "-o", "x.onnx"), 2, "--data: int8 needs calibration pictures"),
         (("small", "-o", "x.onnx", "--evaluate-split", "val"), 2, "--evaluate-split: expected --evaluate-data"),
         (("none.ckpt", "-o", "x.onnx"), 1, "expected a checkpoint at none.ckpt"),
+        (
+            ("tiny", "-o", "x.onnx", "--split", "val"),
+            2,
+            "--split: expected --data, whose part 'val' would be, got none",
+        ),
         (("small", "-m", "other", "-o", "x.onnx"), 2, "expected one model, got 'small' and 'other'"),
     ],
 )

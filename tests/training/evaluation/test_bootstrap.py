@@ -32,3 +32,13 @@ def test_the_interval_holds_the_number_and_follows_from_the_seed() -> None:
     assert interval.low < ap < interval.high
     assert bootstrap(images, 4, resamples=50, seed=1)["AP"] == interval
     assert bootstrap(images, 4, resamples=50, seed=2)["AP"] != interval
+
+
+def test_draws_without_an_object_have_no_ap_and_are_left_out() -> None:
+    found = image([(0, BOX)], [(0, 0.9, BOX)], image_id=1)
+    empty = [image([], [], image_id=number) for number in (2, 3)]
+    interval = bootstrap([found, *empty], 1, resamples=60)["AP"]
+    assert (interval.low, interval.high) == pytest.approx((1.0, 1.0))
+    # A draw of three misses the one with an object with probability (2/3)^3 = .30.
+    assert 30 <= interval.resamples <= 52
+    assert bootstrap(empty, 1, resamples=10) == {}

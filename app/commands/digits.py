@@ -1,0 +1,34 @@
+"""``yoloscope digits``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from training.data.digits import SceneOptions, generate
+
+
+def digits(
+    folder: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    train: Annotated[int, typer.Option(min=1, help="Pictures to train on.")] = 400,
+    val: Annotated[int, typer.Option(min=0, help="Pictures to validate on; no digit is in both parts.")] = 100,
+    side: Annotated[int, typer.Option(min=32, help="Width and height of the pictures in pixels.")] = 192,
+    seed: Annotated[int, typer.Option(min=0, help="Start of the random numbers.")] = 0,
+) -> None:
+    """Generate a labelled data set to try things on: handwritten digits in painted scenes, in the YOLO layout.
+
+    The digits come with scikit-learn; nothing is downloaded. For example: yoloscope digits digits/ and then
+    yoloscope train --data digits --config digits
+    """
+    options = SceneOptions(width=side, height=side, max_digit_px=min(SceneOptions.max_digit_px, int(side / 1.5)))
+    columns = (TextColumn("painting"), BarColumn(), MofNCompleteColumn())
+    hidden = not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+        task = progress.add_task("", total=train + val)
+        description = generate(folder, {"train": train, "val": val}, seed, options, lambda: progress.advance(task))
+    typer.echo(f"wrote {description}: {train} pictures to train on, {val} to validate on")
