@@ -24,6 +24,8 @@ def burn_in_factor(step: int, burn_in: int, power: float = 4.0) -> float:
 class StepSchedule:
     """A constant rate, multiplied by ``scales[i]`` from step ``steps[i]`` on, after a burn-in.
 
+    Steps may coincide, as shares of a short run do: then all their scales count.
+
     Defaults are those of yolov4.cfg. Source: darknet src/network.c, get_current_rate (``policy=steps``).
     """
 
@@ -35,7 +37,7 @@ class StepSchedule:
 
     def __post_init__(self) -> None:
         _check_rate(self.rate, self.burn_in)
-        if len(self.steps) != len(self.scales) or any(a >= b for a, b in itertools.pairwise(self.steps)):
+        if len(self.steps) != len(self.scales) or any(a > b for a, b in itertools.pairwise(self.steps)):
             raise ConfigError(
                 f"expected ascending steps and as many scales, got steps {self.steps} and scales {self.scales}"
             )

@@ -45,6 +45,11 @@ def test_steps_inside_burn_in_do_not_count_yet() -> None:
     assert StepSchedule(1.0, (5,), (0.1,), burn_in=10)(6) == 0.6**4
 
 
+def test_steps_that_coincide_multiply_their_scales() -> None:
+    schedule = StepSchedule(1.0, (4, 4), (0.1, 0.5), burn_in=0)
+    assert [schedule(step) for step in (3, 4)] == pytest.approx([1.0, 0.05])
+
+
 def test_sgdr_by_hand() -> None:
     """Cycles of 10, 20 and 40 steps: restarts at 10 and 30."""
     schedule = CosineRestarts(1.0, 10, 2, minimum=0.2)
