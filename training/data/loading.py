@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,12 +28,13 @@ _MOST_WORKERS = 8
 
 
 class Ticket(NamedTuple):
-    """One picture to be made: which, for which epoch, at which input size."""
+    """One picture to be made: which, for which epoch, at which input size; ``visit`` counts its repeats there."""
 
     epoch: int
     picture: int
     width: int
     height: int
+    visit: int = 0
 
 
 class Loaded(NamedTuple):
@@ -75,7 +77,8 @@ class Batch:
 class StepPlan:
     """Which pictures every optimiser step sees: a function of seed and step, whatever the ranks.
 
-    An epoch visits every picture once in a new order; its last step is filled up from the start of that order.
+    An epoch visits every picture once in a new order; its last step is filled up from the start of that order, with
+    another augmentation.
     """
 
     num_pictures: int
@@ -95,8 +98,8 @@ class StepPlan:
         share = self.batch_size // num_ranks
         start = position * self.batch_size + rank * share
         width, height = self.shapes.size_at(step)
-        chosen = order[np.arange(start, start + share) % self.num_pictures]
-        return [Ticket(epoch, int(index), width, height) for index in chosen]
+        turns = [divmod(place, self.num_pictures) for place in range(start, start + share)]
+        return [Ticket(epoch, int(order[place]), width, height, visit) for visit, place in turns]
 
 
 class StepBatches(Sampler[list[Ticket]]):
@@ -143,7 +146,7 @@ class TrainingPictures(Dataset[Loaded]):
     def __getitem__(self, ticket: Ticket) -> Loaded:
         problems: list[str] = []
         spec = self._spec.model_copy(update={"input_width": ticket.width, "input_height": ticket.height})
-        generator = sample_generator(self._seed, ticket.epoch, ticket.picture)
+        generator = sample_generator(self._seed, ticket.epoch, ticket.picture, ticket.visit)
         plain = self._plain_from is not None and ticket.epoch >= self._plain_from
         pipeline = self._plain_pipeline if plain else self._pipeline
         sample = pipeline(
@@ -204,8 +207,15 @@ def batches(pictures: TrainingPictures, steps: StepBatches, num_workers: int) ->
         batch_sampler=steps,
         num_workers=num_workers,
         collate_fn=collate,
+        worker_init_fn=_outlive_signals,
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def _outlive_signals(_worker: int) -> None:
+    """Leave Ctrl-C and SIGTERM, which reach the whole process group, to the main process, which ends its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def worker_count(wanted: int | None) -> int:

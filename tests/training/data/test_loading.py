@@ -1,5 +1,8 @@
 """Batches are functions of seed and step alone."""
 
+import multiprocessing
+import os
+import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 import torch
 
 from models.errors import ConfigError, DatasetError
+from models.spec import DetectorSpec
 from tests.training.fitting.runs import quick_config, write_shapes
 from training.data.augment.colour_jitter import ColourJitter
 from training.data.augment.flip import Flip
@@ -38,10 +42,12 @@ def plan(pictures: int = 10, batch: int = 4, seed: int = 0, factor: float = 1.0)
     return StepPlan(pictures, batch, TrainingShapes(64, 64, factor=factor, every=1), seed)
 
 
+def pictures_spec(folder: Path) -> DetectorSpec:
+    return build_network(quick_config(), open_dataset(folder, "train")).spec
+
+
 def pictures_of(folder: Path, pipeline: Pipeline = BUSY, cache_mb: int = 0) -> TrainingPictures:
-    dataset = open_dataset(folder, "train")
-    spec = build_network(quick_config(), dataset).spec
-    return TrainingPictures(dataset, spec, pipeline, seed=3, cache_mb=cache_mb)
+    return TrainingPictures(open_dataset(folder, "train"), pictures_spec(folder), pipeline, seed=3, cache_mb=cache_mb)
 
 
 def same(a: Batch, b: Batch) -> bool:
@@ -73,6 +79,18 @@ def test_fewer_pictures_than_a_batch_are_repeated() -> None:
     assert sorted(Counter(t.picture for t in tickets).values()) == [2, 3, 3]
 
 
+def test_repeats_of_a_picture_are_augmented_anew_and_its_first_visit_as_ever(own_shapes: Path) -> None:
+    for path in sorted((own_shapes / "images" / "train").iterdir())[1:]:
+        path.unlink()
+    tickets = plan(pictures=1, batch=8).tickets(0)
+    assert [ticket.visit for ticket in tickets] == list(range(8))
+    pictures = pictures_of(own_shapes)
+    assert len({pictures[ticket].sample.image.tobytes() for ticket in tickets}) == 8
+    picture, spec = read_sample(open_dataset(own_shapes, "train").images[0]), pictures_spec(own_shapes)
+    first = BUSY(lambda _index: picture, 0, 1, spec, np.random.default_rng((3, 0, 0)))
+    assert np.array_equal(pictures[tickets[0]].sample.image, first.image)
+
+
 def test_ranks_share_a_step_in_order() -> None:
     steps = plan(factor=1.6)
     shares = [steps.tickets(1, rank, 2) for rank in range(2)]
@@ -97,6 +115,18 @@ def test_batches_do_not_depend_on_workers_caches_or_the_global_random_state(shap
     assert torch.equal(torch.get_rng_state(), state)
     assert all(map(same, direct, parallel))
     assert len({tuple(batch.images.shape) for batch in direct}) > 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_workers_leave_signals_to_the_main_process_and_end_with_their_loader(shapes: Path, number: int) -> None:
+    steps = iter(batches(pictures_of(shapes, Pipeline()), StepBatches(plan(pictures=6), 0, 8), 1))
+    next(steps)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, number)
+    assert len(list(steps)) == 7
+    worker.join(10)
+    assert worker.exitcode == 0
 
 
 def test_a_full_cache_keeps_what_fits(shapes: Path) -> None:

@@ -90,6 +90,9 @@ class Pipeline:
         return sample
 
 
-def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """Return the randomness of one picture in one epoch: the same for any number of workers, ranks and restarts."""
-    return np.random.default_rng((seed, epoch, index))
+def sample_generator(seed: int, epoch: int, index: int, visit: int = 0) -> np.random.Generator:
+    """Return the randomness of one picture in one epoch: the same for any number of workers, ranks and restarts.
+
+    ``visit`` counts the repeats of a picture in a batch that is filled up, each with randomness of its own.
+    """
+    return np.random.default_rng((seed, epoch, index, visit) if visit else (seed, epoch, index))
