@@ -10,8 +10,9 @@ from torch import Tensor
 
 from models.preprocess import placement_of
 from models.spec import DetectorSpec
-from training.data.annotations import to_ground_truth
+from training.data.annotations import ImageLabels, to_ground_truth
 from training.data.audit import usable_rows
+from training.data.augment.visibility import clip_boxes
 from training.data.datasets import LabelledImage
 from training.losses import compute_loss
 from training.training_log import log_values
@@ -26,10 +27,11 @@ class ValidationLoss:
         self._pictures = 0
 
     def add(self, heads: Sequence[Tensor], images: Sequence[LabelledImage]) -> None:
-        """Add a batch: its raw heads, and its pictures, of which the objects that can be learnt count."""
-        labels = [
-            replace(one.labels, objects=tuple(one.labels.objects[row] for row in usable_rows(one))) for one in images
-        ]
+        """Add a batch: its raw heads, and its pictures, of which the objects that can be learnt count.
+
+        A box over the edge of its picture is cut there, as in training.
+        """
+        labels = [_learnt(one) for one in images]
         placements = [placement_of(one.width, one.height, self._spec) for one in images]
         truth = to_ground_truth(labels, placements, self._spec).to(heads[0].device)
         with torch.inference_mode():
@@ -41,3 +43,12 @@ class ValidationLoss:
     def values(self) -> dict[str, float]:
         """Return ``val/loss``, ``val/loss/TERM``, ``val/loss/stride_S`` and ``val/loss/stride_S/TERM``."""
         return {f"val/{key}": value / self._pictures for key, value in self._sums.items()}
+
+
+def _learnt(image: LabelledImage) -> ImageLabels:
+    rows = usable_rows(image)
+    inside = clip_boxes(image.labels.boxes_xyxy_px[rows], (0.0, 0.0, image.width, image.height)).tolist()
+    objects = [
+        replace(image.labels.objects[row], box_xyxy_px=tuple(box)) for row, box in zip(rows, inside, strict=True)
+    ]
+    return replace(image.labels, objects=tuple(objects))

@@ -65,3 +65,17 @@ def test_it_is_logged_beside_ap_and_falls(shapes: Path, configure: Configure, tm
     for row, total in zip(rows, losses, strict=True):
         assert total == pytest.approx(sum(float(row[f"val/loss/{term}"]) for term in terms), rel=1e-5)
         assert total == pytest.approx(float(row["val/loss/stride_16"]) + float(row["val/loss/stride_32"]), rel=1e-5)
+
+
+def test_a_box_over_the_edge_counts_as_far_as_it_is_inside(own_shapes: Path, configure: Configure) -> None:
+    label = own_shapes / "labels" / "train" / "0.txt"
+    values = []
+    for text in ("0 0.05 0.5 0.4 0.4\n", "0 0.125 0.5 0.25 0.4\n"):
+        label.write_text(text)
+        image = open_dataset(own_shapes, "train").images[0]
+        network = build_network(configure(), open_dataset(own_shapes, "train")).eval()
+        detector, loss = TorchDetector(network, network.spec), ValidationLoss(network.spec, images_seen=0)
+        detector.detect(place_exactly(image.read(), network.spec)[0][None], [0.5], [0.5])
+        loss.add(detector.heads, [image])
+        values.append(loss.values()["val/loss"])
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
