@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -36,6 +37,33 @@ class CocoFile:
             image_id = _identifier(entry.get("image_id"), f"/annotations/{index}/image_id")
             annotations.setdefault(image_id, []).append((index, entry))
         return cls(tuple(document["images"]), annotations, _category_names(document["categories"]))
+
+    def strays(self) -> Iterator[LabelProblem]:
+        """Yield a problem for each annotation of a picture that the file does not list."""
+        listed = {image_id for image_id, _ in self._image_ids()}
+        for image_id, entries in self.annotations.items():
+            if image_id not in listed:
+                detail = f"expected the id of one of the file's images, got {shown(image_id)}"
+                yield from (LabelProblem(f"/annotations/{index}/image_id", detail) for index, _ in entries)
+
+    def repeated_images(self) -> dict[int, LabelProblem]:
+        """Return a problem for the position of each picture whose id another one has too."""
+        ids = tuple(self._image_ids())
+        counts = Counter(image_id for image_id, _ in ids)
+        return {
+            position: LabelProblem(
+                f"/images/{position}/id", f"expected each id once, got {shown(image_id)} {counts[image_id]} times"
+            )
+            for image_id, position in ids
+            if counts[image_id] > 1
+        }
+
+    def _image_ids(self) -> Iterator[tuple[int | str, int]]:
+        for position, image in enumerate(self.images):
+            value = image.get("id")
+            image_id = value if isinstance(value, str) else integer_of_json(value)
+            if image_id is not None:
+                yield image_id, position
 
     def find_image(self, file_name: str | None) -> int:
         """Return the position of a picture: of its exact name, else of its last path component, else the only one."""
@@ -78,7 +106,8 @@ class CocoFile:
         if category is None or category not in self.category_names:
             got = shown(entry.get("category_id"))
             return LabelProblem(f"{pointer}/category_id", f"expected the id of one of the file's categories, got {got}")
-        crowd = entry.get("iscrowd", 0)
+        crowd = entry.get("iscrowd")
+        crowd = 0 if crowd is None else crowd
         if crowd not in (0, 1):
             return LabelProblem(f"{pointer}/iscrowd", f"expected 0 or 1, got {shown(crowd)}")
         bbox = entry.get("bbox")

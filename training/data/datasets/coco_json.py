@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -12,48 +11,20 @@ from training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelL
 from training.data.annotations.json_text import parse_json
 from training.data.annotations.reading import collect
 from training.data.annotations.values import integer_of_json
+from training.data.datasets.coco_files import split_name
 from training.data.datasets.confinement import confined
 from training.data.datasets.names import checked_names
 from training.data.datasets.reading import Harvest, size_or_problem
-from training.data.datasets.splits import choose_split
 from training.data.datasets.structures import DatasetProblem, DetectionDataset, LabelledImage
 
-_HEAD_BYTES: Final = 65_536
-_KEYS: Final = re.compile(rb'"(?:images|annotations|categories)"\s*:')
 _LIMITS: Final = LabelLimits()
 _PROBES: Final = 50
-
-
-def find_descriptions(folder: Path) -> tuple[Path, ...]:
-    """Return the COCO instance files of a data set: in the folder, in ``annotations``, or one in each split's folder.
-
-    Where there are files called ``instances_*``, others (captions, key points) do not count.
-    """
-    places = (*folder.glob("*.json"), *folder.glob("annotations/*.json"), *folder.glob("*/_annotations.coco.json"))
-    found = sorted(path for path in places if _looks_like_coco(path))
-    return tuple([path for path in found if path.stem.startswith("instances")] or found)
-
-
-def choose_description(paths: tuple[Path, ...], split: str | None, folder: Path) -> Path:
-    """Return the file of a split; raise DatasetError if none or several could be meant."""
-    by_name = {split_name(path): path for path in paths}
-    if split is not None:
-        return by_name[choose_split(split, by_name, folder)]
-    if len(paths) > 1:
-        raise DatasetError(f"expected the name of a split of {folder}: {', '.join(sorted(by_name))}; got none")
-    return paths[0]
-
-
-def split_name(path: Path) -> str:
-    """Return the split that a file's name tells: ``val2017`` of ``instances_val2017.json``."""
-    if path.name == "_annotations.coco.json":
-        return path.parent.name
-    return path.stem.removeprefix("instances_")
 
 
 def read_coco(path: Path, split: str | None = None, within: Path | None = None) -> DetectionDataset:
     """Read the labels of one COCO file; the classes are its categories by ascending id.
 
+    Of categories of one name only those count that have annotations: exports repeat a class as its own super-category.
     Pictures have the size that the file states (or else that of their header), checked when they are read. Raises
     DatasetError where the file is no COCO file or its pictures are nowhere near it.
     """
@@ -63,7 +34,7 @@ def read_coco(path: Path, split: str | None = None, within: Path | None = None) 
         raise DatasetError(f"expected a COCO JSON file at {path}, got: {error}") from error
     if not coco.images:
         raise DatasetError(f"expected pictures in {path}, got none")
-    category_ids = tuple(sorted(coco.category_names))
+    category_ids = _categories(coco)
     names = checked_names([coco.category_names[identifier] for identifier in category_ids], path)
     harvest = _read_images(coco, path, ClassIndex(names), within)
     return DetectionDataset(
@@ -75,8 +46,12 @@ def _read_images(coco: CocoFile, path: Path, classes: ClassIndex, within: Path |
     folder = _picture_folder(coco, path)
     ids = [integer_of_json(image.get("id")) for image in coco.images]
     harvest = Harvest()
+    repeated = coco.repeated_images()
     for position, (entry, number) in enumerate(zip(coco.images, ids, strict=True)):
         picture = confined(folder / _file_name(entry, position, path), within)
+        if problem := repeated.get(position):
+            harvest.problems.append(DatasetProblem("unreadable_labels", path, problem.pointer, problem.detail))
+            continue
         size = _stated_size(entry, picture)
         if isinstance(size, DatasetProblem):
             harvest.problems.append(size)
@@ -94,7 +69,17 @@ def _read_images(coco: CocoFile, path: Path, classes: ClassIndex, within: Path |
         )
         image_id = position + 1 if None in ids or number is None else number
         harvest.add(LabelledImage(picture, image_id, scan.labels, path, areas), scan)
+    for stray in coco.strays():
+        harvest.problems.append(DatasetProblem("unreadable_label", path, stray.pointer, stray.detail))
     return harvest
+
+
+def _categories(coco: CocoFile) -> tuple[int, ...]:
+    """Return the ids of the classes, ascending; of unused categories of one name, the last."""
+    used = {integer_of_json(entry.get("category_id")) for group in coco.annotations.values() for _, entry in group}
+    ids = sorted(coco.category_names, key=lambda identifier: (identifier in used, identifier))
+    last = {coco.category_names[identifier]: identifier for identifier in ids}
+    return tuple(sorted(identifier for identifier in ids if identifier in used or identifier in last.values()))
 
 
 def _area(annotation: dict[str, Any], box: tuple[float, float, float, float]) -> float:
@@ -136,14 +121,3 @@ def _likely_folders(path: Path) -> Iterator[Path]:
         yield from (root, root / split, root / "images", root / "images" / split)
     for root in roots:
         yield from sorted(path for path in root.iterdir() if path.is_dir())
-
-
-def _looks_like_coco(path: Path) -> bool:
-    """Judge by the file's first and last bytes, as such files are large."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
-            return bool(_KEYS.search(head) or _KEYS.search(file.read()))
-    except OSError:
-        return False

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import DatasetError
-from training.data.datasets.coco_json import choose_description, find_descriptions, read_coco
+from training.data.datasets.coco_files import choose_description, file_of_split, find_descriptions
+from training.data.datasets.coco_json import read_coco
 from training.data.datasets.descriptions import describe_folder, read_darknet_data, read_data_yaml
 from training.data.datasets.structures import DetectionDataset
 from training.data.datasets.voc_folder import is_voc, read_voc_folder
@@ -25,7 +26,8 @@ def open_dataset(path: Path | str, split: str | None = None, *, within: Path | N
     """Open the data set at a folder or description file (``.json``, ``.yaml``, ``.data``).
 
     ``split`` names one of its parts (``val``, ``valid`` and ``val2017`` are one); None means every picture, except that
-    one of several COCO files must be chosen. A folder that holds one other folder alone stands for that one.
+    one of several COCO files must be chosen. A COCO file that is named stands for its split: the file of another one is
+    looked for beside it. A folder that holds one other folder alone stands for that one.
 
     ``within`` is a folder that no file of the data set may lie outside of: what a data set that somebody else wrote is
     opened with. Raises DatasetError saying what was looked for and what was found.
@@ -48,7 +50,7 @@ def open_dataset(path: Path | str, split: str | None = None, *, within: Path | N
 def _open_file(path: Path, split: str | None, within: Path | None) -> DetectionDataset:
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return read_coco(path, split, within)
+        return read_coco(file_of_split(path, split, within), split, within)
     if suffix in (".yaml", ".yml"):
         return read_yolo_text(read_data_yaml(path, within), split)
     if suffix == ".data":

@@ -103,3 +103,49 @@ def test_coco128(data_dir: Path) -> None:
     assert len(dataset.class_names) == 80
     assert dataset.category_ids[-1] == 90
     assert not dataset.problems
+
+
+@pytest.mark.parametrize("image_id", ["70", 71])
+def test_an_annotation_of_no_picture_is_a_problem_with_its_pointer(tmp_path: Path, image_id: object) -> None:
+    annotations = [{"id": 1, "image_id": image_id, "category_id": 9, "bbox": [0, 0, 1, 1]}]
+    write_coco(tmp_path, annotations=annotations)
+    dataset = open_dataset(tmp_path)
+    assert [(problem.kind, problem.pointer) for problem in dataset.problems] == [
+        ("unreadable_label", "/annotations/0/image_id")
+    ]
+    with pytest.raises(DatasetError, match=f"expected the id of one of the file's images, got {image_id!r}"):
+        dataset.require_sound()
+
+
+def test_pictures_of_one_id_are_problems_and_get_no_boxes(tmp_path: Path) -> None:
+    images = [{"id": 5, "file_name": name, "width": 40, "height": 30} for name in ("a.png", "b.png")]
+    annotations = [{"id": 2, "image_id": 5, "category_id": 9, "bbox": [0, 0, 8, 6]}]
+    write_coco(tmp_path, images=images, annotations=annotations)
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) == 0
+    assert [(problem.kind, problem.pointer) for problem in dataset.problems] == [
+        ("unreadable_labels", "/images/0/id"),
+        ("unreadable_labels", "/images/1/id"),
+    ]
+
+
+def test_an_unused_category_of_a_class_s_name_does_not_count(tmp_path: Path) -> None:
+    categories = [{"id": 0, "name": "dog"}, {"id": 3, "name": "cat"}, {"id": 9, "name": "dog"}]
+    write_coco(tmp_path, categories=categories)
+    dataset = open_dataset(tmp_path)
+    assert (dataset.class_names, dataset.category_ids) == (("cat", "dog"), (3, 9))
+    assert dataset.objects_per_class == (1, 2)
+
+
+def test_two_used_categories_of_one_name_are_refused(tmp_path: Path) -> None:
+    write_coco(tmp_path, categories=[{"id": 3, "name": "dog"}, {"id": 9, "name": "dog"}])
+    with pytest.raises(DatasetError, match="each class name once"):
+        open_dataset(tmp_path)
+
+
+def test_no_word_on_crowds_is_no_crowd(tmp_path: Path) -> None:
+    annotations = [{"id": 1, "image_id": 70, "category_id": 9, "bbox": [0, 0, 8, 6], "iscrowd": None}]
+    write_coco(tmp_path, annotations=annotations)
+    dataset = open_dataset(tmp_path)
+    assert not dataset.problems
+    assert not dataset.images[0].labels.objects[0].crowd
