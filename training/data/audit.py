@@ -18,6 +18,8 @@ AuditKind: TypeAlias = Literal[
     "missing_labels",
     "unreadable_labels",
     "unreadable_label",
+    "unused_labels",
+    "missing_split",
     "unknown_class",
     "zero_area",
     "out_of_range",

@@ -48,8 +48,7 @@ def file_of_split(path: Path, split: str | None, within: Path | None = None) -> 
     try:
         return confined(by_name[choose_split(split, by_name, path)], within)
     except DatasetError as error:
-        hint = "to take the whole file, name no split (in a training configuration: null)"
-        raise DatasetError(f"{error}; {hint}") from error
+        raise DatasetError(f"{error}; name no split to take the whole file") from error
 
 
 def split_name(path: Path) -> str:

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from models.errors import ImageDecodeError
 
-SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"))
+SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"))
 _SIDEWAYS: Final = (5, 6, 7, 8)
 _WHITE: Final = (255, 255, 255)
 
@@ -33,7 +33,8 @@ def picture_size(path: Path) -> tuple[int, int]:
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """Return the pixels [H, W, 3] of a picture, RGB, upright, on white where it is transparent.
 
-    16-bit grey is scaled to 8 bits. Raises ImageDecodeError for a file that is missing, damaged or cut off.
+    16-bit grey and floats of 0..1 are scaled to 8 bits. Raises ImageDecodeError for a file that is missing, damaged or
+    cut off, and for other floats.
     """
     try:
         with Image.open(path) as image:
@@ -51,9 +52,18 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.int64).clip(0, 65_535) + 128) // 257
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = image.convert("RGBA")
         page = Image.new("RGB", image.size, _WHITE)
         page.paste(opaque, mask=opaque.getchannel("A"))
         return page
     return image.convert("RGB")
+
+
+def _eight_bits(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Scale 0..1 to 0..255; raise ValueError for other floats, whose black and white nobody states."""
+    if not ((levels >= 0) & (levels <= 1)).all():
+        raise ValueError(f"expected floats of 0..1, got {np.min(levels):g}..{np.max(levels):g}")
+    return np.rint(levels * 255).astype(np.uint8)

@@ -18,10 +18,20 @@ from training.data.datasets.pictures import read_picture
 
 Layout: TypeAlias = Literal["coco", "voc", "yolo"]
 ProblemKind: TypeAlias = Literal[
-    "missing_picture", "unreadable_picture", "picture_size", "missing_labels", "unreadable_labels", "unreadable_label"
+    "missing_picture",
+    "unreadable_picture",
+    "picture_size",
+    "missing_labels",
+    "unreadable_labels",
+    "unreadable_label",
+    "unused_labels",
+    "missing_split",
 ]
-HARMLESS: frozenset[ProblemKind] = frozenset(("missing_labels",))
-"""A picture without a label file is a picture without objects, as darknet and its relatives have it."""
+HARMLESS: frozenset[ProblemKind] = frozenset(("missing_labels", "unused_labels", "missing_split"))
+"""A picture without a label file is a picture without objects, as darknet and its relatives have it.
+
+A label file without a picture, and a ``test`` split that is named and not there, leave the rest as it is.
+"""
 
 
 @dataclass(frozen=True)

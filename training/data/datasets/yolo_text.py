@@ -1,8 +1,4 @@
-"""Data sets of YOLO text labels: ``data.yaml``, darknet's ``.data`` file, or bare ``images`` and ``labels`` folders.
-
-The label file of a picture is where darknet looks: under ``labels`` instead of ``images`` or ``JPEGImages``, else
-beside the picture (darknet src/utils.c, ``replace_image_to_label``).
-"""
+"""Data sets of YOLO text labels: ``data.yaml``, darknet's ``.data`` file, or bare ``images`` and ``labels`` folders."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from pathlib import Path
 from models.errors import DatasetError
 from training.data.annotations import ClassIndex
 from training.data.datasets.confinement import confined
+from training.data.datasets.label_files import find_unused, label_file
 from training.data.datasets.pictures import find_pictures
 from training.data.datasets.reading import read_pairs
 from training.data.datasets.splits import choose_split
@@ -51,14 +48,9 @@ def read_yolo_text(description: YoloDescription, split: str | None) -> Detection
     if not any(path.is_file() for _, path in pairs):
         raise DatasetError(f"expected label files for the pictures of {source}, such as {pairs[0][1]}, got not one")
     harvest = read_pairs(pairs, ClassIndex(names), "yolo", labels_may_miss=True)
+    unused = find_unused([place for place in places if place.is_dir()], {label for _, label in pairs})
     ids = tuple(range(1, len(names) + 1))
-    return DetectionDataset("yolo", source, split, names, ids, tuple(harvest.images), tuple(harvest.problems))
-
-
-def label_file(picture: Path) -> Path:
-    """Return the label file of a picture: the first that exists, else where it should be."""
-    candidates = list(_label_candidates(picture))
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    return DetectionDataset("yolo", source, split, names, ids, tuple(harvest.images), (*harvest.problems, *unused))
 
 
 def resolve(text: str, roots: Iterable[Path], within: Path | None = None) -> Path:
@@ -72,15 +64,6 @@ def resolve(text: str, roots: Iterable[Path], within: Path | None = None) -> Pat
     inner = Path(*written.parts[1:]) if written.parts[:1] == ("..",) else written
     candidates = [root / form for root in roots for form in dict.fromkeys((written, inner))]
     return confined(next((path for path in candidates if path.exists()), candidates[0]), within)
-
-
-def _label_candidates(picture: Path) -> Iterable[Path]:
-    parts = picture.parts
-    for folder in ("images", "JPEGImages"):
-        if folder in parts[:-1]:
-            position = len(parts) - 2 - parts[-2::-1].index(folder)
-            yield Path(*parts[:position], "labels", *parts[position + 1 :]).with_suffix(".txt")
-    yield picture.with_suffix(".txt")
 
 
 def _pictures(place: Path, description: YoloDescription) -> Iterable[Path]:

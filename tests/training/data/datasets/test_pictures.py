@@ -63,3 +63,23 @@ def test_pictures_are_found_at_any_depth_in_the_order_of_their_paths(tmp_path: P
     paths = [write_picture(tmp_path / name) for name in ("b.PNG", "a/z.jpg", "a/b.jpeg")]
     (tmp_path / "a" / "notes.txt").write_text("")
     assert find_pictures(tmp_path) == (paths[2], paths[1], paths[0])
+
+
+@pytest.mark.parametrize("suffix", ["tif", "TIFF"])
+def test_a_tiff_is_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(RAMP[..., :3].astype(np.uint8)).save(path)
+    assert find_pictures(tmp_path) == (path,)
+    np.testing.assert_array_equal(read_picture(path), RAMP[..., :3])
+
+
+def test_floats_from_nought_to_one_are_scaled(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 0.5, 1]], np.float32)).save(tmp_path / "a.tif")
+    assert read_picture(tmp_path / "a.tif").tolist() == [[[0] * 3, [128] * 3, [255] * 3]]
+
+
+@pytest.mark.parametrize("level", [-0.5, 255.0, float("nan")])
+def test_floats_of_another_range_are_refused(tmp_path: Path, level: float) -> None:
+    Image.fromarray(np.array([[0, level]], np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageDecodeError, match=r"a\.tif, got: expected floats of 0\.\.1"):
+        read_picture(tmp_path / "a.tif")
