@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models.errors import ConfigError
 from models.spec import ResizeSpec
@@ -19,16 +19,27 @@ class _Frozen(BaseModel):
 class DataConfig(_Frozen):
     """Which splits are used and how they are read.
 
+    ``val`` names a split, or is a share between 0 and 1 of ``train`` that is held out by the names of the files, or
+    null for training without validation.
+
     ``workers`` are processes that read and augment (null: one less than the processor's cores, at most 8; 0: none).
     ``cache_mb`` bounds the decoded pictures that each of them keeps. A picture that cannot be read stops the training
-    with a checkpoint, or is skipped: the next one takes its place and its name is shown.
+    with a checkpoint, or is skipped: the next one takes its place and its name is shown. In ``val`` it stops the run
+    before the first step, or is left out.
     """
 
     train: str | None = "train"
-    val: str | None = "val"
+    val: str | float | None = "val"
     workers: int | None = Field(default=None, ge=0)
     cache_mb: int = Field(default=0, ge=0)
     bad_pictures: Literal["stop", "skip"] = "stop"
+
+    @field_validator("val")
+    @classmethod
+    def _check_val(cls, val: str | float | None) -> str | float | None:
+        if isinstance(val, float) and not 0 < val < 1:
+            raise ValueError("expected the name of a split, a share between 0 and 1, or null")
+        return val
 
 
 class OptimizerConfig(_Frozen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,25 +17,22 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from models.errors import CheckpointError, ConfigError, DatasetError
+from models.errors import CheckpointError, ConfigError
 from models.spec import DetectorSpec
 from training.callbacks import Bar, Interruption, Patience, Saving, Telling, Validating
 from training.checkpoint import read_checkpoint
 from training.config import TrainingConfig
-from training.data.audit import audit
-from training.data.datasets import DetectionDataset, open_dataset
+from training.data.datasets import DetectionDataset
 from training.data.loading import StepPlan, TrainingPictures, mini_batch_size, worker_count
 from training.export.onnx import export_onnx
 from training.export.parity import ParityReport
 from training.host_memory import keep_freed_memory
 from training.module import TrainingModule
 from training.recipe import build_network, build_pipeline, build_shapes
-from training.run_folder import ARTEFACT, BEST, CONFIG, LAST
+from training.run_folder import ARTEFACT, BEST, CONFIG, FINDINGS, LAST
+from training.splits import Announce, Splits, open_splits
 from training.summary import with_summary
 from training.training_data import TrainingData
-
-_SHOWN_FINDINGS = 20
-Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,38 +57,6 @@ class FitResult:
     signal: int | None
     artefact: Path | None
     parity: ParityReport | None
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The data of a run; ``val`` has the classes of ``train``."""
-
-    train: DetectionDataset
-    val: DetectionDataset | None
-
-
-def open_splits(config: TrainingConfig, data: Path, announce: Announce = lambda _text: None) -> Splits:
-    """Open and audit the data of a run; every bad label is announced.
-
-    Raises DatasetError for missing or unreadable files, unless bad pictures are to be skipped.
-    """
-    train = open_dataset(data, config.data.train)
-    findings = audit(train, config.input_size)
-    for finding in findings[:_SHOWN_FINDINGS]:
-        announce(f"label check: {finding}")
-    if len(findings) > _SHOWN_FINDINGS:
-        announce(f"label check: {len(findings) - _SHOWN_FINDINGS} more findings")
-    if config.data.bad_pictures == "stop":
-        train.require_sound()
-    if not len(train):
-        raise DatasetError(f"expected pictures in {train.source}, got none")
-    if config.data.val is None:
-        return Splits(train, None)
-    val = open_dataset(data, config.data.val)
-    val.require_sound()
-    if not len(val):
-        raise DatasetError(f"expected pictures in the split {config.data.val!r} of {val.source}, got none")
-    return Splits(train, val.for_model(train.class_names))
 
 
 def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: DetectionDataset) -> TrainingData:
@@ -146,9 +111,9 @@ def train(
 ) -> Trained:
     """Train by ``config`` on ``data`` and write everything to ``folder``.
 
-    ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml`` and ``logs`` (TensorBoard and CSV). ``resume``
-    continues an interrupted run bit for bit (on one machine, with as many processes). Raises YoloscopeError; the steps
-    done so far are in ``last.ckpt``.
+    ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml``, ``logs`` (TensorBoard and CSV), and where many labels
+    are bad ``label-findings.txt``. ``resume`` continues an interrupted run bit for bit (on one machine, with as many
+    processes). Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
     """
     keep_freed_memory()
     first = _is_first()
@@ -156,7 +121,7 @@ def train(
     announce = _silent if not first else announce if bar is None else bar.tell
     state = _saved_state(folder, resume=resume)
     mini_batch_size(config.batch_size, config.accumulate, machine.devices * machine.nodes)
-    splits = open_splits(config, data, announce)
+    splits = open_splits(config, data, announce, folder / FINDINGS if first else None)
     network = build_network(config, splits.train)
     if config.channels_last:
         convert_conv2d_weight_memory_format(network, torch.channels_last)

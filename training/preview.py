@@ -9,15 +9,16 @@ from PIL import Image
 from models.errors import ConfigError
 from training.config import TrainingConfig
 from training.data.contact_sheet import contact_sheet
-from training.fit import open_splits, training_data
+from training.fit import training_data
 from training.recipe import build_network
+from training.splits import open_train
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def preview(config: TrainingConfig, data: Path) -> Image.Image:
     """Return the pictures of the first optimiser step with their boxes and class names."""
-    train = open_splits(config.replace(start=None), data).train
+    train = open_train(config, data)
     pictures = training_data(config, build_network(config.replace(start=None), train).spec, train)
     samples = [pictures.pictures[ticket].sample for ticket in pictures.plan.tickets(0)]
     return contact_sheet(samples, train.class_names)

@@ -11,6 +11,7 @@ LAST: Final = "last.ckpt"
 BEST: Final = "best.ckpt"
 CONFIG: Final = "config.yaml"
 ARTEFACT: Final = "model.onnx"
+FINDINGS: Final = "label-findings.txt"
 BEST_CONFIG: Final = "best.yaml"
 
 

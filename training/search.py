@@ -14,12 +14,13 @@ import torch
 
 from models.errors import ConfigError, LossError
 from training.config import TrainingConfig
-from training.fit import Announce, Machine, Trained, open_splits, train
-from training.run_folder import BEST, BEST_CONFIG, CONFIG, LAST, trial_folder
+from training.fit import Machine, Trained, train
+from training.run_folder import BEST, BEST_CONFIG, CONFIG, FINDINGS, LAST, trial_folder
 from training.search_checks import check_space
 from training.search_reporting import Reporting
 from training.search_space import SearchSpace, shown, with_values
 from training.search_study import SearchStudy, TrialRecord
+from training.splits import Announce, open_splits
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -70,9 +71,9 @@ def search(
     trial whose loss diverges, whose configuration cannot be or for which memory is short counts as failed. ``watch`` is
     told the number of trials done, in parts. Raises ConfigError for a space or a folder that does not fit.
     """
-    splits = open_splits(plan.config, data, announce)
+    splits = open_splits(plan.config, data, announce, folder / FINDINGS)
     if splits.val is None:
-        raise ConfigError("data.val: expected a split to compare trials on, got null")
+        raise ConfigError("data.val: expected a split with objects to compare trials on, got none")
     check_space(plan.space, plan.config, splits.train.class_names)
     folder.mkdir(parents=True, exist_ok=True)
     warm_up = plan.config.epochs // 3 + 1

@@ -33,9 +33,10 @@ from training.config_names import find_config
 from training.data.digits import generate
 from training.data.loading import Batch
 from training.ema import WeightAverage
-from training.fit import open_splits, train, use_bf16
+from training.fit import train, use_bf16
 from training.module import TrainingModule
 from training.recipe import build_optimizer
+from training.splits import open_train
 
 COUNTED, NOT_COUNTED = 6, 3
 ALONE = ("pictures to floats", "forward", "backward", "optimiser")
@@ -194,7 +195,7 @@ def main() -> None:
             epochs=1,
             data={"val": None, "cache_mb": 300, "workers": options.workers},
         )
-        pictures = len(open_splits(config, data).train)
+        pictures = len(open_train(config, data))
         steps = options.rounds * (COUNTED + NOT_COUNTED) + 1
         measured = measure(config.replace(epochs=-(-steps * options.batch // pictures)), data)
     print(heading(f"Training step, yolov4-tiny, {options.batch} x {options.side} px", "torch", "lightning"))

@@ -19,9 +19,10 @@ from training.data.contact_sheet import draw_sample
 from training.data.datasets import DetectionDataset
 from training.data.loading import Loaded, Ticket, collate
 from training.data.sample import Sample
-from training.fit import open_splits, training_data
+from training.fit import training_data
 from training.recipe import build_network
 from training.showing.panel import Panel
+from training.splits import open_train
 
 PANEL_PX = 300
 _UNALTERED: dict[str, object] = {"mosaic": 0.0, "flip_horizontal": 0.0, "colour": None}
@@ -37,7 +38,7 @@ class Scene:
     @classmethod
     def open(cls, config: TrainingConfig, data: Path) -> Scene:
         """Open the training split; raise DatasetError where it cannot be used."""
-        return cls(config, open_splits(config.replace(data=config.data.model_dump() | {"val": None}), data).train)
+        return cls(config, open_train(config, data))
 
     @cached_property
     def network(self) -> Network:

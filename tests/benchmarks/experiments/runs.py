@@ -13,7 +13,8 @@ from tests.benchmarks.experiments.rows import Row
 from training.checkpoint import read_checkpoint
 from training.checkpoint_network import load_checkpoint_network
 from training.config import TrainingConfig
-from training.data.datasets import open_dataset
+from training.data.datasets import DetectionDataset, open_dataset
+from training.data.holding_out import hold_out
 from training.evaluation.evaluation import evaluate
 from training.evaluation.prediction import PredictionSettings
 from training.evaluation.torch_detector import TorchDetector
@@ -83,8 +84,8 @@ def _measure(row: Row, config: TrainingConfig, bench: Bench, folder: Path) -> Re
     detector = TorchDetector(network, spec)
     settings = PredictionSettings(iou_threshold=spec.nms.iou_threshold, batch_size=8)
 
-    def numbers(split: str | None) -> dict[str, float]:
-        coco = evaluate(detector, open_dataset(bench.data, split), settings).coco
+    def numbers(dataset: DetectionDataset) -> dict[str, float]:
+        coco = evaluate(detector, dataset, settings).coco
         by_class = zip(spec.class_names, coco.ap50, strict=True)
         return dict(coco.numbers) | {f"AP50 {name}": float(ap50) for name, ap50 in by_class}
 
@@ -92,9 +93,15 @@ def _measure(row: Row, config: TrainingConfig, bench: Bench, folder: Path) -> Re
         sum(parameter.numel() for parameter in network.parameters()),
         progress.step,
         progress.seconds,
-        numbers(config.data.val),
-        numbers(bench.test),
+        numbers(_validated_on(config, bench.data)),
+        numbers(open_dataset(bench.data, bench.test)),
     )
+
+
+def _validated_on(config: TrainingConfig, data: Path) -> DetectionDataset:
+    if isinstance(config.data.val, float):
+        return hold_out(open_dataset(data, config.data.train), config.data.val)[1]
+    return open_dataset(data, config.data.val)
 
 
 def _slug(name: str) -> str:
