@@ -39,6 +39,13 @@ def test_a_size_of_zero_counts_as_not_stated() -> None:
     assert len(_changed("<width>200</width><height>100</height>", "<width>0</width><height>0</height>")) == 2
 
 
+@pytest.mark.parametrize("word", ["Unspecified", "unspecified", " "])
+def test_an_object_not_said_to_be_difficult_is_not(word: str) -> None:
+    entry = _changed("<difficult>1</difficult>", f"<difficult>{word}</difficult>")[0]
+    assert isinstance(entry, LabelObject)
+    assert not entry.difficult
+
+
 @pytest.mark.parametrize(
     ("old", "new", "pointer", "detail"),
     [

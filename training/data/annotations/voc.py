@@ -17,6 +17,7 @@ from training.data.annotations.values import decimal_of_text, shown, unreadable
 from training.data.annotations.xml_tree import parse_xml
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
+_NOT_STATED = ("", "unspecified")
 
 
 def read_voc(data: bytes, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
@@ -49,7 +50,8 @@ def _read_object(element: Element, pointer: str, context: LabelContext) -> Label
         return LabelProblem(f"{pointer}/name", f"expected one class name, got {_count(names)}")
     if len(boxes) != 1:
         return LabelProblem(f"{pointer}/bndbox", f"expected one box, got {_count(boxes)}")
-    flag = _text(element.find("difficult")) or "0"
+    flag = _text(element.find("difficult"))
+    flag = "0" if flag.casefold() in _NOT_STATED else flag
     if flag not in ("0", "1"):
         return LabelProblem(f"{pointer}/difficult", f"expected 0 or 1, got {shown(flag)}")
     edges: list[float] = []

@@ -41,14 +41,17 @@ def file_of_split(path: Path, split: str | None, within: Path | None = None) -> 
     A file whose name tells no split (``labels.json``) is ``train``. Raises DatasetError listing the splits there are.
     """
     own = split_name(path)
+    if split is None or split == own:
+        return path
     by_name = {split_name(other): other for other in (*_beside(path), path)}
-    stands_for_it = same_split(split or own, own) or (not is_usual(own) and same_split(split or own, "train"))
-    if split is None or split == own or (stands_for_it and split not in by_name):
+    stands_for_it = same_split(split, own) or (not is_usual(own) and same_split(split, "train"))
+    if stands_for_it and split not in by_name:
         return path
     try:
-        return confined(by_name[choose_split(split, by_name, path)], within)
+        chosen = choose_split(split, by_name, path)
     except DatasetError as error:
         raise DatasetError(f"{error}; name no split to take the whole file") from error
+    return confined(by_name[chosen], within)
 
 
 def split_name(path: Path) -> str:

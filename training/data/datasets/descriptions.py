@@ -8,21 +8,24 @@ from typing import Final
 import yaml
 
 from models.errors import DatasetError
-from training.data.annotations.values import integer_of_json
+from training.data.annotations.values import integer_of_text
 from training.data.datasets.names import checked_names, find_names_file, read_names
+from training.data.datasets.pictures import SUFFIXES
 from training.data.datasets.yolo_text import YoloDescription, resolve
 
-_YAML_SPLITS: Final = ("train", "val", "test")
+_YAML_SPLITS: Final = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 _DARKNET_SPLITS: Final = {"train": "train", "valid": "val", "test": "test"}
 
 
 def read_data_yaml(path: Path, within: Path | None = None) -> YoloDescription:
-    """Read a ``data.yaml``: ``names`` as a list or by number; ``train``, ``val``, ``test`` below ``path``.
+    """Read a ``data.yaml``: ``names`` as a list or by number; ``train``, ``val`` or ``valid``, ``test`` below ``path``.
 
-    Raises DatasetError.
+    Names are what is written, be it a word of YAML's own (``no``) or a number. Raises DatasetError, also where ``nc``
+    is not their number.
     """
     try:
-        document = yaml.safe_load(path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
+        document, written = yaml.safe_load(text), yaml.BaseLoader(text).get_single_data()
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DatasetError(f"expected a YAML file at {path}, got: {error}") from error
     if not isinstance(document, dict) or "names" not in document:
@@ -30,12 +33,12 @@ def read_data_yaml(path: Path, within: Path | None = None) -> YoloDescription:
     root = resolve(str(document.get("path") or "."), (path.parent,), within)
     roots = (root, path.parent)
     splits: dict[str, tuple[Path, ...]] = {}
-    for key in _YAML_SPLITS:
+    for key, split in _YAML_SPLITS.items():
         if document.get(key):
-            splits[key] = tuple(resolve(text, roots, within) for text in _texts(document[key], f"{path}: {key}"))
+            splits[split] = tuple(resolve(text, roots, within) for text in _texts(document[key], f"{path}: {key}"))
     if not splits:
-        raise DatasetError(f"expected one of {', '.join(_YAML_SPLITS)} in {path}, got none")
-    return YoloDescription(path, _yaml_names(document["names"], path), splits, roots, within)
+        raise DatasetError(f"expected one of {', '.join(dict.fromkeys(_YAML_SPLITS.values()))} in {path}, got none")
+    return YoloDescription(path, _yaml_names(written, path), splits, roots, within)
 
 
 def read_darknet_data(path: Path, within: Path | None = None) -> YoloDescription:
@@ -76,6 +79,15 @@ def describe_folder(folder: Path, within: Path | None = None) -> YoloDescription
     return YoloDescription(folder, read_names(names), splits or {"all": (images,)}, (folder,), within)
 
 
+def describe_flat(folder: Path, within: Path | None = None) -> YoloDescription | None:
+    """Return the description of a folder where pictures, labels and a names file lie side by side, or None."""
+    names = find_names_file(folder)
+    pictures = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if names is None or not any(path.with_suffix(".txt").is_file() for path in pictures):
+        return None
+    return YoloDescription(folder, read_names(names), {"all": (folder,)}, (folder,), within)
+
+
 def _texts(value: object, where: str) -> list[str]:
     values = value if isinstance(value, list) else [value]
     texts = [text for text in values if isinstance(text, str) and text]
@@ -84,12 +96,17 @@ def _texts(value: object, where: str) -> list[str]:
     return texts
 
 
-def _yaml_names(value: object, path: Path) -> tuple[str, ...]:
+def _yaml_names(written: dict[str, object], path: Path) -> tuple[str, ...]:
+    """Return the class names of a document whose scalars are all texts."""
+    value = written.get("names")
     if isinstance(value, dict):
-        numbers = [integer_of_json(key) for key in value]
-        if sorted(number for number in numbers if number is not None) != list(range(len(value))):
+        by_number = {integer_of_text(str(key)): name for key, name in value.items()}
+        if set(by_number) != set(range(len(value))):
             raise DatasetError(f"expected the names in {path} numbered 0..{len(value) - 1}, got {list(value)}")
-        value = [value[number] for number in range(len(value))]
-    if not isinstance(value, list):
+        value = [by_number[number] for number in range(len(value))]
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise DatasetError(f"expected a list of names in {path}, got {value!r}")
-    return checked_names([str(name) for name in value], path)
+    stated = written.get("nc") or str(len(value))
+    if integer_of_text(str(stated)) != len(value):
+        raise DatasetError(f"expected as many names as nc says in {path}, {stated}, got {len(value)}")
+    return checked_names(value, path)

@@ -10,14 +10,15 @@ from typing import Final
 from models.errors import DatasetError
 from training.data.datasets.coco_files import choose_description, file_of_split, find_descriptions
 from training.data.datasets.coco_json import read_coco
-from training.data.datasets.descriptions import describe_folder, read_darknet_data, read_data_yaml
+from training.data.datasets.descriptions import describe_flat, describe_folder, read_darknet_data, read_data_yaml
 from training.data.datasets.structures import DetectionDataset
 from training.data.datasets.voc_folder import is_voc, read_voc_folder
 from training.data.datasets.yolo_text import read_yolo_text
 
 _EXPECTED: Final = (
     "a COCO JSON file (in the folder or in annotations/), VOC's Annotations/ and JPEGImages/, a data.yaml with names, "
-    "a darknet .data file, or images/ and labels/ with classes.txt or a .names file"
+    "a darknet .data file, or pictures and labels (in images/ and labels/, or side by side) with classes.txt or a "
+    ".names file"
 )
 _IGNORED: Final = ("__MACOSX",)
 
@@ -69,18 +70,20 @@ def _layouts(
         yield names, lambda: read_coco(choose_description(coco, split, folder), split, within)
     if is_voc(folder):
         yield "Annotations/", partial(read_voc_folder, folder, split, within)
-    described = False
+    described = is_voc(folder)
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() == ".data" or (path.suffix.lower() in (".yaml", ".yml") and _has_names(path)):
             described = True
             yield path.name, partial(_open_file, path, split, within)
-    bare = None if described or is_voc(folder) else describe_folder(folder, within)
+    bare = None if described else describe_folder(folder, within)
+    if bare is None and not (described or coco):
+        bare = describe_flat(folder, within)
     if bare is not None:
         yield "labels/", partial(read_yolo_text, bare, split)
 
 
 def _has_names(path: Path) -> bool:
-    lines = path.read_text("utf-8", errors="replace").splitlines()
+    lines = path.read_text("utf-8-sig", errors="replace").splitlines()
     return any(line.startswith("names:") for line in lines)
 
 

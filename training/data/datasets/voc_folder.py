@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
+from typing import Final
 
 from models.errors import DatasetError, LabelError
 from training.data.annotations import ClassIndex
@@ -13,6 +15,8 @@ from training.data.datasets.pictures import SUFFIXES
 from training.data.datasets.reading import read_pairs
 from training.data.datasets.splits import choose_split
 from training.data.datasets.structures import DetectionDataset
+
+_FLAGS: Final = ("1", "0", "-1")
 
 
 def is_voc(folder: Path) -> bool:
@@ -31,8 +35,10 @@ def read_voc_folder(folder: Path, split: str | None = None, within: Path | None 
         raise DatasetError(f"expected XML files in {folder / 'Annotations'}, got none")
     listed = find_names_file(folder)
     names = read_names(listed) if listed else checked_names(_names_in_use(annotations), folder / "Annotations")
-    stems = [path.stem for path in annotations] if split is None else _stems_of(folder, split)
     pictures = {path.stem: path for path in (folder / "JPEGImages").iterdir() if path.suffix.lower() in SUFFIXES}
+    stems = [path.stem for path in annotations]
+    if split is not None:
+        stems = _stems_of(folder, split, {*stems, *pictures})
     pairs = [
         (
             confined(pictures.get(stem, folder / "JPEGImages" / f"{stem}.jpg"), within),
@@ -46,14 +52,28 @@ def read_voc_folder(folder: Path, split: str | None = None, within: Path | None 
     )
 
 
-def _stems_of(folder: Path, split: str) -> list[str]:
+def _stems_of(folder: Path, split: str, known: Set[str]) -> list[str]:
     lists = folder / "ImageSets" / "Main"
     available = {path.stem: path for path in lists.glob("*.txt")}
     path = available[choose_split(split, available, lists)]
-    rows = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    rows = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     if not rows:
         raise DatasetError(f"expected names of pictures in {path}, got none")
-    return [row[0] for row in rows if len(row) == 1 or row[1] != "-1"]
+    return [stem for stem in (_stem_of(row, known) for row in rows) if stem]
+
+
+def _stem_of(row: str, known: Set[str]) -> str:
+    """Return the name that a row of a list gives, which may have spaces or the picture's suffix.
+
+    In the list of a class a flag follows; what it marks as without the class (-1) has the name "".
+    """
+    if row in known:
+        return row
+    *name, flag = row.rsplit(maxsplit=1)
+    if name and flag in _FLAGS:
+        return "" if flag == "-1" else _stem_of(name[0], known)
+    stem, dot, suffix = row.rpartition(".")
+    return stem if dot and f".{suffix}".lower() in SUFFIXES else row
 
 
 def _names_in_use(annotations: list[Path]) -> list[str]:

@@ -58,3 +58,12 @@ def test_every_class_a_model_lacks_is_listed(tmp_path: Path) -> None:
 def test_a_class_without_objects_need_not_be_the_models(tmp_path: Path) -> None:
     write_coco(tmp_path, annotations=[])
     assert open_dataset(tmp_path).for_model(("bird",)).class_names == ("bird",)
+
+
+def test_a_coco_file_describes_its_folder_before_text_labels_side_by_side(tmp_path: Path) -> None:
+    write_coco(tmp_path, "labels.json")
+    for name in ("a.png", "b.png"):
+        (tmp_path / "val2017" / name).rename(tmp_path / name)
+        write_text(tmp_path / f"{name[0]}.txt", "0 .5 .5 .5 .5\n")
+    write_text(tmp_path / "classes.txt", "cat\ndog\n")
+    assert open_dataset(tmp_path).layout == "coco"

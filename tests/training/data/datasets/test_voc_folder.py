@@ -36,6 +36,25 @@ def test_lists_per_class_leave_out_what_they_mark_as_without(tmp_path: Path) -> 
     assert [image.path.name for image in open_dataset(tmp_path, "dog_train").images] == ["a.jpg"]
 
 
+@pytest.mark.parametrize("row", ["my 1st pic", "my 1st pic.jpg", "my 1st pic  1", "my 1st pic.JPG\t1"])
+def test_a_row_of_a_list_may_have_spaces_and_a_suffix(tmp_path: Path, row: str) -> None:
+    write_voc(tmp_path)
+    write_picture(tmp_path / "JPEGImages/my 1st pic.jpg")
+    write_text(tmp_path / "Annotations/my 1st pic.xml", voc_xml([("cat", (1, 1, 5, 5))]))
+    write_text(tmp_path / "ImageSets/Main/train.txt", f"{row}\nb -1\n")
+    dataset = open_dataset(tmp_path, "train")
+    assert [image.path.name for image in dataset.images] == ["my 1st pic.jpg"]
+    assert not dataset.problems
+
+
+def test_a_name_that_ends_like_a_flag_is_a_name(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    write_picture(tmp_path / "JPEGImages/pic -1.jpg")
+    write_text(tmp_path / "Annotations/pic -1.xml", voc_xml([]))
+    write_text(tmp_path / "ImageSets/Main/train.txt", "pic -1\n")
+    assert [image.path.name for image in open_dataset(tmp_path, "train").images] == ["pic -1.jpg"]
+
+
 def test_missing_and_broken_files_are_problems(tmp_path: Path) -> None:
     write_voc(tmp_path)
     write_text(tmp_path / "ImageSets/Main/train.txt", "a\nb\nc\nd\n")

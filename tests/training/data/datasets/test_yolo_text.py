@@ -5,12 +5,16 @@ import pytest
 
 from models.errors import DatasetError
 from tests.training.data.datasets.folders import write_picture, write_text, write_yolo
+from training.data.audit import audit
 from training.data.datasets import open_dataset
 
 YAMLS = {
     "folders": "path: .\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n",
     "numbered names": "train: images/train\nval: images/val\nnames:\n  0: cat\n  1: dog\n",
     "one level up": "train: ../images/train\nval: ../images/val\nnames: [cat, dog]\n",
+    "names by texts": "train: images/train\nval: images/val\nnc: 2\nnames: {'1': dog, '0': cat}\n",
+    "valid": "train: images/train\nvalid: images/val\nnames: [cat, dog]\n",
+    "a byte order mark": "\ufeffnames: [cat, dog]\ntrain: images/train\nval: images/val\n",
     "lists": "train: train.txt\nval: [images/val]\nnames: [cat, dog]\n",
 }
 
@@ -22,10 +26,29 @@ def test_a_data_yaml(tmp_path: Path, text: str) -> None:
     write_text(tmp_path / "train.txt", "./images/train/a.png\n")
     train, whole = open_dataset(tmp_path, "train"), open_dataset(tmp_path)
     assert train.class_names == ("cat", "dog")
+    assert [image.path.name for image in open_dataset(tmp_path, "val").images] == ["b.png"]
     assert [image.path.name for image in train.images] == ["a.png"]
     np.testing.assert_allclose(train.images[0].labels.boxes_xyxy_px, [[4, 3, 12, 9], [20, 15, 40, 30]])
     assert [image.path.name for image in whole.images] == ["a.png", "b.png"]
     assert not whole.problems
+
+
+def test_names_are_what_is_written(tmp_path: Path) -> None:
+    write_yolo(tmp_path)
+    write_text(tmp_path / "data.yaml", "train: images/train\ntest: null\nnames: [yes, no, null, 1.10]\n")
+    assert open_dataset(tmp_path).class_names == ("yes", "no", "null", "1.10")
+
+
+def test_a_test_split_that_is_not_there_is_a_harmless_problem_of_the_whole(tmp_path: Path) -> None:
+    write_yolo(tmp_path)
+    write_text(tmp_path / "data.yaml", "train: images/train\ntest: ../images/test\nnames: [cat, dog]\n")
+    dataset = open_dataset(tmp_path)
+    assert [image.path.name for image in dataset.images] == ["a.png"]
+    assert [problem.kind for problem in dataset.problems] == ["missing_split"]
+    dataset.require_sound()
+    assert [finding.kind for finding in audit(dataset)] == ["missing_split"]
+    with pytest.raises(DatasetError, match="expected a folder of pictures or a list of them"):
+        open_dataset(tmp_path, "test")
 
 
 @pytest.mark.parametrize("prefix", ["", "data/"])
@@ -49,6 +72,17 @@ def test_bare_folders_with_a_names_file(tmp_path: Path, names: str) -> None:
     write_text(tmp_path / names, "cat\ndog\n")
     assert [image.path.name for image in open_dataset(tmp_path, "val").images] == ["b.png"]
     assert len(open_dataset(tmp_path)) == 2
+
+
+def test_pictures_labels_and_names_side_by_side(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    write_text(tmp_path / "classes.txt", "cat\n")
+    with pytest.raises(DatasetError, match=r"got a\.png, classes\.txt"):
+        open_dataset(tmp_path)
+    write_text(tmp_path / "a.txt", "0 .5 .5 .5 .5\n")
+    dataset = open_dataset(tmp_path)
+    assert dataset.images[0].labels.boxes_xyxy_px.tolist() == [[10, 7.5, 30, 22.5]]
+    assert (dataset.class_names, dataset.problems) == (("cat",), ())
 
 
 def test_labels_beside_the_pictures(tmp_path: Path) -> None:
@@ -97,6 +131,9 @@ def test_a_line_that_is_no_label_is_a_problem(tmp_path: Path) -> None:
         ("names: [cat]\ntrain: nowhere\n", "expected a folder of pictures or a list of them at .*nowhere"),
         ("names: [cat]\ntrain: {a: b}\n", "expected a path or a list of paths"),
         ("names: [cat\n", "expected a YAML file"),
+        ("names: [cat, dog]\nnc: 5\ntrain: images/train\n", "as many names as nc says in .*, 5, got 2"),
+        ("names: [cat, [dog]]\ntrain: images/train\n", "expected a list of names"),
+        ("names: [cat, dog]\ntest: nowhere\n", "expected a folder of pictures or a list of them at .*nowhere"),
         ("names: [cat]\ntrain: labels/train\n", "expected pictures for the data set .* got none in"),
     ],
 )
