@@ -37,14 +37,18 @@ class TrainingModule(lightning.LightningModule):
     One call of ``training_step`` is one optimiser step: the mini-batches of a batch are accumulated inside it, so that
     between calls there is never a part of a step. Learning rate, DropBlock, attacks and all random draws are functions
     of seed, step and rank; with weights, optimiser, average and ``progress`` restored, a run continues bit for bit.
+    While ``inside_step`` these belong to no step: running statistics or weights have moved, ``progress`` has not.
     """
 
-    def __init__(self, network: Network, config: TrainingConfig, steps_per_epoch: int) -> None:
+    def __init__(
+        self, network: Network, config: TrainingConfig, steps_per_epoch: int, num_pictures: int | None = None
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.network = network
         self.config = config
         self.steps_per_epoch = steps_per_epoch
+        self._num_pictures = num_pictures
         self.total_steps = steps_per_epoch * config.epochs
         self.progress = Progress()
         average = config.average
@@ -54,6 +58,7 @@ class TrainingModule(lightning.LightningModule):
         self._saved_optimizer: Mapping[str, Any] | None = None
         self._announce: Callable[[str], None] = lambda _text: None
         self.last_report: LossReport | None = None
+        self.inside_step = False
 
     @property
     def evaluated_network(self) -> nn.Module:
@@ -106,6 +111,7 @@ class TrainingModule(lightning.LightningModule):
         rate = self._schedule(step)
         for group in optimizer.param_groups:
             group["lr"] = rate
+        self.inside_step = True
         reports = [self._mini_batch(images, truth) for images, truth in batch.parts(self.config.accumulate)]
         if self.config.optimizer.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip_norm)
@@ -115,6 +121,7 @@ class TrainingModule(lightning.LightningModule):
         if self._average is not None:
             self._average.update(self.network)
         self.progress.step += 1
+        self.inside_step = False
         self.last_report = reports[-1]
         self._log(reports, rate)
 
@@ -124,6 +131,7 @@ class TrainingModule(lightning.LightningModule):
         return {
             "config": self.config.to_yaml(),
             "spec": self.network.spec.to_json(),
+            "pictures": self._num_pictures,
             "progress": self.progress.to_dict(),
             "network": self.network.state_dict(),
             "optimizer": optimizer.state_dict(),

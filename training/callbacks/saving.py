@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import lightning.pytorch as lightning
+from lightning.pytorch.loggers import CSVLogger
 
-from models.errors import CheckpointError
+from models.errors import CheckpointError, LossError, NonFiniteLossError
 from training.callbacks.hook import AfterStep
 from training.checkpoint import write_checkpoint
 from training.module import TrainingModule
@@ -17,7 +18,8 @@ from training.run_folder import BEST, LAST
 class Saving(AfterStep):
     """Writes ``last.ckpt`` after an epoch, a stop and (with one process) an error, ``best.ckpt`` at a new best.
 
-    Belongs after the callbacks that validate and stop.
+    What could not be resumed is not saved: weights that are not finite or whose loss is not, and a part of a step. The
+    CSV log is as far as ``last.ckpt``. Belongs after the callbacks that validate and stop.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,29 +34,50 @@ class Saving(AfterStep):
         self._saved_step = pl_module.progress.step
 
     def after_step(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
-        """Save where an epoch or the training ends."""
+        """Save where an epoch or the training ends; raise NonFiniteLossError where the weights are not finite."""
         now = time.monotonic()
         module.progress.seconds += now - self._since
         self._since = now
-        if not trainer.is_global_zero:
-            return
-        if module.progress.is_best_now:
+        best, last = module.progress.is_best_now, module.at_epoch_end or trainer.should_stop
+        if best or last:
+            _require_finite(module)
+        if best and trainer.is_global_zero:
             write_checkpoint(_evaluated(module), self._folder / BEST)
-        if module.at_epoch_end or trainer.should_stop:
-            self._save(module)
+        if last and trainer.is_global_zero:
+            self._save(trainer, module)
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
         """Keep the steps done so far; other ranks may be anywhere, so that this is for one process alone."""
-        if isinstance(exception, CheckpointError) or trainer.world_size > 1:
+        if isinstance(exception, CheckpointError | LossError) or trainer.world_size > 1:
             return
-        if isinstance(pl_module, TrainingModule) and pl_module.progress.step > self._saved_step >= 0:
-            self._save(pl_module)
+        assert isinstance(pl_module, TrainingModule)
+        unsaved = pl_module.progress.step > self._saved_step >= 0
+        if unsaved and not pl_module.inside_step and _not_finite(pl_module) is None:
+            self._save(trainer, pl_module)
 
-    def _save(self, module: TrainingModule) -> None:
+    def _save(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                logger.save()
         write_checkpoint(module.checkpoint(), self._folder / LAST)
         self._saved_step = module.progress.step
+
+
+def _require_finite(module: TrainingModule) -> None:
+    name = _not_finite(module)
+    if name is not None:
+        raise NonFiniteLossError(f"expected finite weights after step {module.progress.step}, got others in {name}")
+
+
+def _not_finite(module: TrainingModule) -> str | None:
+    """Return the first weight or running statistic, of the network or its average, that is not finite."""
+    for network in dict.fromkeys((module.network, module.evaluated_network)):
+        for name, value in network.state_dict().items():
+            if not bool(value.isfinite().all()):
+                return name
+    return None
 
 
 def _evaluated(module: TrainingModule) -> dict[str, object]:

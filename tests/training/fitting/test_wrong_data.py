@@ -118,7 +118,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
     assert fit(configure(epochs=5), shapes, tmp_path, resume=True).step == 5
 
 
-def test_a_loss_that_is_not_finite_is_named_and_the_steps_before_are_kept(
+def test_a_loss_that_is_not_finite_is_named_and_the_epochs_before_are_kept(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     def spoil(module: TrainingModule) -> None:
@@ -126,4 +126,4 @@ def test_a_loss_that_is_not_finite_is_named_and_the_steps_before_are_kept(
 
     with pytest.raises(NonFiniteLossError):
         fit(configure(epochs=4, batch_size=4), shapes, tmp_path, extra_callbacks=(At(3, spoil),))
-    assert read_checkpoint(tmp_path / "last.ckpt")["progress"]["step"] == 3
+    assert read_checkpoint(tmp_path / "last.ckpt")["progress"]["step"] == 2

@@ -1,0 +1,111 @@
+"""Going on with a run: whether what is asked for now is what was saved, and what is left to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.errors import CheckpointError, ConfigError, NonFiniteLossError
+from training.checkpoint import read_checkpoint
+from training.config import TrainingConfig
+from training.module import TrainingModule
+from training.run_folder import CONFIG, LAST
+
+_HARMLESS = ("data.workers", "data.cache_mb", "data.bad_pictures", "validation")
+_DELIBERATE = ("epochs", "optimizer.rate", "optimizer.clip_norm")
+_ABSENT = object()
+
+
+def require_same_run(
+    state: Mapping[str, Any], config: TrainingConfig, checkpoint: Path, announce: Callable[[str], None]
+) -> None:
+    """Compare a configuration with that of a state to resume from; raise CheckpointError naming the first difference.
+
+    How data is read and validated may differ. Epochs, learning rate and the bound of the gradient may be altered on
+    purpose, as after a loss that was not finite, which is announced: the run then goes on exactly, but by other rules.
+    """
+    if not isinstance(state.get("config"), str) or "optimizer" not in state:
+        raise CheckpointError(f"expected {checkpoint} to hold configuration and optimiser, got none: not a {LAST}")
+    for key, saved, given in _differences(_saved_config(state, checkpoint), config.model_dump(mode="json")):
+        if key not in _DELIBERATE:
+            raise CheckpointError(
+                f"{checkpoint} was trained with {key}: {_shown(saved)}, got {_shown(given)} ({CONFIG}): "
+                f"set it back or start another run; {', '.join(_DELIBERATE)} may change"
+            )
+        announce(f"resumed with {key}: {_shown(given)}, so far {_shown(saved)}")
+
+
+def require_same_pictures(state: Mapping[str, Any], num_pictures: int, checkpoint: Path) -> None:
+    """Raise CheckpointError where a run was trained on another number of pictures, from which other batches follow."""
+    saved = state.get("pictures")
+    if saved is not None and saved != num_pictures:
+        raise CheckpointError(
+            f"{checkpoint} belongs to other data: trained on {saved} pictures, got {num_pictures}; start another run"
+        )
+
+
+def nothing_left(module: TrainingModule) -> str | None:
+    """Return why a run is finished, or nothing where it is not."""
+    progress, patience = module.progress, module.config.validation.patience
+    if progress.step >= module.total_steps:
+        return f"all {progress.step} steps are done"
+    if patience is not None and progress.validations_since_best >= patience:
+        return f"ended after step {progress.step} by validation.patience {patience}"
+    return None
+
+
+def write_config(config: TrainingConfig, folder: Path) -> None:
+    """Write ``config.yaml``, whole or not at all, unless it says the same already."""
+    path = folder / CONFIG
+    try:
+        if path.is_file() and TrainingConfig.load(path) == config:
+            return
+    except ConfigError:
+        pass
+    temporary = folder / f".{CONFIG}.{os.getpid()}.tmp"
+    temporary.write_text(config.to_yaml(), encoding="utf-8")
+    temporary.replace(path)
+
+
+@contextmanager
+def naming_what_is_kept(folder: Path) -> Iterator[None]:
+    """Add to the error of a training that diverged which checkpoint was written before."""
+    try:
+        yield
+    except NonFiniteLossError as error:
+        raise NonFiniteLossError(f"{error}; {_kept(folder / LAST)}") from error
+
+
+def _kept(last: Path) -> str:
+    if not last.is_file():
+        return "no checkpoint was written before; lower optimizer.rate"
+    step = read_checkpoint(last)["progress"]["step"]
+    return f"{last} holds step {step}, with finite weights: to go on from there, lower optimizer.rate in {CONFIG}"
+
+
+def _saved_config(state: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
+    try:
+        return TrainingConfig.parse(yaml.safe_load(state["config"]), str(checkpoint)).model_dump(mode="json")
+    except (yaml.YAMLError, ConfigError) as error:
+        raise CheckpointError(f"{checkpoint} was written by another version: {error}") from error
+
+
+def _differences(saved: object, given: object, key: str = "") -> Iterator[tuple[str, object, object]]:
+    """Yield dotted key, saved and given value where they differ, harmless keys left out."""
+    if saved == given or key in _HARMLESS:
+        return
+    if isinstance(saved, dict) and isinstance(given, dict):
+        for name in dict.fromkeys((*saved, *given)):
+            inner = f"{key}.{name}" if key else name
+            yield from _differences(saved.get(name, _ABSENT), given.get(name, _ABSENT), inner)
+    else:
+        yield key, saved, given
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is _ABSENT or value is None else repr(value)
