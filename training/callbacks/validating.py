@@ -22,16 +22,25 @@ class Validating(AfterStep):
 
     def after_step(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
         """Validate where an epoch ends that is due."""
-        if not module.at_epoch_end:
+        if not self._is_due(module):
             return
         step = module.progress.step
-        if round(module.epoch) % self._every and step != module.total_steps:
-            return
         numbers = self._measure(module) if trainer.is_global_zero else {}
         ap, ap50 = trainer.strategy.broadcast((numbers.get("val/AP", 0.0), numbers.get("val/AP50", 0.0)))
         module.progress.scores.append((step, ap, ap50))
         for logger in trainer.loggers:
             logger.log_metrics(numbers, step)
+
+    def is_overdue(self, module: TrainingModule) -> bool:
+        """Return whether the last step of a resumed run should have been validated and was not."""
+        progress = module.progress
+        return (
+            progress.step > 0 and self._is_due(module) and all(score[0] != progress.step for score in progress.scores)
+        )
+
+    def _is_due(self, module: TrainingModule) -> bool:
+        at_end = module.progress.step == module.total_steps
+        return module.at_epoch_end and (at_end or round(module.epoch) % self._every == 0)
 
     def _measure(self, module: TrainingModule) -> dict[str, float]:
         """Return AP, AP50 and the loss with its terms, under their names in the log."""

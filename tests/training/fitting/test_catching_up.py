@@ -1,0 +1,67 @@
+"""A validation that the run was cut off in comes first when it goes on."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.training.fitting.runs import Configure
+from tests.training.fitting.test_resume import same
+from training.callbacks.validating import Validating
+from training.checkpoint import read_checkpoint
+from training.config import TrainingConfig
+from training.fit import FitResult, fit
+from training.module import TrainingModule
+
+pytestmark = pytest.mark.usefixtures("no_export")
+
+
+class CutOffError(Exception):
+    """What ends the run in the middle of a validation."""
+
+
+def run_cut_off_in(step: int, config: TrainingConfig, data: Path, folder: Path) -> tuple[FitResult, list[str]]:
+    """Return how a run ends that failed in the validation of a step and was resumed, and what it then told."""
+    measure = Validating._measure
+
+    def fail(self: Validating, module: TrainingModule) -> dict[str, float]:
+        if module.progress.step == step:
+            raise CutOffError
+        return measure(self, module)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Validating, "_measure", fail)
+        with pytest.raises(CutOffError):
+            fit(config, data, folder)
+    told: list[str] = []
+    return fit(config, data, folder, resume=True, announce=told.append), told
+
+
+@pytest.mark.parametrize("step", [2, 6])
+def test_it_comes_first_and_nothing_else_differs(step: int, shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    config = configure(epochs=3, batch_size=4, data={"val": "val"})
+    whole = fit(config, shapes, tmp_path / "whole")
+    resumed, told = run_cut_off_in(step, config, shapes, tmp_path / "parts")
+    assert resumed == FitResult(6, whole.best, None, tmp_path / "parts" / "model.onnx", None)
+    assert any(f"validation of step {step}, " in line for line in told)
+    for name in ("last.ckpt", "best.ckpt"):
+        once, twice = (read_checkpoint(tmp_path / run / name) for run in ("whole", "parts"))
+        for state in (once, twice):
+            state["progress"].pop("seconds")
+        assert same(once, twice), name
+
+
+def test_patience_lost_in_it_ends_the_run(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    config = configure(
+        epochs=5, data={"val": "val"}, validation={"patience": 1}, optimizer={"rate": 1e-9}, average=None
+    )
+    whole = fit(config, shapes, tmp_path / "whole")
+    resumed, _ = run_cut_off_in(2, config, shapes, tmp_path / "parts")
+    assert whole.step == resumed.step == 2
+
+
+def test_an_epoch_that_is_not_validated_is_not_caught_up_on(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    config = configure(epochs=3, data={"val": "val"}, validation={"every_epochs": 3})
+    assert run_cut_off_in(3, config, shapes, tmp_path)[0].best is not None
+    told: list[str] = []
+    fit(config, shapes, tmp_path, resume=True, announce=told.append)
+    assert not any("validation of step" in line for line in told)
