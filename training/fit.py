@@ -30,7 +30,14 @@ from training.export.parity import ParityReport
 from training.host_memory import keep_freed_memory
 from training.module import TrainingModule
 from training.recipe import build_network, build_pipeline, build_shapes
-from training.run_folder import ARTEFACT, BEST, CONFIG, FINDINGS, LAST
+from training.resuming import (
+    naming_what_is_kept,
+    nothing_left,
+    require_same_pictures,
+    require_same_run,
+    write_config,
+)
+from training.run_folder import ARTEFACT, BEST, FINDINGS, LAST
 from training.splits import Announce, Splits, open_splits
 from training.summary import with_summary
 from training.training_data import TrainingData
@@ -121,31 +128,37 @@ def train(
     bar = Bar() if progress_bar and first else None
     announce = _silent if not first else announce if bar is None else bar.tell
     state = _saved_state(folder, resume=resume)
+    if state is not None:
+        require_same_run(state, config, folder / LAST, announce)
     mini_batch_size(config.batch_size, config.accumulate, machine.devices * machine.nodes)
     splits = open_splits(config, data, announce, folder / FINDINGS if first else None)
     network = build_network(config, splits.train)
     if config.channels_last:
         convert_conv2d_weight_memory_format(network, torch.channels_last)
     pictures = training_data(config, network.spec, splits.train)
-    module = TrainingModule(network, config, pictures.plan.steps_per_epoch)
+    module = TrainingModule(network, config, pictures.plan.steps_per_epoch, len(splits.train))
     module.announce_by(announce)
     if state is not None:
         if state["spec"] != network.spec.to_json():
             raise CheckpointError(f"{folder / LAST} belongs to other data: classes, anchors or loss differ")
+        require_same_pictures(state, len(splits.train), folder / LAST)
         module.restore(state)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+    write_config(config, folder)
     interruption = Interruption()
     validating = _validating(config, splits)
     overdue = validating is not None and validating.is_overdue(module)
-    if overdue or module.progress.step < module.total_steps:
+    finished = None if overdue else nothing_left(module)
+    if finished is not None:
+        announce(f"nothing left to train: {finished}")
+    else:
         acting: list[AfterStep] = [] if validating is None else [validating, *_patience(config)]
         acting += [interruption, Saving(folder)]
         callbacks: list[lightning.Callback] = [CatchingUp(acting, announce)] if overdue else []
         callbacks += [*acting, Telling(announce), *extra_callbacks]
         callbacks += [] if bar is None else [bar]
         trainer = _trainer(config, machine, folder, module.progress.step, callbacks)
-        with _quiet():
+        with _quiet(), naming_what_is_kept(folder):
             trainer.fit(module, datamodule=pictures.from_step(module.progress.step, module.total_steps))
     return Trained(module, splits, interruption.received)
 
