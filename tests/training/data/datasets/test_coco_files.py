@@ -33,7 +33,7 @@ def test_another_split_of_a_file_is_the_file_called_so(tmp_path: Path) -> None:
 
 def test_a_split_that_is_not_there_is_refused_and_no_split_is_the_whole_file(tmp_path: Path) -> None:
     path = _beside_pictures(tmp_path, "train")
-    with pytest.raises(DatasetError, match=r"expected one split 'val' .* got train; name no split to take the whole file"):
+    with pytest.raises(DatasetError, match=r"expected one split 'val' .* got train; name no split to take"):
         open_dataset(path, "val")
     assert len(open_dataset(path)) == 2
 
