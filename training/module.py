@@ -102,7 +102,7 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Make one optimiser step; raise DatasetError for an unreadable picture where it shall stop the training."""
-        self._judge(batch.problems)
+        self._judge(batch)
         step = self.progress.step
         torch.manual_seed(int(self._draws(_STEP_STREAM).integers(2**62)))
         if self._drop_block is not None:
@@ -178,8 +178,12 @@ class TrainingModule(lightning.LightningModule):
         rank = self.global_rank if stream == _STEP_STREAM else 0
         return np.random.default_rng((self.config.seed, self.progress.step, rank, stream))
 
-    def _judge(self, problems: tuple[str, ...]) -> None:
-        for problem in dict.fromkeys(problems):
-            if self.config.data.bad_pictures == "stop":
-                raise DatasetError(f"{problem}; set data.bad_pictures to skip to train without such pictures")
+    def _judge(self, batch: Batch) -> None:
+        problems = dict.fromkeys(batch.problems)
+        reason = batch.failure
+        if reason is None and problems and self.config.data.bad_pictures == "stop":
+            reason = f"{next(iter(problems))}; set data.bad_pictures to skip to train without such pictures"
+        if reason is not None:
+            raise DatasetError(reason)
+        for problem in problems:
             self._announce(f"skipped: {problem}")

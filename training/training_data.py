@@ -30,7 +30,7 @@ class StepData(lightning.LightningDataModule):
         super().__init__()
         self._data, self._start, self._stop = data, start, stop
 
-    def train_dataloader(self) -> DataLoader[Loaded]:
+    def train_dataloader(self) -> DataLoader[Loaded | str]:
         """Return this rank's batches."""
         assert self.trainer is not None
         steps = StepBatches(self._data.plan, self._start, self._stop, self.trainer.global_rank, self.trainer.world_size)

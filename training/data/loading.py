@@ -46,15 +46,19 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """The pictures of one optimiser step on one rank: uint8 [B, H, W, 3], their objects, and unreadable files."""
+    """The pictures of one optimiser step on one rank: uint8 [B, H, W, 3], their objects, and unreadable files.
+
+    Where no picture of the data set can be read, ``failure`` says so, and there are none.
+    """
 
     images: Tensor
     ground_truth: GroundTruth
     problems: tuple[str, ...]
+    failure: str | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Return a copy on ``device``."""
-        return Batch(self.images.to(device), self.ground_truth.to(device), self.problems)
+        return Batch(self.images.to(device), self.ground_truth.to(device), self.problems, self.failure)
 
     def parts(self, count: int) -> Iterator[tuple[Tensor, GroundTruth]]:
         """Yield ``count`` equal mini-batches, in order."""
@@ -200,13 +204,32 @@ def collate(loaded: Sequence[Loaded]) -> Batch:
     return Batch(images, truth, tuple(problem for one in loaded for problem in one.problems))
 
 
-def batches(pictures: TrainingPictures, steps: StepBatches, num_workers: int) -> DataLoader[Loaded]:
+class _Caught(Dataset["Loaded | str"]):
+    """Pictures, or in words why there are none: an exception would come out of a worker with its whole traceback."""
+
+    def __init__(self, pictures: TrainingPictures) -> None:
+        self._pictures = pictures
+
+    def __getitem__(self, ticket: Ticket) -> Loaded | str:
+        try:
+            return self._pictures[ticket]
+        except DatasetError as error:
+            return str(error)
+
+
+def _collate_caught(loaded: Sequence[Loaded | str]) -> Batch:
+    finished = [one for one in loaded if not isinstance(one, str)]
+    failure = next((one for one in loaded if isinstance(one, str)), None)
+    return collate(finished) if failure is None else Batch(torch.zeros(0), GroundTruth.empty(0), (), failure)
+
+
+def batches(pictures: TrainingPictures, steps: StepBatches, num_workers: int) -> DataLoader[Loaded | str]:
     """Return the loader of the steps; it draws nothing from the global random state."""
     return DataLoader(
-        pictures,
+        _Caught(pictures),
         batch_sampler=steps,
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=_collate_caught,
         worker_init_fn=_outlive_signals,
         generator=torch.Generator().manual_seed(0),
     )

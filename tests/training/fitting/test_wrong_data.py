@@ -72,6 +72,17 @@ def test_a_corrupt_picture_is_skipped_where_that_is_wanted(
     assert sum(line.startswith("skipped: ") and "3.jpg" in line for line in told) == 2
 
 
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_pictures_of_which_none_can_be_read_end_in_one_line(
+    policy: str, own_shapes: Path, configure: Configure, tmp_path: Path
+) -> None:
+    for path in (own_shapes / "images" / "train").iterdir():
+        cut_off(path)
+    with pytest.raises(DatasetError, match="none that can be read: expected a whole picture") as caught:
+        fit(configure(data={"bad_pictures": policy, "workers": 1}), own_shapes, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
 def test_labels_of_another_format(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     (own_shapes / "labels" / "train" / "2.txt").write_text("<annotation><object/></annotation>\n")
     with pytest.raises(DatasetError, match=r"cannot be used: .*2\.txt"):
