@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from models import (
     yolov1,
@@ -21,6 +22,8 @@ from models import (
 )
 from models.errors import ConfigError
 from models.outline import Network, Outline
+
+NetworkOption = bool | float | str
 
 
 class _Entry(NamedTuple):
@@ -65,13 +68,14 @@ def build(
     input_size: tuple[int, int] | None = None,
     *,
     class_names: Sequence[str] | None = None,
-    **network_options: Any,  # noqa: ANN401 - each builder checks its own
+    **network_options: NetworkOption,
 ) -> Network:
     """Return an untrained network of a name, with its spec.
 
     ``anchors`` are (width, height) in network pixels, shared out among the heads by size; without them the published
     ones are used. ``input_size`` is (width, height), multiples of 32 (YOLOv1: 64). ``class_names`` default to class_0,
-    class_1, ... Raises ConfigError for an unknown name or option and for sizes, anchors or names that do not fit.
+    class_1, ... Raises ConfigError for an unknown name or option, for an option of another kind than its builder says,
+    and for sizes, anchors or names that do not fit.
     """
     entry = _entry(name)
     unknown = set(network_options) - set(options(name))
@@ -86,13 +90,37 @@ def build(
         input_height=height,
         anchors_px=None if anchors is None else tuple((float(w), float(h)) for w, h in anchors),
     )
-    return entry.build(outline, **network_options)
+    parameters = inspect.signature(entry.build, eval_str=True).parameters
+    checked = {key: _option(f"{name}: {key}", parameters[key], value) for key, value in network_options.items()}
+    return entry.build(outline, **checked)
 
 
 def _entry(name: str) -> _Entry:
     if name not in _NETWORKS:
         raise ConfigError(f"expected a network among {', '.join(_NETWORKS)}, got {name!r}")
     return _NETWORKS[name]
+
+
+def _option(where: str, parameter: inspect.Parameter, value: NetworkOption) -> NetworkOption:
+    """Return an option as its builder's annotation has it: a switch, a word, a count, a factor or a probability.
+
+    A float that is 0 by default is a probability, another one a factor. Builders check the words themselves.
+    """
+    kind, probability = parameter.annotation, parameter.default == 0
+    if kind in (bool, str):
+        if type(value) is not kind:
+            raise ConfigError(f"{where}: expected {'true or false' if kind is bool else 'a word'}, got {value!r}")
+        return value
+    number = math.nan if isinstance(value, bool | str) else float(value)
+    if kind is int:
+        if not (number >= 1 and number.is_integer()):
+            raise ConfigError(f"{where}: expected a whole number of at least 1, got {value!r}")
+        return int(number)
+    if probability and not 0 <= number < 1:
+        raise ConfigError(f"{where}: expected a probability in 0..1, 1 excluded, got {value!r}")
+    if not (probability or 0 < number < math.inf):
+        raise ConfigError(f"{where}: expected a positive finite number, got {value!r}")
+    return number
 
 
 def _class_names(num_classes: int, given: Sequence[str] | None) -> tuple[str, ...]:

@@ -70,11 +70,27 @@ def test_v1_is_linear_as_in_darknet_or_logistic_as_in_the_formulas() -> None:
         ("yolov1", {"anchors": [(1.0, 1.0)]}, "expected no anchors, got 1"),
         ("yolov4", {"anchors": [(1.0, 1.0)] * 4}, "for each of 3 heads, got 4"),
         ("yolov4", {"backbone_activation": "wish"}, "expected an activation among"),
+        ("yolov4", {"backbone_activation": 3.0}, "backbone_activation: expected a word, got 3.0"),
+        ("yolov4-tiny", {"width": "x"}, "yolov4-tiny: width: expected a positive finite number, got 'x'"),
+        ("yolov4-tiny", {"width": -1.0}, r"positive finite number, got -1\.0"),
+        ("yolov4-tiny", {"width": 0.0}, r"positive finite number, got 0\.0"),
+        ("yolov4-tiny", {"width": float("nan")}, "positive finite number, got nan"),
+        ("yolov3-tiny", {"width": True}, "positive finite number, got True"),
+        ("yolov4", {"csp": "no"}, "yolov4: csp: expected true or false, got 'no'"),
+        ("yolov4", {"csp": 1.0}, "csp: expected true or false, got 1.0"),
+        ("yolov4", {"dropblock": 1.0}, "dropblock: expected a probability in 0..1, 1 excluded, got 1.0"),
+        ("yolov1", {"boxes_per_cell": 2.5}, "boxes_per_cell: expected a whole number of at least 1, got 2.5"),
+        ("yolov1", {"boxes_per_cell": 0.0}, "boxes_per_cell: expected a whole number of at least 1, got 0.0"),
     ],
 )
 def test_what_cannot_be_built_is_refused(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         spec_of(name, **arguments)
+
+
+def test_options_are_taken_as_a_configuration_gives_them() -> None:
+    assert spec_of("yolov1-tiny", 20, boxes_per_cell=4.0).heads[0].boxes_per_cell == 4
+    assert spec_of("yolov4", 2, dropblock=0.0, width=1, csp=False).name == "yolov4"
 
 
 def test_options_are_told() -> None:
