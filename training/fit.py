@@ -51,6 +51,15 @@ class Machine:
     nodes: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
 
+    def require(self) -> None:
+        """Raise ConfigError where it has fewer GPUs than the run shall have."""
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else int(torch.backends.mps.is_available())
+        on_gpus = self.accelerator == "gpu" or (self.accelerator == "auto" and gpus > 0)
+        if on_gpus and self.devices > gpus:
+            raise ConfigError(
+                f"--accelerator {self.accelerator} --devices {self.devices}: expected that many GPUs, got {gpus}"
+            )
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -124,6 +133,7 @@ def train(
     processes). Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
     """
     keep_freed_memory()
+    machine.require()
     first = _is_first()
     bar = Bar() if progress_bar and first else None
     announce = _silent if not first else announce if bar is None else bar.tell

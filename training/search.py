@@ -71,6 +71,7 @@ def search(
     trial whose loss diverges, whose configuration cannot be or for which memory is short counts as failed. ``watch`` is
     told the number of trials done, in parts. Raises ConfigError for a space or a folder that does not fit.
     """
+    machine.require()
     splits = open_splits(plan.config, data, announce, folder / FINDINGS)
     if splits.val is None:
         raise ConfigError("data.val: expected a split with objects to compare trials on, got none")
