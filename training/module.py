@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from models.detector import scale_pixels
-from models.errors import DatasetError
+from models.errors import CheckpointError, DatasetError
 from models.outline import Network
 from models.structures import GroundTruth
 from training.cmbn import finish_batch
@@ -29,6 +29,7 @@ from training.schedule import LinearRamp
 from training.training_log import log_values
 
 _STEP_STREAM, _ATTACK_STREAM = 1, 2
+_SHOWN_LETTERS = 200
 
 
 class TrainingModule(lightning.LightningModule):
@@ -139,10 +140,19 @@ class TrainingModule(lightning.LightningModule):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from what ``checkpoint`` returned, for the same configuration and data."""
-        self.network.load_state_dict(state["network"])
-        if self._average is not None:
-            self._average.load_state_dict(state["average"])
+        """Continue from what ``checkpoint`` returned, for the same configuration and data.
+
+        Raises CheckpointError for the tensors of another network, as another version may have built it.
+        """
+        try:
+            self.network.load_state_dict(state["network"])
+            if self._average is not None:
+                self._average.load_state_dict(state["average"])
+        except RuntimeError as error:
+            wrong = " ".join(str(error).split())[:_SHOWN_LETTERS]
+            raise CheckpointError(
+                f"expected the tensors of this network in the checkpoint, got: {wrong} ..."
+            ) from error
         self._saved_optimizer = state["optimizer"]
         self.progress = Progress.from_dict(state["progress"])
 
@@ -183,7 +193,17 @@ class TrainingModule(lightning.LightningModule):
         reason = batch.failure
         if reason is None and problems and self.config.data.bad_pictures == "stop":
             reason = f"{next(iter(problems))}; set data.bad_pictures to skip to train without such pictures"
+        reason = self._first_reason(reason)
         if reason is not None:
             raise DatasetError(reason)
         for problem in problems:
             self._announce(f"skipped: {problem}")
+
+    def _first_reason(self, reason: str | None) -> str | None:
+        """Return the reason to stop of the first rank that has one, on all of them: none shall wait for another."""
+        if not self.trainer.strategy.reduce_boolean_decision(reason is not None, all=False):
+            return None
+        reasons = [reason] * self.trainer.world_size
+        if self.trainer.world_size > 1:
+            torch.distributed.all_gather_object(reasons, reason)
+        return next(one for one in reasons if one is not None)

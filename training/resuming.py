@@ -17,7 +17,7 @@ from training.module import TrainingModule
 from training.run_folder import CONFIG, LAST
 
 _HARMLESS = ("data.workers", "data.cache_mb", "data.bad_pictures", "validation")
-_DELIBERATE = ("epochs", "optimizer.rate", "optimizer.clip_norm")
+_DELIBERATE = ("epochs", "optimizer.rate", "optimizer.clip_norm", "schedule")
 _ABSENT = object()
 
 
@@ -26,18 +26,22 @@ def require_same_run(
 ) -> None:
     """Compare a configuration with that of a state to resume from; raise CheckpointError naming the first difference.
 
-    How data is read and validated may differ. Epochs, learning rate and the bound of the gradient may be altered on
-    purpose, as after a loss that was not finite, which is announced: the run then goes on exactly, but by other rules.
+    How data is read and validated may differ. Epochs, learning rate, its schedule and the bound of the gradient may be
+    altered on purpose, as after a loss that was not finite, which is announced: the state is the same, the steps to
+    come are others.
     """
     if not isinstance(state.get("config"), str) or "optimizer" not in state:
         raise CheckpointError(f"expected {checkpoint} to hold configuration and optimiser, got none: not a {LAST}")
+    deliberate = []
     for key, saved, given in _differences(_saved_config(state, checkpoint), config.model_dump(mode="json")):
-        if key not in _DELIBERATE:
+        if not any(key == one or key.startswith(f"{one}.") for one in _DELIBERATE):
             raise CheckpointError(
                 f"{checkpoint} was trained with {key}: {_shown(saved)}, got {_shown(given)} ({CONFIG}): "
                 f"set it back or start another run; {', '.join(_DELIBERATE)} may change"
             )
-        announce(f"resumed with {key}: {_shown(given)}, so far {_shown(saved)}")
+        deliberate.append(f"resumed with {key}: {_shown(given)}, so far {_shown(saved)}")
+    for change in deliberate:
+        announce(change)
 
 
 def require_same_pictures(state: Mapping[str, Any], num_pictures: int, checkpoint: Path) -> None:

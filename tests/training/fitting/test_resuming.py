@@ -32,8 +32,10 @@ STATE = {"config": SAVED.to_yaml(), "optimizer": {}}
     ],
 )
 def test_the_first_key_that_differs_is_named(changes: dict[str, Any], told: str) -> None:
+    told_of_more: list[str] = []
     with pytest.raises(CheckpointError, match=rf"last.ckpt was trained with {told}.*epochs, .* may change"):
-        require_same_run(STATE, SAVED.replace(**changes), Path("last.ckpt"), lambda _text: None)
+        require_same_run(STATE, SAVED.replace(epochs=7, **changes), Path("last.ckpt"), told_of_more.append)
+    assert told_of_more == []
 
 
 def test_an_empty_configuration_is_told_from_that_of_the_run() -> None:
@@ -48,7 +50,12 @@ def test_what_changes_no_step_may_differ_and_what_is_meant_to_is_told() -> None:
     require_same_run(STATE, harmless, Path("last.ckpt"), told.append)
     assert told == []
     require_same_run(STATE, SAVED.replace(epochs=7, optimizer={"rate": 0.001}), Path("last.ckpt"), told.append)
-    assert told == ["resumed with epochs: 7, so far 100", "resumed with optimizer.rate: 0.001, so far 0.002"]
+    require_same_run(STATE, SAVED.replace(schedule={"kind": "constant"}), Path("last.ckpt"), told.append)
+    assert told == [
+        "resumed with epochs: 7, so far 100",
+        "resumed with optimizer.rate: 0.001, so far 0.002",
+        "resumed with schedule.kind: 'constant', so far 'cosine'",
+    ]
 
 
 def test_a_configuration_saved_before_a_key_was_there_has_its_default() -> None:
@@ -83,6 +90,19 @@ def test_a_checkpoint_from_before_pictures_were_counted_is_resumed(
     assert state.pop("pictures") == 6
     write_checkpoint(state, tmp_path / "last.ckpt")
     assert fit(configure(epochs=2), shapes, tmp_path, resume=True).step == 2
+
+
+def test_the_tensors_of_another_version_are_told_in_one_line(
+    shapes: Path, configure: Configure, tmp_path: Path
+) -> None:
+    fit(configure(), shapes, tmp_path)
+    state = read_checkpoint(tmp_path / "last.ckpt")
+    renamed = {f"former.{key}": value for key, value in state["network"].items()}
+    write_checkpoint(state | {"network": renamed}, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"expected the tensors of this network .* Missing key") as told:
+        fit(configure(epochs=2), shapes, tmp_path, resume=True)
+    assert len(str(told.value)) < 300
+    assert "\n" not in str(told.value)
 
 
 def test_a_configuration_is_written_whole_and_where_it_says_something_new(
