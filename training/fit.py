@@ -109,7 +109,7 @@ def fit(config: TrainingConfig, data: Path, folder: Path, **options: Unpack[Trai
     """Train as ``train`` does; at the end ``model.onnx`` is the average of the weights where validation was best."""
     run = train(config, data, folder, **options)
     artefact = parity = None
-    if run.signal is None and _is_first():
+    if run.signal is None and is_first():
         artefact = folder / ARTEFACT
         parity = export_best(run.module, run.splits, folder)
     return FitResult(run.module.progress.step, run.module.progress.best, run.signal, artefact, parity)
@@ -134,7 +134,7 @@ def train(
     """
     keep_freed_memory()
     machine.require()
-    first = _is_first()
+    first = is_first()
     bar = Bar() if progress_bar and first else None
     announce = _silent if not first else announce if bar is None else bar.tell
     state = _saved_state(folder, resume=resume)
@@ -173,7 +173,7 @@ def train(
     return Trained(module, splits, interruption.received)
 
 
-def _is_first() -> bool:
+def is_first() -> bool:
     """Return whether this is the first process of the run, which is known once Lightning has started the others."""
     return not getattr(rank_zero_only, "rank", 0)
 

@@ -11,10 +11,10 @@ import typer
 from app.commands.accelerator import AcceleratorOption, accelerator_of
 from app.commands.config_option import ConfigOption
 from app.commands.options import DataOption
-from models.errors import ConfigError
+from models.errors import ConfigError, YoloscopeError
 from training.config import TrainingConfig
 from training.config_names import find_config
-from training.fit import FitResult, Machine, fit
+from training.fit import FitResult, Machine, fit, is_first
 from training.preview import write_preview
 from training.run_folder import CONFIG
 from training.showing.bags import write_bags
@@ -55,15 +55,20 @@ def train(
         _tell(f"wrote {len(write_bags(settings, data, show_bags))} pictures into {show_bags}")
     if show_batch is not None or show_bags is not None:
         return
-    result = fit(
-        settings,
-        data,
-        folder,
-        resume=resume,
-        machine=Machine(devices, nodes, accelerator_of(accelerator)),
-        announce=_tell,
-        progress_bar=sys.stderr.isatty(),
-    )
+    try:
+        result = fit(
+            settings,
+            data,
+            folder,
+            resume=resume,
+            machine=Machine(devices, nodes, accelerator_of(accelerator)),
+            announce=_tell,
+            progress_bar=sys.stderr.isatty(),
+        )
+    except YoloscopeError as error:
+        if is_first():
+            raise
+        raise typer.Exit(1) from error
     _conclude(result, folder)
 
 
@@ -80,10 +85,17 @@ def _settings(config: str | None, network: str | None, epochs: int | None, resum
 
 
 def _conclude(result: FitResult, folder: Path) -> None:
-    """Tell how the run ended; one ended by a signal has the exit status that shells give it."""
+    """Tell how the run ended, once; one ended by a signal has the exit status that shells give it."""
+    if is_first():
+        _tell_end(result, folder)
+    if result.signal is not None:
+        raise typer.Exit(128 + result.signal)
+
+
+def _tell_end(result: FitResult, folder: Path) -> None:
     if result.signal is not None:
         _tell(f"stopped after step {result.step}: {folder / 'last.ckpt'}; continue with --resume --output {folder}")
-        raise typer.Exit(128 + result.signal)
+        return
     if result.best is not None:
         step, ap, ap50 = result.best
         _tell(f"best on validation: AP {ap:.3f}, AP50 {ap50:.3f} at step {step}")

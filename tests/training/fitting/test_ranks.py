@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
+from tests.training.fitting.runs import Configure
 from tests.training.fitting.two_ranks import train
 from training.checkpoint import read_checkpoint
 
@@ -21,14 +22,32 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return network
 
 
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
 @pytest.mark.usefixtures("no_export")
 def test_two_processes_equal_one(shapes: Path, tmp_path: Path) -> None:
     train(shapes, tmp_path / "one", devices=1, accumulate=2)
-    command = [sys.executable, "-m", "tests.training.fitting.two_ranks", str(shapes), str(tmp_path / "two")]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    run = call("-m", "tests.training.fitting.two_ranks", str(shapes), str(tmp_path / "two"))
     assert run.returncode == 0, run.stderr[-2000:]
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     learnt = [key for key in one if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))]
     assert len(learnt) > 50
     for key in learnt:
         assert torch.allclose(two[key], one[key], rtol=1e-4, atol=1e-6), key
+
+
+def test_a_bad_picture_ends_both_with_one_line(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    picture = own_shapes / "images" / "train" / "3.jpg"
+    picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
+    config = tmp_path / "quick.yaml"
+    config.write_text(configure(epochs=2, batch_size=4).to_yaml())
+    options = {"--data": own_shapes, "--config": config, "--output": tmp_path / "run", "--devices": 2}
+    words = [str(word) for option in options.items() for word in option]
+    run = call("-m", "app.cli", "train", "--accelerator", "cpu", *words)
+    assert run.returncode == 1, run.stderr[-2000:]
+    assert "Traceback" not in run.stderr, run.stderr[-2000:]
+    assert run.stderr.count("set data.bad_pictures to skip to train without such pictures") == 1
