@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models.errors import ConfigError
 from models.spec import ResizeSpec
+from training.yaml_text import load_yaml
+
+Side = Annotated[int, Field(ge=32)]
+"""Pixels of a side of the network input; all networks halve it five times or more."""
 
 
 class _Frozen(BaseModel):
@@ -165,7 +169,7 @@ class TrainingConfig(_Frozen):
 
     network: str = "yolov4-tiny"
     network_options: dict[str, bool | float | str] = Field(default_factory=dict)
-    input_size: tuple[int, int] = (416, 416)
+    input_size: tuple[Side, Side] = (416, 416)
     resize: ResizeSpec | None = None
     anchors: Literal["published", "fitted"] | tuple[tuple[float, float], ...] = "published"
     start: StartConfig | None = None
@@ -199,7 +203,7 @@ class TrainingConfig(_Frozen):
     def load(cls, path: Path) -> TrainingConfig:
         """Read a YAML file; an empty one means the defaults. Raise ConfigError."""
         try:
-            values = yaml.safe_load(path.read_text("utf-8"))
+            values = load_yaml(path.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"expected a YAML file at {path}, got: {error}") from error
         return cls.parse({} if values is None else values, str(path))

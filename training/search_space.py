@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from models.errors import ConfigError
 from training.config import TrainingConfig
+from training.yaml_text import load_yaml
 
 SEPARATOR = "."
 
@@ -100,7 +101,7 @@ class SearchSpace:
     def load(cls, path: Path) -> SearchSpace:
         """Read a YAML file; raise ConfigError."""
         try:
-            return cls.parse(yaml.safe_load(path.read_text("utf-8")), str(path))
+            return cls.parse(load_yaml(path.read_text("utf-8-sig")), str(path))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"expected a YAML file at {path}, got: {error}") from error
 

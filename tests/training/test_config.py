@@ -19,6 +19,8 @@ from training.config_names import config_names, find_config
         ({"augment": {"mosaic": 1.5}}, "augment.mosaic: .*got 1.5"),
         ({"bags": {"box_loss": "siou"}}, "bags.box_loss: .*got 'siou'"),
         ({"optimizer": {"rate": float("nan")}}, "optimizer.rate"),
+        ({"input_size": [0, 64]}, r"input_size\.0: .*got 0"),
+        ({"input_size": [64, -64]}, r"input_size\.1: .*got -64"),
         ([1], "the document"),
     ],
 )
@@ -46,6 +48,25 @@ def test_what_is_no_yaml_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match="expected a YAML file"):
         TrainingConfig.load(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("epochs: 3\nseed: 1\nepochs: 4\n", r"a\.yaml, .*every key once, got 'epochs' twice.*line 3"),
+        ("augment: {mosaic: 0, mosaic: 1}\n", r"every key once, got 'mosaic' twice.*line 1"),
+    ],
+)
+def test_a_key_given_twice_is_named(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "a.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=f"(?s){told}"):
+        TrainingConfig.load(tmp_path / "a.yaml")
+
+
+def test_the_same_key_in_two_places_is_fine(tmp_path: Path) -> None:
+    text = "schedule: &once {kind: steps}\naugment: {mosaic: 0.0}\n"
+    (tmp_path / "a.yaml").write_text(text + "bags: {<<: {drop_block: 0.1}, drop_block: 0.2}\n")
+    assert TrainingConfig.load(tmp_path / "a.yaml").bags.drop_block == 0.2
 
 
 def test_configurations_that_come_along_are_valid_and_found_by_name() -> None:
