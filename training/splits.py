@@ -15,7 +15,7 @@ from training.data.holding_out import hold_out
 
 _SHOWN_FINDINGS = 20
 _USELESS: Final[frozenset[AuditKind]] = frozenset(("missing_picture", "unreadable_picture", "picture_size"))
-_TO_SKIP: Final = "set data.bad_pictures to skip to go on without such pictures"
+_TO_SKIP: Final = "set data.bad_pictures to skip to go on without them"
 _WITHOUT_VAL: Final = "data.val in a --config file may also be a share of train to hold out, as 0.1, or null for none"
 
 Announce = Callable[[str], None]
@@ -91,7 +91,10 @@ def _tell(findings: Sequence[AuditFinding], announce: Announce, listing: Path | 
 def _require_sound(parts: Sequence[DetectionDataset], findings: Sequence[AuditFinding]) -> None:
     """Raise DatasetError for labels and pictures that could not be read, or whose size is not as the labels say."""
     for part in parts:
-        part.require_sound()
+        try:
+            part.require_sound()
+        except DatasetError as error:
+            raise DatasetError(f"{error}; {_TO_SKIP}") from error
     useless = [f"{finding.path}: {finding.detail}" for finding in findings if finding.kind in _USELESS]
     if useless:
         more = f" (and {len(useless) - 1} more)" if len(useless) > 1 else ""

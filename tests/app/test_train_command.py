@@ -10,7 +10,7 @@ from PIL import Image
 import training.fit
 from app.cli import COMMANDS
 from app.commands.train import train
-from models.errors import CheckpointError, ConfigError
+from models.errors import CheckpointError, ConfigError, DatasetError
 from tests.training.fitting.runs import quick_config, write_shapes
 
 
@@ -89,3 +89,21 @@ def test_a_signal_ends_with_the_status_of_shells(
         train(data, config=config, output=tmp_path / "run")
     assert exit_.value.exit_code == 143
     assert "stopped after step 7" in capsys.readouterr().err
+
+
+def test_other_ranks_end_alike_and_tell_nothing(
+    data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.commands.train.is_first", lambda: False)
+    ended = training.fit.FitResult(step=7, best=(7, 0.5, 0.9), signal=None, artefact=None, parity=None)
+    monkeypatch.setattr("app.commands.train.fit", lambda *_, **__: ended)
+    train(data, config=config, output=tmp_path / "run")
+
+    def fail(*_: object, **__: object) -> None:
+        raise DatasetError("a bad picture")
+
+    monkeypatch.setattr("app.commands.train.fit", fail)
+    with pytest.raises(typer.Exit) as exit_:
+        train(data, config=config, output=tmp_path / "run")
+    assert exit_.value.exit_code == 1
+    assert capsys.readouterr().err == ""
