@@ -10,22 +10,9 @@ from typing import Final, Literal, TypeAlias
 from training.data.annotations import LabelFinding, lint
 from training.data.datasets import DatasetProblem, DetectionDataset, LabelledImage
 from training.data.datasets.reading import size_or_problem
+from training.data.datasets.structures import ProblemKind
 
-AuditKind: TypeAlias = Literal[
-    "missing_picture",
-    "unreadable_picture",
-    "picture_size",
-    "missing_labels",
-    "unreadable_labels",
-    "unreadable_label",
-    "unused_labels",
-    "missing_split",
-    "unknown_class",
-    "zero_area",
-    "out_of_range",
-    "duplicate",
-    "under_a_pixel",
-]
+AuditKind: TypeAlias = ProblemKind | Literal["unknown_class", "zero_area", "out_of_range", "duplicate", "under_a_pixel"]
 _LABEL_KINDS: Final[dict[str, AuditKind]] = {
     "unknown_class": "unknown_class",
     "non_finite": "out_of_range",
