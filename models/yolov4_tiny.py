@@ -20,20 +20,21 @@ class YoloV4Tiny(Network):
     def __init__(self, spec: DetectorSpec, width: float, *, spp: bool) -> None:
         super().__init__(spec)
         self.backbone = CspDarknetTiny(width)
-        finest, *channels = self.backbone.channels
+        self._has_third_head = len(spec.heads) == len(_SCALES)
+        finest, fine, coarse = self.backbone.channels
         head_channels = [self.head_channels(index) for index in range(len(spec.heads))]
         self.neck = TinyFpnHeads(
-            (channels[0], channels[1]),
+            (fine, coarse),
             scaled(256, width),
             head_channels,
             spp=spp,
-            finest=finest if len(spec.heads) > len(channels) else None,
+            finest=finest if self._has_third_head else None,
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the raw heads at strides 32, 16 and, where there are three, 8."""
         finest, fine, coarse = self.backbone(images)
-        heads: tuple[Tensor, ...] = self.neck(fine, coarse, finest if len(self.spec.heads) > 2 else None)
+        heads: tuple[Tensor, ...] = self.neck(fine, coarse, finest if self._has_third_head else None)
         return heads
 
 

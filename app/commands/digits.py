@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
+from app.commands.progress import progress_bar
 from training.data.digits import SceneOptions, generate
 
 
@@ -27,8 +26,7 @@ def digits(
     """
     options = SceneOptions(width=side, height=side, max_digit_px=min(SceneOptions.max_digit_px, int(side / 1.5)))
     columns = (TextColumn("painting"), BarColumn(), MofNCompleteColumn())
-    hidden = not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+    with progress_bar(*columns) as progress:
         task = progress.add_task("", total=train + val)
         description = generate(folder, {"train": train, "val": val}, seed, options, lambda: progress.advance(task))
     typer.echo(f"wrote {description}: {train} pictures to train on, {val} to validate on")

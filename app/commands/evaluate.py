@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from app.commands.evaluate_tables import show_evaluation
 from app.commands.evaluated_model import EvaluatedModel, open_model
-from app.commands.options import DataOption, ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from app.commands.options import DataOption, ModelOption, ModelsDirOption, ProviderOption, WeightsOption, one_model
+from app.commands.progress import progress_bar
 from app.settings import load_settings
 from models.errors import ConfigError
 from training.data.datasets import DetectionDataset, open_dataset
@@ -67,9 +67,7 @@ def evaluate(
     """
     if data is None:
         raise ConfigError("--data: expected a data set, got none")
-    if name is not None and model is not None and name != model:
-        raise ConfigError(f"--model: expected one model, got {name!r} and {model!r}")
-    settings = load_settings(model=name or model, provider=provider, models_dir=models_dir, weights=weights)
+    settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
     dataset = open_dataset(data, split)
     chosen = open_model(settings)
     overlap = chosen.detector.spec.nms.iou_threshold if iou_threshold is None else iou_threshold
@@ -106,8 +104,7 @@ def _run(
     detector: Detector, dataset: DetectionDataset, settings: PredictionSettings, confusion_threshold: float
 ) -> Evaluation:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+    with progress_bar(*columns) as progress:
         task = progress.add_task("evaluating", total=len(dataset))
         return run_evaluation(
             detector,

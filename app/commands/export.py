@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +11,12 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from app.commands.export_tables import ExportResult, show_export, to_document
 from app.commands.exporting import Measuring, measure, open_source
-from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption, one_model
+from app.commands.progress import progress_bar
 from app.services.runtime import Runtime
 from app.settings import Settings, load_settings
 from models.errors import ConfigError
@@ -66,9 +66,7 @@ def export(
     yoloscope export yolov4-tiny --precision int8 --data photos/ --evaluate-data coco --evaluate-split val -o int8.onnx
     """
     target = _check(precision, output, data, split)
-    if name is not None and model is not None and name != model:
-        raise ConfigError(f"--model: expected one model, got {name!r} and {model!r}")
-    settings = load_settings(model=name or model, provider=provider, models_dir=models_dir, weights=weights)
+    settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
     calibration, dataset = None, None
     if data is not None and precision == "int8":
         calibration = find_calibration(data, split, calibration_pictures)
@@ -136,7 +134,6 @@ def _write(
 @contextmanager
 def _progress() -> Iterator[Step]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    hidden = not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+    with progress_bar(*columns) as progress:
         task = progress.add_task("exporting", total=1.0)
         yield lambda what, part: progress.update(task, description=what, completed=part)

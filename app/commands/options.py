@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from models.errors import ConfigError
+
 ModelOption = Annotated[
     str | None,
     typer.Option(
@@ -31,3 +33,10 @@ WeightsOption = Annotated[
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
 ]
+
+
+def one_model(argument: str | None, option: str | None) -> str | None:
+    """Return the model named by an argument, by ``--model`` or by both alike; raise ConfigError where they differ."""
+    if argument is not None and option is not None and argument != option:
+        raise ConfigError(f"--model: expected one model, got {argument!r} and {option!r}")
+    return argument or option

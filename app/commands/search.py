@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from app.commands.accelerator import AcceleratorOption, accelerator_of
 from app.commands.config_option import ConfigOption
 from app.commands.options import DataOption
+from app.commands.progress import progress_bar
 from app.commands.search_tables import search_document, show_search
 from models.errors import ConfigError
 from training.config import TrainingConfig
@@ -64,7 +64,7 @@ def search(
         TextColumn("{task.completed:.1f}/{task.total}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+    with progress_bar(*columns, console=console) as progress:
         task = progress.add_task("", total=trials)
         result: SearchResult = module.search(
             plan,

@@ -16,7 +16,7 @@ from training.config import TrainingConfig
 from training.config_names import find_config
 from training.fit import FitResult, Machine, fit, is_first
 from training.preview import write_preview
-from training.run_folder import CONFIG
+from training.run_folder import CONFIG, LAST
 from training.showing.bags import write_bags
 
 
@@ -94,7 +94,7 @@ def _conclude(result: FitResult, folder: Path) -> None:
 
 def _tell_end(result: FitResult, folder: Path) -> None:
     if result.signal is not None:
-        _tell(f"stopped after step {result.step}: {folder / 'last.ckpt'}; continue with --resume --output {folder}")
+        _tell(f"stopped after step {result.step}: {folder / LAST}; continue with --resume --output {folder}")
         return
     if result.best is not None:
         step, ap, ap50 = result.best
