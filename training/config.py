@@ -159,6 +159,20 @@ class StartConfig(_Frozen):
     num_classes: int = Field(default=80, ge=1)
 
 
+class DistillConfig(_Frozen):
+    """Learning from teachers as well as from labels.
+
+    ``teachers`` are checkpoints or folders of runs with the heads of this one, whose mean is taken, or their number: so
+    many are trained first, by this configuration from other seeds, in ``teachers`` of the run's folder. The loss is
+    ``share`` of what it costs to answer otherwise than they do, boxes weighing ``box_weight``, and the rest of that of
+    the labels.
+    """
+
+    teachers: Annotated[int, Field(ge=1)] | Annotated[tuple[Path, ...], Field(min_length=1)]
+    share: float = Field(default=0.5, gt=0, le=1)
+    box_weight: float = Field(default=5.0, ge=0)
+
+
 class TrainingConfig(_Frozen):
     """A training run.
 
@@ -186,6 +200,7 @@ class TrainingConfig(_Frozen):
     bags: BagsConfig = BagsConfig()
     loss: LossConfig = LossConfig()
     average: AverageConfig | None = AverageConfig()
+    distill: DistillConfig | None = None
     validation: ValidationConfig = ValidationConfig()
 
     @classmethod

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import lightning.pytorch as lightning
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
@@ -28,6 +23,7 @@ from training.data.loading import StepPlan, TrainingPictures, mini_batch_size, w
 from training.export.onnx import export_onnx
 from training.export.parity import ParityReport
 from training.host_memory import keep_freed_memory
+from training.machine import HERE, Machine, build_trainer, quiet
 from training.module import TrainingModule
 from training.recipe import build_network, build_pipeline, build_shapes
 from training.resuming import (
@@ -37,40 +33,25 @@ from training.resuming import (
     require_same_run,
     write_config,
 )
-from training.run_folder import ARTEFACT, BEST, FINDINGS, LAST
+from training.run_folder import ARTEFACT, BEST, FINDINGS, LAST, TEACHERS
 from training.splits import Announce, Splits, open_splits
 from training.summary import with_summary
+from training.teachers import Teachers, teacher_config, teacher_paths
 from training.training_data import TrainingData
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a run takes place: processes on each of ``nodes``, on what; other ranks are started by Lightning."""
-
-    devices: int = 1
-    nodes: int = 1
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-
-    def require(self) -> None:
-        """Raise ConfigError where it has fewer GPUs than the run shall have."""
-        gpus = torch.cuda.device_count() if torch.cuda.is_available() else int(torch.backends.mps.is_available())
-        on_gpus = self.accelerator == "gpu" or (self.accelerator == "auto" and gpus > 0)
-        if on_gpus and self.devices > gpus:
-            raise ConfigError(
-                f"--accelerator {self.accelerator} --devices {self.devices}: expected that many GPUs, got {gpus}"
-            )
 
 
 @dataclass(frozen=True)
 class FitResult:
     """How a run ended.
 
-    ``signal`` is the number of the signal that ended it early. ``artefact`` and ``parity`` are there where the run
-    came to its end (or lost patience), on the first process.
+    ``checkpoint`` is its last state: that of a teacher, where a signal (``signal`` is its number) ended the run before
+    the student's first step. ``artefact`` and ``parity`` are there where the run came to its end (or lost patience), on
+    the first process.
     """
 
     step: int
     best: tuple[int, float, float] | None
+    checkpoint: Path
     signal: int | None
     artefact: Path | None
     parity: ParityReport | None
@@ -88,8 +69,9 @@ def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: Detection
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that came to its end, or was stopped by the signal of that number."""
+    """A run that came to its end, or was stopped by the signal of that number, in its folder."""
 
+    folder: Path
     module: TrainingModule
     splits: Splits
     signal: int | None
@@ -112,7 +94,8 @@ def fit(config: TrainingConfig, data: Path, folder: Path, **options: Unpack[Trai
     if run.signal is None and is_first():
         artefact = folder / ARTEFACT
         parity = export_best(run.module, run.splits, folder)
-    return FitResult(run.module.progress.step, run.module.progress.best, run.signal, artefact, parity)
+    progress = run.module.progress
+    return FitResult(progress.step, progress.best, run.folder / LAST, run.signal, artefact, parity)
 
 
 def train(
@@ -121,32 +104,79 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
-    machine: Machine = Machine(),
+    machine: Machine = HERE,
     announce: Announce = lambda _text: None,
     progress_bar: bool = False,
     extra_callbacks: tuple[lightning.Callback, ...] = (),
 ) -> Trained:
     """Train by ``config`` on ``data`` and write everything to ``folder``.
 
-    ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml``, ``logs`` (TensorBoard and CSV), and where many labels
-    are bad ``label-findings.txt``. ``resume`` continues an interrupted run bit for bit (on one machine, with as many
-    processes). Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
+    ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml``, ``logs`` (TensorBoard and CSV), where many labels are
+    bad ``label-findings.txt``, and where the configuration gives a number of teachers their runs, which come first, in
+    ``teachers``. ``resume`` continues an interrupted run bit for bit (on one machine, with as many processes).
+    Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
     """
     keep_freed_memory()
     machine.require()
     first = is_first()
     bar = Bar() if progress_bar and first else None
     announce = _silent if not first else announce if bar is None else bar.tell
-    state = _saved_state(folder, resume=resume)
-    if state is not None:
-        require_same_run(state, config, folder / LAST, announce)
-    mini_batch_size(config.batch_size, config.accumulate, machine.devices * machine.nodes)
+    state = _saved_state(config, folder, announce, resume=resume)
+    mini_batch_size(config.batch_size, config.accumulate, machine.processes)
     splits = open_splits(config, data, announce, folder / FINDINGS if first else None)
+    circumstances = _Circumstances(splits, machine, announce, bar)
+    stopped = _train_teachers(config, folder, circumstances) if state is None else None
+    return stopped or _train(config, folder, state, circumstances, extra_callbacks)
+
+
+@dataclass(frozen=True)
+class _Circumstances:
+    """What a run and its teachers have in common."""
+
+    splits: Splits
+    machine: Machine
+    announce: Announce
+    bar: Bar | None
+
+
+def _train_teachers(config: TrainingConfig, folder: Path, circumstances: _Circumstances) -> Trained | None:
+    """Train the teachers that are not done, where the configuration gives their number; return one that was stopped."""
+    if config.distill is None or not isinstance(config.distill.teachers, int):
+        return None
+    if circumstances.machine.processes > 1:
+        raise ConfigError(
+            f"distill.teachers: expected checkpoints for {circumstances.machine.processes} processes, "
+            f"got a number, {config.distill.teachers}: train the teachers first and name them"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(config, folder)
+    spec = build_network(config, circumstances.splits.train).spec
+    for number, place in enumerate(teacher_paths(config, folder)):
+        announce = _prefixed(circumstances.announce, f"teacher {number + 1}/{config.distill.teachers}: ")
+        own = teacher_config(config, number, spec)
+        state = _saved_state(own, place, announce, resume=(place / LAST).is_file())
+        run = _train(own, place, state, replace(circumstances, announce=announce), ())
+        if run.signal is not None:
+            return run
+    return None
+
+
+def _train(
+    config: TrainingConfig,
+    folder: Path,
+    state: dict[str, Any] | None,
+    circumstances: _Circumstances,
+    extra_callbacks: tuple[lightning.Callback, ...],
+) -> Trained:
+    """Train from a state, or from the start."""
+    splits, announce = circumstances.splits, circumstances.announce
     network = build_network(config, splits.train)
     if config.channels_last:
         convert_conv2d_weight_memory_format(network, torch.channels_last)
     pictures = training_data(config, network.spec, splits.train)
-    module = TrainingModule(network, config, pictures.plan.steps_per_epoch, len(splits.train))
+    paths = teacher_paths(config, folder)
+    teachers = Teachers.load(paths, network.spec, channels_last=config.channels_last) if paths else None
+    module = TrainingModule(network, config, pictures.plan.steps_per_epoch, len(splits.train), teachers)
     module.announce_by(announce)
     if state is not None:
         if state["spec"] != network.spec.to_json():
@@ -166,11 +196,11 @@ def train(
         acting += [interruption, Saving(folder)]
         callbacks: list[lightning.Callback] = [CatchingUp(acting, announce)] if overdue else []
         callbacks += [*acting, Telling(announce), *extra_callbacks]
-        callbacks += [] if bar is None else [bar]
-        trainer = _trainer(config, machine, folder, module.progress.step, callbacks)
-        with _quiet(), naming_what_is_kept(folder):
+        callbacks += [] if circumstances.bar is None else [circumstances.bar]
+        trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
+        with quiet(), naming_what_is_kept(folder):
             trainer.fit(module, datamodule=pictures.from_step(module.progress.step, module.total_steps))
-    return Trained(module, splits, interruption.received)
+    return Trained(folder, module, splits, interruption.received)
 
 
 def is_first() -> bool:
@@ -187,11 +217,14 @@ def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityR
     return export_onnx(network, with_summary(module, splits.train, splits.val), folder / ARTEFACT)
 
 
-def _saved_state(folder: Path, *, resume: bool) -> dict[str, object] | None:
-    checkpoint = folder / LAST
-    if resume:
-        return read_checkpoint(checkpoint)
-    if checkpoint.exists():
+def _saved_state(config: TrainingConfig, folder: Path, announce: Announce, *, resume: bool) -> dict[str, Any] | None:
+    """Return the state to go on from, or nothing where none was saved yet."""
+    last, teachers = folder / LAST, folder / TEACHERS
+    if resume and (last.exists() or not teachers.exists()):
+        state = read_checkpoint(last)
+        require_same_run(state, config, last, announce)
+        return state
+    if not resume and (last.exists() or teachers.exists()):
         raise ConfigError(f"{folder} holds a run already: continue it with --resume or choose another --output")
     return None
 
@@ -205,59 +238,9 @@ def _patience(config: TrainingConfig) -> list[Patience]:
     return [] if config.validation.patience is None else [Patience(config.validation.patience)]
 
 
-def _trainer(
-    config: TrainingConfig,
-    machine: Machine,
-    folder: Path,
-    step: int,
-    callbacks: list[lightning.Callback],
-) -> lightning.Trainer:
-    version = f"from_step_{step}"
-    with _quiet():
-        return lightning.Trainer(
-            accelerator=machine.accelerator,
-            devices=machine.devices,
-            num_nodes=machine.nodes,
-            strategy="ddp" if machine.devices * machine.nodes > 1 else "auto",
-            precision="bf16-mixed" if use_bf16(config.precision, machine.accelerator) else "32-true",
-            max_epochs=1,
-            callbacks=callbacks,
-            logger=[
-                TensorBoardLogger(folder / "logs", name="tensorboard", version=version),
-                CSVLogger(folder / "logs", name="csv", version=version),
-            ],
-            log_every_n_steps=1,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            default_root_dir=folder,
-        )
-
-
-def use_bf16(precision: str, accelerator: str) -> bool:
-    """Return whether matrix products are computed in bfloat16; ``auto``: where the hardware has it."""
-    if precision != "auto":
-        return precision == "bf16"
-    if accelerator != "cpu" and torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(known.get("amx_bf16") or known.get("avx512_bf16"))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice and self-praise off the screen."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
 def _silent(_text: str) -> None:
     """Say nothing."""
+
+
+def _prefixed(announce: Announce, prefix: str) -> Announce:
+    return lambda text: announce(f"{prefix}{text}")

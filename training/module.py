@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import lightning.pytorch as lightning
@@ -20,20 +21,34 @@ from training.config import TrainingConfig
 from training.data.loading import Batch
 from training.dropblock import set_dropblock_probability
 from training.ema import WeightAverage
-from training.losses import compute_loss
-from training.losses.report import LossReport
+from training.losses import LossReport, compute_loss
+from training.losses.distillation import distillation_costs
 from training.progress import Progress
 from training.recipe import build_optimizer, build_schedule
 from training.sat import self_adversarial
 from training.schedule import LinearRamp
-from training.training_log import log_values
+from training.teachers import Teachers
+from training.training_log import distilled_values, log_values
 
 _STEP_STREAM, _ATTACK_STREAM = 1, 2
 _SHOWN_LETTERS = 200
 
 
+@dataclass(frozen=True)
+class StepLoss:
+    """What a mini-batch is trained by.
+
+    ``total`` is on the graph and ``report`` the account of the labels. ``distilled`` float [H, 3] are the costs of
+    answering otherwise than the teachers, by head and term, detached and before their share.
+    """
+
+    total: Tensor
+    report: LossReport
+    distilled: Tensor | None = None
+
+
 class TrainingModule(lightning.LightningModule):
-    """Trains ``network`` by ``compute_loss`` under its spec's preset.
+    """Trains ``network`` by ``compute_loss`` under its spec's preset, and by its ``teachers`` where it has any.
 
     One call of ``training_step`` is one optimiser step: the mini-batches of a batch are accumulated inside it, so that
     between calls there is never a part of a step. Learning rate, DropBlock, attacks and all random draws are functions
@@ -42,7 +57,12 @@ class TrainingModule(lightning.LightningModule):
     """
 
     def __init__(
-        self, network: Network, config: TrainingConfig, steps_per_epoch: int, num_pictures: int | None = None
+        self,
+        network: Network,
+        config: TrainingConfig,
+        steps_per_epoch: int,
+        num_pictures: int | None = None,
+        teachers: Teachers | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -50,6 +70,7 @@ class TrainingModule(lightning.LightningModule):
         self.config = config
         self.steps_per_epoch = steps_per_epoch
         self._num_pictures = num_pictures
+        self._teachers = teachers
         self.total_steps = steps_per_epoch * config.epochs
         self.progress = Progress()
         average = config.average
@@ -58,7 +79,7 @@ class TrainingModule(lightning.LightningModule):
         self._drop_block = LinearRamp(config.bags.drop_block, self.total_steps) if config.bags.drop_block else None
         self._saved_optimizer: Mapping[str, Any] | None = None
         self._announce: Callable[[str], None] = lambda _text: None
-        self.last_report: LossReport | None = None
+        self.last_loss: StepLoss | None = None
         self.inside_step = False
 
     @property
@@ -93,9 +114,11 @@ class TrainingModule(lightning.LightningModule):
         return optimizer
 
     def on_fit_start(self) -> None:
-        """Bring the average to where the network is; it is no submodule, lest it be trained or synchronised."""
+        """Bring average and teachers to where the network is; no submodules, lest they be trained or synchronised."""
         if self._average is not None:
             self._average.average.to(self.device)
+        if self._teachers is not None:
+            self._teachers.to(self.device)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Return the batch on the device."""
@@ -113,7 +136,7 @@ class TrainingModule(lightning.LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = rate
         self.inside_step = True
-        reports = [self._mini_batch(images, truth) for images, truth in batch.parts(self.config.accumulate)]
+        losses = [self._mini_batch(images, truth) for images, truth in batch.parts(self.config.accumulate)]
         if self.config.optimizer.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip_norm)
         optimizer.step()
@@ -123,8 +146,8 @@ class TrainingModule(lightning.LightningModule):
             self._average.update(self.network)
         self.progress.step += 1
         self.inside_step = False
-        self.last_report = reports[-1]
-        self._log(reports, rate)
+        self.last_loss = losses[-1]
+        self._log(losses, rate)
 
     def checkpoint(self) -> dict[str, Any]:
         """Return everything that a restart needs, as tensors and plain values."""
@@ -156,7 +179,7 @@ class TrainingModule(lightning.LightningModule):
         self._saved_optimizer = state["optimizer"]
         self.progress = Progress.from_dict(state["progress"])
 
-    def _mini_batch(self, pixels: Tensor, truth: GroundTruth) -> LossReport:
+    def _mini_batch(self, pixels: Tensor, truth: GroundTruth) -> StepLoss:
         """Add the gradient of one mini-batch."""
         images = scale_pixels(pixels)
         if self.config.channels_last:
@@ -169,17 +192,25 @@ class TrainingModule(lightning.LightningModule):
                 self.network,
                 self.config.bags.self_adversarial_epsilon,
             )
-        report = self._loss(images, truth)
-        self.manual_backward(report.total / self.config.accumulate)
-        return report
+        loss = self._loss(images, truth)
+        self.manual_backward(loss.total / self.config.accumulate)
+        return loss
 
-    def _loss(self, images: Tensor, truth: GroundTruth) -> LossReport:
-        return compute_loss(self.network(images), truth, self.network.spec, preset=None, images_seen=self.images_seen)
+    def _loss(self, images: Tensor, truth: GroundTruth) -> StepLoss:
+        heads, spec = self.network(images), self.network.spec
+        report = compute_loss(heads, truth, spec, preset=None, images_seen=self.images_seen)
+        distill = self.config.distill
+        if self._teachers is None or distill is None:
+            return StepLoss(report.total, report)
+        costs = distillation_costs(heads, self._teachers(images), spec, distill.box_weight)
+        return StepLoss((1 - distill.share) * report.total + distill.share * costs.sum(), report, costs.detach())
 
-    def _log(self, reports: Sequence[LossReport], rate: float) -> None:
+    def _log(self, losses: Sequence[StepLoss], rate: float) -> None:
         """Hand the account of the step to the loggers, past Lightning's own bookkeeping, which takes far longer."""
         if self.trainer.is_global_zero:
-            values = log_values(reports, self.network.spec) | {"rate": rate, "epoch": self.epoch}
+            values = log_values([loss.report for loss in losses], self.network.spec)
+            distilled = [loss.distilled for loss in losses if loss.distilled is not None]
+            values |= distilled_values(distilled, self.network.spec) | {"rate": rate, "epoch": self.epoch}
             for logger in self.loggers:
                 logger.log_metrics(values, self.progress.step)
 

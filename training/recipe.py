@@ -26,6 +26,7 @@ from training.data.augment.random_scale import RandomScale
 from training.data.augment.training_shapes import TrainingShapes
 from training.data.datasets import DetectionDataset
 from training.dataset_anchors import fit_dataset_anchors
+from training.losses.distillation import can_be_distilled
 from training.losses.preset import Preset
 from training.losses.resolve import resolve_preset
 from training.schedule import CosineRestarts, StepSchedule
@@ -70,6 +71,10 @@ def configured_spec(spec: DetectorSpec, config: TrainingConfig) -> DetectorSpec:
     preset = resolve_preset(None, plain)
     if config.augment.mixup and not isinstance(preset, Preset):
         raise ConfigError("augment.mixup: expected a formula preset (v1..v4), which weighs objects, got another")
+    if config.distill is not None and not all(can_be_distilled(head) for head in plain.heads):
+        raise ConfigError(
+            f"distill: expected heads with anchors, logistic objectness and no tree of classes, got {plain.name}"
+        )
     overrides = dict(config.loss.overrides) | _loss_switches(config.bags, formula=isinstance(preset, Preset))
     final = plain.model_copy(update={"loss": LossSpec(preset=plain.loss.preset, overrides=overrides)})
     resolve_preset(None, final)

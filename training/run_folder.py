@@ -12,6 +12,7 @@ BEST: Final = "best.ckpt"
 CONFIG: Final = "config.yaml"
 ARTEFACT: Final = "model.onnx"
 FINDINGS: Final = "label-findings.txt"
+TEACHERS: Final = "teachers"
 BEST_CONFIG: Final = "best.yaml"
 
 

@@ -14,8 +14,9 @@ import torch
 
 from models.errors import ConfigError, LossError
 from training.config import TrainingConfig
-from training.fit import Machine, Trained, train
-from training.run_folder import BEST, BEST_CONFIG, CONFIG, FINDINGS, LAST, trial_folder
+from training.fit import Trained, train
+from training.machine import HERE, Machine
+from training.run_folder import BEST, BEST_CONFIG, CONFIG, FINDINGS, LAST, TEACHERS, trial_folder
 from training.search_checks import check_space
 from training.search_reporting import Reporting
 from training.search_space import SearchSpace, shown, with_values
@@ -25,7 +26,6 @@ from training.splits import Announce, open_splits
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-_HERE: Final = Machine()
 _FAILURES: Final = (LossError, ConfigError, torch.OutOfMemoryError)
 Watch = Callable[[float], None]
 
@@ -60,7 +60,7 @@ def search(
     data: Path,
     folder: Path,
     *,
-    machine: Machine = _HERE,
+    machine: Machine = HERE,
     announce: Announce = lambda _text: None,
     watch: Watch = lambda _trials: None,
 ) -> SearchResult:
@@ -126,8 +126,9 @@ class _Runner:
 
     def _train(self, config: TrainingConfig, folder: Path, reporting: Reporting) -> Trained:
         """Train, from the last checkpoint where the folder holds this very run."""
-        last, written = folder / LAST, folder / CONFIG
-        resume = last.is_file() and written.is_file() and written.read_text("utf-8") == config.to_yaml()
+        begun = (folder / LAST).is_file() or (folder / TEACHERS).is_dir()
+        written = folder / CONFIG
+        resume = begun and written.is_file() and written.read_text("utf-8") == config.to_yaml()
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
         return train(config, self.data, folder, resume=resume, machine=self.machine, extra_callbacks=(reporting,))
@@ -155,6 +156,7 @@ class _Runner:
         for record in records:
             folder = trial_folder(self.folder, record.number)
             (folder / LAST).unlink(missing_ok=True)
+            shutil.rmtree(folder / TEACHERS, ignore_errors=True)
             if record is not best:
                 (folder / BEST).unlink(missing_ok=True)
         if best is not None:

@@ -14,9 +14,10 @@ from app.commands.options import DataOption
 from models.errors import ConfigError, YoloscopeError
 from training.config import TrainingConfig
 from training.config_names import find_config
-from training.fit import FitResult, Machine, fit, is_first
+from training.fit import FitResult, fit, is_first
+from training.machine import Machine
 from training.preview import write_preview
-from training.run_folder import CONFIG, LAST
+from training.run_folder import CONFIG
 from training.showing.bags import write_bags
 
 
@@ -94,7 +95,7 @@ def _conclude(result: FitResult, folder: Path) -> None:
 
 def _tell_end(result: FitResult, folder: Path) -> None:
     if result.signal is not None:
-        _tell(f"stopped after step {result.step}: {folder / LAST}; continue with --resume --output {folder}")
+        _tell(f"stopped after step {result.step}: {result.checkpoint}; continue with --resume --output {folder}")
         return
     if result.best is not None:
         step, ap, ap50 = result.best

@@ -83,19 +83,21 @@ def test_resume_takes_the_configuration_of_the_run(data: Path, config: str, tmp_
 def test_a_signal_ends_with_the_status_of_shells(
     data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stopped = training.fit.FitResult(step=7, best=None, signal=15, artefact=None, parity=None)
+    stopped = training.fit.FitResult(
+        step=7, best=None, checkpoint=Path("a/b.ckpt"), signal=15, artefact=None, parity=None
+    )
     monkeypatch.setattr("app.commands.train.fit", lambda *_, **__: stopped)
     with pytest.raises(typer.Exit) as exit_:
         train(data, config=config, output=tmp_path / "run")
     assert exit_.value.exit_code == 143
-    assert "stopped after step 7" in capsys.readouterr().err
+    assert "stopped after step 7: a/b.ckpt; continue with --resume --output" in capsys.readouterr().err
 
 
 def test_other_ranks_end_alike_and_tell_nothing(
     data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("app.commands.train.is_first", lambda: False)
-    ended = training.fit.FitResult(step=7, best=(7, 0.5, 0.9), signal=None, artefact=None, parity=None)
+    ended = training.fit.FitResult(7, (7, 0.5, 0.9), tmp_path / "last.ckpt", signal=None, artefact=None, parity=None)
     monkeypatch.setattr("app.commands.train.fit", lambda *_, **__: ended)
     train(data, config=config, output=tmp_path / "run")
 

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.benchmarks.experiments.__main__ import render, spread
 from tests.benchmarks.experiments.rows import Row, changed, tables
 from tests.benchmarks.experiments.runs import Bench, Result, result_of
+from training.checkpoint import read_checkpoint
 from training.data.datasets import open_dataset
 from training.data.digits import generate
+from training.fit import train
 from training.recipe import build_network, build_pipeline
 
 TABLES = tables(None)
@@ -52,6 +55,28 @@ def test_a_run_is_trained_once_and_measured_on_unseen_splits(digits: Path, tmp_p
     assert len(told) == 1
     plain = result_of(Row("plain", row.config, {"beta": None}, "a row"), 0, bench, told.append)
     assert plain.parameters == first.parameters
+
+
+def test_a_taught_run_is_the_one_that_trains_its_own_teachers(digits: Path, tmp_path: Path) -> None:
+    base = {"network_options": {"width": 0.25}, "input_size": (64, 64), "epochs": 1, "precision": "fp32"}
+    alone = Row("alone", changed(base, {"data.workers": 0}))
+    taught = Row("taught", changed(base, {"data.workers": 0, "distill.teachers": 2}), taught_by=alone)
+    told: list[str] = []
+    result_of(taught, 1, Bench(digits, "val", tmp_path / "bench"), told.append)
+    assert [line.split(":")[0] for line in told] == ["alone-1", "alone-2", "taught-1"]
+    train(taught.config.replace(seed=1), digits, tmp_path / "run")
+    once, twice = (
+        read_checkpoint(folder / "last.ckpt")["network"]
+        for folder in (tmp_path / "bench" / "taught-1", tmp_path / "run")
+    )
+    assert all(torch.equal(once[key], twice[key]) for key in twice)
+
+
+def test_the_built_in_model_is_taught_by_what_it_is_otherwise() -> None:
+    alone, taught = TABLES["builtin"].rows
+    assert taught.config.distill is not None
+    assert taught.config.replace(distill=None) == alone.config
+    assert taught.taught_by == alone
 
 
 def test_the_table_gives_mean_and_spread() -> None:

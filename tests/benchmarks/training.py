@@ -33,7 +33,8 @@ from training.config_names import find_config
 from training.data.digits import generate
 from training.data.loading import Batch
 from training.ema import WeightAverage
-from training.fit import train, use_bf16
+from training.fit import train
+from training.machine import use_bf16
 from training.module import TrainingModule
 from training.recipe import build_optimizer
 from training.splits import open_train

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from training.callbacks.hook import AfterStep
+from training.callbacks.telling import taught
 from training.module import TrainingModule
 
 
@@ -17,7 +18,7 @@ class Bar(AfterStep):
         columns = (BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[account]}"))
         self._console = console or Console(stderr=True, highlight=False, markup=False)
         self._progress = Progress(*columns, console=self._console, transient=True)
-        self._task = TaskID(0)
+        self._task: TaskID | None = None
 
     def tell(self, text: str) -> None:
         """Write a line."""
@@ -27,13 +28,15 @@ class Bar(AfterStep):
         """Show the bar, at the step where the run stands."""
         assert isinstance(pl_module, TrainingModule)
         if trainer.is_global_zero:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
             self._progress.start()
             done = pl_module.progress.step
             self._task = self._progress.add_task("", total=pl_module.total_steps, completed=done, account="")
 
     def after_step(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
         """Move the bar."""
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and self._task is not None:
             self._progress.update(self._task, completed=module.progress.step, account=account(module))
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
@@ -52,10 +55,10 @@ class Bar(AfterStep):
 
 def account(module: TrainingModule) -> str:
     """Return the loss of the last step, its terms, and the last AP, in few letters."""
-    report = module.last_report
-    if report is None:
+    if module.last_loss is None:
         return ""
+    report = module.last_loss.report
     terms = " ".join(f"{name[:6]} {float(term.weighted):.3g}" for name, term in report.terms.items())
     scores = module.progress.scores
     measured = f" AP {scores[-1][1]:.3f}" if scores else ""
-    return f"loss {float(report.total.detach()):.4g} {terms}{measured}"
+    return f"loss {float(report.total.detach()):.4g} {terms}{taught(module.last_loss)}{measured}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import lightning.pytorch as lightning
 
 from training.callbacks.hook import AfterStep
-from training.module import TrainingModule
+from training.module import StepLoss, TrainingModule
 
 
 class Telling(AfterStep):
@@ -24,11 +24,17 @@ class Telling(AfterStep):
 
 def epoch_line(module: TrainingModule) -> str:
     """Return the line of the epoch that has just ended."""
-    progress, report = module.progress, module.last_report
-    assert report is not None
+    assert module.last_loss is not None
+    progress, report = module.progress, module.last_loss.report
     terms = ", ".join(f"{name} {float(term.weighted):.3g}" for name, term in report.terms.items())
     line = f"epoch {round(module.epoch)}/{module.config.epochs}  loss {float(report.total.detach()):.4g} ({terms})"
+    line += taught(module.last_loss)
     if progress.scores and progress.scores[-1][0] == progress.step:
         _, ap, ap50 = progress.scores[-1]
         line += f"  AP {ap:.3f}  AP50 {ap50:.3f}" + ("  best so far" if progress.is_best_now else "")
     return f"{line}  {progress.seconds:.0f} s"
+
+
+def taught(loss: StepLoss) -> str:
+    """Return what it costs to answer otherwise than the teachers, where there are any."""
+    return "" if loss.distilled is None else f"  teachers {float(loss.distilled.sum()):.3g}"

@@ -19,12 +19,16 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Row:
-    """A run, or with ``trained_as`` another evaluation of the run of that name."""
+    """A run, or with ``trained_as`` another evaluation of the run of that name.
+
+    Where its configuration gives a number of teachers, they are runs of ``taught_by``.
+    """
 
     name: str
     config: TrainingConfig
     nms: Mapping[str, Any] | None = None
     trained_as: str | None = None
+    taught_by: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Table:
 def tables(weights: Path | None) -> dict[str, Table]:
     """Return every table by name; the one on start weights needs ``weights``, a file of the official yolov4-tiny."""
     found = {
-        "builtin": Table("The built-in model", (Row("builtin", find_config("bccd-tiny")),), 3),
+        "builtin": _builtin(),
         "networks": _networks(),
         "boxes": _boxes(),
         "freebies": _freebies(),
@@ -67,6 +71,12 @@ def changed(base: Mapping[str, Any], changes: Changes) -> TrainingConfig:
 
 def _rows(base: Mapping[str, Any], changes: Mapping[str, Changes]) -> tuple[Row, ...]:
     return tuple(Row(name, changed(base, change)) for name, change in changes.items())
+
+
+def _builtin() -> Table:
+    alone = Row("alone", find_config("bccd-tiny"))
+    taught = Row("taught by the mean of three", find_config("builtin"), taught_by=alone)
+    return Table("The built-in model", (alone, taught), 3)
 
 
 def _networks() -> Table:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 from tests.benchmarks.experiments.rows import Row
@@ -20,7 +21,8 @@ from training.evaluation.prediction import PredictionSettings
 from training.evaluation.torch_detector import TorchDetector
 from training.fit import train
 from training.progress import Progress
-from training.run_folder import BEST, LAST
+from training.run_folder import BEST, LAST, TEACHERS
+from training.teachers import teacher_paths
 
 RESULT = "result.json"
 
@@ -58,6 +60,7 @@ def result_of(row: Row, seed: int, bench: Bench, tell: Callable[[str], None]) ->
         kept = json.loads(known.read_text("utf-8"))
         if kept["config"] == config.model_dump(mode="json"):
             return Result(**kept["result"])
+    _lend_teachers(row, config, bench, trained, tell)
     _train(config, bench.data, trained, tell)
     result = _measure(row, config, bench, trained)
     place.mkdir(parents=True, exist_ok=True)
@@ -67,9 +70,20 @@ def result_of(row: Row, seed: int, bench: Bench, tell: Callable[[str], None]) ->
     return result
 
 
+def _lend_teachers(row: Row, config: TrainingConfig, bench: Bench, folder: Path, tell: Callable[[str], None]) -> None:
+    """Give a run that trains teachers first those runs of ``taught_by`` that they would be."""
+    if row.taught_by is None or config.distill is None or not isinstance(config.distill.teachers, int):
+        return
+    for place, seed in zip(teacher_paths(config, folder), count(config.seed)):
+        result_of(row.taught_by, seed, bench, tell)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to((bench.folder / f"{_slug(row.taught_by.name)}-{seed}").resolve())
+
+
 def _train(config: TrainingConfig, data: Path, folder: Path, tell: Callable[[str], None]) -> None:
     started = time.monotonic()
-    run = train(config, data, folder, resume=(folder / LAST).is_file())
+    run = train(config, data, folder, resume=(folder / LAST).is_file() or (folder / TEACHERS).is_dir())
     if run.signal is not None:
         raise KeyboardInterrupt
     tell(f"{folder.name}: {time.monotonic() - started:.0f} s")

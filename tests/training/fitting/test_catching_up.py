@@ -41,7 +41,9 @@ def test_it_comes_first_and_nothing_else_differs(step: int, shapes: Path, config
     config = configure(epochs=3, batch_size=4, data={"val": "val"})
     whole = fit(config, shapes, tmp_path / "whole")
     resumed, told = run_cut_off_in(step, config, shapes, tmp_path / "parts")
-    assert resumed == FitResult(6, whole.best, None, tmp_path / "parts" / "model.onnx", None)
+    assert resumed == FitResult(
+        6, whole.best, tmp_path / "parts" / "last.ckpt", None, tmp_path / "parts" / "model.onnx", None
+    )
     assert any(f"validation of step {step}, " in line for line in told)
     for name in ("last.ckpt", "best.ckpt"):
         once, twice = (read_checkpoint(tmp_path / run / name) for run in ("whole", "parts"))

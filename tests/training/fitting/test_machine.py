@@ -7,7 +7,8 @@ import torch
 
 from models.errors import ConfigError
 from tests.training.fitting.runs import Configure
-from training.fit import Machine, fit
+from training.fit import fit
+from training.machine import Machine
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ from training.checkpoint import read_checkpoint
 from training.cmbn import CrossMiniBatchNorm2d
 from training.config import BagsConfig, ScheduleConfig, TrainingConfig
 from training.data.datasets import open_dataset
-from training.fit import fit, training_data, use_bf16
+from training.fit import fit, training_data
 from training.losses import Preset, resolve_preset
+from training.machine import use_bf16
 from training.recipe import build_network, build_optimizer, build_schedule, build_shapes
 
 pytestmark = pytest.mark.usefixtures("no_export")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import training.fit
 from tests.training.fitting.runs import quick_config
+from training.machine import Machine
 
 
 def train(data: Path, folder: Path, devices: int, accumulate: int) -> None:
@@ -17,7 +18,7 @@ def train(data: Path, folder: Path, devices: int, accumulate: int) -> None:
         data={"val": "val"},
         augment={"mosaic": 0.5, "random_shapes": 1.6, "random_shapes_every": 1},
     )
-    machine = training.fit.Machine(devices=devices, accelerator="cpu")
+    machine = Machine(devices=devices, accelerator="cpu")
     training.fit.fit(config, data, folder, machine=machine)
 
 

@@ -1,0 +1,208 @@
+"""A run with teachers: they are trained first or named, and the student learns from their mean."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.errors import CheckpointError, ConfigError
+from tests.training.fitting.runs import Configure
+from tests.training.fitting.test_learning import rows
+from tests.training.fitting.test_resume import Signal, same
+from training.checkpoint import read_checkpoint
+from training.checkpoint_network import load_checkpoint_network
+from training.config import TrainingConfig
+from training.fit import fit
+from training.machine import Machine
+from training.teachers import Teachers
+
+pytestmark = pytest.mark.usefixtures("no_export")
+
+
+def network_of(folder: Path) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = read_checkpoint(folder / "last.ckpt")["network"]
+    return weights
+
+
+def taught(configure: Configure, teachers: int | list[str] = 2, **changes: Any) -> TrainingConfig:
+    changes = {"epochs": 2, "batch_size": 4, "data": {"val": "val"}} | changes
+    return configure(distill={"teachers": teachers}, **changes)
+
+
+def test_a_number_of_teachers_is_trained_first(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    told: list[str] = []
+    fit(taught(configure, seed=3), shapes, tmp_path / "run", announce=told.append)
+    for number in (0, 1):
+        alone = tmp_path / f"alone-{number}"
+        fit(configure(epochs=2, batch_size=4, data={"val": "val"}, seed=3 + number), shapes, alone)
+        assert same(network_of(tmp_path / "run" / "teachers" / str(number)), network_of(alone))
+    assert not same(network_of(tmp_path / "run"), network_of(tmp_path / "alone-0"))
+    epochs = [line.partition("  ")[0] for line in told if "epoch" in line]
+    teachers = [f"teacher {number}/2: epoch {epoch}/2" for number in (1, 2) for epoch in (1, 2)]
+    assert epochs == [*teachers, "epoch 1/2", "epoch 2/2"]
+    assert sum("  teachers " in line for line in told) == 2
+
+
+def test_named_teachers_are_those_that_a_number_trains(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    fit(taught(configure), shapes, tmp_path / "run")
+    names = [str(tmp_path / "run" / "teachers" / "0"), str(tmp_path / "run" / "teachers" / "1" / "best.ckpt")]
+    fit(taught(configure, names), shapes, tmp_path / "named")
+    assert same(network_of(tmp_path / "named"), network_of(tmp_path / "run"))
+    assert not (tmp_path / "named" / "teachers").exists()
+
+
+def test_a_share_of_one_leaves_the_labels_out(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    def student(share: float, folder: Path) -> dict[str, Tensor]:
+        distill = {"teachers": [str(tmp_path / "teacher")], "share": share}
+        fit(configure(epochs=2, distill=distill), own_shapes, folder)
+        return network_of(folder)
+
+    fit(configure(epochs=2, seed=1), own_shapes, tmp_path / "teacher")
+    before = {share: student(share, tmp_path / f"before-{share}") for share in (0.5, 1.0)}
+    for labels in (own_shapes / "labels" / "train").glob("*.txt"):
+        labels.write_text("0 0.5 0.5 0.9 0.9\n")
+    assert same(before[1.0], student(1.0, tmp_path / "after-1"))
+    assert not same(before[0.5], student(0.5, tmp_path / "after-half"))
+    assert not same(before[1.0], before[0.5])
+
+
+@pytest.mark.parametrize("change", [{"share": 0.9}, {"box_weight": 0.0}], ids=str)
+def test_every_key_reaches_its_effect(
+    change: dict[str, float], shapes: Path, configure: Configure, tmp_path: Path
+) -> None:
+    fit(configure(), shapes, tmp_path / "teacher")
+    teachers = {"teachers": [str(tmp_path / "teacher")]}
+    for name, distill in (("plain", teachers), ("changed", teachers | change)):
+        fit(configure(distill=distill), shapes, tmp_path / name)
+    assert not same(network_of(tmp_path / "plain"), network_of(tmp_path / "changed"))
+
+
+def test_a_student_gets_nearer_to_its_teacher_than_labels_bring_it(
+    shapes: Path, configure: Configure, tmp_path: Path
+) -> None:
+    quick = {"epochs": 30, "optimizer": {"rate": 0.01}, "average": None}
+    fit(configure(**quick), shapes, tmp_path / "teacher")
+    distill = {"teachers": [str(tmp_path / "teacher")], "share": 1.0}
+    fit(configure(seed=1, distill=distill, **quick), shapes, tmp_path / "student")
+    losses = [row["distill"] for row in rows(tmp_path / "student") if "distill" in row]
+    assert losses[-1] < losses[0] / 20
+
+
+def test_terms_are_logged_and_add_up(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    fit(taught(configure, 1, accumulate=2), shapes, tmp_path)
+    logged = [row for row in rows(tmp_path) if "distill" in row]
+    assert len(logged) == 4
+    for row in logged:
+        terms = ("box", "objectness", "classification")
+        assert row["distill"] == pytest.approx(sum(row[f"distill/{term}"] for term in terms), rel=1e-5)
+        assert row["distill"] == pytest.approx(row["distill/stride_32"] + row["distill/stride_16"], rel=1e-5)
+        for term in terms:
+            by_scale = row[f"distill/stride_32/{term}"] + row[f"distill/stride_16/{term}"]
+            assert row[f"distill/{term}"] == pytest.approx(by_scale, rel=1e-5)
+    assert not any("distill" in row for row in rows(tmp_path / "teachers" / "0"))
+
+
+def test_teachers_answer_with_the_mean_of_raw_heads(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        fit(configure(epochs=2, seed=seed), shapes, tmp_path / str(seed))
+    paths = [tmp_path / "0", tmp_path / "1"]
+    networks = [load_checkpoint_network(path) for path in paths]
+    images = torch.rand(2, 3, 64, 96)
+    teachers = Teachers.load(paths, networks[0].spec, channels_last=True)
+    for index, head in enumerate(teachers(images)):
+        mean = (networks[0](images)[index] + networks[1](images)[index]) / 2
+        assert torch.allclose(head, mean, rtol=1e-3, atol=1e-4)
+        assert not head.requires_grad
+
+
+def signalled_at(line: str, number: int = signal.SIGTERM) -> Callable[[str], None]:
+    """An announcer that sends this process a signal at a line."""
+    return lambda text: os.kill(os.getpid(), number) if text.startswith(line) else None
+
+
+def test_a_run_stopped_in_a_teacher_goes_on_there(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    config = taught(configure)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    fit(config, shapes, whole)
+    stopped = fit(config, shapes, parts, announce=signalled_at("teacher 2/2: epoch 1/2"))
+    assert (stopped.signal, stopped.step) == (signal.SIGTERM, 3)
+    assert (stopped.checkpoint, stopped.artefact) == (parts / "teachers" / "1" / "last.ckpt", None)
+    assert TrainingConfig.load(parts / "config.yaml") == config
+    told: list[str] = []
+    resumed = fit(config, shapes, parts, resume=True, announce=told.append)
+    assert (resumed.signal, resumed.checkpoint) == (None, parts / "last.ckpt")
+    assert sum("nothing left to train" in line for line in told) == 1
+    assert same(network_of(parts), network_of(whole))
+    assert same(network_of(parts / "teachers" / "1"), network_of(whole / "teachers" / "1"))
+
+
+def test_a_student_resumes_bit_for_bit(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    config = taught(configure)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    fit(config, shapes, whole)
+    stopped = fit(config, shapes, parts, extra_callbacks=(Signal(signal.SIGTERM, 1),))
+    assert (stopped.step, stopped.checkpoint) == (2, parts / "last.ckpt")
+    told: list[str] = []
+    fit(config, shapes, parts, resume=True, announce=told.append)
+    assert not any(line.startswith("teacher") for line in told)
+    assert same(network_of(parts), network_of(whole))
+
+
+def test_a_run_with_teachers_is_not_overwritten(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    fit(taught(configure), shapes, tmp_path, announce=signalled_at("teacher 1/2: epoch 1/2"))
+    assert not (tmp_path / "last.ckpt").exists()
+    with pytest.raises(ConfigError, match="holds a run already: continue it with --resume"):
+        fit(taught(configure), shapes, tmp_path)
+
+
+def test_fitted_anchors_are_the_same_for_all(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    fit(taught(configure, anchors="fitted", epochs=1), shapes, tmp_path)
+    folders = [tmp_path, tmp_path / "teachers" / "0", tmp_path / "teachers" / "1"]
+    assert len({load_checkpoint_network(folder).spec.anchors_px for folder in folders}) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"input_size": [96, 64]}, "input_width"), ({"bags": {"grid_sensitivity": False}}, "heads")],
+    ids=str,
+)
+def test_teachers_of_other_heads_are_refused(
+    change: dict[str, Any], named: str, shapes: Path, configure: Configure, tmp_path: Path
+) -> None:
+    fit(configure(**change), shapes, tmp_path / "teacher")
+    with pytest.raises(ConfigError, match=f"distill.teachers: expected {named} of the run"):
+        fit(taught(configure, [str(tmp_path / "teacher")]), shapes, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_that_is_gone_is_named(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"expected a checkpoint at .*gone"):
+        fit(taught(configure, [str(tmp_path / "gone")]), shapes, tmp_path / "run")
+    fit(taught(configure), shapes, tmp_path / "run", extra_callbacks=(Signal(signal.SIGTERM, 1),))
+    shutil.rmtree(tmp_path / "run" / "teachers" / "1")
+    with pytest.raises(CheckpointError, match=r"expected a checkpoint at .*teachers/1"):
+        fit(taught(configure), shapes, tmp_path / "run", resume=True)
+
+
+def test_a_network_without_anchors_has_no_teachers(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    config = taught(configure, network="yolov1-tiny").replace(network_options={})
+    with pytest.raises(ConfigError, match="distill: expected heads with anchors"):
+        fit(config, shapes, tmp_path / "run")
+
+
+def test_several_processes_need_teachers_that_are_there(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected checkpoints for 2 processes, got a number, 2: train the teachers"):
+        fit(taught(configure), shapes, tmp_path / "run", machine=Machine(devices=2, accelerator="cpu"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("teachers", [0, -1, [], "three"])
+def test_what_is_no_teacher(teachers: object, configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=r"distill\.teachers"):
+        configure(distill={"teachers": teachers})

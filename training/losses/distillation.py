@@ -1,0 +1,106 @@
+"""What it costs to answer otherwise than a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models import boxes
+from models.errors import NonFiniteLossError, SpecError
+from models.layout import BOX, CLASSES, OBJECTNESS
+from models.spec import DetectorSpec, HeadSpec
+from training.assignment.geometry import HeadGeometry, head_geometries
+from training.losses.decode import anchor_planes, decode_center, decode_extent, extent_rule
+from training.losses.heads import compute_dtype
+
+DISTILLED: Final = ("box", "objectness", "classification")
+
+
+def can_be_distilled(head: HeadSpec) -> bool:
+    """Return whether ``distillation_costs`` knows a head: anchors, logistic objectness, classes without a tree."""
+    known = head.class_activation in {"sigmoid", "softmax"}
+    return head.kind in {"yolo", "region"} and head.activation == "sigmoid" and known
+
+
+def distillation_costs(
+    heads: Sequence[Tensor], taught: Sequence[Tensor], spec: DetectorSpec, box_weight: float = 5.0
+) -> Tensor:
+    """Return costs float [H, 3], by head and term of ``DISTILLED``, on the graph of ``heads``.
+
+    Both are raw heads of ``spec``, those of the student and of its teacher, which is a constant. With the teacher's
+    objectness p every predictor costs the divergence KL(p || student's), p times that of the class probabilities, and
+    p * ``box_weight`` * (1 - CIoU) of the two boxes: what the teacher takes for background teaches no box or class.
+    All is 0 where the student answers as the teacher does. Costs are summed over cells and averaged over the pictures,
+    as those of ``compute_loss``. Raises SpecError for other shapes and NonFiniteLossError.
+
+    Source: Mehta and Ozturk, Object detection at 200 Frames Per Second, 2018, section 3.2 (objectness-scaled
+    distillation), with divergences and CIoU for its squared errors.
+    """
+    geometries = head_geometries(heads, spec)
+    if [grid.shape for grid in geometries] != [grid.shape for grid in head_geometries(taught, spec)]:
+        raise SpecError("expected heads of student and teacher for the same pictures, got other batches or sizes")
+    triples = zip(heads, taught, geometries, strict=True)
+    with torch.autocast(device_type=heads[0].device.type, enabled=False):
+        costs = torch.stack([_of_head(head, teacher.detach(), grid, box_weight) for head, teacher, grid in triples])
+    _require_finite(costs.detach(), geometries)
+    return costs
+
+
+def _require_finite(costs: Tensor, geometries: Sequence[HeadGeometry]) -> None:
+    if bool(costs.isfinite().all()):
+        return
+    head, term = (~costs.isfinite()).nonzero()[0].tolist()
+    stride = geometries[head].net_width / geometries[head].grid_width
+    value = float(costs[head, term])
+    raise NonFiniteLossError(f"distillation: term {DISTILLED[term]!r} of the head of stride {stride:g} is {value}")
+
+
+def _of_head(head: Tensor, teacher: Tensor, geometry: HeadGeometry, box_weight: float) -> Tensor:
+    """Return the costs [3] of one head."""
+    student, wanted = _entries(head, geometry), _entries(teacher, geometry)
+    certainty = wanted[:, :, OBJECTNESS].sigmoid()
+    objectness = _binary_divergence(wanted[:, :, OBJECTNESS], student[:, :, OBJECTNESS])
+    divergence = _divergence if geometry.spec.class_activation == "softmax" else _binary_divergence
+    classes = divergence(wanted[:, :, CLASSES:], student[:, :, CLASSES:]).sum(2)
+    overlap = boxes.paired_ciou(_boxes_xyxy(student, geometry), _boxes_xyxy(wanted, geometry))
+    terms = (box_weight * certainty * (1 - overlap), objectness, certainty * classes)
+    return torch.stack([term.sum() for term in terms]) / geometry.batch_size
+
+
+def _entries(head: Tensor, geometry: HeadGeometry) -> Tensor:
+    """Return a raw head as [B, A, 5 + C, h, w] in its compute dtype."""
+    batch, anchors, height, width = geometry.shape
+    return head.to(compute_dtype(head)).view(batch, anchors, -1, height, width)
+
+
+def _binary_divergence(wanted: Tensor, raw: Tensor) -> Tensor:
+    """Return KL(sigmoid(wanted) || sigmoid(raw)), elementwise; exact for large logits."""
+    p = wanted.sigmoid()
+    at_wanted = functional.binary_cross_entropy_with_logits(wanted, p, reduction="none")
+    return functional.binary_cross_entropy_with_logits(raw, p, reduction="none") - at_wanted
+
+
+def _divergence(wanted: Tensor, raw: Tensor) -> Tensor:
+    """Return the summands of KL(softmax(wanted) || softmax(raw)) over the classes, dimension 2."""
+    log_p = wanted.log_softmax(2)
+    return log_p.exp() * (log_p - raw.log_softmax(2))
+
+
+def _boxes_xyxy(entries: Tensor, geometry: HeadGeometry) -> Tensor:
+    """Return the boxes [B, A, h, w, 4] as fractions of the network input."""
+    x, y, w, h = entries[:, :, BOX].unbind(2)
+    columns = torch.arange(geometry.grid_width, device=x.device, dtype=x.dtype)
+    rows = torch.arange(geometry.grid_height, device=x.device, dtype=x.dtype)[:, None]
+    anchors, scale = anchor_planes(geometry, x), geometry.spec.scale_xy
+    rule = extent_rule("head", geometry)
+    centred = (
+        decode_center(x, columns, scale, "scaled") / geometry.grid_width,
+        decode_center(y, rows, scale, "scaled") / geometry.grid_height,
+        decode_extent(w, anchors[0], rule),
+        decode_extent(h, anchors[1], rule),
+    )
+    return boxes.cxcywh_to_xyxy(torch.stack(centred, dim=-1))
