@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.resize import as_picture
 from training.data.augment.visibility import Visibility, Window, clip_boxes
 from training.data.sample import Sample
 
@@ -17,8 +18,7 @@ def resample(image: NDArray[np.uint8], window_xyxy_px: Window, width: int, heigh
     whole: Window = (0, 0, width, height)
     if image.shape[:2] == (height, width) and window_xyxy_px == whole:
         return image.copy()
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.array(picture.resize((width, height), Image.Resampling.BILINEAR, box=window_xyxy_px))
+    return np.array(as_picture(image).resize((width, height), Image.Resampling.BILINEAR, box=window_xyxy_px))
 
 
 def resize(sample: Sample, width: int, height: int) -> Sample:
