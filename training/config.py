@@ -163,14 +163,23 @@ class DistillConfig(_Frozen):
     """Learning from teachers as well as from labels.
 
     ``teachers`` are checkpoints or folders of runs with the heads of this one, whose mean is taken, or their number: so
-    many are trained first, by this configuration from other seeds, in ``teachers`` of the run's folder. The loss is
-    ``share`` of what it costs to answer otherwise than they do, boxes weighing ``box_weight``, and the rest of that of
-    the labels.
+    many are trained first, by this configuration from its seed and those that follow, in ``teachers`` of the run's
+    folder. The loss is ``share`` of what it costs to answer otherwise than they do, boxes weighing ``box_weight``, and
+    for the rest that of the labels.
     """
 
-    teachers: Annotated[int, Field(ge=1)] | Annotated[tuple[Path, ...], Field(min_length=1)]
+    teachers: int | tuple[Path, ...]
     share: float = Field(default=0.5, gt=0, le=1)
     box_weight: float = Field(default=5.0, ge=0)
+
+    @field_validator("teachers", mode="before")
+    @classmethod
+    def _check_teachers(cls, value: object) -> object:
+        number = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        paths = isinstance(value, list | tuple) and all(isinstance(one, str | Path) and str(one) for one in value)
+        if not number and not (paths and value):
+            raise ValueError("expected a number of at least 1, or a list of checkpoints or folders of runs")
+        return value
 
 
 class TrainingConfig(_Frozen):

@@ -31,12 +31,13 @@ from training.resuming import (
     nothing_left,
     require_same_pictures,
     require_same_run,
+    require_same_teachers,
     write_config,
 )
-from training.run_folder import ARTEFACT, BEST, FINDINGS, LAST, TEACHERS
+from training.run_folder import ARTEFACT, BEST, CONFIG, FINDINGS, LAST
 from training.splits import Announce, Splits, open_splits
 from training.summary import with_summary
-from training.teachers import Teachers, teacher_config, teacher_paths
+from training.teachers import Teachers, own_teachers, teacher_config, teacher_paths
 from training.training_data import TrainingData
 
 
@@ -44,9 +45,9 @@ from training.training_data import TrainingData
 class FitResult:
     """How a run ended.
 
-    ``checkpoint`` is its last state: that of a teacher, where a signal (``signal`` is its number) ended the run before
-    the student's first step. ``artefact`` and ``parity`` are there where the run came to its end (or lost patience), on
-    the first process.
+    ``checkpoint`` is its last state. Where a signal (``signal`` is its number) ended it before the student's first
+    step, step, best score and checkpoint are those of the teacher in training. ``artefact`` and ``parity`` are there
+    where the run came to its end (or lost patience), on the first process.
     """
 
     step: int
@@ -122,17 +123,23 @@ def train(
     bar = Bar() if progress_bar and first else None
     announce = _silent if not first else announce if bar is None else bar.tell
     state = _saved_state(config, folder, announce, resume=resume)
+    if state is None and own_teachers(config) and machine.processes > 1:
+        raise ConfigError(
+            f"distill.teachers: expected checkpoints for {machine.processes} processes, "
+            f"got a number, {own_teachers(config)}: train the teachers first and name them"
+        )
     mini_batch_size(config.batch_size, config.accumulate, machine.processes)
     splits = open_splits(config, data, announce, folder / FINDINGS if first else None)
-    circumstances = _Circumstances(splits, machine, announce, bar)
+    circumstances = _Circumstances(folder, splits, machine, announce, bar)
     stopped = _train_teachers(config, folder, circumstances) if state is None else None
     return stopped or _train(config, folder, state, circumstances, extra_callbacks)
 
 
 @dataclass(frozen=True)
 class _Circumstances:
-    """What a run and its teachers have in common."""
+    """What a run and its teachers have in common; ``folder`` is the run's."""
 
+    folder: Path
     splits: Splits
     machine: Machine
     announce: Announce
@@ -141,18 +148,14 @@ class _Circumstances:
 
 def _train_teachers(config: TrainingConfig, folder: Path, circumstances: _Circumstances) -> Trained | None:
     """Train the teachers that are not done, where the configuration gives their number; return one that was stopped."""
-    if config.distill is None or not isinstance(config.distill.teachers, int):
+    count = own_teachers(config)
+    if not count:
         return None
-    if circumstances.machine.processes > 1:
-        raise ConfigError(
-            f"distill.teachers: expected checkpoints for {circumstances.machine.processes} processes, "
-            f"got a number, {config.distill.teachers}: train the teachers first and name them"
-        )
     folder.mkdir(parents=True, exist_ok=True)
     write_config(config, folder)
     spec = build_network(config, circumstances.splits.train).spec
     for number, place in enumerate(teacher_paths(config, folder)):
-        announce = _prefixed(circumstances.announce, f"teacher {number + 1}/{config.distill.teachers}: ")
+        announce = _prefixed(circumstances.announce, f"teacher {number + 1}/{count}: ")
         own = teacher_config(config, number, spec)
         state = _saved_state(own, place, announce, resume=(place / LAST).is_file())
         run = _train(own, place, state, replace(circumstances, announce=announce), ())
@@ -174,17 +177,13 @@ def _train(
     if config.channels_last:
         convert_conv2d_weight_memory_format(network, torch.channels_last)
     pictures = training_data(config, network.spec, splits.train)
-    paths = teacher_paths(config, folder)
-    teachers = Teachers.load(paths, network.spec, channels_last=config.channels_last) if paths else None
-    module = TrainingModule(network, config, pictures.plan.steps_per_epoch, len(splits.train), teachers)
+    module = TrainingModule(network, config, pictures.plan.steps_per_epoch, len(splits.train))
     module.announce_by(announce)
     if state is not None:
         if state["spec"] != network.spec.to_json():
             raise CheckpointError(f"{folder / LAST} belongs to other data: classes, anchors or loss differ")
         require_same_pictures(state, len(splits.train), folder / LAST)
         module.restore(state)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_config(config, folder)
     interruption = Interruption()
     validating = _validating(config, splits)
     overdue = validating is not None and validating.is_overdue(module)
@@ -192,15 +191,30 @@ def _train(
     if finished is not None:
         announce(f"nothing left to train: {finished}")
     else:
+        _let_teach(module, folder, state)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(config, folder)
         acting: list[AfterStep] = [] if validating is None else [validating, *_patience(config)]
         acting += [interruption, Saving(folder)]
         callbacks: list[lightning.Callback] = [CatchingUp(acting, announce)] if overdue else []
         callbacks += [*acting, Telling(announce), *extra_callbacks]
         callbacks += [] if circumstances.bar is None else [circumstances.bar]
         trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
-        with quiet(), naming_what_is_kept(folder):
+        with quiet(), naming_what_is_kept(folder, circumstances.folder / CONFIG):
             trainer.fit(module, datamodule=pictures.from_step(module.progress.step, module.total_steps))
     return Trained(folder, module, splits, interruption.received)
+
+
+def _let_teach(module: TrainingModule, folder: Path, state: dict[str, Any] | None) -> None:
+    """Give a run its teachers, if it has any: those that it had before, where it goes on from a state."""
+    config = module.config
+    paths = teacher_paths(config, folder)
+    if not paths:
+        return
+    teachers = Teachers.load(paths, module.network.spec, channels_last=config.channels_last)
+    if state is not None:
+        require_same_teachers(state, teachers.digest, folder / LAST)
+    module.learn_from(teachers)
 
 
 def is_first() -> bool:
@@ -219,14 +233,17 @@ def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityR
 
 def _saved_state(config: TrainingConfig, folder: Path, announce: Announce, *, resume: bool) -> dict[str, Any] | None:
     """Return the state to go on from, or nothing where none was saved yet."""
-    last, teachers = folder / LAST, folder / TEACHERS
-    if resume and (last.exists() or not teachers.exists()):
-        state = read_checkpoint(last)
-        require_same_run(state, config, last, announce)
-        return state
-    if not resume and (last.exists() or teachers.exists()):
-        raise ConfigError(f"{folder} holds a run already: continue it with --resume or choose another --output")
-    return None
+    last = folder / LAST
+    taught = own_teachers(config) and any((place / LAST).exists() for place in teacher_paths(config, folder))
+    if not resume:
+        if last.exists() or taught:
+            raise ConfigError(f"{folder} holds a run already: continue it with --resume or choose another --output")
+        return None
+    if taught and not last.exists():
+        return None
+    state = read_checkpoint(last)
+    require_same_run(state, config, last, announce)
+    return state
 
 
 def _validating(config: TrainingConfig, splits: Splits) -> Validating | None:

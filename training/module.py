@@ -48,7 +48,7 @@ class StepLoss:
 
 
 class TrainingModule(lightning.LightningModule):
-    """Trains ``network`` by ``compute_loss`` under its spec's preset, and by its ``teachers`` where it has any.
+    """Trains ``network`` by ``compute_loss`` under its spec's preset, and by teachers where it has any.
 
     One call of ``training_step`` is one optimiser step: the mini-batches of a batch are accumulated inside it, so that
     between calls there is never a part of a step. Learning rate, DropBlock, attacks and all random draws are functions
@@ -62,7 +62,6 @@ class TrainingModule(lightning.LightningModule):
         config: TrainingConfig,
         steps_per_epoch: int,
         num_pictures: int | None = None,
-        teachers: Teachers | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -70,7 +69,7 @@ class TrainingModule(lightning.LightningModule):
         self.config = config
         self.steps_per_epoch = steps_per_epoch
         self._num_pictures = num_pictures
-        self._teachers = teachers
+        self._teachers: Teachers | None = None
         self.total_steps = steps_per_epoch * config.epochs
         self.progress = Progress()
         average = config.average
@@ -105,6 +104,10 @@ class TrainingModule(lightning.LightningModule):
     def announce_by(self, announce: Callable[[str], None]) -> None:
         """Send remarks for the user to ``announce``."""
         self._announce = announce
+
+    def learn_from(self, teachers: Teachers) -> None:
+        """Train by these teachers too, in the share that the configuration gives them."""
+        self._teachers = teachers
 
     def configure_optimizers(self) -> Optimizer:
         """Return the optimiser, with its saved state where the run is resumed."""
@@ -156,6 +159,7 @@ class TrainingModule(lightning.LightningModule):
             "config": self.config.to_yaml(),
             "spec": self.network.spec.to_json(),
             "pictures": self._num_pictures,
+            "teachers": None if self._teachers is None else self._teachers.digest,
             "progress": self.progress.to_dict(),
             "network": self.network.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -197,9 +201,9 @@ class TrainingModule(lightning.LightningModule):
         return loss
 
     def _loss(self, images: Tensor, truth: GroundTruth) -> StepLoss:
-        heads, spec = self.network(images), self.network.spec
-        report = compute_loss(heads, truth, spec, preset=None, images_seen=self.images_seen)
-        distill = self.config.distill
+        heads, spec, distill = self.network(images), self.network.spec, self.config.distill
+        with torch.set_grad_enabled(distill is None or distill.share < 1):
+            report = compute_loss(heads, truth, spec, preset=None, images_seen=self.images_seen)
         if self._teachers is None or distill is None:
             return StepLoss(report.total, report)
         costs = distillation_costs(heads, self._teachers(images), spec, distill.box_weight)
@@ -210,7 +214,9 @@ class TrainingModule(lightning.LightningModule):
         if self.trainer.is_global_zero:
             values = log_values([loss.report for loss in losses], self.network.spec)
             distilled = [loss.distilled for loss in losses if loss.distilled is not None]
-            values |= distilled_values(distilled, self.network.spec) | {"rate": rate, "epoch": self.epoch}
+            values |= distilled_values(distilled, self.network.spec)
+            objective = sum(float(loss.total.detach()) for loss in losses) / len(losses)
+            values |= {"objective": objective, "rate": rate, "epoch": self.epoch}
             for logger in self.loggers:
                 logger.log_metrics(values, self.progress.step)
 

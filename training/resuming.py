@@ -16,7 +16,7 @@ from training.config import TrainingConfig
 from training.module import TrainingModule
 from training.run_folder import CONFIG, LAST
 
-_HARMLESS = ("data.workers", "data.cache_mb", "data.bad_pictures", "validation")
+_HARMLESS = ("data.workers", "data.cache_mb", "data.bad_pictures", "validation", "distill.teachers")
 _DELIBERATE = ("epochs", "optimizer.rate", "optimizer.clip_norm", "schedule")
 _ABSENT = object()
 
@@ -26,9 +26,9 @@ def require_same_run(
 ) -> None:
     """Compare a configuration with that of a state to resume from; raise CheckpointError naming the first difference.
 
-    How data is read and validated may differ. Epochs, learning rate, its schedule and the bound of the gradient may be
-    altered on purpose, as after a loss that was not finite, which is announced: the state is the same, the steps to
-    come are others.
+    How data is read and validated may differ, and where teachers are, which their weights tell apart. Epochs, learning
+    rate, its schedule and the bound of the gradient may be altered on purpose, as after a loss that was not finite,
+    which is announced: the state is the same, the steps to come are others.
     """
     if not isinstance(state.get("config"), str) or "optimizer" not in state:
         raise CheckpointError(f"expected {checkpoint} to hold configuration and optimiser, got none: not a {LAST}")
@@ -50,6 +50,15 @@ def require_same_pictures(state: Mapping[str, Any], num_pictures: int, checkpoin
     if saved is not None and saved != num_pictures:
         raise CheckpointError(
             f"{checkpoint} belongs to other data: trained on {saved} pictures, got {num_pictures}; start another run"
+        )
+
+
+def require_same_teachers(state: Mapping[str, Any], digest: str, checkpoint: Path) -> None:
+    """Raise CheckpointError where a run has been taught by other networks."""
+    if state.get("teachers") != digest:
+        raise CheckpointError(
+            f"{checkpoint} was taught by networks of other weights than distill.teachers has now: "
+            "bring them back or start another run"
         )
 
 
@@ -77,19 +86,19 @@ def write_config(config: TrainingConfig, folder: Path) -> None:
 
 
 @contextmanager
-def naming_what_is_kept(folder: Path) -> Iterator[None]:
-    """Add to the error of a training that diverged which checkpoint was written before."""
+def naming_what_is_kept(folder: Path, config: Path) -> Iterator[None]:
+    """Add to the error of a training that diverged which checkpoint is left, and the file that says how to go on."""
     try:
         yield
     except NonFiniteLossError as error:
-        raise NonFiniteLossError(f"{error}; {_kept(folder / LAST)}") from error
+        raise NonFiniteLossError(f"{error}; {_kept(folder / LAST, config)}") from error
 
 
-def _kept(last: Path) -> str:
+def _kept(last: Path, config: Path) -> str:
     if not last.is_file():
         return "no checkpoint was written before; lower optimizer.rate"
     step = read_checkpoint(last)["progress"]["step"]
-    return f"{last} holds step {step}, with finite weights: to go on from there, lower optimizer.rate in {CONFIG}"
+    return f"{last} holds step {step}, with finite weights: to go on from there, lower optimizer.rate in {config}"
 
 
 def _saved_config(state: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:

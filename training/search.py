@@ -16,12 +16,14 @@ from models.errors import ConfigError, LossError
 from training.config import TrainingConfig
 from training.fit import Trained, train
 from training.machine import HERE, Machine
-from training.run_folder import BEST, BEST_CONFIG, CONFIG, FINDINGS, LAST, TEACHERS, trial_folder
+from training.recipe import build_network
+from training.run_folder import BEST, BEST_CONFIG, CONFIG, FINDINGS, LAST, trial_folder
 from training.search_checks import check_space
 from training.search_reporting import Reporting
 from training.search_space import SearchSpace, shown, with_values
 from training.search_study import SearchStudy, TrialRecord
 from training.splits import Announce, open_splits
+from training.teachers import Teachers, own_teachers, teacher_paths
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -72,10 +74,18 @@ def search(
     told the number of trials done, in parts. Raises ConfigError for a space or a folder that does not fit.
     """
     machine.require()
+    if own_teachers(plan.config):
+        raise ConfigError(
+            f"distill.teachers: expected checkpoints for a search, got a number, {own_teachers(plan.config)}: "
+            "every trial would train so many first"
+        )
     splits = open_splits(plan.config, data, announce, folder / FINDINGS)
     if splits.val is None:
         raise ConfigError("data.val: expected a split with objects to compare trials on, got none")
     check_space(plan.space, plan.config, splits.train.class_names)
+    teachers = teacher_paths(plan.config, folder)
+    if teachers:
+        Teachers.load(teachers, build_network(plan.config, splits.train).spec)
     folder.mkdir(parents=True, exist_ok=True)
     warm_up = plan.config.epochs // 3 + 1
     with _alone(folder), closing(_study(plan, folder, warm_up)) as study:
@@ -126,9 +136,8 @@ class _Runner:
 
     def _train(self, config: TrainingConfig, folder: Path, reporting: Reporting) -> Trained:
         """Train, from the last checkpoint where the folder holds this very run."""
-        begun = (folder / LAST).is_file() or (folder / TEACHERS).is_dir()
-        written = folder / CONFIG
-        resume = begun and written.is_file() and written.read_text("utf-8") == config.to_yaml()
+        last, written = folder / LAST, folder / CONFIG
+        resume = last.is_file() and written.is_file() and written.read_text("utf-8") == config.to_yaml()
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
         return train(config, self.data, folder, resume=resume, machine=self.machine, extra_callbacks=(reporting,))
@@ -156,7 +165,6 @@ class _Runner:
         for record in records:
             folder = trial_folder(self.folder, record.number)
             (folder / LAST).unlink(missing_ok=True)
-            shutil.rmtree(folder / TEACHERS, ignore_errors=True)
             if record is not best:
                 (folder / BEST).unlink(missing_ok=True)
         if best is not None:

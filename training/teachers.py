@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -10,39 +12,41 @@ import torch
 from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format, fuse_conv_bn_eval
 
-from models.errors import ConfigError
+from models.errors import CheckpointError, ConfigError
 from models.layers.convolution import ConvBlock
 from models.outline import Network
 from models.spec import DetectorSpec
 from training.checkpoint_network import load_checkpoint_network
 from training.config import TrainingConfig
+from training.finite_weights import first_not_finite
 from training.run_folder import TEACHERS
 
-_SAME = ("class_names", "input_width", "input_height", "anchors_px", "heads")
+_SAME = ("class_names", "input_width", "input_height", "anchors_px")
 
 
 class Teachers:
-    """Networks of the student's heads; a call returns the mean of their raw heads.
+    """Fixed networks with the student's heads; a call returns the mean of their raw heads.
 
-    The mean of logits of networks that differ in their seed alone answers better than each of them (Lakshminarayanan
-    et al., Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles, 2017). Their weights are fixed,
-    with normalisation folded into the kernels.
+    Deep ensembles (Lakshminarayanan et al., 2017) average probabilities; raw entries are averaged here, so that boxes
+    have a mean too. Normalisation is folded into the kernels. ``digest`` tells these weights from others.
     """
 
     def __init__(self, networks: Sequence[Network]) -> None:
-        self._networks = [network.eval().requires_grad_(requires_grad=False) for network in networks]
-        for network in self._networks:
-            _fold_normalisation(network)
+        self.digest = _digest(networks)
+        self._networks = [_folded(network) for network in networks]
 
     @classmethod
     def load(cls, paths: Sequence[Path], spec: DetectorSpec, *, channels_last: bool = False) -> Self:
         """Load checkpoints or folders of runs; raise ConfigError where heads differ from those of ``spec``.
 
-        Raises CheckpointError for files that hold no network.
+        Raises CheckpointError for files that hold no network, or one whose weights are not finite.
         """
         networks = [load_checkpoint_network(path) for path in paths]
         for path, network in zip(paths, networks, strict=True):
             _require_same_heads(path, network.spec, spec)
+            bad = first_not_finite(network)
+            if bad is not None:
+                raise CheckpointError(f"distill.teachers: expected finite weights in {path}, got others in {bad}")
             if channels_last:
                 convert_conv2d_weight_memory_format(network, torch.channels_last)
         return cls(networks)
@@ -59,16 +63,20 @@ class Teachers:
         return tuple(torch.stack([head.float() for head in heads]).mean(0) for heads in answers)
 
 
+def own_teachers(config: TrainingConfig) -> int:
+    """Return how many teachers a run trains first."""
+    return config.distill.teachers if config.distill and isinstance(config.distill.teachers, int) else 0
+
+
 def teacher_paths(config: TrainingConfig, folder: Path) -> tuple[Path, ...]:
     """Return where the teachers of a run are: those named, or the runs under ``teachers`` in its folder."""
-    if config.distill is None:
-        return ()
-    named = config.distill.teachers
-    return tuple(folder / TEACHERS / str(number) for number in range(named)) if isinstance(named, int) else named
+    if config.distill is None or isinstance(config.distill.teachers, int):
+        return tuple(folder / TEACHERS / str(number) for number in range(own_teachers(config)))
+    return config.distill.teachers
 
 
 def teacher_config(config: TrainingConfig, number: int, spec: DetectorSpec) -> TrainingConfig:
-    """Return how teacher ``number`` (from 0) is trained: as the student without teachers, from another seed.
+    """Return how teacher ``number`` (from 0) is trained: as the student without teachers, ``number`` seeds further.
 
     Its anchors are those of the student's ``spec``, also where they were fitted.
     """
@@ -79,13 +87,28 @@ def teacher_config(config: TrainingConfig, number: int, spec: DetectorSpec) -> T
 
 
 def _require_same_heads(path: Path, teacher: DetectorSpec, student: DetectorSpec) -> None:
-    for name in _SAME:
-        theirs, own = getattr(teacher, name), getattr(student, name)
-        if theirs != own:
-            raise ConfigError(f"distill.teachers: expected {name} of the run, {own}, in {path}, got {theirs}")
+    found = [(name, getattr(student, name), getattr(teacher, name)) for name in _SAME]
+    found.append(("heads", len(student.heads), len(teacher.heads)))
+    for index, (own, theirs) in enumerate(zip(student.heads, teacher.heads, strict=False)):
+        found += [(f"heads[{index}].{key}", value, getattr(theirs, key)) for key, value in own]
+    for name, wanted, got in found:
+        if wanted != got:
+            raise ConfigError(f"distill.teachers: {path}: {name}: expected that of the run, {wanted}, got {got}")
 
 
-def _fold_normalisation(network: Network) -> None:
-    for module in network.modules():
+def _digest(networks: Sequence[Network]) -> str:
+    """Return the sha256 of all weights, in order."""
+    digest = hashlib.sha256()
+    for network in networks:
+        for value in network.state_dict().values():
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _folded(network: Network) -> Network:
+    """Return a copy with fixed weights and without normalisation."""
+    fixed = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+    for module in fixed.modules():
         if isinstance(module, ConvBlock) and module.norm is not None:
             module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), None
+    return fixed

@@ -12,6 +12,8 @@ from app.cli import COMMANDS
 from app.commands.train import train
 from models.errors import CheckpointError, ConfigError, DatasetError
 from tests.training.fitting.runs import quick_config, write_shapes
+from tests.training.fitting.test_teachers import signalled_at
+from training.config import TrainingConfig
 
 
 @pytest.fixture
@@ -91,6 +93,18 @@ def test_a_signal_ends_with_the_status_of_shells(
         train(data, config=config, output=tmp_path / "run")
     assert exit_.value.exit_code == 143
     assert "stopped after step 7: a/b.ckpt; continue with --resume --output" in capsys.readouterr().err
+
+
+def test_a_run_stopped_in_a_teacher_resumes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings, run = tmp_path / "taught.yaml", tmp_path / "run"
+    settings.write_text(quick_config(epochs=2, distill={"teachers": 2}).to_yaml())
+    training.fit.fit(TrainingConfig.load(settings), data, run, announce=signalled_at("teacher 1/2: epoch 1/2"))
+    with pytest.raises(ConfigError, match="continue it with --resume"):
+        train(data, config=str(settings), output=run)
+    train(data, resume=True, output=run)
+    told = capsys.readouterr().err
+    assert "teacher 2/2: epoch 2/2" in told
+    assert f"wrote {run / 'model.onnx'}" in told
 
 
 def test_other_ranks_end_alike_and_tell_nothing(

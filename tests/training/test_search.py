@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 import training.search
-from models.errors import ConfigError, NonFiniteLossError
+from models.errors import CheckpointError, ConfigError, NonFiniteLossError
 from tests.training.fitting.runs import Configure
 from training.config import TrainingConfig
 from training.progress import Progress
@@ -227,3 +227,12 @@ def test_a_trial_goes_on_from_its_last_checkpoint(shapes: Path, configure: Confi
     best = whole.best
     assert best is not None
     assert [path.parent.name for path in trials.glob("*/*.ckpt")] == [f"{best.number:03d}"]
+
+
+def test_teachers_are_looked_at_before_the_first_trial(run: Callable[..., SearchResult]) -> None:
+    train = Scripted()
+    with pytest.raises(ConfigError, match="expected checkpoints for a search, got a number, 2: every trial would"):
+        run(train, 1, changes={"distill": {"teachers": 2}})
+    with pytest.raises(CheckpointError, match=r"expected a checkpoint at .*gone"):
+        run(train, 1, changes={"distill": {"teachers": ["gone"]}})
+    assert train.configs == []

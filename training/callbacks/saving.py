@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from models.errors import CheckpointError, LossError, NonFiniteLossError
 from training.callbacks.hook import AfterStep
 from training.checkpoint import write_checkpoint
+from training.finite_weights import first_not_finite
 from training.module import TrainingModule
 from training.run_folder import BEST, LAST
 
@@ -73,11 +74,8 @@ def _require_finite(module: TrainingModule) -> None:
 
 def _not_finite(module: TrainingModule) -> str | None:
     """Return the first weight or running statistic, of the network or its average, that is not finite."""
-    for network in dict.fromkeys((module.network, module.evaluated_network)):
-        for name, value in network.state_dict().items():
-            if not bool(value.isfinite().all()):
-                return name
-    return None
+    found = (first_not_finite(network) for network in dict.fromkeys((module.network, module.evaluated_network)))
+    return next((name for name in found if name is not None), None)
 
 
 def _evaluated(module: TrainingModule) -> dict[str, object]:

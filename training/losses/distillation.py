@@ -35,7 +35,8 @@ def distillation_costs(
     objectness p every predictor costs the divergence KL(p || student's), p times that of the class probabilities, and
     p * ``box_weight`` * (1 - CIoU) of the two boxes: what the teacher takes for background teaches no box or class.
     All is 0 where the student answers as the teacher does. Costs are summed over cells and averaged over the pictures,
-    as those of ``compute_loss``. Raises SpecError for other shapes and NonFiniteLossError.
+    as those of ``compute_loss``. Raises SpecError for other shapes, and NonFiniteLossError naming picture and
+    term.
 
     Source: Mehta and Ozturk, Object detection at 200 Frames Per Second, 2018, section 3.2 (objectness-scaled
     distillation), with divergences and CIoU for its squared errors.
@@ -45,22 +46,22 @@ def distillation_costs(
         raise SpecError("expected heads of student and teacher for the same pictures, got other batches or sizes")
     triples = zip(heads, taught, geometries, strict=True)
     with torch.autocast(device_type=heads[0].device.type, enabled=False):
-        costs = torch.stack([_of_head(head, teacher.detach(), grid, box_weight) for head, teacher, grid in triples])
-    _require_finite(costs.detach(), geometries)
-    return costs
+        cube = torch.stack([_of_head(head, teacher.detach(), grid, box_weight) for head, teacher, grid in triples])
+    _require_finite(cube.detach())
+    return cube.mean(2)
 
 
-def _require_finite(costs: Tensor, geometries: Sequence[HeadGeometry]) -> None:
-    if bool(costs.isfinite().all()):
+def _require_finite(cube: Tensor) -> None:
+    """Raise NonFiniteLossError, naming picture and term, unless all costs [H, 3, B] are finite."""
+    if bool(cube.isfinite().all()):
         return
-    head, term = (~costs.isfinite()).nonzero()[0].tolist()
-    stride = geometries[head].net_width / geometries[head].grid_width
-    value = float(costs[head, term])
-    raise NonFiniteLossError(f"distillation: term {DISTILLED[term]!r} of the head of stride {stride:g} is {value}")
+    head, term, image = (~cube.isfinite()).nonzero()[0].tolist()
+    value = float(cube[head, term, image])
+    raise NonFiniteLossError(f"image {image}, distillation: term {DISTILLED[term]!r} of head {head} is {value}")
 
 
 def _of_head(head: Tensor, teacher: Tensor, geometry: HeadGeometry, box_weight: float) -> Tensor:
-    """Return the costs [3] of one head."""
+    """Return the costs [3, B] of one head, by term and picture."""
     student, wanted = _entries(head, geometry), _entries(teacher, geometry)
     certainty = wanted[:, :, OBJECTNESS].sigmoid()
     objectness = _binary_divergence(wanted[:, :, OBJECTNESS], student[:, :, OBJECTNESS])
@@ -68,7 +69,7 @@ def _of_head(head: Tensor, teacher: Tensor, geometry: HeadGeometry, box_weight: 
     classes = divergence(wanted[:, :, CLASSES:], student[:, :, CLASSES:]).sum(2)
     overlap = boxes.paired_ciou(_boxes_xyxy(student, geometry), _boxes_xyxy(wanted, geometry))
     terms = (box_weight * certainty * (1 - overlap), objectness, certainty * classes)
-    return torch.stack([term.sum() for term in terms]) / geometry.batch_size
+    return torch.stack([term.sum((1, 2, 3)) for term in terms])
 
 
 def _entries(head: Tensor, geometry: HeadGeometry) -> Tensor:

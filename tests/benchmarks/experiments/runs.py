@@ -76,7 +76,7 @@ def _lend_teachers(row: Row, config: TrainingConfig, bench: Bench, folder: Path,
         return
     for place, seed in zip(teacher_paths(config, folder), count(config.seed)):
         result_of(row.taught_by, seed, bench, tell)
-        if not place.exists():
+        if not place.is_symlink():
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to((bench.folder / f"{_slug(row.taught_by.name)}-{seed}").resolve())
 

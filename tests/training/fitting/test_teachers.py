@@ -1,6 +1,8 @@
 """A run with teachers: they are trained first or named, and the student learns from their mean."""
 
+import io
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -9,13 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
-from models.errors import CheckpointError, ConfigError
+from models.errors import CheckpointError, ConfigError, NonFiniteLossError
 from tests.training.fitting.runs import Configure
 from tests.training.fitting.test_learning import rows
 from tests.training.fitting.test_resume import Signal, same
-from training.checkpoint import read_checkpoint
+from training.callbacks import Bar
+from training.checkpoint import read_checkpoint, write_checkpoint
 from training.checkpoint_network import load_checkpoint_network
 from training.config import TrainingConfig
 from training.fit import fit
@@ -86,22 +90,27 @@ def test_every_key_reaches_its_effect(
 def test_a_student_gets_nearer_to_its_teacher_than_labels_bring_it(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
+    def last_cost(name: str, share: float) -> float:
+        distill = {"teachers": [str(tmp_path / "teacher")], "share": share}
+        fit(configure(seed=1, distill=distill, **quick), shapes, tmp_path / name)
+        return [row["distill"] for row in rows(tmp_path / name) if "distill" in row][-1]
+
     quick = {"epochs": 30, "optimizer": {"rate": 0.01}, "average": None}
     fit(configure(**quick), shapes, tmp_path / "teacher")
-    distill = {"teachers": [str(tmp_path / "teacher")], "share": 1.0}
-    fit(configure(seed=1, distill=distill, **quick), shapes, tmp_path / "student")
-    losses = [row["distill"] for row in rows(tmp_path / "student") if "distill" in row]
-    assert losses[-1] < losses[0] / 20
+    assert last_cost("student", share=1.0) < 0.8 * last_cost("by labels", share=1e-9)
 
 
 def test_terms_are_logged_and_add_up(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(taught(configure, 1, accumulate=2), shapes, tmp_path)
+    config = taught(configure, 1, accumulate=2)
+    assert config.distill is not None
+    fit(config.replace(distill=config.distill.model_dump() | {"share": 0.3}), shapes, tmp_path)
     logged = [row for row in rows(tmp_path) if "distill" in row]
     assert len(logged) == 4
     for row in logged:
         terms = ("box", "objectness", "classification")
         assert row["distill"] == pytest.approx(sum(row[f"distill/{term}"] for term in terms), rel=1e-5)
         assert row["distill"] == pytest.approx(row["distill/stride_32"] + row["distill/stride_16"], rel=1e-5)
+        assert row["objective"] == pytest.approx(0.7 * row["loss"] + 0.3 * row["distill"], rel=1e-5)
         for term in terms:
             by_scale = row[f"distill/stride_32/{term}"] + row[f"distill/stride_16/{term}"]
             assert row[f"distill/{term}"] == pytest.approx(by_scale, rel=1e-5)
@@ -137,7 +146,8 @@ def test_a_run_stopped_in_a_teacher_goes_on_there(shapes: Path, configure: Confi
     told: list[str] = []
     resumed = fit(config, shapes, parts, resume=True, announce=told.append)
     assert (resumed.signal, resumed.checkpoint) == (None, parts / "last.ckpt")
-    assert sum("nothing left to train" in line for line in told) == 1
+    assert "nothing left to train" in told[0]
+    assert [line.partition("  ")[0] for line in told[1:]] == ["teacher 2/2: epoch 2/2", "epoch 1/2", "epoch 2/2"]
     assert same(network_of(parts), network_of(whole))
     assert same(network_of(parts / "teachers" / "1"), network_of(whole / "teachers" / "1"))
 
@@ -168,17 +178,90 @@ def test_fitted_anchors_are_the_same_for_all(shapes: Path, configure: Configure,
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
-    [({"input_size": [96, 64]}, "input_width"), ({"bags": {"grid_sensitivity": False}}, "heads")],
+    ("change", "told"),
+    [
+        ({"input_size": [96, 64]}, "input_width: expected that of the run, 64, got 96"),
+        ({"bags": {"grid_sensitivity": False}}, "heads[0].scale_xy: expected that of the run, 1.05, got 1.0"),
+        ({"network_options": {"width": 0.125, "third_head": True}}, "anchors_px: expected that of the run, "),
+    ],
     ids=str,
 )
 def test_teachers_of_other_heads_are_refused(
-    change: dict[str, Any], named: str, shapes: Path, configure: Configure, tmp_path: Path
+    change: dict[str, Any], told: str, shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     fit(configure(**change), shapes, tmp_path / "teacher")
-    with pytest.raises(ConfigError, match=f"distill.teachers: expected {named} of the run"):
+    with pytest.raises(ConfigError) as error:
         fit(taught(configure, [str(tmp_path / "teacher")]), shapes, tmp_path / "run")
+    assert str(error.value).startswith(f"distill.teachers: {tmp_path / 'teacher'}: {told}")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_state_is_resumed_with_the_teachers_it_had_wherever_they_are(
+    shapes: Path, configure: Configure, tmp_path: Path
+) -> None:
+    for seed in (0, 1):
+        fit(configure(seed=seed), shapes, tmp_path / str(seed))
+    run = tmp_path / "run"
+    fit(taught(configure, [str(tmp_path / "0")]), shapes, run, extra_callbacks=(Signal(signal.SIGTERM, 1),))
+    with pytest.raises(CheckpointError, match="was taught by networks of other weights than"):
+        fit(taught(configure, [str(tmp_path / "1")]), shapes, run, resume=True)
+    (tmp_path / "0").rename(tmp_path / "moved")
+    resumed = fit(taught(configure, [str(tmp_path / "moved")]), shapes, run, resume=True)
+    assert resumed.step == 4
+
+
+def test_a_finished_run_no_longer_needs_its_teachers(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    fit(taught(configure), shapes, tmp_path)
+    shutil.rmtree(tmp_path / "teachers")
+    assert fit(taught(configure), shapes, tmp_path, resume=True).artefact == tmp_path / "model.onnx"
+
+
+def test_a_folder_of_other_teachers_is_no_run(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    fit(configure(), shapes, tmp_path / "teachers" / "0")
+    fit(taught(configure, [str(tmp_path / "teachers" / "0")]), shapes, tmp_path)
+    assert (tmp_path / "last.ckpt").is_file()
+
+
+def test_a_teacher_whose_weights_are_not_finite_is_named(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    fit(configure(average=None), shapes, tmp_path / "teacher")
+    path = tmp_path / "teacher" / "last.ckpt"
+    state = read_checkpoint(path)
+    key = next(key for key in state["network"] if key.endswith("conv.weight"))
+    state["network"][key][0] = torch.nan
+    write_checkpoint(state, path)
+    with pytest.raises(CheckpointError, match=f"expected finite weights in .*teacher, got others in {key}"):
+        fit(taught(configure, [str(tmp_path / "teacher")]), shapes, tmp_path / "run")
+
+
+def test_a_teacher_that_diverges_names_the_configuration_of_the_run(
+    shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise NonFiniteLossError("image 0")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.module.compute_loss", diverge)
+        with pytest.raises(NonFiniteLossError, match="no checkpoint was written before; lower"):
+            fit(taught(configure), shapes, tmp_path)
+    fit(taught(configure), shapes, tmp_path / "run", announce=signalled_at("teacher 2/2: epoch 1/2"))
+    monkeypatch.setattr("training.module.compute_loss", diverge)
+    with pytest.raises(NonFiniteLossError) as error:
+        fit(taught(configure), shapes, tmp_path / "run", resume=True)
+    last, config = tmp_path / "run" / "teachers" / "1" / "last.ckpt", tmp_path / "run" / "config.yaml"
+    assert str(error.value).startswith(f"image 0; {last} holds step 3")
+    assert str(error.value).endswith(f"lower optimizer.rate in {config}")
+
+
+def test_one_bar_shows_one_run_after_the_other(
+    shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, height=30)
+    monkeypatch.setattr("training.fit.Bar", lambda: Bar(console))
+    fit(taught(configure), shapes, tmp_path, progress_bar=True)
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    assert shown.count("4/4") >= 3
+    assert all(line.count("/4") <= 1 for line in re.split(r"[\r\n]", shown))
 
 
 def test_a_teacher_that_is_gone_is_named(shapes: Path, configure: Configure, tmp_path: Path) -> None:
@@ -202,7 +285,15 @@ def test_several_processes_need_teachers_that_are_there(shapes: Path, configure:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("teachers", [0, -1, [], "three"])
+@pytest.mark.parametrize("teachers", [0, -1, [], "three", "runs/a", [3], [""], True, "3", None, 1.5])
 def test_what_is_no_teacher(teachers: object, configure: Configure) -> None:
-    with pytest.raises(ConfigError, match=r"distill\.teachers"):
+    told = r"distill\.teachers: .*expected a number of at least 1, or a list of checkpoints or folders of runs, got"
+    with pytest.raises(ConfigError, match=told):
         configure(distill={"teachers": teachers})
+
+
+def test_a_configuration_with_teachers_comes_back(configure: Configure, tmp_path: Path) -> None:
+    for teachers in (3, ["runs/a", "b.ckpt"]):
+        config = taught(configure, teachers)
+        (tmp_path / "config.yaml").write_text(config.to_yaml())
+        assert TrainingConfig.load(tmp_path / "config.yaml") == config
