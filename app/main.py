@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app import errors, openapi
-from app.middleware import BodyLimits
+from app.middleware import BodyLimits, HeadAsGet
 from app.routers import detect, health, models, score
 from app.services.container import Services
 from app.settings import Settings, load_settings
@@ -41,6 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_bytes_at_once=settings.max_bytes_at_once,
         timeout_s=settings.body_timeout_s,
     )
+    app.add_middleware(HeadAsGet)
     errors.install(app)
     for router in (health.router, models.router, detect.router, score.router):
         app.include_router(router)

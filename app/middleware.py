@@ -1,4 +1,4 @@
-"""The limits on a request's body, enforced while it arrives."""
+"""What holds for all requests: the limits on a body, enforced while it arrives, and HEAD."""
 
 from __future__ import annotations
 
@@ -69,6 +69,24 @@ class BodyLimits:
 
     def _too_large(self, got: str) -> RequestTooLargeError:
         return RequestTooLargeError(f"expected a body of at most {self._max_bytes} bytes, got {got} or more")
+
+
+class HeadAsGet:
+    """ASGI middleware: answers HEAD as it would GET, without the body (RFC 9110, section 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, a HEAD as GET."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
 
 
 @dataclass

@@ -75,3 +75,13 @@ def test_not_ready_while_draining_but_still_serving(settings: Settings, grey_png
         client.app.state.services.draining = True
         assert client.get("/health/ready").status_code == 503
         assert client.post("/v1/detect", content=grey_png).status_code == 200
+
+
+def test_head_is_get_without_its_body(client: Client) -> None:
+    for path in ("/health/live", "/health/ready", "/v1/models", "/v1/models/tiny", "/openapi.json", "/v1/models/nope"):
+        got, head = client.get(path), client.request("HEAD", path)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        for name in ("content-length", "content-type"):
+            assert head.headers[name] == got.headers[name], path
+    refused = client.request("HEAD", "/v1/detect")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
