@@ -21,7 +21,7 @@ def shift_hsv(
 
     Saturation and value stop at 1. Nothing is rounded between RGB and RGB, so that (0, 1, 1) is the identity.
     """
-    red, green, blue = (np.ascontiguousarray(image[..., c], np.float32) for c in range(3))
+    red, green, blue = np.moveaxis(image, 2, 0).astype(np.float32, order="C")
     value = np.maximum(np.maximum(red, green), blue)
     chroma = value - np.minimum(np.minimum(red, green), blue)
     hue = _hue_in_sextants(red, green, blue, value, chroma)
@@ -45,14 +45,18 @@ def _hue_in_sextants(
     value: NDArray[np.float32],
     chroma: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Return hue as 0..6 (or just below 0, the same angle), 0 where there is no colour."""
-    divisor = np.maximum(chroma, 1)
-    hue = np.where(
-        value == red,
-        (green - blue) / divisor,
-        np.where(value == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
-    )
-    return np.asarray(hue, np.float32)
+    """Return hue as 0..6 (or just below 0, the same angle), 0 where there is no colour.
+
+    The channel that is the largest is selected by products with 0 and 1: NumPy's ``where`` takes twenty times as long
+    on masks without a pattern.
+    """
+    by_red = (value == red).astype(np.float32)
+    by_green = (value == green).astype(np.float32) * (1 - by_red)
+    by_blue = 1 - by_red - by_green
+    hue: NDArray[np.float32] = (green - blue) * by_red + (blue - red) * by_green + (red - green) * by_blue
+    hue /= np.maximum(chroma, 1)
+    hue += 2 * by_green + 4 * by_blue
+    return hue
 
 
 @dataclass(frozen=True)
