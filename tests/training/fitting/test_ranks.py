@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 from tests.training.fitting.runs import Configure
 from tests.training.fitting.two_ranks import train
 from training.checkpoint import read_checkpoint
+from training.fit import fit
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -29,9 +30,13 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("no_export")
-def test_two_processes_equal_one(shapes: Path, tmp_path: Path) -> None:
-    train(shapes, tmp_path / "one", devices=1, accumulate=2)
-    run = call("-m", "tests.training.fitting.two_ranks", str(shapes), str(tmp_path / "two"))
+@pytest.mark.parametrize("num_teachers", [0, 2])
+def test_two_processes_equal_one(num_teachers: int, shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    teachers = [tmp_path / str(seed) for seed in range(num_teachers)]
+    for seed, teacher in enumerate(teachers):
+        fit(configure(seed=seed), shapes, teacher)
+    train(shapes, tmp_path / "one", devices=1, accumulate=2, teachers=teachers)
+    run = call("-m", "tests.training.fitting.two_ranks", *map(str, (shapes, tmp_path / "two", *teachers)))
     assert run.returncode == 0, run.stderr[-2000:]
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     learnt = [key for key in one if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))]

@@ -1,6 +1,7 @@
-"""Four steps on as many processes as wanted; as a script (DATA FOLDER), on two."""
+"""Four steps on as many processes as wanted; as a script (DATA FOLDER TEACHER ...), on two."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import training.fit
@@ -8,7 +9,7 @@ from tests.training.fitting.runs import quick_config
 from training.machine import Machine
 
 
-def train(data: Path, folder: Path, devices: int, accumulate: int) -> None:
+def train(data: Path, folder: Path, devices: int, accumulate: int, teachers: Sequence[Path] = ()) -> None:
     """Train on four pictures a step, whatever the processes."""
     config = quick_config(
         epochs=2,
@@ -16,6 +17,7 @@ def train(data: Path, folder: Path, devices: int, accumulate: int) -> None:
         accumulate=accumulate,
         optimizer={"name": "sgd", "rate": 0.01},
         data={"val": "val"},
+        distill={"teachers": list(teachers)} if teachers else None,
         augment={"mosaic": 0.5, "random_shapes": 1.6, "random_shapes_every": 1},
     )
     machine = Machine(devices=devices, accelerator="cpu")
@@ -24,4 +26,5 @@ def train(data: Path, folder: Path, devices: int, accumulate: int) -> None:
 
 if __name__ == "__main__":
     training.fit.export_best = lambda *_: None  # type: ignore[assignment]
-    train(Path(sys.argv[1]), Path(sys.argv[2]), devices=2, accumulate=1)
+    data, folder, *teachers = map(Path, sys.argv[1:])
+    train(data, folder, devices=2, accumulate=1, teachers=teachers)
