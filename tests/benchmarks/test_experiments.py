@@ -77,6 +77,7 @@ def test_the_built_in_model_is_taught_by_what_it_is_otherwise() -> None:
     assert taught.config.distill is not None
     assert taught.config.replace(distill=None) == alone.config
     assert taught.taught_by == alone
+    assert [TABLES["builtin"].seeds_of(row, 3) for row in (alone, taught)] == [5, 3]
 
 
 def test_the_table_gives_mean_and_spread() -> None:

@@ -26,7 +26,7 @@ def trace(
     output_names: Sequence[str],
     dynamic_shapes: Sequence[dict[int, Any]],
 ) -> onnx.ModelProto:
-    """Return the ONNX graph (opset 20) of ``module`` in evaluation mode.
+    """Return the ONNX graph (opset 20) of ``module`` in evaluation mode, without the exporter's notes.
 
     ``dynamic_shapes`` names the free dimensions of every input, as ``torch.export`` wants them. Raises ExportError with
     the exporter's reason.
@@ -48,7 +48,18 @@ def trace(
     if program is None:
         raise ExportError("expected an ONNX program from the exporter, got none")
     model: onnx.ModelProto = program.model_proto
+    _forget_the_exporter(model.graph)
     return model
+
+
+def _forget_the_exporter(graph: onnx.GraphProto) -> None:
+    """Remove the exporter's notes, which hold paths and lines of the source on the machine that exports."""
+    for noted in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        noted.ClearField("metadata_props")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _forget_the_exporter(inner)
 
 
 @contextmanager

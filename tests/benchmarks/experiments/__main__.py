@@ -46,12 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(table: Table, seeds: int, bench: Bench) -> None:
+    counts = [table.seeds_of(row, seeds) for row in table.rows]
     results = [
-        [result_of(row, seed, bench, lambda text: print(text, file=sys.stderr)) for seed in range(seeds)]
-        for row in table.rows
+        [result_of(row, seed, bench, lambda text: print(text, file=sys.stderr)) for seed in range(count)]
+        for row, count in zip(table.rows, counts, strict=True)
     ]
+    more = [f", {count} of {row.name!r}" for row, count in zip(table.rows, counts, strict=True) if count != seeds]
     print(heading(table.title, "torch"))
-    print(f"{budget(table.rows[0].config)}; {seeds} seeds, {torch.get_num_threads()} thread\n")
+    print(f"{budget(table.rows[0].config)}; {seeds} seeds{''.join(more)}, {torch.get_num_threads()} thread\n")
     print(render([row.name for row in table.rows], results))
     print()
 

@@ -12,6 +12,7 @@ import yaml
 
 from training.config import TrainingConfig
 from training.config_names import find_config
+from training.teachers import own_teachers
 
 Changes = Mapping[str, Any]
 HERE = Path(__file__).parent
@@ -38,6 +39,11 @@ class Table:
     title: str
     rows: tuple[Row, ...]
     seeds: int = 1
+
+    def seeds_of(self, row: Row, seeds: int) -> int:
+        """Return how many seeds of a row are trained where ``seeds`` of each are asked for: teachers of all count."""
+        taught = [one.config for one in self.rows if one.taught_by == row]
+        return seeds + max((own_teachers(config) - 1 for config in taught), default=0)
 
 
 def tables(weights: Path | None) -> dict[str, Table]:
