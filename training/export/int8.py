@@ -19,6 +19,7 @@ from training.export.onnx import NETWORK_INPUT
 from training.export.quantize import quantize_network
 from training.export.ranges import METHODS, Range, RangeMethod, choose_ranges, relative_error
 from training.export.session import open_session
+from training.export.shared_ranges import share_ranges
 from training.export.timing import relative_time
 
 Array = NDArray[np.float32]
@@ -139,7 +140,7 @@ class _Search:
         )
         methods = METHODS if self._settings.method is None else (self._settings.method,)
         ranges: dict[RangeMethod, Mapping[str, Range]] = {
-            name: choose_ranges(self._histograms, name) for name in methods
+            name: share_ranges(self._network, choose_ranges(self._histograms, name)) for name in methods
         }
         errors = {name: self._error(self._judged, quantize_network(self._network, ranges[name])) for name in methods}
         return ranges, errors
