@@ -19,7 +19,7 @@ def network(*nodes: onnx.NodeProto) -> onnx.ModelProto:
     return helper.make_model(helper.make_graph(nodes, "test", values[:-1], values[-1:]))
 
 
-def test_parts_have_the_range_of_the_whole() -> None:
+def test_parts_and_whole_have_the_widest_range() -> None:
     made = network(
         helper.make_node("LeakyRelu", ["in"], ["a"]),
         helper.make_node("Relu", ["in"], ["b"]),
@@ -27,12 +27,12 @@ def test_parts_have_the_range_of_the_whole() -> None:
     )
     ranges = {"in": (-9.0, 9.0), "a": (-1.0, 4.0), "b": (0.0, 8.0), "end": (-0.5, 6.0)}
     shared = share_ranges(made, ranges)
-    assert shared == {"in": (-9.0, 9.0), "a": (-0.5, 6.0), "b": (-0.5, 6.0), "end": (-0.5, 6.0)}
+    assert shared == {"in": (-9.0, 9.0), "a": (-1.0, 8.0), "b": (-1.0, 8.0), "end": (-1.0, 8.0)}
     assert ranges["a"] == (-1.0, 4.0)
 
 
 def test_parts_are_followed_through_what_leaves_values_as_they_are() -> None:
-    """The resized and the cut map are ranged as their sources, and one of them is part of two wholes."""
+    """The resized and the cut map are ranged as their sources, and one source is part of two wholes."""
     made = network(
         helper.make_node("Resize", ["a"], ["larger"]),
         helper.make_node("Slice", ["b"], ["half"]),
