@@ -29,7 +29,7 @@ JUDGING_PICTURES: Final = 24
 MOST_TRIES: Final = 16
 MOST_RANKED: Final = 32
 MIN_GAIN: Final = 0.97
-"""What of the error may remain for a layer to be worth its time in float."""
+"""What of the error may remain for a layer to be worth its time in float, or ranges of their own theirs."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def quantize_to_int8(
 ) -> Int8Network:
     """Quantise the network of ``take_network`` with ranges from ``pictures``, each [1, 3, H, W] in 0..1.
 
-    Ranges are chosen by each method and judged by the detections of all layers quantised. Then every layer (of a
+    Ranges are chosen by each method, one for all that is concatenated unless that costs accuracy, and judged by the
+    detections of all layers quantised. Then every layer (of a
     network of many, the 32 whose values suffer most from rounding) is quantised alone; those of the greatest error per
     multiplication stay in float, one after another, where that lowers the error and ``settings`` allow it.
     ``progress`` is told what is done and the part of it, 0..1.
@@ -123,13 +124,14 @@ class _Search:
     def run(self) -> Int8Network:
         ranges, method_errors = self._choose_method()
         method = min(method_errors, key=lambda name: method_errors[name])
-        errors = self._rank(ranges[method])
-        kept, error = self._keep(ranges[method], errors, method_errors[method])
+        chosen, error = self._own_where_better(method, ranges[method], method_errors[method])
+        errors = self._rank(chosen)
+        kept, error = self._keep(chosen, errors, error)
         total = sum(layer.products for layer in self._layers)
         choices = tuple(
             LayerChoice(layer.name, errors.get(layer), layer.products / total, layer in kept) for layer in self._layers
         )
-        final = quantize_network(self._network, ranges[method], excluded=_nodes(kept))
+        final = quantize_network(self._network, chosen, excluded=_nodes(kept))
         return Int8Network(final, method, method_errors, choices, error)
 
     def _choose_method(self) -> tuple[dict[RangeMethod, Mapping[str, Range]], dict[RangeMethod, float]]:
@@ -144,6 +146,14 @@ class _Search:
         }
         errors = {name: self._error(self._judged, quantize_network(self._network, ranges[name])) for name in methods}
         return ranges, errors
+
+    def _own_where_better(
+        self, method: RangeMethod, shared: Mapping[str, Range], error: float
+    ) -> tuple[Mapping[str, Range], float]:
+        """Return ranges and error with concatenated maps sharing a range, or where that costs accuracy without."""
+        own = choose_ranges(self._histograms, method)
+        now = self._error(self._judged, quantize_network(self._network, own))
+        return (own, now) if now < MIN_GAIN * error else (shared, error)
 
     def _rank(self, ranges: Mapping[str, Range]) -> dict[Layer, float]:
         """Return the error of each layer when nothing else is quantised."""

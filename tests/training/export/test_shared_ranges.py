@@ -1,15 +1,20 @@
 """What is concatenated has one range, wherever it comes from."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper
 
+from training.export import int8
 from training.export.artefact import read_artefact
 from training.export.calibration import find_calibration, network_inputs
 from training.export.int8 import Int8Settings, quantize_to_int8
 from training.export.network_part import take_network
+from training.export.ranges import Range
 from training.export.shared_ranges import share_ranges
 
 
@@ -54,19 +59,47 @@ def test_what_is_not_concatenated_keeps_its_range() -> None:
     assert share_ranges(made, ranges) == ranges
 
 
-def test_a_quantised_network_concatenates_values_of_one_scale(small: Path, shapes: Path) -> None:
+@dataclass(frozen=True)
+class Scales:
+    """The scales around each concatenation of a quantised network, and the error of its detections."""
+
+    around: list[set[float]]
+    error: float
+
+
+def scales_of(small: Path, shapes: Path) -> Scales:
     model, spec = read_artefact(small)
     pictures = network_inputs(find_calibration(shapes, "train", 6).levels(spec))
-    made = quantize_to_int8(take_network(model), spec, pictures, Int8Settings(float_share=0)).network
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in made.graph.initializer}
-    makers = {name: node for node in made.graph.node for name in node.output}
-    readers = {name: node for node in made.graph.node for name in node.input}
-    found = 0
-    for node in made.graph.node:
-        if node.op_type != "Concat":
-            continue
-        around = [*(makers[name] for name in node.input), readers[node.output[0]]]
-        assert {one.op_type for one in around} == {"QuantizeLinear", "DequantizeLinear"}
-        assert len({tuple(float(np.ravel(constants[name])[0]) for name in one.input[1:]) for one in around}) == 1
-        found += 1
-    assert found >= 7
+    settings = Int8Settings(float_share=0, method="extremes")
+    made = quantize_to_int8(take_network(model), spec, pictures, settings)
+    graph = made.network.graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    readers = {name: node for node in graph.node for name in node.input}
+    around = []
+    for node in graph.node:
+        if node.op_type == "Concat":
+            beside = [*(makers[name] for name in node.input), readers[node.output[0]]]
+            assert {one.op_type for one in beside} == {"QuantizeLinear", "DequantizeLinear"}
+            around.append({float(np.ravel(constants[one.input[1]])[0]) for one in beside})
+    return Scales(around, made.error)
+
+
+def test_a_quantised_network_concatenates_values_of_one_scale(small: Path, shapes: Path) -> None:
+    around = scales_of(small, shapes).around
+    assert len(around) >= 7
+    assert {len(scales) for scales in around} == {1}
+
+
+def test_ranges_are_not_shared_where_that_costs_accuracy(
+    small: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def far_too_wide(_network: onnx.ModelProto, ranges: Mapping[str, Range]) -> dict[str, Range]:
+        return {name: (50 * low, 50 * high) for name, (low, high) in ranges.items()}
+
+    shared = scales_of(small, shapes)
+    monkeypatch.setattr(int8, "share_ranges", far_too_wide)
+    own = scales_of(small, shapes)
+    assert max(map(len, own.around)) > 1
+    assert max(max(scales) for scales in own.around) <= max(max(scales) for scales in shared.around)
+    assert own.error < 2 * shared.error
