@@ -11,8 +11,7 @@ import training.fit
 from app.cli import COMMANDS
 from app.commands.train import train
 from models.errors import CheckpointError, ConfigError, DatasetError
-from tests.training.fitting.runs import quick_config, write_shapes
-from tests.training.fitting.test_teachers import signalled_at
+from tests.training.fitting.runs import quick_config, signalled_at, write_shapes
 from training.config import TrainingConfig
 
 

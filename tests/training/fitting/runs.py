@@ -1,5 +1,7 @@
 """A data set of squares and discs, and a configuration of a network that takes milliseconds."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,3 +54,8 @@ def quick_config(**changes: Any) -> TrainingConfig:
         known = values.get(key)
         values[key] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
     return TrainingConfig.parse(values)
+
+
+def signalled_at(line: str, number: int = signal.SIGTERM) -> Callable[[str], None]:
+    """An announcer that sends this process a signal at a line."""
+    return lambda text: os.kill(os.getpid(), number) if text.startswith(line) else None

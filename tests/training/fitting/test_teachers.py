@@ -1,11 +1,9 @@
 """A run with teachers: they are trained first or named, and the student learns from their mean."""
 
 import io
-import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from models.errors import CheckpointError, ConfigError, NonFiniteLossError
-from tests.training.fitting.runs import Configure
+from tests.training.fitting.runs import Configure, signalled_at
 from tests.training.fitting.test_learning import rows
 from tests.training.fitting.test_resume import Signal, same
 from training.callbacks import Bar
@@ -128,11 +126,6 @@ def test_teachers_answer_with_the_mean_of_raw_heads(shapes: Path, configure: Con
         mean = (networks[0](images)[index] + networks[1](images)[index]) / 2
         assert torch.allclose(head, mean, rtol=1e-3, atol=1e-4)
         assert not head.requires_grad
-
-
-def signalled_at(line: str, number: int = signal.SIGTERM) -> Callable[[str], None]:
-    """An announcer that sends this process a signal at a line."""
-    return lambda text: os.kill(os.getpid(), number) if text.startswith(line) else None
 
 
 def test_a_run_stopped_in_a_teacher_goes_on_there(shapes: Path, configure: Configure, tmp_path: Path) -> None:
