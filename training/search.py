@@ -71,7 +71,7 @@ def search(
     The study is ``study.db`` in ``folder``, the trials are runs under ``trials``, of which the best keeps its weights.
     After an interruption the same call goes on, with the trial that was cut off first, from its last checkpoint. A
     trial whose loss diverges, whose configuration cannot be or for which memory is short counts as failed. ``watch`` is
-    told the number of trials done, in parts. Raises ConfigError for a space or a folder that does not fit.
+    told the number of trials done, in parts. Raises ConfigError for a space, teachers or a folder that do not fit.
     """
     machine.require()
     if own_teachers(plan.config):

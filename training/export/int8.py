@@ -91,10 +91,9 @@ def quantize_to_int8(
     """Quantise the network of ``take_network`` with ranges from ``pictures``, each [1, 3, H, W] in 0..1.
 
     Ranges are chosen by each method, one for all that is concatenated unless that costs accuracy, and judged by the
-    detections of all layers quantised. Then every layer (of a
-    network of many, the 32 whose values suffer most from rounding) is quantised alone; those of the greatest error per
-    multiplication stay in float, one after another, where that lowers the error and ``settings`` allow it.
-    ``progress`` is told what is done and the part of it, 0..1.
+    detections of all layers quantised. Then every layer (of a network of many, the 32 whose values suffer most from
+    rounding) is quantised alone; those of the greatest error per multiplication stay in float, one after another, where
+    that lowers the error and ``settings`` allow it. ``progress`` is told what is done and the part of it, 0..1.
 
     A layer in float amid quantised ones can cost far more than its multiplications: tensors change their layout around
     it and pooling beside it falls back to slow kernels. That is why time is measured.
@@ -122,9 +121,9 @@ class _Search:
         self._expected = {len(some): run_heads(network, some) for some in (self._judged, self._ranked)}
 
     def run(self) -> Int8Network:
-        ranges, method_errors = self._choose_method()
+        own, method_errors = self._choose_method()
         method = min(method_errors, key=lambda name: method_errors[name])
-        chosen, error = self._own_where_better(method, ranges[method], method_errors[method])
+        chosen, error = self._own_where_better(own[method], method_errors[method])
         errors = self._rank(chosen)
         kept, error = self._keep(chosen, errors, error)
         total = sum(layer.products for layer in self._layers)
@@ -135,25 +134,24 @@ class _Search:
         return Int8Network(final, method, method_errors, choices, error)
 
     def _choose_method(self) -> tuple[dict[RangeMethod, Mapping[str, Range]], dict[RangeMethod, float]]:
+        """Return each method's range of every tensor for itself, and the error where concatenated maps share one."""
         runs = 2 * len(self._pictures)
         done = iter(range(1, runs + 1))
         self._histograms = collect_histograms(
             self._network, self._pictures, lambda _: self._progress("calibrating", next(done) / runs)
         )
         methods = METHODS if self._settings.method is None else (self._settings.method,)
-        ranges: dict[RangeMethod, Mapping[str, Range]] = {
-            name: share_ranges(self._network, choose_ranges(self._histograms, name)) for name in methods
-        }
-        errors = {name: self._error(self._judged, quantize_network(self._network, ranges[name])) for name in methods}
-        return ranges, errors
+        own: dict[RangeMethod, Mapping[str, Range]] = {name: choose_ranges(self._histograms, name) for name in methods}
+        errors = {name: self._all_quantised(share_ranges(self._network, own[name])) for name in methods}
+        return own, errors
 
-    def _own_where_better(
-        self, method: RangeMethod, shared: Mapping[str, Range], error: float
-    ) -> tuple[Mapping[str, Range], float]:
-        """Return ranges and error with concatenated maps sharing a range, or where that costs accuracy without."""
-        own = choose_ranges(self._histograms, method)
-        now = self._error(self._judged, quantize_network(self._network, own))
-        return (own, now) if now < MIN_GAIN * error else (shared, error)
+    def _own_where_better(self, own: Mapping[str, Range], error: float) -> tuple[Mapping[str, Range], float]:
+        """Return shared ranges, whose ``error`` is given, or each tensor's own where better; and the error."""
+        now = self._all_quantised(own)
+        return (own, now) if now < MIN_GAIN * error else (share_ranges(self._network, own), error)
+
+    def _all_quantised(self, ranges: Mapping[str, Range]) -> float:
+        return self._error(self._judged, quantize_network(self._network, ranges))
 
     def _rank(self, ranges: Mapping[str, Range]) -> dict[Layer, float]:
         """Return the error of each layer when nothing else is quantised."""

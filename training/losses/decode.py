@@ -52,7 +52,6 @@ def extent_rule(rule: ExtentDecode, geometry: HeadGeometry) -> ExtentDecode:
     return "double_sigmoid" if geometry.spec.new_coords else "exp"
 
 
-@torch.no_grad()
 def decode_planes(
     planes: tuple[Tensor, Tensor, Tensor, Tensor], geometry: HeadGeometry, center: CenterDecode, extent: ExtentDecode
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -14,8 +14,8 @@ from models.errors import NonFiniteLossError, SpecError
 from models.layout import BOX, CLASSES, OBJECTNESS
 from models.spec import DetectorSpec, HeadSpec
 from training.assignment.geometry import HeadGeometry, head_geometries
-from training.losses.decode import anchor_planes, decode_center, decode_extent, extent_rule
-from training.losses.heads import compute_dtype
+from training.losses.decode import decode_planes, extent_rule
+from training.losses.heads import compute_dtype, entries_of
 
 DISTILLED: Final = ("box", "objectness", "classification")
 
@@ -62,7 +62,7 @@ def _require_finite(cube: Tensor) -> None:
 
 def _of_head(head: Tensor, teacher: Tensor, geometry: HeadGeometry, box_weight: float) -> Tensor:
     """Return the costs [3, B] of one head, by term and picture."""
-    student, wanted = _entries(head, geometry), _entries(teacher, geometry)
+    student, wanted = (entries_of(raw.to(compute_dtype(raw)), geometry.num_anchors) for raw in (head, teacher))
     certainty = wanted[:, :, OBJECTNESS].sigmoid()
     objectness = _binary_divergence(wanted[:, :, OBJECTNESS], student[:, :, OBJECTNESS])
     divergence = _divergence if geometry.spec.class_activation == "softmax" else _binary_divergence
@@ -70,12 +70,6 @@ def _of_head(head: Tensor, teacher: Tensor, geometry: HeadGeometry, box_weight: 
     overlap = boxes.paired_ciou(_boxes_xyxy(student, geometry), _boxes_xyxy(wanted, geometry))
     terms = (box_weight * certainty * (1 - overlap), objectness, certainty * classes)
     return torch.stack([term.sum((1, 2, 3)) for term in terms])
-
-
-def _entries(head: Tensor, geometry: HeadGeometry) -> Tensor:
-    """Return a raw head as [B, A, 5 + C, h, w] in its compute dtype."""
-    batch, anchors, height, width = geometry.shape
-    return head.to(compute_dtype(head)).view(batch, anchors, -1, height, width)
 
 
 def _binary_divergence(wanted: Tensor, raw: Tensor) -> Tensor:
@@ -94,14 +88,5 @@ def _divergence(wanted: Tensor, raw: Tensor) -> Tensor:
 def _boxes_xyxy(entries: Tensor, geometry: HeadGeometry) -> Tensor:
     """Return the boxes [B, A, h, w, 4] as fractions of the network input."""
     x, y, w, h = entries[:, :, BOX].unbind(2)
-    columns = torch.arange(geometry.grid_width, device=x.device, dtype=x.dtype)
-    rows = torch.arange(geometry.grid_height, device=x.device, dtype=x.dtype)[:, None]
-    anchors, scale = anchor_planes(geometry, x), geometry.spec.scale_xy
-    rule = extent_rule("head", geometry)
-    centred = (
-        decode_center(x, columns, scale, "scaled") / geometry.grid_width,
-        decode_center(y, rows, scale, "scaled") / geometry.grid_height,
-        decode_extent(w, anchors[0], rule),
-        decode_extent(h, anchors[1], rule),
-    )
-    return boxes.cxcywh_to_xyxy(torch.stack(centred, dim=-1))
+    planes = decode_planes((x, y, w, h), geometry, "scaled", extent_rule("head", geometry))
+    return boxes.cxcywh_to_xyxy(torch.stack(planes, dim=-1))

@@ -51,7 +51,7 @@ def box_planes(head: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor, Te
     if geometry.spec.kind == "detection":
         boxes = _detection_parts(head, geometry)[0].permute(4, 0, 3, 1, 2).to(dtype).contiguous()
         return boxes[0], boxes[1], boxes[2], boxes[3]
-    entries = _entries(head, geometry.num_anchors)
+    entries = entries_of(head, geometry.num_anchors)
     planes = (entries[:, :, entry].to(dtype) for entry in range(BOX.start, BOX.stop))
     x, y, w, h = planes if head.is_contiguous() else (plane.contiguous() for plane in planes)
     return x, y, w, h
@@ -65,7 +65,7 @@ def cell_boxes(head: Tensor, geometry: HeadGeometry, at: tuple[Tensor, Tensor, T
 
 def box_entries(head: Tensor, geometry: HeadGeometry) -> Tensor:
     """Return the raw boxes of every predictor on the graph, [B, A, 4, h, w]; anchor-based heads only."""
-    return _entries(head, geometry.num_anchors)[:, :, BOX].to(compute_dtype(head))
+    return entries_of(head, geometry.num_anchors)[:, :, BOX].to(compute_dtype(head))
 
 
 @torch.no_grad()
@@ -75,7 +75,8 @@ def class_rows(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> Tens
     return rows[:, OBJECTNESS + 1 :]
 
 
-def _entries(head: Tensor, num_anchors: int) -> Tensor:
+def entries_of(head: Tensor, num_anchors: int) -> Tensor:
+    """Return a raw head [B, A*(5+C), h, w] as [B, A, 5 + C, h, w], a view; anchor-based heads only."""
     batch, channels, height, width = head.shape
     return head.view(batch, num_anchors, channels // num_anchors, height, width)
 
@@ -98,7 +99,7 @@ class _ObjectnessAndRows(Function):
         ctx: _Context, head: Tensor, num_anchors: int, images: Tensor, anchors: Tensor, rows: Tensor, columns: Tensor
     ) -> tuple[Tensor, Tensor]:
         dtype = compute_dtype(head)
-        entries = _entries(head, num_anchors)
+        entries = entries_of(head, num_anchors)
         ctx.save_for_backward(images, anchors, rows, columns)
         ctx.shape, ctx.dtype, ctx.num_anchors = head.shape, head.dtype, num_anchors
         channels_last = head.is_contiguous(memory_format=torch.channels_last) and not head.is_contiguous()
@@ -113,7 +114,7 @@ class _ObjectnessAndRows(Function):
         gradient = torch.empty(
             ctx.shape, dtype=ctx.dtype, device=plane_gradient.device, memory_format=ctx.memory_format
         ).zero_()
-        entries = _entries(gradient, ctx.num_anchors)
+        entries = entries_of(gradient, ctx.num_anchors)
         entries[:, :, OBJECTNESS] = plane_gradient
         own = rows_gradient.clone()
         own[:, OBJECTNESS] += plane_gradient[images, anchors, rows, columns]

@@ -22,7 +22,7 @@ from training.evaluation.torch_detector import TorchDetector
 from training.fit import train
 from training.progress import Progress
 from training.run_folder import BEST, LAST, TEACHERS
-from training.teachers import teacher_paths
+from training.teachers import own_teachers, teacher_paths
 
 RESULT = "result.json"
 
@@ -72,7 +72,7 @@ def result_of(row: Row, seed: int, bench: Bench, tell: Callable[[str], None]) ->
 
 def _lend_teachers(row: Row, config: TrainingConfig, bench: Bench, folder: Path, tell: Callable[[str], None]) -> None:
     """Give a run that trains teachers first those runs of ``taught_by`` that they would be."""
-    if row.taught_by is None or config.distill is None or not isinstance(config.distill.teachers, int):
+    if row.taught_by is None or not own_teachers(config):
         return
     for place, seed in zip(teacher_paths(config, folder), count(config.seed)):
         result_of(row.taught_by, seed, bench, tell)
