@@ -213,10 +213,11 @@ class TrainingModule(lightning.LightningModule):
         """Hand the account of the step to the loggers, past Lightning's own bookkeeping, which takes far longer."""
         if self.trainer.is_global_zero:
             values = log_values([loss.report for loss in losses], self.network.spec)
+            values |= {"rate": rate, "epoch": self.epoch}
             distilled = [loss.distilled for loss in losses if loss.distilled is not None]
-            values |= distilled_values(distilled, self.network.spec)
-            objective = sum(float(loss.total.detach()) for loss in losses) / len(losses)
-            values |= {"objective": objective, "rate": rate, "epoch": self.epoch}
+            if distilled:
+                values |= distilled_values(distilled, self.network.spec)
+                values["objective"] = sum(float(loss.total.detach()) for loss in losses) / len(losses)
             for logger in self.loggers:
                 logger.log_metrics(values, self.progress.step)
 

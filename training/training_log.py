@@ -25,12 +25,10 @@ def log_values(reports: Sequence[LossReport], spec: DetectorSpec) -> dict[str, f
 
 
 def distilled_values(costs: Sequence[Tensor], spec: DetectorSpec) -> dict[str, float]:
-    """Return the mean over mini-batches of what the teachers cost, [H, 3] each; nothing where there are none.
+    """Return the mean over mini-batches of what the teachers cost, [H, 3] each.
 
     Keys are ``distill``, ``distill/TERM``, ``distill/stride_S`` and ``distill/stride_S/TERM``.
     """
-    if not costs:
-        return {}
     mean = torch.stack(tuple(costs)).mean(0)
     rows = torch.cat((mean, mean.sum(0, keepdim=True))).tolist()
     values: dict[str, float] = {}
