@@ -8,20 +8,18 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from models import (
-    yolov1,
-    yolov1_tiny,
-    yolov2,
-    yolov2_tiny,
-    yolov3,
-    yolov3_spp,
-    yolov3_tiny,
-    yolov4,
-    yolov4_csp,
-    yolov4_tiny,
-)
 from models.errors import ConfigError
 from models.outline import Network, Outline
+from models.yolov1 import yolov1
+from models.yolov1_tiny import yolov1_tiny
+from models.yolov2 import yolov2, yolov2_voc
+from models.yolov2_tiny import yolov2_tiny, yolov2_tiny_voc
+from models.yolov3 import yolov3
+from models.yolov3_spp import yolov3_spp
+from models.yolov3_tiny import yolov3_tiny
+from models.yolov4 import yolov4
+from models.yolov4_csp import yolov4_csp
+from models.yolov4_tiny import yolov4_tiny
 
 NetworkOption = bool | float | str
 
@@ -35,18 +33,18 @@ class _Entry(NamedTuple):
 
 _NETWORKS = MappingProxyType(
     {
-        "yolov1": _Entry(yolov1.build, 448),
-        "yolov1-tiny": _Entry(yolov1_tiny.build, 448),
-        "yolov2": _Entry(yolov2.build, 416),
-        "yolov2-voc": _Entry(yolov2.build_voc, 416),
-        "yolov2-tiny": _Entry(yolov2_tiny.build, 416),
-        "yolov2-tiny-voc": _Entry(yolov2_tiny.build_voc, 416),
-        "yolov3": _Entry(yolov3.build, 416),
-        "yolov3-tiny": _Entry(yolov3_tiny.build, 416),
-        "yolov3-spp": _Entry(yolov3_spp.build, 608),
-        "yolov4": _Entry(yolov4.build, 608),
-        "yolov4-tiny": _Entry(yolov4_tiny.build, 416),
-        "yolov4-csp": _Entry(yolov4_csp.build, 512),
+        "yolov1": _Entry(yolov1, 448),
+        "yolov1-tiny": _Entry(yolov1_tiny, 448),
+        "yolov2": _Entry(yolov2, 416),
+        "yolov2-voc": _Entry(yolov2_voc, 416),
+        "yolov2-tiny": _Entry(yolov2_tiny, 416),
+        "yolov2-tiny-voc": _Entry(yolov2_tiny_voc, 416),
+        "yolov3": _Entry(yolov3, 416),
+        "yolov3-tiny": _Entry(yolov3_tiny, 416),
+        "yolov3-spp": _Entry(yolov3_spp, 608),
+        "yolov4": _Entry(yolov4, 608),
+        "yolov4-tiny": _Entry(yolov4_tiny, 416),
+        "yolov4-csp": _Entry(yolov4_csp, 512),
     }
 )
 

@@ -37,6 +37,6 @@ class YoloV1(Network):
         return (self.predict(features).flatten(1),)
 
 
-def build(outline: Outline, *, boxes_per_cell: int = 3, logistic: bool = False) -> YoloV1:
+def yolov1(outline: Outline, *, boxes_per_cell: int = 3, logistic: bool = False) -> YoloV1:
     """Return the network; ``logistic`` has its entries decoded as the article's formulas say."""
     return YoloV1(detection_spec(outline, YoloV1Backbone.stride, boxes_per_cell, logistic=logistic))

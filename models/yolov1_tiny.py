@@ -10,7 +10,7 @@ from models.layers.convolution import ConvBlock
 from models.outline import Network, Outline, detection_spec
 from models.spec import DetectorSpec
 
-_STRIDE = 64
+_TINY_STRIDE = 64
 
 
 class YoloV1Tiny(Network):
@@ -30,6 +30,6 @@ class YoloV1Tiny(Network):
         return (self.predict(self.mix(self.backbone(images)[-1])).flatten(1),)
 
 
-def build(outline: Outline, *, boxes_per_cell: int = 2, logistic: bool = False, width: float = 1.0) -> YoloV1Tiny:
+def yolov1_tiny(outline: Outline, *, boxes_per_cell: int = 2, logistic: bool = False, width: float = 1.0) -> YoloV1Tiny:
     """Return the network; ``logistic`` has its entries decoded as the article's formulas say."""
-    return YoloV1Tiny(detection_spec(outline, _STRIDE, boxes_per_cell, logistic=logistic), width)
+    return YoloV1Tiny(detection_spec(outline, _TINY_STRIDE, boxes_per_cell, logistic=logistic), width)

@@ -33,12 +33,12 @@ class YoloV2(Network):
         return (self.predict(self.mix(torch.cat((self.passthrough(fine), deep), 1))),)
 
 
-def build(outline: Outline) -> YoloV2:
+def yolov2(outline: Outline) -> YoloV2:
     """Return the network with the anchors published for COCO."""
     return _build(outline, YOLOV2_COCO)
 
 
-def build_voc(outline: Outline) -> YoloV2:
+def yolov2_voc(outline: Outline) -> YoloV2:
     """Return the network with the anchors published for VOC."""
     return _build(outline, YOLOV2_VOC)
 

@@ -10,7 +10,7 @@ from models.layers.convolution import ConvBlock
 from models.outline import Network, Outline, region_spec
 from models.spec import DetectorSpec
 
-_STRIDE = 32
+_TINY_STRIDE = 32
 
 
 class YoloV2Tiny(Network):
@@ -28,11 +28,11 @@ class YoloV2Tiny(Network):
         return (self.predict(self.mix(self.backbone(images)[-1])),)
 
 
-def build(outline: Outline, *, width: float = 1.0) -> YoloV2Tiny:
+def yolov2_tiny(outline: Outline, *, width: float = 1.0) -> YoloV2Tiny:
     """Return the network published for COCO."""
-    return YoloV2Tiny(region_spec(outline, YOLOV2_COCO, _STRIDE), 512, width)
+    return YoloV2Tiny(region_spec(outline, YOLOV2_COCO, _TINY_STRIDE), 512, width)
 
 
-def build_voc(outline: Outline, *, width: float = 1.0) -> YoloV2Tiny:
+def yolov2_tiny_voc(outline: Outline, *, width: float = 1.0) -> YoloV2Tiny:
     """Return the network published for VOC, whose last convolution is twice as wide."""
-    return YoloV2Tiny(region_spec(outline, YOLOV2_TINY_VOC, _STRIDE), 1024, width)
+    return YoloV2Tiny(region_spec(outline, YOLOV2_TINY_VOC, _TINY_STRIDE), 1024, width)

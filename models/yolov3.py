@@ -28,6 +28,6 @@ class YoloV3(Network):
         return heads
 
 
-def build(outline: Outline) -> YoloV3:
+def yolov3(outline: Outline) -> YoloV3:
     """Return the network."""
     return YoloV3(yolo_spec(outline, "v3", SCALES, YOLOV3), FiveConvs(1024, 512))

@@ -8,6 +8,6 @@ from models.outline import Outline, yolo_spec
 from models.yolov3 import SCALES, YoloV3
 
 
-def build(outline: Outline) -> YoloV3:
+def yolov3_spp(outline: Outline) -> YoloV3:
     """Return the network."""
     return YoloV3(yolo_spec(outline, "v3", SCALES, YOLOV3), SpatialPyramid(1024, 512))

@@ -31,6 +31,6 @@ class YoloV3Tiny(Network):
         return heads
 
 
-def build(outline: Outline, *, width: float = 1.0) -> YoloV3Tiny:
+def yolov3_tiny(outline: Outline, *, width: float = 1.0) -> YoloV3Tiny:
     """Return the network."""
     return YoloV3Tiny(yolo_spec(outline, "v3", _SCALES, YOLOV3_TINY), width)

@@ -34,7 +34,7 @@ class YoloV4(Network):
         return heads
 
 
-def build(  # noqa: PLR0913 - the switches of the network
+def yolov4(  # noqa: PLR0913 - the switches of the network
     outline: Outline,
     *,
     backbone_activation: str = "mish",

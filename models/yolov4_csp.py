@@ -11,13 +11,13 @@ from models.outline import DIOU_NMS, Outline, Scale, yolo_spec
 from models.spec import ResizeSpec
 from models.yolov4 import YoloV4
 
-_SCALES = (Scale(8, 2.0), Scale(16, 2.0), Scale(32, 2.0))
+_CSP_SCALES = (Scale(8, 2.0), Scale(16, 2.0), Scale(32, 2.0))
 
 
-def build(outline: Outline) -> YoloV4:
+def yolov4_csp(outline: Outline) -> YoloV4:
     """Return the network; its boxes are in new coordinates and its pictures letterboxed, as in the cfg."""
     spec = yolo_spec(
-        outline, "v4", _SCALES, YOLOV4, nms=DIOU_NMS, resize=ResizeSpec(placement="letterbox"), new_coords=True
+        outline, "v4", _CSP_SCALES, YOLOV4, nms=DIOU_NMS, resize=ResizeSpec(placement="letterbox"), new_coords=True
     )
     neck = PanHeads(
         CspSpatialPyramid(1024, 512),

@@ -11,7 +11,7 @@ from models.necks.tiny_fpn import TinyFpnHeads
 from models.outline import DIOU_NMS, Network, Outline, Scale, yolo_spec
 from models.spec import DetectorSpec
 
-_SCALES = (Scale(32, 1.05), Scale(16, 1.05), Scale(8, 1.05))
+_TINY_SCALES = (Scale(32, 1.05), Scale(16, 1.05), Scale(8, 1.05))
 
 
 class YoloV4Tiny(Network):
@@ -20,7 +20,7 @@ class YoloV4Tiny(Network):
     def __init__(self, spec: DetectorSpec, width: float, *, spp: bool) -> None:
         super().__init__(spec)
         self.backbone = CspDarknetTiny(width)
-        self._has_third_head = len(spec.heads) == len(_SCALES)
+        self._has_third_head = len(spec.heads) == len(_TINY_SCALES)
         finest, fine, coarse = self.backbone.channels
         head_channels = [self.head_channels(index) for index in range(len(spec.heads))]
         self.neck = TinyFpnHeads(
@@ -38,11 +38,11 @@ class YoloV4Tiny(Network):
         return heads
 
 
-def build(outline: Outline, *, width: float = 1.0, spp: bool = False, third_head: bool = False) -> YoloV4Tiny:
+def yolov4_tiny(outline: Outline, *, width: float = 1.0, spp: bool = False, third_head: bool = False) -> YoloV4Tiny:
     """Return the network; the published anchors leave the smallest one to no head, own anchors are shared out.
 
     ``width`` multiplies channels, ``spp`` puts spatial pyramid pooling before the heads. ``third_head`` adds one at
     stride 8 for small objects, with nine anchors (darknet cfg/yolov4-tiny-3l.cfg).
     """
-    scales, anchors = (_SCALES, YOLOV4_TINY_3L) if third_head else (_SCALES[:2], YOLOV4_TINY)
+    scales, anchors = (_TINY_SCALES, YOLOV4_TINY_3L) if third_head else (_TINY_SCALES[:2], YOLOV4_TINY)
     return YoloV4Tiny(yolo_spec(outline, "v4", scales, anchors, nms=DIOU_NMS), width, spp=spp)

@@ -16,7 +16,7 @@ from training.dataset_anchors import AnchorComparison, anchor_strides
 def show_anchors(comparison: AnchorComparison, spec: DetectorSpec, console: Console) -> None:
     """Print which head gets which anchors, their quality before and after, and the lines to paste."""
     console.print(_heads(comparison.fitted, spec))
-    console.print(_quality(comparison))
+    console.print(_quality_table(comparison))
     console.print("recall: objects that their best anchor overlaps by .5 or more", soft_wrap=True)
     several = (
         "" if comparison.multi_iou is None else f", and none of a head overlaps it by over {comparison.multi_iou:g}"
@@ -60,7 +60,7 @@ def _heads(fitted: AnchorFit, spec: DetectorSpec) -> Table:
     return table
 
 
-def _quality(comparison: AnchorComparison) -> Table:
+def _quality_table(comparison: AnchorComparison) -> Table:
     table = Table(title="Quality", title_justify="left")
     table.add_column("")
     for name in ("published", "fitted"):

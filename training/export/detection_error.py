@@ -14,7 +14,7 @@ from models.decoding import Decoded, decode_heads
 from models.spec import DetectorSpec
 
 Heads: TypeAlias = Sequence[NDArray[np.float32]]
-SCORE: Final = 0.01
+_COUNTED_SCORE: Final = 0.01
 """Predictions below this score in both networks do not count."""
 
 
@@ -38,7 +38,7 @@ def _decode(heads: Heads, spec: DetectorSpec) -> Decoded:
 
 def _error(expected: Decoded, got: Decoded) -> tuple[float, float]:
     """Return the summed error and the summed expected scores of one batch."""
-    counted = (expected.class_scores > SCORE) | (got.class_scores > SCORE)
+    counted = (expected.class_scores > _COUNTED_SCORE) | (got.class_scores > _COUNTED_SCORE)
     image, row, class_id = counted.nonzero(as_tuple=True)
     theirs, ours = expected.class_scores[image, row, class_id], got.class_scores[image, row, class_id]
     iou = paired_iou(expected.boxes_xyxy_norm[image, row], got.boxes_xyxy_norm[image, row])

@@ -10,19 +10,19 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 
-class _Context(FunctionCtx):
+class _BoundContext(FunctionCtx):
     limit: float
 
 
 class _Bound(Function):
     @staticmethod
-    def forward(ctx: _Context, x: Tensor, limit: float) -> Tensor:
+    def forward(ctx: _BoundContext, x: Tensor, limit: float) -> Tensor:
         ctx.limit = limit
         return x.view_as(x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: _BoundContext, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient.clamp(-ctx.limit, ctx.limit), None
 
 
