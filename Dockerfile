@@ -29,7 +29,7 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 # The start period covers the first start, which fetches and converts the default model.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=180s --retries=3 \
-  CMD ["python3", "-m", "app.healthcheck"]
+  CMD ["python3", "-m", "yoloscope.app.healthcheck"]
 ENTRYPOINT ["yoloscope"]
 CMD ["serve"]
 

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import typer
 
-from models.errors import ConfigError, YoloscopeError
+from yoloscope.models.errors import ConfigError, YoloscopeError
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,29 @@ class Command:
 
 
 COMMANDS: Final = {
-    "serve": Command("app.commands.serve:serve", "Start the REST service."),
-    "detect": Command("app.commands.detect:detect", "Detect objects in pictures, without a server."),
-    "score": Command("app.commands.score:score", "Split the loss of labels by term, scale and object."),
-    "evaluate": Command("app.commands.evaluate:evaluate", "Measure a model on labelled pictures: AP, errors, speed."),
-    "train": Command("app.commands.train:train", "Train a detector on your own pictures; ends in one ONNX file."),
-    "search": Command("app.commands.search:search", "Search for better hyper-parameters, by many short trainings."),
-    "anchors": Command("app.commands.anchors:anchors", "Fit a network's anchors to the objects of a data set."),
-    "digits": Command("app.commands.digits:digits", "Generate a labelled data set to try things on."),
-    "export": Command("app.commands.export:export", "Write a model in full, half or 8-bit precision, and compare."),
-    "pull": Command("app.commands.pull:pull", "Fetch an official model and convert it."),
-    "import-darknet": Command("app.commands.import_darknet:import_darknet", "Convert darknet's cfg and weights."),
+    "serve": Command("yoloscope.app.commands.serve:serve", "Start the REST service."),
+    "detect": Command("yoloscope.app.commands.detect:detect", "Detect objects in pictures, without a server."),
+    "score": Command("yoloscope.app.commands.score:score", "Split the loss of labels by term, scale and object."),
+    "evaluate": Command(
+        "yoloscope.app.commands.evaluate:evaluate", "Measure a model on labelled pictures: AP, errors, speed."
+    ),
+    "train": Command(
+        "yoloscope.app.commands.train:train", "Train a detector on your own pictures; ends in one ONNX file."
+    ),
+    "search": Command(
+        "yoloscope.app.commands.search:search", "Search for better hyper-parameters, by many short trainings."
+    ),
+    "anchors": Command(
+        "yoloscope.app.commands.anchors:anchors", "Fit a network's anchors to the objects of a data set."
+    ),
+    "digits": Command("yoloscope.app.commands.digits:digits", "Generate a labelled data set to try things on."),
+    "export": Command(
+        "yoloscope.app.commands.export:export", "Write a model in full, half or 8-bit precision, and compare."
+    ),
+    "pull": Command("yoloscope.app.commands.pull:pull", "Fetch an official model and convert it."),
+    "import-darknet": Command(
+        "yoloscope.app.commands.import_darknet:import_darknet", "Convert darknet's cfg and weights."
+    ),
 }
 
 

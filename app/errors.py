@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.schemas.problem import FieldProblem, Problem
-from models import errors
+from yoloscope.app.schemas.problem import FieldProblem, Problem
+from yoloscope.models import errors
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _TYPE_PREFIX: Final = "urn:yoloscope:problem:"

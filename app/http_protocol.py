@@ -8,8 +8,8 @@ from typing import Final, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from app.errors import respond
-from models.errors import MalformedRequestError
+from yoloscope.app.errors import respond
+from yoloscope.models.errors import MalformedRequestError
 
 _UNANSWERED: Final = (h11.IDLE, h11.SEND_RESPONSE)
 

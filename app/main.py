@@ -8,11 +8,11 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from app import errors, openapi
-from app.middleware import BodyLimits, HeadAsGet
-from app.routers import detect, health, models, score
-from app.services.container import Services
-from app.settings import Settings, load_settings
+from yoloscope.app import errors, openapi
+from yoloscope.app.middleware import BodyLimits, HeadAsGet
+from yoloscope.app.routers import detect, health, models, score
+from yoloscope.app.services.container import Services
+from yoloscope.app.settings import Settings, load_settings
 
 _DESCRIPTION = """\
 Detects objects in pictures with YOLO models. Every error is `application/problem+json` (RFC 9457): `type` and `title`
@@ -23,7 +23,8 @@ say which kind, `detail` what was expected and what came, `errors` points at the
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the service; entering its lifespan loads the default model and runs it once.
 
-    Without ``settings`` they come from the environment, so that ``uvicorn --factory app.main:create_app`` works too.
+    Without ``settings`` they come from the environment, so that
+    ``uvicorn --factory yoloscope.app.main:create_app`` works too.
     """
     settings = settings or load_settings()
     app = FastAPI(

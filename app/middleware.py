@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.errors import respond
-from models.errors import BusyError, RequestTimeoutError, RequestTooLargeError
+from yoloscope.app.errors import respond
+from yoloscope.models.errors import BusyError, RequestTimeoutError, RequestTooLargeError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -7,8 +7,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from app.schemas.options import DetectBody, DetectOptions
-from app.schemas.problem import Problem
+from yoloscope.app.schemas.detect import DetectBody, DetectOptions
+from yoloscope.app.schemas.problem import Problem
 
 _BINARY: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
 _RAW_KINDS: Final = (

@@ -1,7 +1,7 @@
 """The anchors of the published networks, and how anchors are shared out among scales.
 
-An anchor is (width, height) in network pixels. Matching of objects to anchors is in ``training.assignment``, fitting
-anchors to a data set in ``training.anchor_fit``.
+An anchor is (width, height) in network pixels. Matching of objects to anchors is in ``yoloscope.training.assignment``,
+fitting anchors to a data set in ``yoloscope.training.anchors``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from models.errors import ConfigError
+from yoloscope.models.errors import ConfigError
 
 Anchors = tuple[tuple[float, float], ...]
 Masks = tuple[tuple[int, ...], ...]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import ImageError
-from models.resize import resize_antialiased, resize_corner_aligned, to_whole_levels
-from models.spec import DetectorSpec
+from yoloscope.models.errors import ImageError
+from yoloscope.models.resize import resize_antialiased, resize_corner_aligned, to_whole_levels
+from yoloscope.models.spec import DetectorSpec
 
 _RESIZES = {"corner_aligned": resize_corner_aligned, "antialiased": resize_antialiased}
 

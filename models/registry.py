@@ -8,18 +8,12 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from models.errors import ConfigError
-from models.outline import Network, Outline
-from models.yolov1 import yolov1
-from models.yolov1_tiny import yolov1_tiny
-from models.yolov2 import yolov2, yolov2_voc
-from models.yolov2_tiny import yolov2_tiny, yolov2_tiny_voc
-from models.yolov3 import yolov3
-from models.yolov3_spp import yolov3_spp
-from models.yolov3_tiny import yolov3_tiny
-from models.yolov4 import yolov4
-from models.yolov4_csp import yolov4_csp
-from models.yolov4_tiny import yolov4_tiny
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.network import Network, Outline
+from yoloscope.models.yolov1 import yolov1, yolov1_tiny
+from yoloscope.models.yolov2 import yolov2, yolov2_tiny, yolov2_tiny_voc, yolov2_voc
+from yoloscope.models.yolov3 import yolov3, yolov3_spp, yolov3_tiny
+from yoloscope.models.yolov4 import yolov4, yolov4_csp, yolov4_tiny
 
 NetworkOption = bool | float | str
 

@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.errors import SpecError
-from models.layout import DetectionLayout
+from yoloscope.models.errors import SpecError
+from yoloscope.models.layout import DetectionLayout
 
 METADATA_KEY = "yoloscope"
 

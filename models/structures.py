@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.errors import LabelError
+from yoloscope.models.errors import LabelError
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,19 @@
-"""YOLOv2 (Redmon and Farhadi 2017, "YOLO9000")."""
+"""YOLOv2 (Redmon and Farhadi 2017, "YOLO9000").
+
+Tiny YOLOv2 (darknet cfg/yolov2-tiny.cfg and cfg/yolov2-tiny-voc.cfg).
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from models.anchors import YOLOV2_COCO, YOLOV2_VOC, AnchorSet
-from models.backbones.darknet19 import Darknet19
-from models.layers.convolution import ConvBlock
-from models.layers.reorg import Reorg
-from models.outline import Network, Outline, region_spec
-from models.spec import DetectorSpec
+from yoloscope.models.anchors import YOLOV2_COCO, YOLOV2_TINY_VOC, YOLOV2_VOC, AnchorSet
+from yoloscope.models.backbones.darknet import Darknet19, TinyBackbone, scaled
+from yoloscope.models.layers.convolution import ConvBlock
+from yoloscope.models.layers.reorg import Reorg
+from yoloscope.models.network import Network, Outline, region_spec
+from yoloscope.models.spec import DetectorSpec
 
 _STRIDE = 32
 
@@ -45,3 +48,31 @@ def yolov2_voc(outline: Outline) -> YoloV2:
 
 def _build(outline: Outline, published: AnchorSet) -> YoloV2:
     return YoloV2(region_spec(outline, published, _STRIDE))
+
+
+_TINY_STRIDE = 32
+
+
+class YoloV2Tiny(Network):
+    """A tiny backbone, two wide convolutions of which the second has ``last_channels``, one head."""
+
+    def __init__(self, spec: DetectorSpec, last_channels: int, width: float) -> None:
+        super().__init__(spec)
+        widths = [scaled(channels, width) for channels in (16, 32, 64, 128, 256, 512, 1024, last_channels)]
+        self.backbone = TinyBackbone(widths[:6])
+        self.mix = nn.Sequential(ConvBlock(widths[5], widths[6], 3), ConvBlock(widths[6], widths[7], 3))
+        self.predict = ConvBlock(widths[7], self.head_channels(0), 1, batch_norm=False, activation="linear")
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the raw head at stride 32."""
+        return (self.predict(self.mix(self.backbone(images)[-1])),)
+
+
+def yolov2_tiny(outline: Outline, *, width: float = 1.0) -> YoloV2Tiny:
+    """Return the network published for COCO."""
+    return YoloV2Tiny(region_spec(outline, YOLOV2_COCO, _TINY_STRIDE), 512, width)
+
+
+def yolov2_tiny_voc(outline: Outline, *, width: float = 1.0) -> YoloV2Tiny:
+    """Return the network published for VOC, whose last convolution is twice as wide."""
+    return YoloV2Tiny(region_spec(outline, YOLOV2_TINY_VOC, _TINY_STRIDE), 1024, width)

@@ -1,15 +1,21 @@
-"""YOLOv3 (Redmon and Farhadi 2018, "YOLOv3: An Incremental Improvement")."""
+"""YOLOv3 (Redmon and Farhadi 2018, "YOLOv3: An Incremental Improvement").
+
+YOLOv3-spp: YOLOv3 with spatial pyramid pooling before its coarsest head (darknet cfg/yolov3-spp.cfg).
+
+YOLOv3-tiny (darknet cfg/yolov3-tiny.cfg).
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.anchors import YOLOV3
-from models.backbones.darknet53 import Darknet53
-from models.necks.blocks import FiveConvs
-from models.necks.fpn import FpnHeads
-from models.outline import Network, Outline, Scale, yolo_spec
-from models.spec import DetectorSpec
+from yoloscope.models.anchors import YOLOV3, YOLOV3_TINY
+from yoloscope.models.backbones.darknet import Darknet53, TinyBackbone, scaled
+from yoloscope.models.layers.convolution import ConvBlock
+from yoloscope.models.necks.blocks import FiveConvs, SpatialPyramid
+from yoloscope.models.necks.fpn import FpnHeads, TinyFpnHeads
+from yoloscope.models.network import Network, Outline, Scale, yolo_spec
+from yoloscope.models.spec import DetectorSpec
 
 SCALES = (Scale(32), Scale(16), Scale(8))
 
@@ -31,3 +37,33 @@ class YoloV3(Network):
 def yolov3(outline: Outline) -> YoloV3:
     """Return the network."""
     return YoloV3(yolo_spec(outline, "v3", SCALES, YOLOV3), FiveConvs(1024, 512))
+
+
+def yolov3_spp(outline: Outline) -> YoloV3:
+    """Return the network."""
+    return YoloV3(yolo_spec(outline, "v3", SCALES, YOLOV3), SpatialPyramid(1024, 512))
+
+
+_SCALES = (Scale(32), Scale(16))
+
+
+class YoloV3Tiny(Network):
+    """A tiny backbone, one wide convolution, and two heads."""
+
+    def __init__(self, spec: DetectorSpec, width: float) -> None:
+        super().__init__(spec)
+        widths = [scaled(channels, width) for channels in (16, 32, 64, 128, 256, 512, 1024, 256)]
+        self.backbone = TinyBackbone(widths[:6])
+        self.deepen = ConvBlock(widths[5], widths[6], 3)
+        self.neck = TinyFpnHeads((widths[4], widths[6]), widths[7], [self.head_channels(index) for index in range(2)])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the raw heads at strides 32 and 16."""
+        maps = self.backbone(images)
+        heads: tuple[Tensor, ...] = self.neck(maps[4], self.deepen(maps[-1]))
+        return heads
+
+
+def yolov3_tiny(outline: Outline, *, width: float = 1.0) -> YoloV3Tiny:
+    """Return the network."""
+    return YoloV3Tiny(yolo_spec(outline, "v3", _SCALES, YOLOV3_TINY), width)

@@ -1,4 +1,9 @@
-"""YOLOv4 (Bochkovskiy et al. 2020, "YOLOv4: Optimal Speed and Accuracy of Object Detection")."""
+"""YOLOv4 (Bochkovskiy et al. 2020, "YOLOv4: Optimal Speed and Accuracy of Object Detection").
+
+YOLOv4-csp (Wang et al. 2020, "Scaled-YOLOv4"; darknet cfg/yolov4-csp.cfg): partial blocks in the neck as well.
+
+YOLOv4-tiny (Wang et al. 2020, "Scaled-YOLOv4"; darknet cfg/yolov4-tiny.cfg).
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.anchors import YOLOV4
-from models.backbones.cspdarknet53 import CspDarknet53
-from models.backbones.darknet53 import Darknet53
-from models.backbones.tiny import scaled
-from models.necks.blocks import FiveConvs, SpatialPyramid
-from models.necks.fpn import FpnHeads
-from models.necks.pan import PanHeads
-from models.outline import DIOU_NMS, Network, Outline, Scale, yolo_spec
-from models.spec import DetectorSpec
+from yoloscope.models.anchors import YOLOV4, YOLOV4_TINY, YOLOV4_TINY_3L
+from yoloscope.models.backbones.cspdarknet import CspDarknet53, CspDarknetTiny
+from yoloscope.models.backbones.darknet import Darknet53, scaled
+from yoloscope.models.layers.csp import CspPlainBlock
+from yoloscope.models.necks.blocks import CspSpatialPyramid, FiveConvs, SpatialPyramid
+from yoloscope.models.necks.fpn import FpnHeads, TinyFpnHeads
+from yoloscope.models.necks.pan import PanHeads
+from yoloscope.models.network import DIOU_NMS, Network, Outline, Scale, yolo_spec
+from yoloscope.models.spec import DetectorSpec, ResizeSpec
 
 SCALES = (Scale(8, 1.2), Scale(16, 1.1), Scale(32, 1.05))
 
@@ -71,3 +76,57 @@ def yolov4(  # noqa: PLR0913 - the switches of the network
     block = partial(FiveConvs, activation=neck_activation)
     neck = PanHeads(entrance, block, head_channels, **options) if pan else FpnHeads(entrance, head_channels, **options)
     return YoloV4(spec, backbone, neck)
+
+
+_CSP_SCALES = (Scale(8, 2.0), Scale(16, 2.0), Scale(32, 2.0))
+
+
+def yolov4_csp(outline: Outline) -> YoloV4:
+    """Return the network; its boxes are in new coordinates and its pictures letterboxed, as in the cfg."""
+    spec = yolo_spec(
+        outline, "v4", _CSP_SCALES, YOLOV4, nms=DIOU_NMS, resize=ResizeSpec(placement="letterbox"), new_coords=True
+    )
+    neck = PanHeads(
+        CspSpatialPyramid(1024, 512),
+        CspPlainBlock,
+        [head.num_channels(spec.num_classes) for head in spec.heads],
+        activation="mish",
+    )
+    return YoloV4(spec, CspDarknet53(partial_first=False), neck)
+
+
+_TINY_SCALES = (Scale(32, 1.05), Scale(16, 1.05), Scale(8, 1.05))
+
+
+class YoloV4Tiny(Network):
+    """Three partial blocks and as many heads as the spec has, two or three."""
+
+    def __init__(self, spec: DetectorSpec, width: float, *, spp: bool) -> None:
+        super().__init__(spec)
+        self.backbone = CspDarknetTiny(width)
+        self._has_third_head = len(spec.heads) == len(_TINY_SCALES)
+        finest, fine, coarse = self.backbone.channels
+        head_channels = [self.head_channels(index) for index in range(len(spec.heads))]
+        self.neck = TinyFpnHeads(
+            (fine, coarse),
+            scaled(256, width),
+            head_channels,
+            spp=spp,
+            finest=finest if self._has_third_head else None,
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the raw heads at strides 32, 16 and, where there are three, 8."""
+        finest, fine, coarse = self.backbone(images)
+        heads: tuple[Tensor, ...] = self.neck(fine, coarse, finest if self._has_third_head else None)
+        return heads
+
+
+def yolov4_tiny(outline: Outline, *, width: float = 1.0, spp: bool = False, third_head: bool = False) -> YoloV4Tiny:
+    """Return the network; the published anchors leave the smallest one to no head, own anchors are shared out.
+
+    ``width`` multiplies channels, ``spp`` puts spatial pyramid pooling before the heads. ``third_head`` adds one at
+    stride 8 for small objects, with nine anchors (darknet cfg/yolov4-tiny-3l.cfg).
+    """
+    scales, anchors = (_TINY_SCALES, YOLOV4_TINY_3L) if third_head else (_TINY_SCALES[:2], YOLOV4_TINY)
+    return YoloV4Tiny(yolo_spec(outline, "v4", scales, anchors, nms=DIOU_NMS), width, spp=spp)

@@ -72,9 +72,10 @@ def test_nothing_is_unpickled() -> None:
         assert _unpickles(call)
 
 
-def test_models_imports_neither_training_nor_app() -> None:
-    for path in (ROOT / "models").rglob("*.py"):
-        assert not _imports(ast.parse(path.read_text())) & {"training", "app"}, path
+def test_only_links_to_the_three_folders_are_installed_beside_the_public_api() -> None:
+    package = ROOT / "src" / "yoloscope"
+    links = {path.name: path.readlink() for path in package.iterdir() if path.is_symlink()}
+    assert links == {name: Path("..", "..", name) for name in PACKAGES}
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,72 @@
-"""What a training run can be told: every key, its default, and one switch for each item of the bags."""
+"""What a training run can be told: every key, its default, and one switch for each item of the bags.
+
+The configurations that come with the package.
+
+YAML in which no key may stand twice: of two values one would be lost without a word.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from models.errors import ConfigError
-from models.spec import ResizeSpec
-from training.yaml_text import load_yaml
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.spec import ResizeSpec
+
+_FOLDER = Path(__file__).parent / "configs"
+
+
+def config_names() -> tuple[str, ...]:
+    """Return the names of the configurations that come with the package."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+
+
+def find_config(name_or_path: str) -> TrainingConfig:
+    """Return a configuration by name, or from a YAML file; raise ConfigError where there is neither."""
+    if name_or_path in config_names():
+        return TrainingConfig.load(_FOLDER / f"{name_or_path}.yaml")
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(config_names())
+        raise ConfigError(f"--config: expected a YAML file or one of {known}, got {name_or_path!r}")
+    return TrainingConfig.load(path)
+
+
+def load_yaml(text: str) -> object:
+    """Return the document as plain values; raise yaml.YAMLError where it is none or has a key twice.
+
+    What a merge (``<<``) brings may still be overridden.
+    """
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    for mapping in _mappings(root, set()):
+        seen: set[tuple[str, str]] = set()
+        for key, _ in mapping.value:
+            name = (key.tag, str(key.value))
+            if name in seen:
+                expected = f"expected every key once, got {key.value!r} twice"
+                raise yaml.constructor.ConstructorError(None, None, expected, key.start_mark)
+            seen.add(name)
+    document: object = yaml.safe_load(text)
+    return document
+
+
+def _mappings(node: yaml.Node | None, visited: set[int]) -> Iterator[yaml.MappingNode]:
+    """Yield every mapping under a node once, whatever refers to it."""
+    if node is None or id(node) in visited:
+        return
+    visited.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        yield node
+        children = [child for pair in node.value for child in pair]
+    else:
+        children = node.value if isinstance(node, yaml.SequenceNode) else []
+    for child in children:
+        yield from _mappings(child, visited)
+
 
 Side = Annotated[int, Field(ge=32)]
 """Pixels of a side of the network input; all networks halve it five times or more."""

@@ -1,4 +1,7 @@
-"""The network in training: one optimiser step from a batch, and everything that a restart needs."""
+"""The network in training: one optimiser step from a batch, and everything that a restart needs.
+
+The account of a step as the scalars of TensorBoard and CSV.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,70 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.detector import scale_pixels
-from models.errors import CheckpointError, DatasetError
-from models.outline import Network
-from models.structures import GroundTruth
-from training.cmbn import finish_batch
-from training.config import TrainingConfig
-from training.data.loading import Batch
-from training.dropblock import set_dropblock_probability
-from training.ema import WeightAverage
-from training.losses import LossReport, compute_loss
-from training.losses.distillation import distillation_costs
-from training.progress import Progress
-from training.recipe import build_optimizer, build_schedule
-from training.sat import self_adversarial
-from training.schedule import LinearRamp
-from training.teachers import Teachers
-from training.training_log import distilled_values, log_values
+from yoloscope.models.detector import scale_pixels
+from yoloscope.models.errors import CheckpointError, DatasetError
+from yoloscope.models.layers.dropblock import set_dropblock_probability
+from yoloscope.models.network import Network
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.build import build_optimizer, build_schedule
+from yoloscope.training.checkpoint.progress import Progress
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.loader import Batch
+from yoloscope.training.losses import compute_loss
+from yoloscope.training.losses.distillation import DISTILLED, distillation_costs
+from yoloscope.training.losses.report import LossReport
+from yoloscope.training.optim.cross_mini_batch_norm import finish_batch
+from yoloscope.training.optim.ema import WeightAverage
+from yoloscope.training.optim.schedule import LinearRamp
+from yoloscope.training.optim.self_adversarial import self_adversarial
+from yoloscope.training.teachers import Teachers
+
+
+def log_values(reports: Sequence[LossReport], spec: DetectorSpec) -> dict[str, float]:
+    """Return the mean over mini-batches of the total, every weighted term, and each of them at every scale.
+
+    Keys are ``loss``, ``loss/TERM``, ``loss/stride_S`` and ``loss/stride_S/TERM``.
+    """
+    values: dict[str, float] = {}
+    for report in reports:
+        for key, value in _of_report(report, spec).items():
+            values[key] = values.get(key, 0.0) + value / len(reports)
+    return values
+
+
+def distilled_values(costs: Sequence[Tensor], spec: DetectorSpec) -> dict[str, float]:
+    """Return the mean over mini-batches of what the teachers cost, [H, 3] each.
+
+    Keys are ``distill``, ``distill/TERM``, ``distill/stride_S`` and ``distill/stride_S/TERM``.
+    """
+    mean = torch.stack(tuple(costs)).mean(0)
+    rows = torch.cat((mean, mean.sum(0, keepdim=True))).tolist()
+    values: dict[str, float] = {}
+    for place, row in zip((*(f"distill/{stride}" for stride in _strides(spec)), "distill"), rows, strict=True):
+        values[place] = sum(row)
+        values |= {f"{place}/{term}": value for term, value in zip(DISTILLED, row, strict=True)}
+    return values
+
+
+def _strides(spec: DetectorSpec) -> list[str]:
+    """Return the names of the heads in the log."""
+    return [f"stride_{round(spec.head_stride(index)[0])}" for index in range(len(spec.heads))]
+
+
+def _of_report(report: LossReport, spec: DetectorSpec) -> dict[str, float]:
+    """Return the values of one mini-batch, read from the device in two goes."""
+    scales = report.by_scale
+    by_scale = torch.stack((scales.total, *scales.terms.values()))
+    rows = torch.cat((by_scale, by_scale.sum(1, keepdim=True)), 1).tolist()
+    names = ["", *(f"/{name}" for name in scales.terms)]
+    places = [f"loss/{stride}" for stride in _strides(spec)]
+    values = {f"loss{name}": row[-1] for name, row in zip(names, rows, strict=True)}
+    values["loss"] = float(report.total.detach())
+    for index, place in enumerate(places):
+        values |= {f"{place}{name}": row[index] for name, row in zip(names, rows, strict=True)}
+    return values
+
 
 _STEP_STREAM, _ATTACK_STREAM = 1, 2
 _SHOWN_LETTERS = 200

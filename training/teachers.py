@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format, fuse_conv_bn_eval
 
-from models.errors import CheckpointError, ConfigError
-from models.layers.convolution import ConvBlock
-from models.outline import Network
-from models.spec import DetectorSpec
-from training.checkpoint_network import load_checkpoint_network
-from training.config import TrainingConfig
-from training.finite_weights import first_not_finite
-from training.run_folder import TEACHERS
+from yoloscope.models.errors import CheckpointError, ConfigError
+from yoloscope.models.layers.convolution import ConvBlock
+from yoloscope.models.network import Network
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.checkpoint.files import TEACHERS, first_not_finite
+from yoloscope.training.checkpoint.network import load_checkpoint_network
+from yoloscope.training.config import TrainingConfig
 
 _SAME = ("class_names", "input_width", "input_height", "anchors_px")
 

@@ -11,16 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
-from app.commands.runtime import open_runtime
-from app.services.detection import DetectQuery, settings_for
-from app.services.drawing import draw_detections, encode_picture
-from app.services.formats import native_rows
-from app.services.images import ImageLimits
-from app.services.inference import DetectSettings, Found, finish, infer, prepare
-from app.services.runtime import Runtime
-from app.settings import Settings, load_settings
-from models.errors import ConfigError, YoloscopeError
+from yoloscope.app.commands.common import open_runtime
+from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from yoloscope.app.responses.detect import native_rows
+from yoloscope.app.responses.drawing import draw_detections, encode_picture
+from yoloscope.app.services.detection import DetectQuery, settings_for
+from yoloscope.app.services.inference import DetectSettings, Found, finish, infer, prepare
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.settings import Settings, load_settings
+from yoloscope.models.errors import ConfigError, YoloscopeError
+from yoloscope.models.images import ImageLimits
 
 _SAVED_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 

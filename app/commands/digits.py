@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from app.commands.progress import progress_bar
-from training.data.digits import SceneOptions, generate
+from yoloscope.app.commands.options import progress_bar
+from yoloscope.training.data.digits import SceneOptions, generate
 
 
 def digits(

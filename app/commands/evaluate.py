@@ -1,30 +1,141 @@
-"""``yoloscope evaluate``."""
+"""``yoloscope evaluate``.
+
+An evaluation as tables on the terminal.
+
+What ``yoloscope evaluate`` measures: an artefact in onnxruntime, or a checkpoint of the trainer in torch.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-from app.commands.evaluate_tables import show_evaluation
-from app.commands.evaluated_model import EvaluatedModel, open_model
-from app.commands.options import DataOption, ModelOption, ModelsDirOption, ProviderOption, WeightsOption, one_model
-from app.commands.progress import progress_bar
-from app.settings import load_settings
-from models.errors import ConfigError
-from training.data.datasets import DetectionDataset, open_dataset
-from training.evaluation.bootstrap import Interval, bootstrap
-from training.evaluation.coco import detection_rows
-from training.evaluation.document import to_document
-from training.evaluation.evaluation import Evaluation
-from training.evaluation.evaluation import evaluate as run_evaluation
-from training.evaluation.html import render_page
-from training.evaluation.prediction import Detector, PredictionSettings
+from yoloscope.app.commands.common import open_runtime
+from yoloscope.app.commands.options import (
+    DataOption,
+    ModelOption,
+    ModelsDirOption,
+    ProviderOption,
+    WeightsOption,
+    one_model,
+    progress_bar,
+)
+from yoloscope.app.services.hub import sha256_of
+from yoloscope.app.settings import Settings, load_settings
+from yoloscope.models.errors import ConfigError, ProviderError
+from yoloscope.training.checkpoint.files import named_checkpoint
+from yoloscope.training.checkpoint.network import load_checkpoint_network
+from yoloscope.training.data.datasets import DetectionDataset, open_dataset
+from yoloscope.training.evaluation.coco import Interval, bootstrap, detection_rows
+from yoloscope.training.evaluation.detectors import TorchDetector
+from yoloscope.training.evaluation.evaluate import Evaluation
+from yoloscope.training.evaluation.evaluate import evaluate as run_evaluation
+from yoloscope.training.evaluation.predict import Detector, PredictionSettings
+from yoloscope.training.evaluation.report import render_page
+from yoloscope.training.evaluation.report.document import shown_classes, to_document
+from yoloscope.training.evaluation.report.markup import decimal
+
+
+def show_evaluation(evaluation: Evaluation, model: str, console: Console) -> None:
+    """Print the headline, COCO's numbers, the classes, the kinds of error and the speed."""
+    dataset = evaluation.dataset
+    part = f" ({dataset.split})" if dataset.split else ""
+    console.print(
+        f"{model} on {dataset.source}{part}: {len(evaluation.images)} pictures, {evaluation.num_objects} objects",
+        soft_wrap=True,
+    )
+    console.print(_numbers(evaluation))
+    console.print(_classes(evaluation))
+    console.print(_errors(evaluation))
+    speed = evaluation.speed
+    console.print(
+        f"ms per picture: read {speed.read.median_ms:.1f}, place {speed.place.median_ms:.1f}, "
+        f"network {speed.network.median_ms:.1f} (medians); {speed.pictures_per_second:.1f} pictures per second",
+        soft_wrap=True,
+    )
+    for label in evaluation.left_out:
+        console.print(f"left out, as no detection can match it: {label}", soft_wrap=True)
+
+
+def _numbers(evaluation: Evaluation) -> Table:
+    """Return precisions in one row and recalls in the next."""
+    table = Table(title="COCO", title_justify="left", show_header=False)
+    numbers = [f"{name} {decimal(value)}" for name, value in evaluation.coco.numbers.items()]
+    table.add_row(*numbers[:6])
+    table.add_row(*numbers[6:])
+    return table
+
+
+def _classes(evaluation: Evaluation) -> Table:
+    coco, voc, confusion = evaluation.coco, evaluation.voc, evaluation.confusion
+    threshold = confusion.score_threshold
+    caption = f"11-pt and all-pt: VOC's AP, darknet-compatible; precision and recall at score {threshold:g}"
+    table = Table(title="Classes", title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("class")
+    for name in ("objects", "AP", "AP50", "11-pt", "all-pt", "prec.", "recall"):
+        table.add_column(name, justify="right")
+    columns = (coco.ap, coco.ap50, voc.ap_11_point, voc.ap_all_point, confusion.precision, confusion.recall)
+    for index in shown_classes(evaluation):
+        values = (decimal(float(column[index])) for column in columns)
+        table.add_row(evaluation.dataset.class_names[index], str(evaluation.dataset.objects_per_class[index]), *values)
+    return table
+
+
+def _errors(evaluation: Evaluation) -> Table:
+    table = Table(title="Kinds of error (TIDE)", title_justify="left")
+    table.add_column("kind")
+    table.add_column("AP50 gained if repaired", justify="right")
+    table.add_column("count", justify="right")
+    for kind, gain in evaluation.tide.gains.items():
+        table.add_row(kind, decimal(gain), str(evaluation.tide.counts[kind]))
+    return table
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A detector, with what a report calls it and where it runs."""
+
+    name: str
+    version: str
+    provider: str
+    detector: Detector
+
+
+def open_model(settings: Settings) -> EvaluatedModel:
+    """Return the model that the settings name; an official one that is not there yet is pulled.
+
+    ``named_checkpoint`` tells what names a checkpoint. Raises ModelNotFoundError, ModelLoadError, ProviderError,
+    DownloadError or CheckpointError.
+    """
+    checkpoint = named_checkpoint(settings.model)
+    if checkpoint is not None:
+        return _open_checkpoint(checkpoint, settings)
+    runtime = open_runtime(settings)
+    return EvaluatedModel(runtime.path.stem, runtime.version, runtime.provider, runtime)
+
+
+def _open_checkpoint(path: Path, settings: Settings) -> EvaluatedModel:
+    """Return a checkpoint's network in torch; on CUDA in full float32, as artefacts run."""
+    device = _device(settings.provider)
+    torch.set_num_threads(min(settings.threads, torch.get_num_threads()))
+    torch.backends.cudnn.allow_tf32 = False
+    network = load_checkpoint_network(path).to(device)
+    detector = TorchDetector(network, network.spec, device)
+    return EvaluatedModel(f"{path.resolve().parent.name}/{path.name}", sha256_of(path)[:12], device, detector)
+
+
+def _device(provider: str) -> str:
+    if provider == "cuda" and not torch.cuda.is_available():
+        raise ProviderError("expected a checkpoint to run on CUDA, got a torch that finds no GPU: choose auto or cpu")
+    return "cpu" if provider == "cpu" or not torch.cuda.is_available() else "cuda"
 
 
 def evaluate(

@@ -1,34 +1,212 @@
-"""``yoloscope export``."""
+"""``yoloscope export``.
+
+An export as tables on the terminal, and as a document for programs.
+
+What ``yoloscope export`` starts from, and what it measures.
+"""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-from app.commands.export_tables import ExportResult, show_export, to_document
-from app.commands.exporting import Measuring, measure, open_source
-from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption, one_model
-from app.commands.progress import progress_bar
-from app.services.runtime import Runtime
-from app.settings import Settings, load_settings
-from models.errors import ConfigError
-from training.data.datasets import open_dataset
-from training.export.artefact import read_artefact, write_artefact
-from training.export.calibration import CalibrationPictures, find_calibration
-from training.export.int8 import Int8Network, Int8Settings
-from training.export.int8 import Progress as Step
-from training.export.network_part import take_network
-from training.export.onnx import read_spec
-from training.export.precision import make_fp16, make_int8
-from training.export.quantize import require_float32
+from yoloscope.app.commands.common import reach_model
+from yoloscope.app.commands.options import (
+    ModelOption,
+    ModelsDirOption,
+    ProviderOption,
+    WeightsOption,
+    one_model,
+    progress_bar,
+)
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.settings import Settings, load_settings
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.checkpoint.files import named_checkpoint
+from yoloscope.training.checkpoint.network import load_checkpoint_network
+from yoloscope.training.data.datasets import DetectionDataset, open_dataset
+from yoloscope.training.data.datasets.images import read_picture
+from yoloscope.training.evaluation.evaluate import evaluate
+from yoloscope.training.export.compare import Agreement, Timing, compare, time_both
+from yoloscope.training.export.onnx import export_onnx, read_artefact, read_spec, write_artefact
+from yoloscope.training.export.parity import synthetic_pictures
+from yoloscope.training.export.precision import make_fp16, make_int8
+from yoloscope.training.export.quantization.int8 import Int8Network, Int8Settings, Progress, require_float32
+from yoloscope.training.export.quantization.int8 import Progress as Step
+from yoloscope.training.export.quantization.ranges import CalibrationPictures, find_calibration
+from yoloscope.training.export.surgery import take_network
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written, how it was quantised if it was, and what was measured."""
+
+    precision: str
+    output: Path
+    int8: Int8Network | None
+    measured: Measured
+
+
+def show_export(result: ExportResult, console: Console) -> None:
+    """Print the layers of a quantised network, then the new file beside the original."""
+    if result.int8 is not None:
+        _show_layers(result.int8, console)
+    measured = result.measured
+    console.print(_files(result))
+    agreement = measured.agreement
+    console.print(
+        f"on {agreement.num_pictures} pictures: heads within {agreement.head_error:.2g} (largest value "
+        f"{agreement.head_magnitude:.3g}), {agreement.num_same} of {agreement.num_detections} detections found again, "
+        f"detection error {agreement.detection_error:.3f}",
+        soft_wrap=True,
+    )
+    if measured.ap is None:
+        console.print("AP: not measured; --evaluate-data and --evaluate-split say on what", soft_wrap=True)
+    console.print(f"wrote {result.output}", soft_wrap=True)
+
+
+def to_document(result: ExportResult) -> dict[str, Any]:
+    """Return the same as JSON values."""
+    measured = result.measured
+    document: dict[str, Any] = {
+        "output": str(result.output),
+        "precision": result.precision,
+        "sha256": measured.changed.sha256,
+        "provider": measured.changed.provider,
+        "original": _figures(measured, 0),
+        "exported": _figures(measured, 1),
+        "speedup": measured.timing.speedup,
+        "agreement": asdict(measured.agreement),
+    }
+    if result.int8 is not None:
+        document["int8"] = {
+            "ranges": result.int8.method,
+            "detection_error_by_ranges": result.int8.method_errors,
+            "detection_error": result.int8.error,
+            "layers": [asdict(layer) for layer in result.int8.layers],
+        }
+    return document
+
+
+def _figures(measured: Measured, index: int) -> dict[str, Any]:
+    milliseconds = (measured.timing.original_ms, measured.timing.changed_ms)[index]
+    figures: dict[str, Any] = {"bytes": measured.sizes[index], "ms_per_picture": milliseconds}
+    return figures if measured.ap is None else figures | measured.ap[index]
+
+
+def _files(result: ExportResult) -> Table:
+    measured = result.measured
+    table = Table(title=f"{measured.changed.spec.name} on {measured.changed.provider}", title_justify="left")
+    table.add_column("")
+    for heading in ("original", result.precision, "change"):
+        table.add_column(heading, justify="right")
+    first, second = measured.sizes
+    table.add_row("MB", f"{first / 1e6:.2f}", f"{second / 1e6:.2f}", f"{second / first:.2f}x")
+    if measured.ap is not None:
+        for name in ("AP", "AP50"):
+            before, after = (numbers[name] for numbers in measured.ap)
+            table.add_row(name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
+    timing = measured.timing
+    table.add_row(
+        "ms per picture", f"{timing.original_ms:.1f}", f"{timing.changed_ms:.1f}", f"{timing.speedup:.2f}x as fast"
+    )
+    return table
+
+
+def _show_layers(made: Int8Network, console: Console) -> None:
+    tried = ", ".join(f"{name} {error:.3f}" for name, error in made.method_errors.items())
+    console.print(f"ranges: {made.method} (detection error with every layer in 8 bits: {tried})", soft_wrap=True)
+    caption = f"error: of the detections when this layer alone is in 8 bits; remaining altogether: {made.error:.3f}"
+    table = Table(title="Layers", title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("layer")
+    table.add_column("error", justify="right")
+    table.add_column("multiplications", justify="right")
+    table.add_column("precision")
+    for layer in made.layers:
+        error = "-" if layer.error is None else f"{layer.error:.3f}"
+        table.add_row(layer.name, error, f"{layer.share:.1%}", "float" if layer.in_float else "int8")
+    console.print(table)
+
+
+COMPARED: Final = 16
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """With what to measure: a labelled data set, or the paths of any pictures, or neither."""
+
+    settings: Settings
+    dataset: DetectionDataset | None
+    paths: Sequence[Path] | None
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What distinguishes the new file from the original: bytes, and in ``ap`` COCO's numbers by name, of each file."""
+
+    original: Runtime
+    changed: Runtime
+    sizes: tuple[int, int]
+    agreement: Agreement
+    timing: Timing
+    ap: tuple[dict[str, float], dict[str, float]] | None
+
+
+def open_source(settings: Settings, scratch: Path) -> Path:
+    """Return the float32 artefact to start from; that of a checkpoint is written to ``scratch``."""
+    checkpoint = named_checkpoint(settings.model)
+    if checkpoint is None:
+        return reach_model(settings)
+    network = load_checkpoint_network(checkpoint)
+    path = scratch / "float32.onnx"
+    export_onnx(network, network.spec, path)
+    return path
+
+
+def measure(source: Path, output: Path, what: Measuring) -> Measured:
+    """Compare two artefacts on the pictures of a data set, on others, or on synthetic ones."""
+    original, changed = (Runtime(path, what.settings.provider, what.settings.threads) for path in (source, output))
+    sizes = source.stat().st_size, output.stat().st_size
+    pictures = _pictures(what, original.spec)
+    agreement, timing = compare(original, changed, pictures), time_both(original, changed, pictures)
+    if what.dataset is None:
+        return Measured(original, changed, sizes, agreement, timing, None)
+    before = _numbers(original, what.dataset, "evaluating the original", what.progress)
+    after = _numbers(changed, what.dataset, "evaluating the new file", what.progress)
+    return Measured(original, changed, sizes, agreement, timing, (before, after))
+
+
+def _numbers(runtime: Runtime, dataset: DetectionDataset, title: str, progress: Progress) -> dict[str, float]:
+    """Return COCO's numbers by name."""
+    done = count(1)
+    evaluation = evaluate(runtime, dataset, progress=lambda _: progress(title, next(done) / len(dataset)))
+    return evaluation.coco.numbers
+
+
+def _pictures(what: Measuring, spec: DetectorSpec) -> list[NDArray[Any]]:
+    """Return up to 16 placed pictures."""
+    paths = [image.path for image in what.dataset.images] if what.dataset is not None else what.paths
+    if not paths:
+        return list(synthetic_pictures(spec.input_width, spec.input_height))
+    places = np.linspace(0, len(paths) - 1, min(COMPARED, len(paths))).round().astype(int)
+    return [place_exactly(read_picture(paths[place]), spec)[0] for place in places]
+
 
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 

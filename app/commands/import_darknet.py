@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.commands.options import ModelsDirOption
-from app.services.converting import convert_darknet
-from app.settings import load_settings
-from models.errors import ConfigError
+from yoloscope.app.commands.options import ModelsDirOption
+from yoloscope.app.services.hub import convert_darknet
+from yoloscope.app.settings import load_settings
+from yoloscope.models.errors import ConfigError
 
 
 def import_darknet(

@@ -1,13 +1,39 @@
-"""Options that several commands share."""
+"""Options that several commands share.
+
+The option ``--accelerator`` of the commands that train.
+
+The progress bars of the commands.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import typer
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 
-from models.errors import ConfigError
+from yoloscope.models.errors import ConfigError
+
+Accelerator = Literal["auto", "cpu", "gpu"]
+AcceleratorOption = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
+
+_KNOWN: Final[dict[str, Accelerator]] = {"auto": "auto", "cpu": "cpu", "gpu": "gpu"}
+
+
+def accelerator_of(name: str) -> Accelerator:
+    """Return the accelerator of a name; raise ConfigError for another name."""
+    if name not in _KNOWN:
+        raise ConfigError(f"--accelerator: expected auto, cpu or gpu, got {name!r}")
+    return _KNOWN[name]
+
+
+def progress_bar(*columns: ProgressColumn, console: Console | None = None) -> Progress:
+    """Return a bar on standard error that is gone when it is done, and not there at all where nobody watches."""
+    return Progress(*columns, console=console or Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
 
 ModelOption = Annotated[
     str | None,

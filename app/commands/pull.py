@@ -10,12 +10,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from app.commands.options import ModelsDirOption, WeightsOption
-from app.services.converting import convert_official
-from app.services.pulling import download, find_weights, official_name
-from app.settings import Settings, load_settings
-from models.errors import ConfigError
-from models.zoo.official import OFFICIAL, OfficialWeights
+from yoloscope.app.commands.options import ModelsDirOption, WeightsOption
+from yoloscope.app.services.hub import convert_official, download, find_weights, official_name
+from yoloscope.app.settings import Settings, load_settings
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 
 
 def pull(

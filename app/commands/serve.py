@@ -13,12 +13,12 @@ import typer
 import uvicorn
 from rich.console import Console
 
-from app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
-from app.commands.runtime import reach_model
-from app.http_protocol import ProblemProtocol
-from app.main import create_app
-from app.services.container import Services
-from app.settings import Settings, load_settings
+from yoloscope.app.commands.common import reach_model
+from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from yoloscope.app.http_protocol import ProblemProtocol
+from yoloscope.app.main import create_app
+from yoloscope.app.services.container import Services
+from yoloscope.app.settings import Settings, load_settings
 
 
 def serve(

@@ -1,4 +1,7 @@
-"""``yoloscope train``."""
+"""``yoloscope train``.
+
+The option that names a training configuration, apart from those that the server's command needs.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ from typing import Annotated
 
 import typer
 
-from app.commands.accelerator import AcceleratorOption, accelerator_of
-from app.commands.config_option import ConfigOption
-from app.commands.options import DataOption
-from models.errors import ConfigError, YoloscopeError
-from training.config import TrainingConfig
-from training.config_names import find_config
-from training.fit import FitResult, fit, is_first
-from training.machine import Machine
-from training.preview import write_preview
-from training.run_folder import CONFIG
-from training.showing.bags import write_bags
+from yoloscope.app.commands.options import AcceleratorOption, DataOption, accelerator_of
+from yoloscope.models.errors import ConfigError, YoloscopeError
+from yoloscope.training.checkpoint.files import CONFIG
+from yoloscope.training.config import TrainingConfig, config_names, find_config
+from yoloscope.training.train import FitResult, fit, is_first
+from yoloscope.training.trainer import Machine
+from yoloscope.training.visualize.augmentations import write_bags, write_preview
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", help=f"YAML file, or a configuration that comes along: {', '.join(config_names())}."),
+]
 
 
 def train(

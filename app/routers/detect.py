@@ -7,21 +7,20 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from app.dependencies import (
+from yoloscope.app.errors import documented
+from yoloscope.app.openapi import detect_body
+from yoloscope.app.requests.detect import (
     JSON_MEDIA_TYPE,
     PICTURE_MEDIA_TYPES,
     AnswerType,
     DetectRequestDependency,
     ServicesDependency,
 )
-from app.errors import documented
-from app.openapi import detect_body
-from app.schemas.detect import DetectAnswer
-from app.schemas.options import AnswerFormat
-from app.services.detection import DetectQuery, DetectRun, detect
-from app.services.drawing import draw_detections, encode_picture
-from app.services.formats import answer
-from models.errors import NotAcceptableError
+from yoloscope.app.responses.detect import answer
+from yoloscope.app.responses.drawing import draw_detections, encode_picture
+from yoloscope.app.schemas.detect import AnswerFormat, DetectAnswer
+from yoloscope.app.services.detection import DetectQuery, DetectRun, detect
+from yoloscope.models.errors import NotAcceptableError
 
 router = APIRouter(prefix="/v1", tags=["detect"])
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.dependencies import ServicesDependency
-from app.errors import documented
-from app.schemas.health import Live, Ready
+from yoloscope.app.errors import documented
+from yoloscope.app.requests.detect import ServicesDependency
+from yoloscope.app.schemas.models import Live, Ready
 
 router = APIRouter(prefix="/health", tags=["health"])
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from app.dependencies import ServicesDependency
-from app.errors import documented
-from app.schemas.models import ModelDetail, ModelList, ModelSummary
+from yoloscope.app.errors import documented
+from yoloscope.app.requests.detect import ServicesDependency
+from yoloscope.app.schemas.models import ModelDetail, ModelList, ModelSummary
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

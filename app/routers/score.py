@@ -6,15 +6,15 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from app.dependencies import JSON_MEDIA_TYPE, ServicesDependency
-from app.errors import documented
-from app.schemas.score import ScoreAnswer
-from app.score_request import MAP_MEDIA_TYPE, ScoreAnswerType, ScoreRequestDependency, score_body
-from app.services.drawing import encode_picture
-from app.services.heat_map import draw_term_maps
-from app.services.score_answer import score_answer
-from app.services.scoring import ScoreQuery, ScoreRun, score
-from models.errors import NotAcceptableError
+from yoloscope.app.errors import documented
+from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
+from yoloscope.app.requests.score import MAP_MEDIA_TYPE, ScoreAnswerType, ScoreRequestDependency, score_body
+from yoloscope.app.responses.drawing import encode_picture
+from yoloscope.app.responses.loss_maps import draw_term_maps
+from yoloscope.app.responses.score import score_answer
+from yoloscope.app.schemas.score import ScoreAnswer
+from yoloscope.app.services.scoring import ScoreQuery, ScoreRun, score
+from yoloscope.models.errors import NotAcceptableError
 
 router = APIRouter(prefix="/v1", tags=["score"])
 

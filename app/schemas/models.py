@@ -1,9 +1,29 @@
-"""What is served."""
+"""What is served.
+
+Health answers.
+"""
 
 from __future__ import annotations
 
-from app.schemas.base import Schema
-from models.spec import DetectorSpec
+from typing import Literal
+
+from yoloscope.app.schemas.base import Schema
+from yoloscope.models.spec import DetectorSpec
+
+
+class Live(Schema):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(Schema):
+    """The default model has run on the provider that was asked for."""
+
+    status: Literal["ready"] = "ready"
+    model: str
+    version: str
+    provider: str
 
 
 class ModelSummary(Schema):

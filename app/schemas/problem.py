@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from app.schemas.base import Schema
+from yoloscope.app.schemas.base import Schema
 
 
 class FieldProblem(Schema):

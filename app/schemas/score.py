@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.schemas.base import Schema
-from app.schemas.detect import CornerBox, ImageSize
+from yoloscope.app.schemas.base import Schema
+from yoloscope.app.schemas.detect import CornerBox, ImageSize
 
 ScoreDetail = Literal["summary", "objects", "cells"]
 LabelsFormat = Literal["auto", "yolo", "voc", "coco", "native"]

@@ -6,12 +6,21 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.schemas.options import DetectOptions
-from app.services.container import Services
-from app.services.inference import DetectSettings, Found, Prepared, Timing, finish, infer, prepare, resolve_classes
-from app.services.runtime import Runtime
-from models.errors import ImageError
-from models.structures import Detections
+from yoloscope.app.schemas.detect import DetectOptions
+from yoloscope.app.services.container import Services
+from yoloscope.app.services.inference import (
+    DetectSettings,
+    Found,
+    Prepared,
+    Timing,
+    finish,
+    infer,
+    prepare,
+    resolve_classes,
+)
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.errors import ImageError
+from yoloscope.models.structures import Detections
 
 
 @dataclass(frozen=True)

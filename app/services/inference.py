@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.services.images import ImageLimits, Picture, decode_picture
-from models.errors import RequestError
-from models.preprocess import place_exactly
-from models.structures import Detections
+from yoloscope.models.errors import RequestError
+from yoloscope.models.images import ImageLimits, Picture, decode_picture
+from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.structures import Detections
 
 if TYPE_CHECKING:
-    from app.services.runtime import Runtime
-    from models.preprocess import Placement
-    from models.spec import DetectorSpec
+    from yoloscope.app.services.runtime import Runtime
+    from yoloscope.models.preprocess import Placement
+    from yoloscope.models.spec import DetectorSpec
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from app.services.runtime import Provider, Runtime
-from app.settings import Settings
-from models import zoo
-from models.errors import ModelNotFoundError
+from yoloscope.app.services.runtime import Provider, Runtime
+from yoloscope.app.settings import Settings
+from yoloscope.models import zoo
+from yoloscope.models.errors import ModelNotFoundError
 
 BUILTIN: Final = "builtin"
 FIRST_CHOICE: Final = "yolov4-tiny"

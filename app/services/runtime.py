@@ -15,10 +15,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.detector import FRACTION, FRACTION_STEPS
-from models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
-from models.spec import METADATA_KEY, DetectorSpec
-from models.structures import Detections
+from yoloscope.models.detector import FRACTION, FRACTION_STEPS
+from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
+from yoloscope.models.spec import METADATA_KEY, DetectorSpec
+from yoloscope.models.structures import Detections
 
 Provider = Literal["auto", "cuda", "cpu"]
 Images = NDArray[np.uint8] | NDArray[np.float32]

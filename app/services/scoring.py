@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.schemas.score import LabelsFormat, ScoreDetail
-from app.services.container import Services
-from app.services.images import Picture
-from app.services.inference import Prepared, Timing, prepare
-from app.services.runtime import Runtime
-from models.errors import ImageError, LabelError, LabelProblem
-from models.preprocess import Placement
-from models.spec import DetectorSpec
-from training.data.annotations import (
+from yoloscope.app.schemas.score import LabelsFormat, ScoreDetail
+from yoloscope.app.services.container import Services
+from yoloscope.app.services.inference import Prepared, Timing, prepare
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.errors import ImageError, LabelError, LabelProblem
+from yoloscope.models.images import Picture
+from yoloscope.models.preprocess import Placement
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.data.annotations import (
     ClassIndex,
     ImageLabels,
     LabelContext,
@@ -31,10 +31,10 @@ from training.data.annotations import (
     to_ground_truth,
     valid_labels,
 )
-from training.diagnostics.predictions import Predictions, predict
-from training.losses.compute import compute_loss
-from training.losses.report import LossReport
-from training.losses.resolve import resolve_preset
+from yoloscope.training.diagnostics.predictions import Predictions, predict
+from yoloscope.training.losses.compute import compute_loss
+from yoloscope.training.losses.presets.registry import resolve_preset
+from yoloscope.training.losses.report import LossReport
 
 MAX_LABEL_BYTES = 8 * 2**20
 """Of one label file in a request; parsed, it may take thirty times as much memory."""

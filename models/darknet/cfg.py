@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from models.errors import CfgError
+from yoloscope.models.errors import CfgError
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from typing import Literal
 
 from torch import nn
 
-from models.darknet.options import Options
-from models.darknet.plan import Context, Layer, Shape
-from models.layers.antialias import Antialiased, Blur
-from models.layers.convolution import ConvBlock, SharedConvBlock
-from models.layers.crnn import FirstFrameRecurrence
-from models.layers.local import LocalConv
-from models.layers.xnor import BinaryWeightConvBlock, XnorConvBlock
+from yoloscope.models.darknet.layer_plan import Context, Layer, Shape
+from yoloscope.models.darknet.options import Options
+from yoloscope.models.layers.antialias import Antialiased, Blur
+from yoloscope.models.layers.convolution import ConvBlock, SharedConvBlock
+from yoloscope.models.layers.crnn import FirstFrameRecurrence
+from yoloscope.models.layers.local import LocalConv
+from yoloscope.models.layers.xnor import BinaryWeightConvBlock, XnorConvBlock
 
 _BLUR_GEOMETRY = {1: (3, 1), 2: (2, 0)}
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from models.darknet.loss_keys import loss_options
-from models.darknet.options import Options
-from models.darknet.plan import Context, HeadPlan, Layer
+from yoloscope.models.darknet.keys import loss_options
+from yoloscope.models.darknet.layer_plan import Context, HeadPlan, Layer
+from yoloscope.models.darknet.options import Options
 
 Pairs = tuple[tuple[float, float], ...]
 

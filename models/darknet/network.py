@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from models.darknet.plan import Layer
-from models.errors import CfgError
-from models.spec import DetectorSpec
+from yoloscope.models.darknet.layer_plan import Layer
+from yoloscope.models.errors import CfgError
+from yoloscope.models.spec import DetectorSpec
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import NoReturn, TypeVar
 
-from models.darknet.cfg import Entry, Section
-from models.errors import CfgError, UnsupportedLayerError
-from models.layers.activations import ACTIVATIONS
+from yoloscope.models.darknet.cfg import Entry, Section
+from yoloscope.models.errors import CfgError, UnsupportedLayerError
+from yoloscope.models.layers.activations import ACTIVATIONS
 
 T = TypeVar("T")
 _LARGEST = 1_000_000

@@ -1,21 +1,117 @@
-"""Reading and writing .weights files: a header, then float32 little endian, layer after layer."""
+"""Reading and writing .weights files: a header, then float32 little endian, layer after layer.
+
+The header of a .weights file (darknet src/parser.c ``load_weights_upto``).
+
+Why a .weights file may not fit a network.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
+import struct
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.darknet.header import WeightsHeader
-from models.darknet.weight_hints import explain_mismatch
-from models.errors import WeightsError
-from models.layers.weight_block import WeightBlock, weight_blocks, weighted_layers
-from models.spec import SourceSpec
+from yoloscope.models.errors import WeightsError
+from yoloscope.models.layers.convolution import ConvBlock
+from yoloscope.models.layers.weight_block import WeightBlock, weight_blocks, weighted_layers
+from yoloscope.models.spec import DetectorSpec, SourceSpec
+
+_VERSION = struct.Struct("<3i")
+_SEEN_32, _SEEN_64 = struct.Struct("<I"), struct.Struct("<Q")
+_TRANSPOSED_FROM = 1000
+
+
+@dataclass(frozen=True)
+class WeightsHeader:
+    """Version of the format and the number of pictures seen in training.
+
+    From version 0.2 on the count has 64 bits (a header of 20 bytes), before that 32 (16 bytes).
+    """
+
+    major: int = 0
+    minor: int = 2
+    revision: int = 5
+    seen: int = 0
+
+    @property
+    def transposed(self) -> bool:
+        """Whether the matrices of connected layers are stored as [in, out]."""
+        return self.major > _TRANSPOSED_FROM or self.minor > _TRANSPOSED_FROM
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of the header."""
+        return _VERSION.size + self._seen.size
+
+    @property
+    def _seen(self) -> struct.Struct:
+        return _SEEN_64 if self.major * 10 + self.minor >= 2 and not self.transposed else _SEEN_32
+
+    def pack(self) -> bytes:
+        """Return the header's bytes."""
+        return _VERSION.pack(self.major, self.minor, self.revision) + self._seen.pack(self.seen)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Read the header from the start of a file; raise WeightsError where it is too short or not one."""
+        if len(data) < _VERSION.size:
+            raise WeightsError(f"expected a header of 16 or 20 bytes, got a file of {len(data)} bytes")
+        version = cls(*_VERSION.unpack_from(data))
+        if min(version.major, version.minor, version.revision) < 0:
+            raise WeightsError(
+                "expected a darknet .weights file, got one whose version reads "
+                f"{version.major}.{version.minor}.{version.revision}"
+            )
+        if len(data) < version.num_bytes:
+            raise WeightsError(f"expected a header of {version.num_bytes} bytes, got a file of {len(data)} bytes")
+        (seen,) = version._seen.unpack_from(data, _VERSION.size)
+        return cls(version.major, version.minor, version.revision, seen)
+
+
+def explain_mismatch(network: nn.Module, header: WeightsHeader, expected: int, got: int) -> str:
+    """Return a message with both counts, in parameters and bytes, and the likely cause."""
+    spec = getattr(network, "spec", None)
+    causes = _class_count(network, spec, got - expected) if isinstance(spec, DetectorSpec) else None
+    if causes is None:
+        causes = (
+            "the file is cut off, holds a backbone alone, or belongs to another cfg"
+            if got < expected
+            else "the weights belong to another cfg"
+        )
+    return (
+        f"expected {expected} parameters ({header.num_bytes + 4 * expected} bytes) for this network, "
+        f"got {got} ({header.num_bytes + 4 * got} bytes): {causes}"
+    )
+
+
+def _class_count(network: nn.Module, spec: DetectorSpec, excess: int) -> str | None:
+    """Return the class count that would explain the difference, if one does."""
+    per_class = _parameters_per_class(network, spec)
+    if not per_class or excess % per_class:
+        return None
+    classes = spec.num_classes + excess // per_class
+    if classes < 1:
+        return None
+    return f"the weights were trained for {classes} classes and the cfg has {spec.num_classes}"
+
+
+def _parameters_per_class(network: nn.Module, spec: DetectorSpec) -> int:
+    """Return the parameters that one more class adds to the convolutions before the heads."""
+    anchors_of = {head.num_channels(spec.num_classes): head.num_anchors for head in spec.heads}
+    return sum(
+        anchors_of[module.conv.out_channels] * (module.conv.weight[0].numel() + 1)
+        for module in network.modules()
+        if isinstance(module, ConvBlock) and module.norm is None and module.conv.out_channels in anchors_of
+    )
+
 
 _FLOAT = np.dtype("<f4")
 _LONGEST_HEADER = 20

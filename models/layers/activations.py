@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.errors import ConfigError
+from yoloscope.models.errors import ConfigError
 
 _NORMALISE_EPS = 1e-4
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.layers.activations import Activation
-from models.layers.convolution import BATCH_NORM_EPS
-from models.layers.weight_block import WeightBlock, norm_blocks
+from yoloscope.models.layers.activations import Activation
+from yoloscope.models.layers.convolution import BATCH_NORM_EPS
+from yoloscope.models.layers.weight_block import WeightBlock, norm_blocks
 
 
 class Connected(nn.Module):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.layers.activations import Activation
-from models.layers.weight_block import WeightBlock, norm_blocks
+from yoloscope.models.layers.activations import Activation
+from yoloscope.models.layers.weight_block import WeightBlock, norm_blocks
 
 BATCH_NORM_EPS = 1e-5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.layers.convolution import ConvBlock
+from yoloscope.models.layers.convolution import ConvBlock
 
 
 class FirstFrameRecurrence(nn.Module):

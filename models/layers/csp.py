@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.layers.convolution import ConvBlock
-from models.layers.shortcut import Shortcut, WeightedShortcut
+from yoloscope.models.layers.convolution import ConvBlock
+from yoloscope.models.layers.shortcut import Shortcut, WeightedShortcut
 
 
 class Residual(nn.Module):

@@ -1,10 +1,15 @@
-"""DropBlock: dropping whole squares of a feature map during training (Ghiasi et al. 2018)."""
+"""DropBlock: dropping whole squares of a feature map during training (Ghiasi et al. 2018).
+
+Setting the probability of every DropBlock of a network while it trains.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from yoloscope.models.errors import ConfigError
 
 
 class DropBlock(nn.Module):
@@ -31,3 +36,16 @@ class DropBlock(nn.Module):
         dropped = functional.max_pool2d(functional.pad(seeds, (side - 1,) * 4), side, 1)
         kept = 1 - dropped
         return x * kept * (kept.numel() / torch.clamp(kept.sum(), min=1.0))
+
+
+def set_dropblock_probability(network: nn.Module, probability: float) -> int:
+    """Give every ``DropBlock`` in the network this probability and return how many there are.
+
+    Call it before each step with ``schedule.LinearRamp``.
+    """
+    if not 0 <= probability < 1:
+        raise ConfigError(f"expected a probability in 0..1, 1 excluded, got {probability}")
+    layers = [module for module in network.modules() if isinstance(module, DropBlock)]
+    for layer in layers:
+        layer.probability = probability
+    return len(layers)

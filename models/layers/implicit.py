@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.layers.weight_block import WeightBlock
+from yoloscope.models.layers.weight_block import WeightBlock
 
 
 class Implicit(nn.Module):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.layers.activations import Activation
-from models.layers.weight_block import WeightBlock
+from yoloscope.models.layers.activations import Activation
+from yoloscope.models.layers.weight_block import WeightBlock
 
 
 def local_length(length: int, size: int, stride: int, padding: int) -> int:

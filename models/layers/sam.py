@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.layers.activations import Activation
-from models.layers.convolution import ConvBlock
+from yoloscope.models.layers.activations import Activation
+from yoloscope.models.layers.convolution import ConvBlock
 
 
 class AttentionProduct(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.layers.activations import Activation
+from yoloscope.models.layers.activations import Activation
 
 
 class ScaleChannels(nn.Module):

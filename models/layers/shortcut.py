@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.layers.activations import Activation
-from models.layers.weight_block import WeightBlock
+from yoloscope.models.layers.activations import Activation
+from yoloscope.models.layers.weight_block import WeightBlock
 
 _NORMALISE_EPS = 1e-4
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.layers.pooling import MaxPool
+from yoloscope.models.layers.pooling import MaxPool
 
 
 class Spp(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.layers.convolution import ConvBlock
+from yoloscope.models.layers.convolution import ConvBlock
 
 
 def sign(x: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.layers.convolution import ConvBlock
-from models.layers.sam import Sam
-from models.layers.spp import Spp
-from models.layers.upsample import Upsample
+from yoloscope.models.layers.convolution import ConvBlock
+from yoloscope.models.layers.sam import Sam
+from yoloscope.models.layers.spp import Spp
+from yoloscope.models.layers.upsample import Upsample
 
 
 class FiveConvs(nn.Sequential):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.backbones.tiny import scaled
-from models.layers.convolution import ConvBlock
-from models.layers.dropblock import DropBlock
-from models.necks.blocks import Head, UpPath
+from yoloscope.models.backbones.darknet import scaled
+from yoloscope.models.layers.convolution import ConvBlock
+from yoloscope.models.layers.dropblock import DropBlock
+from yoloscope.models.necks.blocks import Head, UpPath
 
 
 class PanHeads(nn.Module):

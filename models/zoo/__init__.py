@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from models.zoo.class_names import COCO, VOC
-from models.zoo.official import OFFICIAL, OfficialWeights, official_weights
+from yoloscope.models.zoo.class_names import COCO, VOC
+from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights, official_weights
 
 BUILTIN = Path(__file__).with_name("builtin.onnx")
 """The detector of blood cells that comes along; its card is docs/builtin.md."""

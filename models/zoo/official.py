@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from models.errors import ModelNotFoundError
-from models.spec import LossSpec
-from models.zoo.class_names import COCO, VOC
+from yoloscope.models.errors import ModelNotFoundError
+from yoloscope.models.spec import LossSpec
+from yoloscope.models.zoo.class_names import COCO, VOC
 
 _REDMON = "https://pjreddie.com/media/files"
 _BOCHKOVSKIY = "https://github.com/AlexeyAB/darknet/releases/download"

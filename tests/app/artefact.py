@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.spec import METADATA_KEY, DetectorSpec, HeadSpec, LossSpec
+from yoloscope.models.spec import METADATA_KEY, DetectorSpec, HeadSpec, LossSpec
 
 SIDE = 32
 CLASS_NAMES = ("cat", "dog", "traffic light")

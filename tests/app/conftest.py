@@ -7,11 +7,11 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
-from app.main import create_app
-from app.settings import Settings
 from tests.app.artefact import write_tiny_artefact
 from tests.app.client import Client
 from tests.app.pictures import encoded
+from yoloscope.app.main import create_app
+from yoloscope.app.settings import Settings
 
 
 @pytest.fixture(scope="session")

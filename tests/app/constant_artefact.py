@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.spec import METADATA_KEY, DetectorSpec
+from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 
 
 def write_constant_artefact(path: Path, spec: DetectorSpec, heads: Sequence[NDArray[np.float32]]) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from app.services.images import ImageLimits
+from yoloscope.models.images import ImageLimits
 
 LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000, max_side=2000)
 

@@ -10,11 +10,11 @@ from httpx import Response
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.settings import Settings
-from models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
 from tests.app.client import Client
 from tests.app.constant_artefact import write_constant_artefact
 from tests.app.pictures import encoded
+from yoloscope.app.settings import Settings
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
 
 NAMES = ("cat", "dog", "traffic light")
 WIDTH, HEIGHT = 200, 100

@@ -7,12 +7,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from app.cli import build
-from models.darknet.cfg import parse_cfg
-from models.errors import ConfigError, DatasetError, YoloscopeError
 from tests.training.fitting.runs import quick_config, write_shapes
-from training.data.datasets import open_dataset
-from training.recipe import build_network
+from yoloscope.app.cli import build
+from yoloscope.models.darknet.cfg import parse_cfg
+from yoloscope.models.errors import ConfigError, DatasetError, YoloscopeError
+from yoloscope.training.build import build_network
+from yoloscope.training.data.datasets import open_dataset
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from app import cli
-from app.cli import COMMANDS, build
-from models.errors import ConfigError, ImageTypeError, YoloscopeError
-from training.data.datasets import open_dataset
+from yoloscope.app import cli
+from yoloscope.app.cli import COMMANDS, build
+from yoloscope.models.errors import ConfigError, ImageTypeError, YoloscopeError
+from yoloscope.training.data.datasets import open_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def run(*arguments: str) -> str:
 
 def test_the_list_of_commands_needs_no_heavy_imports() -> None:
     code = (
-        "import sys; from app.cli import build; build(['--help']);"
+        "import sys; from yoloscope.app.cli import build; build(['--help']);"
         "heavy = {'torch', 'onnxruntime', 'fastapi', 'numpy', 'PIL', 'pydantic'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

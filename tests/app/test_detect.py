@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.services.inference import DetectSettings, infer, prepare
-from app.services.runtime import Runtime
 from tests.app.client import Client
 from tests.app.pictures import LIMITS, encoded, stored_with_orientation
+from yoloscope.app.services.inference import DetectSettings, infer, prepare
+from yoloscope.app.services.runtime import Runtime
 
 CAT_BOX = {"x1": 8.0, "y1": 12.0, "x2": 40.0, "y2": 36.0}
 """The first candidate (4, 8, 20, 24) of the 32x32 network, in a 64x48 picture."""

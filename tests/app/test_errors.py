@@ -4,13 +4,13 @@ import pytest
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from app.errors import TABLE, kind_of, validation_faults
-from app.main import create_app
-from app.schemas.problem import Problem
-from app.settings import Settings
-from models import errors
-from models.errors import LabelError, LabelProblem, YoloscopeError
 from tests.app.client import Client
+from yoloscope.app.errors import TABLE, kind_of, validation_faults
+from yoloscope.app.main import create_app
+from yoloscope.app.schemas.problem import Problem
+from yoloscope.app.settings import Settings
+from yoloscope.models import errors
+from yoloscope.models.errors import LabelError, LabelProblem, YoloscopeError
 
 
 def tree(root: type[YoloscopeError]) -> set[type[YoloscopeError]]:

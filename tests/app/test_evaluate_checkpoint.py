@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import training.fit
-from app.cli import build
-from models.errors import CheckpointError, ModelNotFoundError, ProviderError, YoloscopeError
+import yoloscope.training.train
 from tests.training.fitting.runs import quick_config, write_shapes
-from training.checkpoint import read_checkpoint
+from yoloscope.app.cli import build
+from yoloscope.models.errors import CheckpointError, ModelNotFoundError, ProviderError, YoloscopeError
+from yoloscope.training.checkpoint.files import read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_shapes(folder / "data")
     config = quick_config(epochs=40, data={"val": "val"}, average={"decay": 0.5}, validation={"every_epochs": 10})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.fit, "export_best", lambda *_: None)
-        training.fit.fit(config, folder / "data", folder / "runs" / "a")
+        patch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
+        yoloscope.training.train.fit(config, folder / "data", folder / "runs" / "a")
     return folder
 
 

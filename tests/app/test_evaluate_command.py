@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.cli import main
 from tests.app.artefact import write_tiny_artefact
+from yoloscope.app.cli import main
 
 ANNOTATIONS = [
     {"id": 10, "image_id": 7, "category_id": 3, "bbox": [4, 8, 16, 16], "area": 256, "iscrowd": 0},

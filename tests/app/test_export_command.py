@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.cli import main
-from app.main import create_app
-from app.services.runtime import Runtime
-from app.settings import Settings
 from tests.app.client import Client
 from tests.training.export.small import write_lively
 from tests.training.fitting.runs import write_shapes
-from training.export import comparison, int8
+from yoloscope.app.cli import main
+from yoloscope.app.main import create_app
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.settings import Settings
+from yoloscope.training.export import compare as comparison
+from yoloscope.training.export.quantization import int8
 
 Run = Callable[..., tuple[int, str, str]]
 

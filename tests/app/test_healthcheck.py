@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from app.healthcheck import is_ready
+from yoloscope.app.healthcheck import is_ready
 
 
 @pytest.fixture(params=[200, 503])

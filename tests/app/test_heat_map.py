@@ -4,13 +4,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.services.heat_map import PANEL_WIDTH, draw_term_maps, heat_colours
-from app.services.images import ImageLimits
-from app.services.inference import prepare
-from app.services.scoring import LabelledPicture, Scored, ScoreQuery, read_labels, score_heads
-from models.spec import DetectorSpec
 from tests.app.scoring import LABELS, SPECS, picture, quiet_heads, random_heads
-from training.data.annotations import LabelLimits
+from yoloscope.app.responses.loss_maps import PANEL_WIDTH, draw_term_maps, heat_colours
+from yoloscope.app.services.inference import prepare
+from yoloscope.app.services.scoring import LabelledPicture, Scored, ScoreQuery, read_labels, score_heads
+from yoloscope.models.images import ImageLimits
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.data.annotations import LabelLimits
 
 LIMITS = ImageLimits(200_000, 1_000_000, 2000)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from app.main import create_app
-from app.schemas.problem import Problem
-from app.settings import Settings
 from tests.app.attacks import Attack, attacks, natural
 from tests.app.client import Client
+from yoloscope.app.main import create_app
+from yoloscope.app.schemas.problem import Problem
+from yoloscope.app.settings import Settings
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:PIL"),

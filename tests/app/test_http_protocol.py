@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
-from app.http_protocol import ProblemProtocol
+from yoloscope.app.http_protocol import ProblemProtocol
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.services.images import ImageLimits, decode_picture
-from models.errors import ImageDecodeError, ImageTooLargeError, ImageTypeError
 from tests.app.pictures import (
     LIMITS,
     corner_picture,
@@ -17,6 +15,8 @@ from tests.app.pictures import (
     raw_png,
     stored_with_orientation,
 )
+from yoloscope.models.errors import ImageDecodeError, ImageTooLargeError, ImageTypeError
+from yoloscope.models.images import ImageLimits, decode_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 

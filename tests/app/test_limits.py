@@ -8,12 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.main import create_app
-from app.services.container import Services
-from app.services.pools import Gate, WorkPool
-from app.settings import Settings
-from models.errors import BusyError
 from tests.app.client import Client
+from yoloscope.app.main import create_app
+from yoloscope.app.services.container import Gate, Services, WorkPool
+from yoloscope.app.settings import Settings
+from yoloscope.models.errors import BusyError
 
 
 async def chunks(data: bytes, size: int) -> AsyncIterator[bytes]:

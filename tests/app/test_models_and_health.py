@@ -7,11 +7,11 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from app.main import create_app
-from app.settings import Settings
-from models.spec import DetectorSpec
 from tests.app.artefact import tiny_spec
 from tests.app.client import Client
+from yoloscope.app.main import create_app
+from yoloscope.app.settings import Settings
+from yoloscope.models.spec import DetectorSpec
 
 
 def test_models_are_listed_and_loaded_by_use(settings: Settings) -> None:

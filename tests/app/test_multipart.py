@@ -5,10 +5,10 @@ import tempfile
 import pytest
 from PIL import Image
 
-from app.main import create_app
-from app.settings import Settings
 from tests.app.client import Client
 from tests.app.pictures import encoded
+from yoloscope.app.main import create_app
+from yoloscope.app.settings import Settings
 
 KIND = {"content-type": "multipart/form-data; boundary=a"}
 

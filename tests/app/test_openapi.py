@@ -14,10 +14,10 @@ from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi import checks
 
-from app.http_protocol import ProblemProtocol
-from app.main import create_app
-from app.settings import Settings
 from tests.app.client import Client
+from yoloscope.app.http_protocol import ProblemProtocol
+from yoloscope.app.main import create_app
+from yoloscope.app.settings import Settings
 
 OPERATIONS = {
     ("/health/live", "get"): "getLive",

@@ -9,12 +9,12 @@ from threading import Thread
 
 import pytest
 
-from app.services.model_store import BUILTIN, FIRST_CHOICE, default_model
-from app.services.pulling import download, ensure_artefact, ensure_model, find_weights, official_name
-from app.services.runtime import Runtime
-from app.settings import Settings
-from models.errors import ConfigError, DownloadError, ModelNotFoundError
-from models.zoo.official import OFFICIAL, OfficialWeights
+from yoloscope.app.services.hub import download, ensure_artefact, ensure_model, find_weights, official_name
+from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, default_model
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.settings import Settings
+from yoloscope.models.errors import ConfigError, DownloadError, ModelNotFoundError
+from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 
 CONTENT = b"weights" * 1000
 

@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
-from app.services.model_store import ModelStore, artefact_path
-from app.services.runtime import Runtime
-from models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 from tests.app.artefact import BOXES, SIDE, tiny_spec, write_tiny_artefact
+from yoloscope.app.services.model_store import ModelStore, artefact_path
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from app.main import create_app
-from app.services import scoring
-from models.preprocess import placement_of
 from tests.app.client import Client
 from tests.app.scoring import (
     HEIGHT,
@@ -26,8 +23,11 @@ from tests.app.scoring import (
     score_settings,
     write_models,
 )
-from training.data.annotations import parse_labels, to_ground_truth
-from training.losses.compute import compute_loss
+from yoloscope.app.main import create_app
+from yoloscope.app.services import scoring
+from yoloscope.models.preprocess import placement_of
+from yoloscope.training.data.annotations import parse_labels, to_ground_truth
+from yoloscope.training.losses.compute import compute_loss
 
 PRESETS = (("v4", "v4"), ("v4", "v3"), ("v4", "v3-darknet"), ("v4", "v4-darknet"), ("v2", "v2"), ("v2", "v2-darknet"))
 

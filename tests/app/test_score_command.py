@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.cli import main
 from tests.app.scoring import LABELS, picture, write_models
+from yoloscope.app.cli import main
 
 OPTIONS = ("--model", "v4", "--provider", "cpu")
 

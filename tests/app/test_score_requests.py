@@ -8,10 +8,10 @@ import pytest
 from httpx import Response
 from PIL import Image
 
-from app.main import create_app
 from tests.app.client import Client
 from tests.app.scoring import LABELS, picture, score, score_settings, send, write_models
 from tests.training.data.malformed import malformed_files
+from yoloscope.app.main import create_app
 
 
 @pytest.fixture(scope="module")

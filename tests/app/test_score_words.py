@@ -1,8 +1,8 @@
 import pytest
 
-from app.schemas.detect import CornerBox
-from app.schemas.score import ObjectPrediction, ObjectScore, TermValue
-from app.services.score_words import explain, place_in_file
+from yoloscope.app.responses.explanations import explain, place_in_file
+from yoloscope.app.schemas.detect import CornerBox
+from yoloscope.app.schemas.score import ObjectPrediction, ObjectScore, TermValue
 
 BOX = CornerBox(x1=0, y1=0, x2=9, y2=9)
 

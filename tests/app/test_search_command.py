@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.cli import build
-from app.commands.search import search
-from models.errors import ConfigError
 from tests.training.fitting.runs import quick_config, write_shapes
-from training.config_names import find_config
+from yoloscope.app.cli import build
+from yoloscope.app.commands.search import search
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.config import find_config
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_trials_that_diverge_are_shown_and_the_best_can_be_trained(folder: Path)
 def test_a_signal_ends_with_the_status_of_shells_and_the_same_command_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt = "training.search_reporting.Reporting.catch_up"
+    interrupt = "yoloscope.training.search.run.Reporting.catch_up"
     pending = [signal.SIGTERM]
 
     def stop_once(*_: object) -> None:
@@ -85,7 +85,7 @@ def test_a_search_in_vain_says_so(folder: Path) -> None:
 
 
 def test_without_optuna_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("training.search", "training.search_study", "optuna.trial"):
+    for name in ("yoloscope.training.search.run", "yoloscope.training.search.study", "optuna.trial"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigError, match=r"needs optuna: pip install 'yoloscope\[search\]'"):

@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.negotiation import preferred
-from app.services.converting import read_names
-from app.services.cpu import available_cpus, cgroup_quota
-from app.services.drawing import class_colour, draw_detections
-from app.services.formats import COCO_CATEGORY_IDS, is_coco
-from app.services.images import Picture
-from app.services.inference import resolve_classes
-from app.settings import load_settings
-from models.errors import ConfigError, NotAcceptableError, RequestError
-from models.structures import Detections
-from models.zoo.official import OFFICIAL
+from yoloscope.app.requests.accept import preferred
+from yoloscope.app.responses.detect import COCO_CATEGORY_IDS, is_coco
+from yoloscope.app.responses.drawing import class_colour, draw_detections
+from yoloscope.app.services.hub import read_names
+from yoloscope.app.services.inference import resolve_classes
+from yoloscope.app.settings import available_cpus, cgroup_quota, load_settings
+from yoloscope.models.errors import ConfigError, NotAcceptableError, RequestError
+from yoloscope.models.images import Picture
+from yoloscope.models.structures import Detections
+from yoloscope.models.zoo.official import OFFICIAL
 
 OFFERED = ("application/json", "image/jpeg", "image/png")
 

@@ -7,12 +7,12 @@ import pytest
 import typer
 from PIL import Image
 
-import training.fit
-from app.cli import COMMANDS
-from app.commands.train import train
-from models.errors import CheckpointError, ConfigError, DatasetError
+import yoloscope.training.train
 from tests.training.fitting.runs import quick_config, signalled_at, write_shapes
-from training.config import TrainingConfig
+from yoloscope.app.cli import COMMANDS
+from yoloscope.app.commands.train import train
+from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError
+from yoloscope.training.config import TrainingConfig
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def config(tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def _no_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.fit, "export_best", lambda *_: None)
+    monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
 
 
 def test_it_is_listed() -> None:
@@ -84,10 +84,10 @@ def test_resume_takes_the_configuration_of_the_run(data: Path, config: str, tmp_
 def test_a_signal_ends_with_the_status_of_shells(
     data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stopped = training.fit.FitResult(
+    stopped = yoloscope.training.train.FitResult(
         step=7, best=None, checkpoint=Path("a/b.ckpt"), signal=15, artefact=None, parity=None
     )
-    monkeypatch.setattr("app.commands.train.fit", lambda *_, **__: stopped)
+    monkeypatch.setattr("yoloscope.app.commands.train.fit", lambda *_, **__: stopped)
     with pytest.raises(typer.Exit) as exit_:
         train(data, config=config, output=tmp_path / "run")
     assert exit_.value.exit_code == 143
@@ -97,7 +97,9 @@ def test_a_signal_ends_with_the_status_of_shells(
 def test_a_run_stopped_in_a_teacher_resumes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings, run = tmp_path / "taught.yaml", tmp_path / "run"
     settings.write_text(quick_config(epochs=2, distill={"teachers": 2}).to_yaml())
-    training.fit.fit(TrainingConfig.load(settings), data, run, announce=signalled_at("teacher 1/2: epoch 1/2"))
+    yoloscope.training.train.fit(
+        TrainingConfig.load(settings), data, run, announce=signalled_at("teacher 1/2: epoch 1/2")
+    )
     with pytest.raises(ConfigError, match="continue it with --resume"):
         train(data, config=str(settings), output=run)
     train(data, resume=True, output=run)
@@ -109,15 +111,17 @@ def test_a_run_stopped_in_a_teacher_resumes(data: Path, tmp_path: Path, capsys: 
 def test_other_ranks_end_alike_and_tell_nothing(
     data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("app.commands.train.is_first", lambda: False)
-    ended = training.fit.FitResult(7, (7, 0.5, 0.9), tmp_path / "last.ckpt", signal=None, artefact=None, parity=None)
-    monkeypatch.setattr("app.commands.train.fit", lambda *_, **__: ended)
+    monkeypatch.setattr("yoloscope.app.commands.train.is_first", lambda: False)
+    ended = yoloscope.training.train.FitResult(
+        7, (7, 0.5, 0.9), tmp_path / "last.ckpt", signal=None, artefact=None, parity=None
+    )
+    monkeypatch.setattr("yoloscope.app.commands.train.fit", lambda *_, **__: ended)
     train(data, config=config, output=tmp_path / "run")
 
     def fail(*_: object, **__: object) -> None:
         raise DatasetError("a bad picture")
 
-    monkeypatch.setattr("app.commands.train.fit", fail)
+    monkeypatch.setattr("yoloscope.app.commands.train.fit", fail)
     with pytest.raises(typer.Exit) as exit_:
         train(data, config=config, output=tmp_path / "run")
     assert exit_.value.exit_code == 1

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.services.runtime import Provider, Runtime
-from models.preprocess import place_exactly
-from models.registry import build
 from tests.benchmarks.report import heading
-from training.export.onnx import export_onnx
+from yoloscope.app.services.runtime import Provider, Runtime
+from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.registry import build
+from yoloscope.training.export.onnx import export_onnx
 
 BATCHES, CANDIDATES, ROUNDS, THREADS = (1, 8), 100, 15, 2
 

@@ -23,17 +23,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models import boxes
-from models.spec import DetectorSpec, HeadSpec, LossSpec
-from models.structures import GroundTruth
 from tests.benchmarks.report import heading
-from training.assignment.anchor_matching import match_best_anchor
-from training.assignment.best_overlap import best_overlap, padded_boxes_xyxy
-from training.assignment.geometry import head_geometries
-from training.losses import LossReport, compute_loss
-from training.losses.decode import decode_planes
-from training.losses.heads import box_planes
-from training.losses.report import Detail
+from yoloscope.models import boxes
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.anchors import match_best_anchor
+from yoloscope.training.assignment.geometry import head_geometries
+from yoloscope.training.assignment.max_iou import best_overlap, padded_boxes_xyxy
+from yoloscope.training.losses import LossReport, compute_loss
+from yoloscope.training.losses.decode import decode_planes
+from yoloscope.training.losses.heads import box_planes
+from yoloscope.training.losses.report import Detail
 
 CLASSES = 80
 OBJECTS = 20

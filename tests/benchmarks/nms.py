@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.boxes import area
-from models.nms import diou_nms
 from tests.benchmarks.report import heading
-from training.export.graph import trace
+from yoloscope.models.boxes import area
+from yoloscope.models.nms import diou_nms
+from yoloscope.training.export.onnx import trace
 
 CLASSES, IOU_THRESHOLD, BETA, THREADS = 80, 0.45, 0.6, 2
 SIZES = (100, 1000, 5000)

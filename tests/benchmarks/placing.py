@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.resize import resize_antialiased, resize_corner_aligned
 from tests.benchmarks.report import heading
+from yoloscope.models.resize import resize_antialiased, resize_corner_aligned
 
 SIDE = 416
 SIZES = ((300, 200), (768, 576), (1920, 1080), (4000, 3000))

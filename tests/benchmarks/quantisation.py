@@ -19,19 +19,18 @@ from typing import Final
 
 import onnx
 
-from app.services.pulling import ensure_artefact
-from app.services.runtime import Runtime
-from app.settings import load_settings
-from models.preprocess import place_exactly
 from tests.benchmarks.report import heading
-from training.data.datasets import DetectionDataset, open_dataset
-from training.evaluation.coco import evaluate_coco
-from training.evaluation.prediction import PredictionSettings, predict
-from training.evaluation.structures import EvaluatedImage, Truth
-from training.export.calibration import CalibrationPictures
-from training.export.comparison import Timing, time_both
-from training.export.int8 import Int8Settings
-from training.export.precision import make_fp16, make_int8
+from yoloscope.app.services.hub import ensure_artefact
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.settings import load_settings
+from yoloscope.models.preprocess import place_exactly
+from yoloscope.training.data.datasets import DetectionDataset, open_dataset
+from yoloscope.training.evaluation.coco import evaluate_coco
+from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSettings, Truth, predict
+from yoloscope.training.export.compare import Timing, time_both
+from yoloscope.training.export.precision import make_fp16, make_int8
+from yoloscope.training.export.quantization.int8 import Int8Settings
+from yoloscope.training.export.quantization.ranges import CalibrationPictures
 
 DATA: Final = Path(os.environ.get("DATA_DIR", Path(__file__).resolve().parents[3] / "shared" / "data"))
 PICTURES, TIMED = 64, 16

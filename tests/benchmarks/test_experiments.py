@@ -8,11 +8,11 @@ import torch
 from tests.benchmarks.experiments.__main__ import render, spread
 from tests.benchmarks.experiments.rows import Row, changed, tables
 from tests.benchmarks.experiments.runs import Bench, Result, result_of
-from training.checkpoint import read_checkpoint
-from training.data.datasets import open_dataset
-from training.data.digits import generate
-from training.fit import train
-from training.recipe import build_network, build_pipeline
+from yoloscope.training.build import build_network, build_pipeline
+from yoloscope.training.checkpoint.files import read_checkpoint
+from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.data.digits import generate
+from yoloscope.training.train import train
 
 TABLES = tables(None)
 

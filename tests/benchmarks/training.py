@@ -23,21 +23,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import dataloader
 
-import training.module
-from models.detector import scale_pixels
+import yoloscope.training.module
 from tests.benchmarks.report import heading
 from tests.benchmarks.stopwatch import Stopwatch
-from training.callbacks.hook import AfterStep
-from training.config import TrainingConfig
-from training.config_names import find_config
-from training.data.digits import generate
-from training.data.loading import Batch
-from training.ema import WeightAverage
-from training.fit import train
-from training.machine import use_bf16
-from training.module import TrainingModule
-from training.recipe import build_optimizer
-from training.splits import open_train
+from yoloscope.models.detector import scale_pixels
+from yoloscope.training.build import build_optimizer
+from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.config import TrainingConfig, find_config
+from yoloscope.training.data.digits import generate
+from yoloscope.training.data.loader import Batch
+from yoloscope.training.data.splits import open_train
+from yoloscope.training.module import TrainingModule
+from yoloscope.training.optim.ema import WeightAverage
+from yoloscope.training.train import train
+from yoloscope.training.trainer import use_bf16
 
 COUNTED, NOT_COUNTED = 6, 3
 ALONE = ("pictures to floats", "forward", "backward", "optimiser")
@@ -133,9 +132,9 @@ def measure(config: TrainingConfig, data: Path) -> Alternation:
         watch.watch(owner, function, name)
         for owner, function, name in (
             (dataloader._BaseDataLoaderIter, "__next__", "waiting for pictures"),
-            (training.module, "scale_pixels", "pictures to floats"),
+            (yoloscope.training.module, "scale_pixels", "pictures to floats"),
             (Batch, "to", "pictures to floats"),
-            (training.module, "compute_loss", "loss"),
+            (yoloscope.training.module, "compute_loss", "loss"),
             (TrainingModule, "manual_backward", "backward"),
             (nn.utils, "clip_grad_norm_", "clipping"),
             (optimizer, "step", "optimiser"),

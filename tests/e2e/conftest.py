@@ -40,7 +40,7 @@ def environment(**variables: str) -> dict[str, str]:
 def start_service(*arguments: str, **variables: str) -> Service:
     """Start ``yoloscope serve`` on a free port and wait until it says where it listens."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "serve", "--port", "0", *arguments],
+        [sys.executable, "-m", "yoloscope.app.cli", "serve", "--port", "0", *arguments],
         env=environment(**variables),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

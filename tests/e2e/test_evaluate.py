@@ -16,7 +16,17 @@ NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs
 def test_ap_of_the_official_yolov4_tiny(service: Service, models_dir: Path, data_dir: Path, tmp_path: Path) -> None:
     assert (models_dir / "yolov4-tiny.onnx").is_file(), service.announcement
     data, predictions = data_dir / "coco128", tmp_path / "predictions.json"
-    command = [sys.executable, "-m", "app.cli", "evaluate", "yolov4-tiny", "--data", str(data), "--split", "train"]
+    command = [
+        sys.executable,
+        "-m",
+        "yoloscope.app.cli",
+        "evaluate",
+        "yolov4-tiny",
+        "--data",
+        str(data),
+        "--split",
+        "train",
+    ]
     command += ["--json", "--predictions", str(predictions), "--html", str(tmp_path / "page.html")]
     run = subprocess.run(
         command, env=environment(YOLOSCOPE_MODELS_DIR=str(models_dir)), capture_output=True, text=True, check=False

@@ -20,7 +20,7 @@ SCORE_TOLERANCE = 0.014
 
 def yoloscope(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "app.cli", *arguments],
+        [sys.executable, "-m", "yoloscope.app.cli", *arguments],
         env=environment(**variables),
         capture_output=True,
         text=True,

@@ -9,18 +9,18 @@ import httpx
 import pytest
 import torch
 
-from app.services.cpu import available_cpus
-from app.services.images import ImageLimits
-from app.services.inference import prepare
-from app.services.runtime import Runtime
-from models.registry import build
 from tests.app.scoring import picture as small_picture
 from tests.e2e.conftest import Service
 from tests.training.data.malformed import malformed_files
-from training.data.annotations import parse_labels, to_ground_truth
-from training.export.onnx import export_onnx
-from training.losses.compute import compute_loss
-from training.losses.report import LossReport
+from yoloscope.app.services.inference import prepare
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.settings import available_cpus
+from yoloscope.models.images import ImageLimits
+from yoloscope.models.registry import build
+from yoloscope.training.data.annotations import parse_labels, to_ground_truth
+from yoloscope.training.export.onnx import export_onnx
+from yoloscope.training.losses.compute import compute_loss
+from yoloscope.training.losses.report import LossReport
 
 LIMITS = ImageLimits(16 * 2**20, 40_000_000, 16_384)
 BLOOD = ("RBC", "WBC", "Platelets")

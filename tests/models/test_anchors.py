@@ -2,9 +2,9 @@
 
 import pytest
 
-from models import anchors
-from models.anchors import group_by_stride
-from models.errors import ConfigError
+from yoloscope.models import anchors
+from yoloscope.models.anchors import group_by_stride
+from yoloscope.models.errors import ConfigError
 
 
 def test_small_anchors_go_to_small_strides_whatever_the_order() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import boxes
+from yoloscope.models import boxes
 
 PAIRED = (boxes.paired_iou, boxes.paired_giou, boxes.paired_diou, boxes.paired_ciou)
 PAIRWISE = (boxes.pairwise_iou, boxes.pairwise_giou, boxes.pairwise_diou, boxes.pairwise_ciou)

@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.class_tree import deepest_likely, tree_probabilities
-from models.decoding import Decoded, decode_heads
-from models.errors import SpecError
-from models.registry import build
-from models.spec import ClassTree, DetectorSpec, HeadSpec, LossSpec
+from yoloscope.models.decoding import Decoded, decode_heads, deepest_likely, tree_probabilities
+from yoloscope.models.errors import SpecError
+from yoloscope.models.registry import build
+from yoloscope.models.spec import ClassTree, DetectorSpec, HeadSpec, LossSpec
 
 REAL_MODELS = ("yolov4-tiny", "yolo-fastest", "yolo-fastest-1.1", "tiny-yolov2-trial7", "coco-trial6_653550")
 

@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.candidates import best, find_candidates
-from models.decoding import decode_heads
-from models.detector import Detector, detect, scale_pixels
-from models.errors import SpecError
-from models.spec import ClassTree, DetectorSpec, HeadSpec, LossSpec, NmsSpec
 from tests.models.greedy import greedy_nms
+from yoloscope.models.decoding import decode_heads
+from yoloscope.models.detector import Detector, best, detect, find_candidates, scale_pixels
+from yoloscope.models.errors import SpecError
+from yoloscope.models.spec import ClassTree, DetectorSpec, HeadSpec, LossSpec, NmsSpec
 
 ANCHORS = ((10.0, 20.0), (30.0, 15.0), (40.0, 40.0))
 KINDS: dict[str, dict[str, Any]] = {

@@ -10,19 +10,19 @@ import pytest
 import torch
 from torch import nn
 
-from models.darknet.builder import build_network
-from models.darknet.weights import load_weights
-from models.layers.csp import Residual
-from models.layers.dropblock import DropBlock
-from models.layers.sam import Sam
-from models.layers.shortcut import WeightedShortcut
-from models.layers.spp import Spp
-from models.layers.weight_block import weight_blocks
-from models.outline import Network
-from models.registry import build, names
-from models.spec import DetectorSpec
 from tests.parity.networks import compare_pseudo, compare_real, torch_heads
 from tests.parity.pseudo_weights import pseudo_weights
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.weights import load_weights
+from yoloscope.models.layers.csp import Residual
+from yoloscope.models.layers.dropblock import DropBlock
+from yoloscope.models.layers.sam import Sam
+from yoloscope.models.layers.shortcut import WeightedShortcut
+from yoloscope.models.layers.spp import Spp
+from yoloscope.models.layers.weight_block import weight_blocks
+from yoloscope.models.network import Network
+from yoloscope.models.registry import build, names
+from yoloscope.models.spec import DetectorSpec
 
 # Oracle folder and number of classes of the networks whose heads darknet computed.
 COMPUTED = {

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import nms
-from models.nms import diou_nms
 from tests.models.greedy import Floats, Ints, greedy_nms
-from training.export.graph import trace
+from yoloscope.models import nms
+from yoloscope.models.nms import diou_nms
+from yoloscope.training.export.onnx import trace
 
 Case = tuple[Floats, Floats, Ints, Floats]
 Suppress = Callable[[Case, float | None], Ints]

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.errors import ImageError
-from models.preprocess import Placement, place, place_exactly, placement_of
-from models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
+from yoloscope.models.errors import ImageError
+from yoloscope.models.preprocess import Placement, place, place_exactly, placement_of
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
 
 
 def make_spec(

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.errors import ConfigError
-from models.registry import build, names, options
-from models.spec import DetectorSpec
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.registry import build, names, options
+from yoloscope.models.spec import DetectorSpec
 
 SIDES = {"yolov1": 448, "yolov1-tiny": 448, "yolov3-spp": 608, "yolov4": 608, "yolov4-csp": 512}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.resize import resize_antialiased, resize_corner_aligned
+from yoloscope.models.resize import resize_antialiased, resize_corner_aligned
 
 Resize = Callable[[NDArray[np.uint8], int, int], NDArray[np.float32]]
 SOURCES = [(50, 70), (9, 7), (1, 1), (40, 900), (24, 32)]

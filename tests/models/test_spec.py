@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from models.errors import SpecError
-from models.spec import ClassTree, DetectorSpec, HeadSpec, LossSpec, NmsSpec
+from yoloscope.models.errors import SpecError
+from yoloscope.models.spec import ClassTree, DetectorSpec, HeadSpec, LossSpec, NmsSpec
 
 
 def _spec(**changes: object) -> DetectorSpec:

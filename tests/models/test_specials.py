@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.layers.convolution import ConvBlock
-from models.layers.csp import CspStage, Residual
-from models.necks.blocks import FiveConvs, Head
-from models.necks.pan import PanHeads
+from yoloscope.models.layers.convolution import ConvBlock
+from yoloscope.models.layers.csp import CspStage, Residual
+from yoloscope.models.necks.blocks import FiveConvs, Head
+from yoloscope.models.necks.pan import PanHeads
 
 
 def randomised(network: nn.Module) -> nn.Module:

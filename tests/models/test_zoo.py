@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.darknet.builder import build_network
-from models.errors import ModelNotFoundError
-from models.layers.weight_block import weight_blocks
-from models.registry import build, names
-from models.zoo import COCO, OFFICIAL, VOC, OfficialWeights, official_weights
-from training.losses.resolve import resolve_preset
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.errors import ModelNotFoundError
+from yoloscope.models.layers.weight_block import weight_blocks
+from yoloscope.models.registry import build, names
+from yoloscope.models.zoo import COCO, OFFICIAL, VOC, OfficialWeights, official_weights
+from yoloscope.training.losses.presets.registry import resolve_preset
 
 HEADERS = {16, 20}
 

@@ -13,9 +13,6 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from models.darknet.network import DarknetNetwork
-from models.darknet.weights import load_weights, save_weights
-from models.errors import UnsupportedLayerError, YoloscopeError
 from tests.parity.detections import DetectionParity, compare_stored_heads
 from tests.parity.networks import (
     HeadParity,
@@ -29,8 +26,10 @@ from tests.parity.networks import (
 )
 from tests.parity.pictures import artefact_detector, compare_pictures, eager_detector
 from tests.parity.pseudo_weights import pseudo_weights
-from training.export.graph import trace
-from training.export.onnx import NETWORK_INPUT, export_onnx, heads_from_floats
+from yoloscope.models.darknet.network import DarknetNetwork
+from yoloscope.models.darknet.weights import load_weights, save_weights
+from yoloscope.models.errors import UnsupportedLayerError, YoloscopeError
+from yoloscope.training.export.onnx import NETWORK_INPUT, export_onnx, heads_from_floats, trace
 
 Array = NDArray[np.float32]
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.decoding import decode_heads
-from models.nms import diou_nms
-from models.spec import DetectorSpec
+from yoloscope.models.decoding import decode_heads
+from yoloscope.models.nms import diou_nms
+from yoloscope.models.spec import DetectorSpec
 
 IOU_THRESHOLD = 0.45
 HEADS_TOLERANCE = 1e-5

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.errors import YoloscopeError
 from tests.parity.golden_cases import CASES, Answer
-from training.losses import darknet_box
+from yoloscope.models.errors import YoloscopeError
+from yoloscope.training.losses.darknet import boxes as darknet_box
 
 OUTPUT_ATOL = 1e-6
 DELTA_RTOL, DELTA_ATOL = 2e-5, 1e-6

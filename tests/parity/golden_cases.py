@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.darknet.loss_keys import LOSS_KEYS
-from models.errors import PresetError
-from models.spec import DetectorSpec, HeadSpec, LossSpec
-from models.structures import GroundTruth
-from training.losses import compute_loss
-from training.losses.darknet_state import DarknetHeadState
+from yoloscope.models.darknet.keys import LOSS_KEYS
+from yoloscope.models.errors import PresetError
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.losses import compute_loss
+from yoloscope.training.losses.darknet.deltas import DarknetHeadState
 
 NOT_RULES = {
     *("prefix", "kinds", "image", "head", "n_truth_requested", "mode"),

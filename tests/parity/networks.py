@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.darknet.builder import build_network
-from models.darknet.network import DarknetNetwork
-from models.darknet.weights import load_weights
-from models.layers.activations import ACTIVATIONS
-from models.outline import Network
 from tests.parity.pseudo_weights import pseudo_weights
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.network import DarknetNetwork
+from yoloscope.models.darknet.weights import load_weights
+from yoloscope.models.layers.activations import ACTIVATIONS
+from yoloscope.models.network import Network
 
 Array = NDArray[np.float32]
 Heads = Callable[[Array], Sequence[Array]]

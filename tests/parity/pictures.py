@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.detector import DETECTIONS, FRACTION, FRACTION_STEPS, INPUTS, detect
-from models.preprocess import place_exactly
-from models.spec import DetectorSpec
 from tests.parity.detections import IOU_THRESHOLD, DetectionParity, Found, centres, compare_picture
+from yoloscope.models.detector import DETECTIONS, FRACTION, FRACTION_STEPS, INPUTS, detect
+from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.spec import DetectorSpec
 
 Levels = NDArray[np.float32]
 Outputs = tuple[NDArray[Any], ...]

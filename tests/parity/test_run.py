@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import UnsupportedLayerError
 from tests.parity import check
 from tests.parity.check import check_pseudo, check_real
 from tests.parity.detections import compare_stored_heads
 from tests.parity.networks import load_real_network, real_models
 from tests.parity.run import find_jobs, main
+from yoloscope.models.errors import UnsupportedLayerError
 
 
 @pytest.mark.parametrize("name", ["yolo-fastest", "yolov4-tiny"])

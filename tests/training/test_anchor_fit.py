@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import ConfigError
-from training.anchor_fit import (
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.anchors import (
     assess_anchors,
     assign_masks,
     cluster_shapes,

@@ -11,8 +11,8 @@ from typing import Any, Self
 import pytest
 import torch
 
-from models.errors import CheckpointError
-from training.checkpoint import read_checkpoint, write_checkpoint
+from yoloscope.models.errors import CheckpointError
+from yoloscope.training.checkpoint.files import read_checkpoint, write_checkpoint
 
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-import training.fit
-from app.services.runtime import Runtime
-from models.errors import CheckpointError
-from models.modes import evaluating
+import yoloscope.training.train
 from tests.training.fitting.runs import Configure
-from training.checkpoint import read_checkpoint, write_checkpoint
-from training.checkpoint_network import load_checkpoint_network
-from training.evaluation.torch_detector import TorchDetector
-from training.run_folder import find_checkpoint
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.errors import CheckpointError
+from yoloscope.models.network import evaluating
+from yoloscope.training.checkpoint.files import find_checkpoint, read_checkpoint, write_checkpoint
+from yoloscope.training.checkpoint.network import load_checkpoint_network
+from yoloscope.training.evaluation.detectors import TorchDetector
 
 EVERYTHING: dict[str, Any] = {
     "epochs": 2,
@@ -30,8 +29,8 @@ EVERYTHING: dict[str, Any] = {
 @pytest.fixture
 def run(shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a run with all that changes a network, not exported."""
-    monkeypatch.setattr(training.fit, "export_best", lambda *_: None)
-    training.fit.fit(configure(**EVERYTHING), shapes, tmp_path / "run")
+    monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
+    yoloscope.training.train.fit(configure(**EVERYTHING), shapes, tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -43,7 +42,7 @@ def altered(path: Path, target: Path, **changes: Any) -> Path:
 
 
 def test_it_detects_what_the_exported_artefact_detects(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    training.fit.fit(configure(**EVERYTHING), shapes, tmp_path)
+    yoloscope.training.train.fit(configure(**EVERYTHING), shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
     runtime = Runtime(tmp_path / "model.onnx", "cpu", 1)
     detector = TorchDetector(network, network.spec)
@@ -70,8 +69,8 @@ def test_last_holds_the_average_and_best_the_weights_of_its_step(run: Path) -> N
 def test_a_run_without_an_average_is_taken_as_it_is(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training.fit, "export_best", lambda *_: None)
-    training.fit.fit(configure(average=None), shapes, tmp_path)
+    monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
+    yoloscope.training.train.fit(configure(average=None), shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
     assert find_checkpoint(tmp_path).name == "last.ckpt"
     expected = read_checkpoint(tmp_path / "last.ckpt")["network"]
@@ -93,10 +92,10 @@ def test_the_spec_tells_of_the_training(run: Path) -> None:
 def test_networks_of_other_families(
     name: str, shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training.fit, "export_best", lambda *_: None)
+    monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
     options = {"width": 0.125} if name == "yolov2-tiny" else {}
     config = configure(average=None).replace(network=name, network_options=options)
-    training.fit.fit(config, shapes, tmp_path)
+    yoloscope.training.train.fit(config, shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
     with evaluating(network), torch.no_grad():
         heads = network(torch.zeros(1, 3, 64, 64))

@@ -8,7 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.cmbn import CrossMiniBatchNorm2d, finish_batch, with_cross_mini_batch_norm
+from yoloscope.training.optim.cross_mini_batch_norm import (
+    CrossMiniBatchNorm2d,
+    finish_batch,
+    with_cross_mini_batch_norm,
+)
 
 
 def _values(seed: int, batch: int = 8, offset: float = 0.0) -> Tensor:

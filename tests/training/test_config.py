@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from models.errors import ConfigError
-from training.config import TrainingConfig
-from training.config_names import config_names, find_config
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.config import TrainingConfig, config_names, find_config
 
 
 @pytest.mark.parametrize(

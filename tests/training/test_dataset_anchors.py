@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import registry
-from models.errors import ConfigError, DatasetError
-from models.spec import DetectorSpec, ResizeSpec
-from training.data.datasets import DetectionDataset, open_dataset
-from training.dataset_anchors import compare_anchors, fit_dataset_anchors, object_shapes_px
+from yoloscope.models import registry
+from yoloscope.models.errors import ConfigError, DatasetError
+from yoloscope.models.spec import DetectorSpec, ResizeSpec
+from yoloscope.training.anchors import compare_anchors, fit_dataset_anchors, object_shapes_px
+from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 
 SIZES: list[tuple[float, float]] = [(10, 20), (40, 20), (20, 60), (80, 40), (60, 90), (150, 80)]
 

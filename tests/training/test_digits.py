@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.errors import ConfigError
-from training.data import digits
-from training.data.digits import CLASS_NAMES, DigitPool, SceneOptions, draw_scene, generate, load_digit_pools
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.data import digits
+from yoloscope.training.data.digits import CLASS_NAMES, DigitPool, SceneOptions, draw_scene, generate, load_digit_pools
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="needs scikit-learn")
 

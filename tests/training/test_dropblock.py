@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from models.errors import ConfigError
-from models.layers.dropblock import DropBlock
-from training.dropblock import set_dropblock_probability
-from training.schedule import LinearRamp
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.layers.dropblock import DropBlock, set_dropblock_probability
+from yoloscope.training.optim.schedule import LinearRamp
 
 
 def test_every_layer_gets_the_scheduled_probability() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.errors import ConfigError
-from training.ema import WeightAverage
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.optim.ema import WeightAverage
 
 
 class _Scalar(nn.Module):

@@ -18,7 +18,7 @@ for _ in range(3):
     last = faults() - start
 print(last)
 """
-KEEP = "from training.host_memory import keep_freed_memory; assert keep_freed_memory()"
+KEEP = "from yoloscope.training.trainer import keep_freed_memory; assert keep_freed_memory()"
 
 
 def faults_of_ten_tensors(before: str) -> int:

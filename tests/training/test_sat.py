@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.errors import ConfigError
-from training.cmbn import with_cross_mini_batch_norm
-from training.sat import self_adversarial
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.optim.cross_mini_batch_norm import with_cross_mini_batch_norm
+from yoloscope.training.optim.self_adversarial import self_adversarial
 
 EPSILON = 0.02
 

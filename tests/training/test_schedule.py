@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from models.errors import ConfigError
-from training.schedule import CosineRestarts, LinearRamp, StepSchedule, burn_in_factor
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.optim.schedule import CosineRestarts, LinearRamp, StepSchedule, burn_in_factor
 
 
 def test_burn_in_by_hand() -> None:

@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-import training.search
-from models.errors import CheckpointError, ConfigError, NonFiniteLossError
+import yoloscope.training.search.run
 from tests.training.fitting.runs import Configure
-from training.config import TrainingConfig
-from training.progress import Progress
-from training.search import SearchPlan, SearchResult, search
-from training.search_reporting import Reporting
-from training.search_space import SearchSpace
-from training.search_study import TrialRecord
+from yoloscope.models.errors import CheckpointError, ConfigError, NonFiniteLossError
+from yoloscope.training.checkpoint.progress import Progress
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.search.run import Reporting, SearchPlan, SearchResult, search
+from yoloscope.training.search.space import SearchSpace
+from yoloscope.training.search.study import TrialRecord
 
 SPACE = SearchSpace.parse(
     {
@@ -87,7 +86,7 @@ def run(
     """Search with a stand-in for training."""
 
     def call(train: Scripted, num_trials: int, *, folder: str = "search", **more: Any) -> SearchResult:
-        monkeypatch.setattr(training.search, "train", train)
+        monkeypatch.setattr(yoloscope.training.search.run, "train", train)
         config = configure(epochs=EPOCHS, data={"val": "val"}, optimizer={"rate": 0.05}, augment={"mosaic": 0.5})
         plan = SearchPlan(config.replace(**more.pop("changes", {})), **({"space": SPACE} | more), num_trials=num_trials)
         return search(plan, shapes, tmp_path / folder)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from models import registry
-from models.errors import ConfigError
 from tests.training.fitting.runs import quick_config
-from training.config import TrainingConfig
-from training.search_checks import check_space, default_space
-from training.search_space import Choices, Range, SearchSpace, value_at, with_values
+from yoloscope.models import registry
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.search.run import check_space, default_space
+from yoloscope.training.search.space import Choices, Range, SearchSpace, value_at, with_values
 
 
 def test_ranges_are_whole_where_the_key_and_its_bounds_are() -> None:

@@ -7,13 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from models.errors import DatasetError
 from tests.training.fitting.runs import quick_config
-from training.config import AugmentConfig, BagsConfig
-from training.showing.bags import exhibits, write_bags
-from training.showing.chart import COLOURS, chart
-from training.showing.panel import Exhibit, Panel, draw_exhibit
-from training.showing.scene import Scene
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.config import AugmentConfig, BagsConfig
+from yoloscope.training.visualize.augmentations import exhibits, write_bags
+from yoloscope.training.visualize.drawing import COLOURS, Exhibit, Panel, Scene, chart, draw_exhibit
 
 STRENGTHS = {
     "cutmix_alpha",

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from training.assignment.matches import HeadMatches
+from yoloscope.training.assignment.matches import HeadMatches
 
 CollisionRule = Literal["first", "last", "accumulate", "mean", "best_iou"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from models.errors import SpecError
-from models.spec import DetectorSpec, HeadSpec
+from yoloscope.models.errors import SpecError
+from yoloscope.models.spec import DetectorSpec, HeadSpec
 
 
 @dataclass(frozen=True)

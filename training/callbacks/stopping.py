@@ -9,8 +9,8 @@ from typing import Any
 
 import lightning.pytorch as lightning
 
-from training.callbacks.hook import AfterStep
-from training.module import TrainingModule
+from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.module import TrainingModule
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from training.data.annotations import LabelFinding, lint
-from training.data.datasets import DatasetProblem, DetectionDataset, LabelledImage
-from training.data.datasets.reading import size_or_problem
-from training.data.datasets.structures import ProblemKind
+from yoloscope.training.data.annotations import LabelFinding, lint
+from yoloscope.training.data.datasets import DatasetProblem, DetectionDataset, LabelledImage
+from yoloscope.training.data.datasets.dataset import ProblemKind
+from yoloscope.training.data.datasets.reading import size_or_problem
 
 AuditKind: TypeAlias = ProblemKind | Literal["unknown_class", "zero_area", "out_of_range", "duplicate", "under_a_pixel"]
 _LABEL_KINDS: Final[dict[str, AuditKind]] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.errors import LabelError
+from yoloscope.models.errors import LabelError
 
 _TYPES = tuple(map(np.dtype, ("uint8", "float32", "int64", "float32")))
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models import layout
-from models.decoding import decode_heads
-from models.spec import DetectorSpec
+from yoloscope.models import layout
+from yoloscope.models.decoding import decode_heads
+from yoloscope.models.spec import DetectorSpec
 
 
 @dataclass(frozen=True)

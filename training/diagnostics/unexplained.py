@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.boxes import FLOOR, area, pairwise_iou
-from models.nms import diou_nms
-from models.spec import NmsSpec
-from training.diagnostics.predictions import Predictions
+from yoloscope.models.boxes import FLOOR, area, pairwise_iou
+from yoloscope.models.nms import diou_nms
+from yoloscope.models.spec import NmsSpec
+from yoloscope.training.diagnostics.predictions import Predictions
 
 EXPLAINED_IOU = 0.5
 """A prediction is explained by a label, of whatever class, that it overlaps by at least this much."""

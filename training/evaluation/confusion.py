@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.overlap import NO_MATCH, iou_matrix, match_greedily
-from training.evaluation.structures import EvaluatedImage
+from yoloscope.training.evaluation.matching import NO_MATCH, iou_matrix, match_greedily
+from yoloscope.training.evaluation.predict import EvaluatedImage
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.average_precision import interpolated_ap, precision_recall
-from training.evaluation.confusion import match_by_class
-from training.evaluation.overlap import NO_MATCH, iou_matrix
-from training.evaluation.structures import EvaluatedImage
+from yoloscope.training.evaluation.average_precision import interpolated_ap, precision_recall
+from yoloscope.training.evaluation.confusion import match_by_class
+from yoloscope.training.evaluation.matching import NO_MATCH, iou_matrix
+from yoloscope.training.evaluation.predict import EvaluatedImage
 
 TideKind: TypeAlias = Literal["classification", "localisation", "both", "duplicate", "background", "missed"]
 KINDS: Final[tuple[TideKind, ...]] = (

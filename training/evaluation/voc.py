@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.average_precision import all_point_ap, interpolated_ap, precision_recall
-from training.evaluation.overlap import iou_matrix
-from training.evaluation.structures import EvaluatedImage
+from yoloscope.training.evaluation.average_precision import all_point_ap, interpolated_ap, precision_recall
+from yoloscope.training.evaluation.matching import iou_matrix
+from yoloscope.training.evaluation.predict import EvaluatedImage
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,138 @@
-"""The one artefact: a detector as a single ONNX file with its spec inside."""
+"""The one artefact: a detector as a single ONNX file with its spec inside.
+
+Artefacts as graphs: read, described anew, and written whole or not at all.
+
+Torch modules to ONNX graphs, quietly.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from models.detector import FRACTION, INPUTS, Detector
-from models.errors import ExportError
-from models.spec import METADATA_KEY, DetectorSpec
-from training.export.artefact import read_artefact
-from training.export.graph import trace
-from training.export.parity import ParityReport, check_parity
+from yoloscope.models.detector import FRACTION, INPUTS, Detector
+from yoloscope.models.errors import ExportError
+from yoloscope.models.network import evaluating
+from yoloscope.models.spec import METADATA_KEY, DetectorSpec
+from yoloscope.training.export.parity import ParityReport, check_parity
+
+
+def read_artefact(path: Path) -> tuple[onnx.ModelProto, DetectorSpec]:
+    """Return the graph and the spec of an artefact; raise ExportError where the file is none."""
+    try:
+        model = onnx.load(path)
+    except Exception as error:
+        raise ExportError(f"expected an ONNX file at {path}, got: {error}") from error
+    for entry in model.metadata_props:
+        if entry.key == METADATA_KEY:
+            return model, DetectorSpec.from_json(entry.value)
+    raise ExportError(f"expected the metadata {METADATA_KEY!r} in {path}, got a model without")
+
+
+def with_spec(model: onnx.ModelProto, spec: DetectorSpec) -> onnx.ModelProto:
+    """Return the artefact with another spec inside."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    onnx.helper.set_model_props(changed, {METADATA_KEY: spec.to_json()})
+    return changed
+
+
+def write_artefact(model: onnx.ModelProto, path: Path, check: Callable[[Path], None]) -> None:
+    """Write an artefact beside its place, ``check`` it there, and rename it.
+
+    What ``check`` raises leaves a former file as it was. Raises ExportError where the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.onnx")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(model.SerializeToString())
+        check(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+OPSET = 20
+
+
+def trace(
+    module: nn.Module,
+    inputs: Sequence[Tensor],
+    *,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    dynamic_shapes: Sequence[dict[int, Any]],
+) -> onnx.ModelProto:
+    """Return the ONNX graph (opset 20) of ``module`` in evaluation mode, without the exporter's notes.
+
+    ``dynamic_shapes`` names the free dimensions of every input, as ``torch.export`` wants them. Raises ExportError with
+    the exporter's reason.
+    """
+    try:
+        with evaluating(module), _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                module,
+                tuple(inputs),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(input_names),
+                output_names=list(output_names),
+                dynamic_shapes=tuple(dynamic_shapes),
+                verbose=False,
+            )
+    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+        raise ExportError(f"the network cannot be written as an ONNX graph: {_reason(error)}") from error
+    if program is None:
+        raise ExportError("expected an ONNX program from the exporter, got none")
+    model: onnx.ModelProto = program.model_proto
+    _forget_the_exporter(model.graph)
+    return model
+
+
+def _forget_the_exporter(graph: onnx.GraphProto) -> None:
+    """Remove the exporter's notes, which hold paths and lines of the source on the machine that exports."""
+    for noted in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        noted.ClearField("metadata_props")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _forget_the_exporter(inner)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's remarks about itself off the user's screen."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx", "onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of the innermost error, where the exporter says what it could not do."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
 
 MAX_BYTES = 2**31 - 2**20
 NETWORK_INPUT = "network_input"

@@ -1,4 +1,7 @@
-"""Whether an artefact in onnxruntime says what its network says in torch."""
+"""Whether an artefact in onnxruntime says what its network says in torch.
+
+onnxruntime sessions for measuring, on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.candidates import find_candidates
-from models.detector import DETECTIONS, INPUTS, Detector, detect, scale_pixels
-from models.errors import ExportError
-from models.layers.xnor import XnorConvBlock
-from models.modes import evaluating
-from models.spec import DetectorSpec
+from yoloscope.models.detector import DETECTIONS, INPUTS, Detector, detect, find_candidates, scale_pixels
+from yoloscope.models.errors import ExportError
+from yoloscope.models.layers.xnor import XnorConvBlock
+from yoloscope.models.network import evaluating
+from yoloscope.models.spec import DetectorSpec
+
+
+def open_session(model: onnx.ModelProto, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Return a session of a graph in memory whose threads sleep when idle; raise ExportError if it cannot be run."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ExportError(f"onnxruntime cannot run the graph: {error}") from error
+
 
 Array = NDArray[np.float32]
 Provider = tuple[str, dict[str, str]]

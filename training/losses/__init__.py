@@ -1,9 +1,8 @@
 """The losses of YOLOv1 to v4 behind one call, with an account of what every term, scale and object costs."""
 
-from training.losses.compute import compute_loss
-from training.losses.preset import Preset, Weights
-from training.losses.presets import PRESETS, AnyPreset
-from training.losses.report import LossReport
-from training.losses.resolve import resolve_preset
+from yoloscope.training.losses.compute import compute_loss
+from yoloscope.training.losses.presets.base import Preset, Weights
+from yoloscope.training.losses.presets.registry import PRESETS, AnyPreset, resolve_preset
+from yoloscope.training.losses.report import LossReport
 
 __all__ = ["PRESETS", "AnyPreset", "LossReport", "Preset", "Weights", "compute_loss", "resolve_preset"]

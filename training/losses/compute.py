@@ -10,24 +10,21 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from models.errors import LabelError, LossError, PresetError
-from models.spec import DetectorSpec
-from models.structures import GroundTruth
-from training.assignment.geometry import HeadGeometry, head_geometries
-from training.losses.article import ArticlePreset
-from training.losses.darknet import darknet_ledgers
-from training.losses.darknet_rules import DarknetPreset
-from training.losses.darknet_state import DarknetState
-from training.losses.finite import require_finite
-from training.losses.formula import formula_ledgers
-from training.losses.grid import article_ledgers, grid_weights, walkthrough_ledgers
-from training.losses.ledger import TERMS, HeadLedger
-from training.losses.object_weights import weigh_objects
-from training.losses.preset import Preset
-from training.losses.presets import AnyPreset
-from training.losses.report import Detail, LossReport
-from training.losses.resolve import resolve_preset
-from training.losses.walkthrough import WalkthroughPreset
+from yoloscope.models.errors import LabelError, LossError, PresetError
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.geometry import HeadGeometry, head_geometries
+from yoloscope.training.losses.autograd import formula_ledgers
+from yoloscope.training.losses.costs import TERMS, HeadLedger, require_finite, weigh_objects
+from yoloscope.training.losses.darknet.deltas import DarknetState
+from yoloscope.training.losses.darknet.losses import darknet_ledgers
+from yoloscope.training.losses.darknet.presets import DarknetPreset
+from yoloscope.training.losses.grid import article_ledgers, grid_weights, walkthrough_ledgers
+from yoloscope.training.losses.presets.article import ArticlePreset
+from yoloscope.training.losses.presets.base import Preset
+from yoloscope.training.losses.presets.registry import AnyPreset, resolve_preset
+from yoloscope.training.losses.presets.walkthrough import WalkthroughPreset
+from yoloscope.training.losses.report import Detail, LossReport
 
 
 def compute_loss(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.assignment.geometry import HeadGeometry
-from training.losses.preset import CenterDecode, ExtentDecode
+from yoloscope.training.assignment.geometry import HeadGeometry
+from yoloscope.training.losses.presets.base import CenterDecode, ExtentDecode
 
 MAX_LOG_EXTENT = 8.0
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models import boxes
-from models.errors import NonFiniteLossError, SpecError
-from models.layout import BOX, CLASSES, OBJECTNESS
-from models.spec import DetectorSpec, HeadSpec
-from training.assignment.geometry import HeadGeometry, head_geometries
-from training.losses.decode import decode_planes, extent_rule
-from training.losses.heads import compute_dtype, entries_of
+from yoloscope.models import boxes
+from yoloscope.models.errors import NonFiniteLossError, SpecError
+from yoloscope.models.layout import BOX, CLASSES, OBJECTNESS
+from yoloscope.models.spec import DetectorSpec, HeadSpec
+from yoloscope.training.assignment.geometry import HeadGeometry, head_geometries
+from yoloscope.training.losses.decode import decode_planes, extent_rule
+from yoloscope.training.losses.heads import compute_dtype, entries_of
 
 DISTILLED: Final = ("box", "objectness", "classification")
 

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.errors import PresetError
-from models.structures import GroundTruth
-from training.assignment.cell_matching import match_first_per_cell
-from training.assignment.collisions import find_slots
-from training.assignment.geometry import HeadGeometry
-from training.assignment.matches import HeadMatches, cell_offsets
-from training.losses.article import ArticleCells, ArticlePreset, article_terms
-from training.losses.heads import compute_dtype
-from training.losses.ledger import HeadLedger
-from training.losses.objects import objects_with_area
-from training.losses.walkthrough import WalkthroughCells, WalkthroughPreset, walkthrough_terms
+from yoloscope.models.errors import PresetError
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.cells import match_first_per_cell
+from yoloscope.training.assignment.collisions import find_slots
+from yoloscope.training.assignment.geometry import HeadGeometry
+from yoloscope.training.assignment.matches import HeadMatches, cell_offsets
+from yoloscope.training.assignment.max_iou import objects_with_area
+from yoloscope.training.losses.costs import HeadLedger
+from yoloscope.training.losses.heads import compute_dtype
+from yoloscope.training.losses.presets.article import ArticleCells, ArticlePreset, article_terms
+from yoloscope.training.losses.presets.walkthrough import WalkthroughCells, WalkthroughPreset, walkthrough_terms
 
 
 @dataclass(frozen=True)

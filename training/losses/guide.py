@@ -1,4 +1,4 @@
-"""Prints every number of docs/losses.md: ``python -m training.losses.guide [SECTION ...]``."""
+"""Prints every number of docs/losses.md: ``python -m yoloscope.training.losses.guide [SECTION ...]``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.layout import OBJECTNESS, H, W
-from models.spec import DetectorSpec, HeadSpec, LossSpec
-from models.structures import GroundTruth
-from training.assignment.best_overlap import best_overlap, padded_boxes_xyxy
-from training.assignment.geometry import HeadGeometry, head_geometries
-from training.assignment.roles import Role
-from training.losses.compute import compute_loss
-from training.losses.decode import decode_planes
-from training.losses.heads import box_planes
-from training.losses.preset import Preset
-from training.losses.presets import V1, V2, V3, V4
-from training.losses.report import LossReport
-from training.losses.walkthrough import WalkthroughCells, WalkthroughTerms, walkthrough_iou, walkthrough_terms
+from yoloscope.models.layout import OBJECTNESS, H, W
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.geometry import HeadGeometry, head_geometries
+from yoloscope.training.assignment.matches import Role
+from yoloscope.training.assignment.max_iou import best_overlap, padded_boxes_xyxy
+from yoloscope.training.losses.compute import compute_loss
+from yoloscope.training.losses.decode import decode_planes
+from yoloscope.training.losses.heads import box_planes
+from yoloscope.training.losses.presets.base import Preset
+from yoloscope.training.losses.presets.registry import V1, V2, V3, V4
+from yoloscope.training.losses.presets.walkthrough import (
+    WalkthroughCells,
+    WalkthroughTerms,
+    walkthrough_iou,
+    walkthrough_terms,
+)
+from yoloscope.training.losses.report import LossReport
 
 VOC_ANCHORS_CELLS = ((1.3221, 1.73145), (3.19275, 4.00944), (5.05587, 8.09892), (9.47112, 4.84053), (11.2364, 10.0071))
 GRID = 13

@@ -3,6 +3,8 @@
 A head tensor is by far the largest thing a loss touches. It is never permuted or copied whole: the objectness plane
 and the few predictors that serve objects are taken out by one autograd function, whose backward pass writes their
 gradients into one buffer of the head's size.
+
+A bound on gradients, as part of the graph.
 """
 
 from __future__ import annotations
@@ -15,8 +17,33 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from models.layout import BOX, CLASSES, OBJECTNESS
-from training.assignment.geometry import HeadGeometry
+from yoloscope.models.layout import BOX, CLASSES, OBJECTNESS
+from yoloscope.training.assignment.geometry import HeadGeometry
+
+
+class _BoundContext(FunctionCtx):
+    limit: float
+
+
+class _Bound(Function):
+    @staticmethod
+    def forward(ctx: _BoundContext, x: Tensor, limit: float) -> Tensor:
+        ctx.limit = limit
+        return x.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _BoundContext, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient.clamp(-ctx.limit, ctx.limit), None
+
+
+_bound = cast("Callable[[Tensor, float], Tensor]", _Bound.apply)
+
+
+def bound_gradient(x: Tensor, limit: float | None) -> Tensor:
+    """Return ``x`` itself; what flows back through it is clamped to +-``limit``, entry by entry (None: no bound)."""
+    return x if limit is None else _bound(x, limit)
+
 
 Index = tuple[Tensor, Tensor, Tensor, Tensor]
 

@@ -17,7 +17,7 @@ import torch
 from tests.benchmarks.experiments.rows import Table, tables
 from tests.benchmarks.experiments.runs import Bench, Result, result_of
 from tests.benchmarks.report import heading
-from training.config import TrainingConfig
+from yoloscope.training.config import TrainingConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,9 +10,8 @@ from typing import Any
 
 import yaml
 
-from training.config import TrainingConfig
-from training.config_names import find_config
-from training.teachers import own_teachers
+from yoloscope.training.config import TrainingConfig, find_config
+from yoloscope.training.teachers import own_teachers
 
 Changes = Mapping[str, Any]
 HERE = Path(__file__).parent

@@ -11,18 +11,17 @@ from itertools import count
 from pathlib import Path
 
 from tests.benchmarks.experiments.rows import Row
-from training.checkpoint import read_checkpoint
-from training.checkpoint_network import load_checkpoint_network
-from training.config import TrainingConfig
-from training.data.datasets import DetectionDataset, open_dataset
-from training.data.holding_out import hold_out
-from training.evaluation.evaluation import evaluate
-from training.evaluation.prediction import PredictionSettings
-from training.evaluation.torch_detector import TorchDetector
-from training.fit import train
-from training.progress import Progress
-from training.run_folder import BEST, LAST, TEACHERS
-from training.teachers import own_teachers, teacher_paths
+from yoloscope.training.checkpoint.files import BEST, LAST, TEACHERS, read_checkpoint
+from yoloscope.training.checkpoint.network import load_checkpoint_network
+from yoloscope.training.checkpoint.progress import Progress
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.datasets import DetectionDataset, open_dataset
+from yoloscope.training.data.splits import hold_out
+from yoloscope.training.evaluation.detectors import TorchDetector
+from yoloscope.training.evaluation.evaluate import evaluate
+from yoloscope.training.evaluation.predict import PredictionSettings
+from yoloscope.training.teachers import own_teachers, teacher_paths
+from yoloscope.training.train import train
 
 RESULT = "result.json"
 

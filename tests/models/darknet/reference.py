@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from models.darknet.keys import LAYER_INERT, NET_INERT
-from models.darknet.plan import LayerType
-from models.darknet.table import ALIASES, LAYER_TYPES, NET_KEYS, REFUSED_TYPES
-from models.layers.activations import ACTIVATIONS
+from yoloscope.models.darknet.keys import LAYER_INERT, NET_INERT
+from yoloscope.models.darknet.layer_plan import LayerType
+from yoloscope.models.darknet.layer_types import ALIASES, LAYER_TYPES, NET_KEYS, REFUSED_TYPES
+from yoloscope.models.layers.activations import ACTIVATIONS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "darknet.md"
 START, END = "<!-- tables: begin -->", "<!-- tables: end -->"

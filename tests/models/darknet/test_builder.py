@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.darknet.builder import build_network
-from models.darknet.network import require_complete
-from models.errors import CfgError, ConfigError, UnsupportedLayerError
-from models.layers.activations import Activation
-from models.layers.convolution import ConvBlock
 from tests.models.darknet.cfgs import NET, YOLO, conv, detector, section
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.network import require_complete
+from yoloscope.models.errors import CfgError, ConfigError, UnsupportedLayerError
+from yoloscope.models.layers.activations import Activation
+from yoloscope.models.layers.convolution import ConvBlock
 
 
 def test_heads_come_raw_in_file_order() -> None:

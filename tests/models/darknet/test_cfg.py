@@ -1,7 +1,7 @@
 import pytest
 
-from models.darknet.cfg import parse_cfg
-from models.errors import CfgError
+from yoloscope.models.darknet.cfg import parse_cfg
+from yoloscope.models.errors import CfgError
 
 
 def test_lines_are_remembered_through_comments_blanks_and_carriage_returns() -> None:

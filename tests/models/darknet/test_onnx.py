@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime
 import torch
 
-from models.darknet.builder import build_network
-from models.darknet.table import LAYER_TYPES
-from models.layers.activations import ACTIVATIONS
 from tests.models.darknet.cfgs import HEAD_CONV, NET, YOLO, conv, section
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.layer_types import LAYER_TYPES
+from yoloscope.models.layers.activations import ACTIVATIONS
 
 LAYERS = (
     conv(8, "stride=2"),

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.darknet.weights import load_weights, save_weights
 from tests.conftest import ROOT
 from tests.parity.networks import (
     HeadParity,
@@ -21,6 +20,7 @@ from tests.parity.networks import (
     real_models,
     torch_heads,
 )
+from yoloscope.models.darknet.weights import load_weights, save_weights
 
 ORACLES = Path(os.environ.get("ORACLES_DIR", ROOT.parent / "shared" / "oracles"))
 FOLDERS = {folder.name: folder for folder in pseudo_folders(ORACLES)}

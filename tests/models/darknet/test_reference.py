@@ -1,5 +1,5 @@
-from models.darknet.table import ALIASES, LAYER_TYPES, REFUSED_TYPES
 from tests.models.darknet.reference import PAGE, with_tables
+from yoloscope.models.darknet.layer_types import ALIASES, LAYER_TYPES, REFUSED_TYPES
 
 
 def test_documented_tables_are_those_of_the_code() -> None:

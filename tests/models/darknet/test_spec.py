@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from models.darknet.builder import build_network
-from models.darknet.network import require_complete
-from models.errors import CfgError, ConfigError
-from models.spec import DetectorSpec
 from tests.models.darknet.cfgs import HEAD_CONV, NET, YOLO, conv, detector, section
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.network import require_complete
+from yoloscope.models.errors import CfgError, ConfigError
+from yoloscope.models.spec import DetectorSpec
 
 REGION = "[region]\nanchors=1.5,2, 4,5\nnum=2\nclasses=2\ncoords=4\nsoftmax=1\n"
 TREE = "animal -1\nthing -1\ndog 0\ncat 0\n"

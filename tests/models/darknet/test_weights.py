@@ -5,13 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from models.darknet.builder import build_network
-from models.darknet.header import WeightsHeader
-from models.darknet.network import DarknetNetwork
-from models.darknet.weights import darknet_source, load_backbone_weights, load_weights, save_weights
-from models.errors import WeightsError
-from models.layers.weight_block import weight_blocks
 from tests.models.darknet.cfgs import HEAD_CONV, NET, YOLO, conv, detector, section
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.network import DarknetNetwork
+from yoloscope.models.darknet.weights import (
+    WeightsHeader,
+    darknet_source,
+    load_backbone_weights,
+    load_weights,
+    save_weights,
+)
+from yoloscope.models.errors import WeightsError
+from yoloscope.models.layers.weight_block import weight_blocks
 
 ALL_WEIGHTED = (
     conv(4),

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from models.errors import ConfigError
-from models.layers.activations import ACTIVATIONS, Activation
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.layers.activations import ACTIVATIONS, Activation
 
 LOGISTIC_1 = 1 / (1 + math.exp(-1))
 EXPECTED = {

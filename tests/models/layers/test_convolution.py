@@ -1,11 +1,11 @@
 import torch
 from torch.nn import functional
 
-from models.layers.convolution import ConvBlock, SharedConvBlock
-from models.layers.crnn import FirstFrameRecurrence
-from models.layers.sam import Sam
-from models.layers.weight_block import weight_blocks
-from models.layers.xnor import BinaryWeightConvBlock, XnorConvBlock, sign
+from yoloscope.models.layers.convolution import ConvBlock, SharedConvBlock
+from yoloscope.models.layers.crnn import FirstFrameRecurrence
+from yoloscope.models.layers.sam import Sam
+from yoloscope.models.layers.weight_block import weight_blocks
+from yoloscope.models.layers.xnor import BinaryWeightConvBlock, XnorConvBlock, sign
 
 
 def test_normalisation_uses_eps_1e_5_and_darknets_block_order() -> None:

@@ -1,12 +1,12 @@
 import torch
 from torch.nn import functional
 
-from models.layers.batchnorm import BatchNorm
-from models.layers.connected import Connected
-from models.layers.dropblock import DropBlock
-from models.layers.implicit import Implicit
-from models.layers.local import LocalConv, local_length
-from models.layers.weight_block import weight_blocks, weighted_layers
+from yoloscope.models.layers.batchnorm import BatchNorm
+from yoloscope.models.layers.connected import Connected
+from yoloscope.models.layers.dropblock import DropBlock
+from yoloscope.models.layers.implicit import Implicit
+from yoloscope.models.layers.local import LocalConv, local_length
+from yoloscope.models.layers.weight_block import weight_blocks, weighted_layers
 
 
 def test_local_layer_with_equal_kernels_is_a_convolution() -> None:

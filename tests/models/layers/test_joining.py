@@ -1,8 +1,8 @@
 import torch
 
-from models.layers.routing import Concat
-from models.layers.scale_channels import ScaleChannels
-from models.layers.shortcut import Shortcut, WeightedShortcut, fit_channels
+from yoloscope.models.layers.routing import Concat
+from yoloscope.models.layers.scale_channels import ScaleChannels
+from yoloscope.models.layers.shortcut import Shortcut, WeightedShortcut, fit_channels
 
 
 def channels(*values: float) -> torch.Tensor:

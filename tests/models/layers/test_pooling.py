@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.layers.antialias import Blur
-from models.layers.pooling import DepthMaxPool, GlobalAvgPool, LocalAvgPool, MaxPool, pooled_length
-from models.layers.spp import Spp
+from yoloscope.models.layers.antialias import Blur
+from yoloscope.models.layers.pooling import DepthMaxPool, GlobalAvgPool, LocalAvgPool, MaxPool, pooled_length
+from yoloscope.models.layers.spp import Spp
 
 
 def row(*values: float) -> Tensor:

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from models.errors import ConfigError
-from models.layers.activations import Activation
-from models.layers.crop import CentreCrop
-from models.layers.reorg import Reorg, ReverseReorg, SpaceToDepth
-from models.layers.upsample import SumDownsample, Upsample
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.layers.activations import Activation
+from yoloscope.models.layers.crop import CentreCrop
+from yoloscope.models.layers.reorg import Reorg, ReverseReorg, SpaceToDepth
+from yoloscope.models.layers.upsample import SumDownsample, Upsample
 
 
 def test_reorg_reads_memory_as_darknet_does() -> None:

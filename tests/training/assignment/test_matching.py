@@ -6,17 +6,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import boxes
-from models.errors import SpecError
-from models.structures import GroundTruth
 from tests.training.losses.cases import random_truth, spec_v1, spec_v2, spec_v4, truth_of
-from training.assignment.anchor_matching import match_best_anchor, match_best_anchor_of_head, match_by_ratio
-from training.assignment.best_overlap import best_overlap, exceeds_overlap, padded_boxes_xyxy
-from training.assignment.cell_matching import choose_predictor, match_first_per_cell
-from training.assignment.collisions import CollisionRule, distinct_slots, find_slots, resolve_collisions
-from training.assignment.geometry import HeadGeometry, head_geometries
-from training.assignment.matches import HeadMatches, cell_offsets
-from training.assignment.shape_overlap import shape_overlap
+from yoloscope.models import boxes
+from yoloscope.models.errors import SpecError
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.anchors import (
+    match_best_anchor,
+    match_best_anchor_of_head,
+    match_by_ratio,
+    shape_overlap,
+)
+from yoloscope.training.assignment.cells import choose_predictor, match_first_per_cell
+from yoloscope.training.assignment.collisions import CollisionRule, distinct_slots, find_slots, resolve_collisions
+from yoloscope.training.assignment.geometry import HeadGeometry, head_geometries
+from yoloscope.training.assignment.matches import HeadMatches, cell_offsets
+from yoloscope.training.assignment.max_iou import best_overlap, exceeds_overlap, padded_boxes_xyxy
 
 
 def geometries_of(batch_size: int = 1) -> tuple[HeadGeometry, ...]:

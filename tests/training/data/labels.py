@@ -1,7 +1,7 @@
 """Small label files that several tests read."""
 
-from training.data.annotations import ClassIndex, ImageLabels, LabelContext, LabelFormat, LabelObject
-from training.data.annotations.structures import BoxXyxy
+from yoloscope.training.data.annotations import ClassIndex, ImageLabels, LabelContext, LabelFormat, LabelObject
+from yoloscope.training.data.annotations.structures import BoxXyxy
 
 NAMES = ("cat", "dog", "traffic light")
 CONTEXT = LabelContext(ClassIndex(NAMES), 200, 100, "a.jpg")

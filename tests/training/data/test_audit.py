@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from tests.training.data.datasets.folders import write_picture, write_text, write_yolo
-from training.data.audit import audit, usable_rows
-from training.data.datasets import open_dataset
+from yoloscope.training.data.audit import audit, usable_rows
+from yoloscope.training.data.datasets import open_dataset
 
 LINES = """\
 0 .5 .5 .25 .25

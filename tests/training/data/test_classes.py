@@ -1,6 +1,6 @@
 import pytest
 
-from training.data.annotations import UNKNOWN_CLASS, ClassIndex
+from yoloscope.training.data.annotations import UNKNOWN_CLASS, ClassIndex
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from models.errors import LabelError, LabelProblem
 from tests.training.data.labels import CONTEXT
-from training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelObject
+from yoloscope.models.errors import LabelError, LabelProblem
+from yoloscope.training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelObject
 
 
 def _document() -> dict[str, Any]:

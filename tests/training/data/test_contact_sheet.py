@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.training.data.augment.scenes import flat
-from training.data.contact_sheet import class_colour, contact_sheet, draw_sample
+from yoloscope.training.visualize.augmentations import class_colour, contact_sheet, draw_sample
 
 
 def test_the_grid_is_square_unless_told() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import DatasetError
 from tests.training.fitting.runs import write_shapes
-from training.data.datasets import open_dataset
-from training.data.holding_out import hold_out
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.data.splits import hold_out
 
 
 def names_held(folder: Path, share: float) -> tuple[list[str], list[str]]:

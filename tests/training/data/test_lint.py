@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from models.errors import LabelError
 from tests.training.data.labels import image_labels
-from training.data.annotations import ImageLabels, check_labels, find_faults, lint
-from training.data.annotations.structures import BoxXyxy, LabelFormat
+from yoloscope.models.errors import LabelError
+from yoloscope.training.data.annotations import ImageLabels, check_labels, find_faults, lint
+from yoloscope.training.data.annotations.structures import BoxXyxy, LabelFormat
 
 GOOD: BoxXyxy = (20.0, 10.0, 60.0, 50.0)
 

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.errors import ConfigError, DatasetError
-from models.spec import DetectorSpec
 from tests.training.fitting.runs import quick_config, write_shapes
-from training.data.augment.colour_jitter import ColourJitter
-from training.data.augment.flip import Flip
-from training.data.augment.pipeline import Pipeline
-from training.data.augment.training_shapes import TrainingShapes
-from training.data.datasets import open_dataset
-from training.data.loading import (
+from yoloscope.models.errors import ConfigError, DatasetError
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.build import build_network
+from yoloscope.training.data.augment.color_jitter import ColourJitter
+from yoloscope.training.data.augment.geometric import Flip
+from yoloscope.training.data.augment.multi_scale import TrainingShapes
+from yoloscope.training.data.augment.pipeline import Pipeline
+from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.data.loader import (
     Batch,
     Loaded,
     StepBatches,
@@ -32,8 +33,7 @@ from training.data.loading import (
     read_sample,
     worker_count,
 )
-from training.data.sample import Sample
-from training.recipe import build_network
+from yoloscope.training.data.sample import Sample
 
 BUSY = Pipeline(flip=Flip(), colour_jitter=ColourJitter(), mosaic_probability=0.5, cutmix_probability=0.5)
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import LabelError, LabelProblem
 from tests.training.data.labels import CONTEXT, VOC
 from tests.training.data.malformed import malformed_files
-from training.data.annotations import LabelFormat, lint, scan_labels, valid_labels
+from yoloscope.models.errors import LabelError, LabelProblem
+from yoloscope.training.data.annotations import LabelFormat, lint, scan_labels, valid_labels
 
 FILES = malformed_files(seed=3, count=360)
 JSON = st.recursive(

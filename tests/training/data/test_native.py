@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from models.errors import LabelError, LabelProblem
 from tests.training.data.labels import CONTEXT
-from training.data.annotations import UNKNOWN_CLASS, LabelObject
-from training.data.annotations.native import read_native
+from yoloscope.models.errors import LabelError, LabelProblem
+from yoloscope.training.data.annotations import UNKNOWN_CLASS, LabelObject
+from yoloscope.training.data.annotations.native import read_native
 
 BOX = {"x1": 1, "y1": 2.5, "x2": 30, "y2": 40}
 

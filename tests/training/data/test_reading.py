@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from models.errors import LabelError
 from tests.training.data.labels import CONTEXT, NAMES, VOC
-from training.data.annotations import ImageLabels, LabelLimits, parse_labels, scan_labels, valid_labels
+from yoloscope.models.errors import LabelError
+from yoloscope.training.data.annotations import ImageLabels, LabelLimits, parse_labels, scan_labels, valid_labels
 
 NATIVE = json.dumps({"objects": [{"class_name": "dog", "box": {"x1": 20, "y1": 10, "x2": 60, "y2": 30}}]})
 COCO = json.dumps(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelObject, lint, parse_labels
+from yoloscope.training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelObject, lint, parse_labels
 
 BCCD_NAMES = ("RBC", "WBC", "Platelets")
 

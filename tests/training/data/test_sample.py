@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.errors import LabelError
-from training.data.sample import Sample, with_objects_of
+from yoloscope.models.errors import LabelError
+from yoloscope.training.data.sample import Sample, with_objects_of
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
 

@@ -1,9 +1,9 @@
 import pytest
 
-from models.errors import LabelError, LabelProblem
 from tests.training.data.labels import CONTEXT, VOC
-from training.data.annotations import LabelObject
-from training.data.annotations.voc import read_voc
+from yoloscope.models.errors import LabelError, LabelProblem
+from yoloscope.training.data.annotations import LabelObject
+from yoloscope.training.data.annotations.voc import read_voc
 
 
 def _changed(old: str, new: str) -> list[LabelObject | LabelProblem]:

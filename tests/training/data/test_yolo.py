@@ -1,9 +1,9 @@
 import pytest
 
-from models.errors import LabelProblem
 from tests.training.data.labels import CONTEXT
-from training.data.annotations import UNKNOWN_CLASS, LabelObject
-from training.data.annotations.yolo import read_yolo
+from yoloscope.models.errors import LabelProblem
+from yoloscope.training.data.annotations import UNKNOWN_CLASS, LabelObject
+from yoloscope.training.data.annotations.yolo import read_yolo
 
 
 def _one(line: str) -> LabelObject | LabelProblem:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.decoding import decode_heads
-from models.spec import DetectorSpec
 from tests.app.scoring import SPECS, random_heads
-from training.diagnostics.predictions import Place, Predictions, predict
+from yoloscope.models.decoding import decode_heads
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.diagnostics.predictions import Place, Predictions, predict
 
 
 def _predictions(spec: DetectorSpec) -> Predictions:

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from tests.app.scoring import SPECS, quiet_heads
-from training.diagnostics.predictions import Place, Predictions, predict
-from training.diagnostics.unexplained import Unexplained, find_unexplained
+from yoloscope.training.diagnostics.predictions import Place, Predictions, predict
+from yoloscope.training.diagnostics.unexplained import Unexplained, find_unexplained
 
 SPEC = SPECS["v4"]
 NONE = torch.zeros(0, 4)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.random import Generator
 
-from models.structures import Detections
-from training.evaluation.structures import EvaluatedImage, Truth
+from yoloscope.models.structures import Detections
+from yoloscope.training.evaluation.predict import EvaluatedImage, Truth
 
 Box = tuple[float, float, float, float]
 

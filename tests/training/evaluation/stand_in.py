@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocess import placement_of
-from models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
-from models.structures import Detections
-from training.data.datasets import DetectionDataset
+from yoloscope.models.preprocess import placement_of
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
+from yoloscope.models.structures import Detections
+from yoloscope.training.data.datasets import DetectionDataset
 
 
 def spec_of(class_names: tuple[str, ...], placement: str = "stretch") -> DetectorSpec:

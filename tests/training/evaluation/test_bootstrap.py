@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from tests.training.evaluation.scenes import Box, image, random_images
-from training.evaluation.bootstrap import bootstrap
-from training.evaluation.coco import evaluate_coco
+from yoloscope.training.evaluation.coco import bootstrap, evaluate_coco
 
 BOX: Box = (0, 0, 40, 40)
 

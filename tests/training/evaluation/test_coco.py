@@ -3,7 +3,7 @@ import pytest
 
 from tests.training.evaluation.oracle import pycocotools_numbers
 from tests.training.evaluation.scenes import Box, image, random_images
-from training.evaluation.coco import COCO_NAMES, detection_rows, evaluate_coco, truth_document
+from yoloscope.training.evaluation.coco import COCO_NAMES, detection_rows, evaluate_coco, truth_document
 
 SMALL: Box = (0, 0, 10, 10)
 MEDIUM: Box = (20, 20, 70, 70)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.training.evaluation.scenes import image, random_images
-from training.evaluation.confusion import confusion_matrix
+from yoloscope.training.evaluation.confusion import confusion_matrix
 
 A, B, C = (0.0, 0.0, 10.0, 10.0), (20.0, 0.0, 30.0, 10.0), (40.0, 0.0, 50.0, 10.0)
 

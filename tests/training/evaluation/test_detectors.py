@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.evaluation.stand_in import spec_of
-from training.evaluation.torch_detector import TorchDetector
+from yoloscope.training.evaluation.detectors import TorchDetector
 
 
 class Brightness(nn.Module):

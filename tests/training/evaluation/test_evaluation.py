@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import DatasetError
 from tests.training.data.datasets.folders import write_coco, write_text, write_voc, write_yolo
 from tests.training.evaluation.stand_in import StandIn, spec_of
-from training.data.datasets import open_dataset
-from training.evaluation.document import to_document
-from training.evaluation.evaluation import evaluate
-from training.evaluation.prediction import PredictionSettings, predict
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.evaluation.evaluate import evaluate
+from yoloscope.training.evaluation.predict import PredictionSettings, predict
+from yoloscope.training.evaluation.report.document import to_document
 
 
 @pytest.mark.parametrize("placement", ["stretch", "letterbox"])

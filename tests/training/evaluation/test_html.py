@@ -5,10 +5,10 @@ import pytest
 
 from tests.training.data.datasets.folders import voc_xml, write_text, write_voc
 from tests.training.evaluation.stand_in import StandIn, spec_of
-from training.data.datasets import open_dataset
-from training.evaluation.evaluation import Evaluation, evaluate
-from training.evaluation.html import render_page
-from training.evaluation.html.markup import Markup, decimal, tag
+from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.evaluation.evaluate import Evaluation, evaluate
+from yoloscope.training.evaluation.report import render_page
+from yoloscope.training.evaluation.report.markup import Markup, decimal, tag
 
 VOID = {"meta"}
 

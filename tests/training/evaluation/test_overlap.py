@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from models.boxes import pairwise_iou
-from training.evaluation.overlap import NO_MATCH, iou_matrix, match_greedily
+from yoloscope.models.boxes import pairwise_iou
+from yoloscope.training.evaluation.matching import NO_MATCH, iou_matrix, match_greedily
 
 
 def test_iou_is_that_of_the_models_and_of_a_crowd_the_share_inside() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.training.evaluation.scenes import Box, image, random_images
-from training.evaluation.coco import evaluate_coco
-from training.evaluation.tide import KINDS, TideResult, evaluate_tide
+from yoloscope.training.evaluation.coco import evaluate_coco
+from yoloscope.training.evaluation.tide import KINDS, TideResult, evaluate_tide
 
 A: Box = (0, 0, 10, 10)
 B: Box = (100, 0, 110, 10)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tests.training.evaluation.scenes import image
-from training.evaluation.average_precision import all_point_ap, interpolated_ap, precision_recall
-from training.evaluation.voc import evaluate_voc
+from yoloscope.training.evaluation.average_precision import all_point_ap, interpolated_ap, precision_recall
+from yoloscope.training.evaluation.voc import evaluate_voc
 
 A, B, C = (0.0, 0.0, 10.0, 10.0), (20.0, 0.0, 30.0, 10.0), (40.0, 0.0, 50.0, 10.0)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.export.small import write_lively
 from tests.training.fitting.runs import write_shapes
-from training.export import int8
+from yoloscope.training.export.quantization import int8
 
 
 @pytest.fixture(scope="session")

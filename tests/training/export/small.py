@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.detector import Detector
-from models.outline import Network
-from models.registry import build
-from training.export.calibration import find_calibration, network_inputs
-from training.export.onnx import build_artefact
+from yoloscope.models.detector import Detector
+from yoloscope.models.network import Network
+from yoloscope.models.registry import build
+from yoloscope.training.export.onnx import build_artefact
+from yoloscope.training.export.quantization.ranges import find_calibration, network_inputs
 
 SIDE = 64
 CLASS_NAMES = ("square", "disc")

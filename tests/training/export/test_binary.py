@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.darknet.builder import build_network
-from models.darknet.weights import load_weights, save_weights
-from training.export.onnx import export_onnx
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.weights import load_weights, save_weights
+from yoloscope.training.export.onnx import export_onnx
 
 LAYER = "[convolutional]\nbatch_normalize=1\nfilters=32\nsize=3\nstride=1\npad=1\nactivation=leaky\n"
 HEAD = (

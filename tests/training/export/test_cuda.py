@@ -9,15 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from app.services.runtime import Runtime
-from models.darknet.builder import build_network
-from models.darknet.weights import load_weights
-from models.detector import Detector
-from models.errors import ProviderError
-from models.preprocess import place_exactly
-from models.registry import build
-from training.export.onnx import export_onnx
-from training.export.parity import check_parity
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.weights import load_weights
+from yoloscope.models.detector import Detector
+from yoloscope.models.errors import ProviderError
+from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.registry import build
+from yoloscope.training.export.onnx import export_onnx
+from yoloscope.training.export.parity import check_parity
 
 PROVIDERS: tuple[tuple[str, dict[str, str]], ...] = (
     ("CUDAExecutionProvider", {"use_tf32": "0"}),

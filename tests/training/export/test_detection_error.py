@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.spec import DetectorSpec, HeadSpec, LossSpec
-from training.export.detection_error import detection_error
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
+from yoloscope.training.export.compare import detection_error
 
 SPEC = DetectorSpec(
     name="one",

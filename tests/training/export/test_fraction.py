@@ -8,11 +8,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.services.runtime import Runtime
-from models.outline import Network
-from models.registry import build
 from tests.app.artefact import write_tiny_artefact
-from training.export.onnx import export_onnx
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.network import Network
+from yoloscope.models.registry import build
+from yoloscope.training.export.onnx import export_onnx
 
 LEVELS = np.random.default_rng(0).random((2, 64, 96, 3), np.float32) * 255
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from training.export.histograms import BINS, collect_histograms
+from yoloscope.training.export.quantization.ranges import BINS, collect_histograms
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from pathlib import Path
 import onnx
 
 from tests.training.export.small import write_lively
-from training.export.layers import find_layers
-from training.export.network_part import take_network
+from yoloscope.training.export.surgery import find_layers, take_network
 
 
 def test_every_convolution_with_its_activation(small: Path) -> None:

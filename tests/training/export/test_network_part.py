@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import pytest
 
-from app.services.runtime import Runtime
-from models.errors import ExportError
 from tests.app.artefact import write_tiny_artefact
-from training.export.artefact import read_artefact, with_spec, write_artefact
-from training.export.network_part import put_network, take_network
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.errors import ExportError
+from yoloscope.training.export.onnx import read_artefact, with_spec, write_artefact
+from yoloscope.training.export.surgery import put_network, take_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
 

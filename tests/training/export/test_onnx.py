@@ -13,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.detector import Detector, detect
-from models.errors import ExportError
-from models.spec import METADATA_KEY, DetectorSpec, HeadSpec, LossSpec
-from training.export import onnx as export
-from training.export import parity
-from training.export.graph import trace
-from training.export.onnx import build_artefact, export_onnx, heads_from_floats, read_spec
-from training.export.parity import ParityReport, check_parity
+from yoloscope.models.detector import Detector, detect
+from yoloscope.models.errors import ExportError
+from yoloscope.models.spec import METADATA_KEY, DetectorSpec, HeadSpec, LossSpec
+from yoloscope.training.export import onnx as export
+from yoloscope.training.export import parity
+from yoloscope.training.export.onnx import build_artefact, export_onnx, heads_from_floats, read_spec, trace
+from yoloscope.training.export.parity import ParityReport, check_parity
 
 WIDTH, HEIGHT = 48, 32
 

@@ -9,17 +9,17 @@ import onnx
 import pytest
 import torch
 
-from app.services.runtime import Runtime
-from models.errors import DatasetError, ExportError
-from models.registry import build
-from models.spec import DetectorSpec
 from tests.training.export.small import SIDE, lively, write_lively
-from training.export import int8
-from training.export.calibration import find_calibration, network_inputs
-from training.export.comparison import Agreement, compare
-from training.export.int8 import Int8Settings
-from training.export.network_part import take_network
-from training.export.precision import make_fp16, make_int8
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.errors import DatasetError, ExportError
+from yoloscope.models.registry import build
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.export.compare import Agreement, compare
+from yoloscope.training.export.precision import make_fp16, make_int8
+from yoloscope.training.export.quantization import int8
+from yoloscope.training.export.quantization.int8 import Int8Settings
+from yoloscope.training.export.quantization.ranges import find_calibration, network_inputs
+from yoloscope.training.export.surgery import take_network
 
 
 def agreement(original: Path, changed: Path, data: Path) -> Agreement:

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from training.export.histograms import Histogram
-from training.export.ranges import METHODS, choose_ranges, relative_error
+from yoloscope.training.export.quantization.ranges import METHODS, Histogram, choose_ranges, relative_error
 
 
 def histogram(low: float, high: float, counts: list[int]) -> Histogram:

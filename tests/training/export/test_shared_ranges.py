@@ -9,13 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from training.export import int8
-from training.export.artefact import read_artefact
-from training.export.calibration import find_calibration, network_inputs
-from training.export.int8 import Int8Settings, quantize_to_int8
-from training.export.network_part import take_network
-from training.export.ranges import Range
-from training.export.shared_ranges import share_ranges
+from yoloscope.training.export.onnx import read_artefact
+from yoloscope.training.export.quantization import int8
+from yoloscope.training.export.quantization.int8 import Int8Settings, quantize_to_int8
+from yoloscope.training.export.quantization.ranges import Range, find_calibration, network_inputs, share_ranges
+from yoloscope.training.export.surgery import take_network
 
 
 def network(*nodes: onnx.NodeProto) -> onnx.ModelProto:

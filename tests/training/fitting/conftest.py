@@ -2,10 +2,10 @@
 
 import pytest
 
-import training.fit
+import yoloscope.training.train
 
 
 @pytest.fixture
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the export out, which takes longer than all the training here."""
-    monkeypatch.setattr(training.fit, "export_best", lambda *_: None)
+    monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.config import TrainingConfig
+from yoloscope.training.config import TrainingConfig
 
 Configure = Callable[..., TrainingConfig]
 

@@ -6,11 +6,11 @@ import pytest
 
 from tests.training.fitting.runs import Configure
 from tests.training.fitting.test_resume import same
-from training.callbacks.validating import Validating
-from training.checkpoint import read_checkpoint
-from training.config import TrainingConfig
-from training.fit import FitResult, fit
-from training.module import TrainingModule
+from yoloscope.training.callbacks.validation import Validating
+from yoloscope.training.checkpoint.files import read_checkpoint
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.module import TrainingModule
+from yoloscope.training.train import FitResult, fit
 
 pytestmark = pytest.mark.usefixtures("no_export")
 

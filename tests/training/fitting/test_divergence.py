@@ -6,12 +6,12 @@ import lightning.pytorch as lightning
 import pytest
 import torch
 
-from models.errors import NonFiniteLossError
 from tests.training.fitting.runs import Configure
-from training.checkpoint import read_checkpoint
-from training.ema import WeightAverage
-from training.fit import fit
-from training.module import TrainingModule
+from yoloscope.models.errors import NonFiniteLossError
+from yoloscope.training.checkpoint.files import read_checkpoint
+from yoloscope.training.module import TrainingModule
+from yoloscope.training.optim.ema import WeightAverage
+from yoloscope.training.train import fit
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -62,7 +62,7 @@ def test_without_a_checkpoint_that_is_told(shapes: Path, configure: Configure, t
     assert not (tmp_path / "last.ckpt").exists()
 
 
-@pytest.mark.parametrize("place", ["training.module.finish_batch", "training.module.compute_loss"])
+@pytest.mark.parametrize("place", ["yoloscope.training.module.finish_batch", "yoloscope.training.module.compute_loss"])
 def test_a_part_of_a_step_is_not_saved(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -78,7 +78,7 @@ def test_a_part_of_a_step_is_not_saved(
     with monkeypatch.context(), pytest.raises(pytest.fail.Exception, match="torn"):
         fit(config, shapes, tmp_path / "torn", extra_callbacks=(Break(),))
     monkeypatch.undo()
-    monkeypatch.setattr("training.fit.export_best", lambda *_: None)
+    monkeypatch.setattr("yoloscope.training.train.export_best", lambda *_: None)
     assert read_checkpoint(tmp_path / "torn" / "last.ckpt")["progress"]["step"] == 3
     assert fit(config, shapes, tmp_path / "torn", resume=True).step == 6
     whole, torn = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "torn"))

@@ -11,14 +11,14 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from app.services.runtime import Runtime
 from tests.training.fitting.runs import Configure, quick_config
-from training.callbacks import Bar
-from training.checkpoint import read_checkpoint
-from training.config import TrainingConfig
-from training.data.datasets import open_dataset
-from training.export.onnx import read_spec
-from training.fit import FitResult, fit
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.training.callbacks import Bar
+from yoloscope.training.checkpoint.files import read_checkpoint
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.export.onnx import read_spec
+from yoloscope.training.train import FitResult, fit
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_the_bar_counts_steps_and_tells_epochs_above(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
-    monkeypatch.setattr("training.fit.Bar", lambda: Bar(shown))
+    monkeypatch.setattr("yoloscope.training.train.Bar", lambda: Bar(shown))
     fit(configure(epochs=3), shapes, tmp_path, progress_bar=True)
     assert isinstance(shown.file, io.StringIO)
     text = shown.file.getvalue()
@@ -101,7 +101,9 @@ def test_without_validation_the_last_average_is_exported(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exported: dict[str, Tensor] = {}
-    monkeypatch.setattr("training.fit.export_onnx", lambda network, *_: exported.update(network.state_dict()))
+    monkeypatch.setattr(
+        "yoloscope.training.train.export_onnx", lambda network, *_: exported.update(network.state_dict())
+    )
     assert fit(configure(), shapes, tmp_path).best is None
     assert not (tmp_path / "best.ckpt").exists()
     average = read_checkpoint(tmp_path / "last.ckpt")["average"]["average"]

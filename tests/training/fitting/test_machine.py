@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.errors import ConfigError
 from tests.training.fitting.runs import Configure
-from training.fit import fit
-from training.machine import Machine
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.train import fit
+from yoloscope.training.trainer import Machine
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import torch
 from tests.conftest import ROOT
 from tests.training.fitting.runs import Configure
 from tests.training.fitting.two_ranks import train
-from training.checkpoint import read_checkpoint
-from training.fit import fit
+from yoloscope.training.checkpoint.files import read_checkpoint
+from yoloscope.training.train import fit
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -52,7 +52,7 @@ def test_a_bad_picture_ends_both_with_one_line(own_shapes: Path, configure: Conf
     config.write_text(configure(epochs=2, batch_size=4).to_yaml())
     options = {"--data": own_shapes, "--config": config, "--output": tmp_path / "run", "--devices": 2}
     words = [str(word) for option in options.items() for word in option]
-    run = call("-m", "app.cli", "train", "--accelerator", "cpu", *words)
+    run = call("-m", "yoloscope.app.cli", "train", "--accelerator", "cpu", *words)
     assert run.returncode == 1, run.stderr[-2000:]
     assert "Traceback" not in run.stderr, run.stderr[-2000:]
     assert run.stderr.count("set data.bad_pictures to skip to train without such pictures") == 1

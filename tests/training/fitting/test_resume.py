@@ -9,11 +9,11 @@ import lightning.pytorch as lightning
 import pytest
 import torch
 
-from models.errors import CheckpointError, ConfigError
 from tests.training.fitting.runs import Configure
-from training.checkpoint import read_checkpoint
-from training.config import TrainingConfig
-from training.fit import fit
+from yoloscope.models.errors import CheckpointError, ConfigError
+from yoloscope.training.checkpoint.files import read_checkpoint
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.train import fit
 
 pytestmark = pytest.mark.usefixtures("no_export")
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from models.errors import CheckpointError
 from tests.training.fitting.runs import Configure
-from training.checkpoint import read_checkpoint, write_checkpoint
-from training.config import TrainingConfig
-from training.fit import fit
-from training.resuming import require_same_run, write_config
+from yoloscope.models.errors import CheckpointError
+from yoloscope.training.checkpoint.files import read_checkpoint, write_checkpoint
+from yoloscope.training.checkpoint.resume import require_same_run, write_config
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.train import fit
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -144,6 +144,6 @@ def test_the_log_is_as_far_as_the_checkpoint(
         rows.append(len(logged.read_text().splitlines()) - 1 if logged.exists() else 0)
         torch.save(state, path)
 
-    monkeypatch.setattr("training.callbacks.saving.write_checkpoint", counted)
+    monkeypatch.setattr("yoloscope.training.callbacks.checkpointing.write_checkpoint", counted)
     fit(configure(epochs=3), shapes, tmp_path)
     assert rows == [1, 2, 3]

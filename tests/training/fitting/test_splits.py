@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import ConfigError, DatasetError
 from tests.training.fitting.runs import Configure
 from tests.training.fitting.test_wrong_data import cut_off
-from training.config import TrainingConfig
-from training.fit import fit
-from training.splits import open_splits, open_train
+from yoloscope.models.errors import ConfigError, DatasetError
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.splits import open_splits, open_train
+from yoloscope.training.train import fit
 
 pytestmark = pytest.mark.usefixtures("no_export")
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import registry
-from models.darknet.weights import save_weights
-from models.errors import WeightsError
-from models.layers.weight_block import weighted_layers
 from tests.training.fitting.runs import Configure
-from training.data.datasets import open_dataset
-from training.recipe import build_network
+from yoloscope.models import registry
+from yoloscope.models.darknet.weights import save_weights
+from yoloscope.models.errors import WeightsError
+from yoloscope.models.layers.weight_block import weighted_layers
+from yoloscope.training.build import build_network
+from yoloscope.training.data.datasets import open_dataset
 
 
 def trained(folder: Path, classes: int) -> tuple[Path, dict[str, torch.Tensor]]:

@@ -9,21 +9,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import registry
-from models.anchors import YOLOV4_TINY
-from models.errors import ConfigError, PresetError
-from models.layers.dropblock import DropBlock
-from models.outline import Network, Outline, Scale, yolo_spec
 from tests.training.fitting.runs import Configure, quick_config
-from training.callbacks import Validating
-from training.checkpoint import read_checkpoint
-from training.cmbn import CrossMiniBatchNorm2d
-from training.config import BagsConfig, ScheduleConfig, TrainingConfig
-from training.data.datasets import open_dataset
-from training.fit import fit, training_data
-from training.losses import Preset, resolve_preset
-from training.machine import use_bf16
-from training.recipe import build_network, build_optimizer, build_schedule, build_shapes
+from yoloscope.models import registry
+from yoloscope.models.anchors import YOLOV4_TINY
+from yoloscope.models.errors import ConfigError, PresetError
+from yoloscope.models.layers.dropblock import DropBlock
+from yoloscope.models.network import Network, Outline, Scale, yolo_spec
+from yoloscope.training.build import build_network, build_optimizer, build_schedule, build_shapes
+from yoloscope.training.callbacks import Validating
+from yoloscope.training.checkpoint.files import read_checkpoint
+from yoloscope.training.config import BagsConfig, ScheduleConfig, TrainingConfig
+from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.losses import Preset, resolve_preset
+from yoloscope.training.optim.cross_mini_batch_norm import CrossMiniBatchNorm2d
+from yoloscope.training.train import fit, training_data
+from yoloscope.training.trainer import use_bf16
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -39,7 +39,7 @@ def weights_after(config: TrainingConfig, data: Path, folder: Path) -> Tensor:
 def plain(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tensor]:
     """The parameters after two steps with nothing switched on."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.fit.export_best", lambda *_: None)
+        patch.setattr("yoloscope.training.train.export_best", lambda *_: None)
         yield weights_after(quick_config(epochs=2), shapes, tmp_path_factory.mktemp("plain"))
 
 

@@ -12,17 +12,17 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from models.errors import CheckpointError, ConfigError, NonFiniteLossError
 from tests.training.fitting.runs import Configure, signalled_at
 from tests.training.fitting.test_learning import rows
 from tests.training.fitting.test_resume import Signal, same
-from training.callbacks import Bar
-from training.checkpoint import read_checkpoint, write_checkpoint
-from training.checkpoint_network import load_checkpoint_network
-from training.config import TrainingConfig
-from training.fit import fit
-from training.machine import Machine
-from training.teachers import Teachers
+from yoloscope.models.errors import CheckpointError, ConfigError, NonFiniteLossError
+from yoloscope.training.callbacks import Bar
+from yoloscope.training.checkpoint.files import read_checkpoint, write_checkpoint
+from yoloscope.training.checkpoint.network import load_checkpoint_network
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.teachers import Teachers
+from yoloscope.training.train import fit
+from yoloscope.training.trainer import Machine
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -233,11 +233,11 @@ def test_a_teacher_that_diverges_names_the_configuration_of_the_run(
         raise NonFiniteLossError("image 0")
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.module.compute_loss", diverge)
+        patch.setattr("yoloscope.training.module.compute_loss", diverge)
         with pytest.raises(NonFiniteLossError, match="no checkpoint was written before; lower"):
             fit(taught(configure), shapes, tmp_path)
     fit(taught(configure), shapes, tmp_path / "run", announce=signalled_at("teacher 2/2: epoch 1/2"))
-    monkeypatch.setattr("training.module.compute_loss", diverge)
+    monkeypatch.setattr("yoloscope.training.module.compute_loss", diverge)
     with pytest.raises(NonFiniteLossError) as error:
         fit(taught(configure), shapes, tmp_path / "run", resume=True)
     last, config = tmp_path / "run" / "teachers" / "1" / "last.ckpt", tmp_path / "run" / "config.yaml"
@@ -250,7 +250,7 @@ def test_one_bar_shows_one_run_after_the_other(
 ) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, height=30)
-    monkeypatch.setattr("training.fit.Bar", lambda: Bar(console))
+    monkeypatch.setattr("yoloscope.training.train.Bar", lambda: Bar(console))
     fit(taught(configure), shapes, tmp_path, progress_bar=True)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     assert shown.count("4/4") >= 3

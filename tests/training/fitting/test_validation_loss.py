@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from models.detector import scale_pixels
-from models.preprocess import place_exactly
-from models.spec import LossSpec
-from models.structures import GroundTruth
 from tests.training.fitting.runs import Configure
-from training.callbacks.validation_loss import ValidationLoss
-from training.data.datasets import open_dataset
-from training.evaluation.torch_detector import TorchDetector
-from training.fit import train
-from training.losses import compute_loss
-from training.recipe import build_network
+from yoloscope.models.detector import scale_pixels
+from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.spec import LossSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.build import build_network
+from yoloscope.training.callbacks.validation import ValidationLoss
+from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.evaluation.detectors import TorchDetector
+from yoloscope.training.losses import compute_loss
+from yoloscope.training.train import train
 
 
 def stated_truth(folder: Path, count: int) -> GroundTruth:

@@ -8,11 +8,11 @@ from typing import Any
 import lightning.pytorch as lightning
 import pytest
 
-from models.errors import CheckpointError, ConfigError, DatasetError, NonFiniteLossError
 from tests.training.fitting.runs import Configure
-from training.checkpoint import read_checkpoint
-from training.fit import fit
-from training.module import TrainingModule
+from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError, NonFiniteLossError
+from yoloscope.training.checkpoint.files import read_checkpoint
+from yoloscope.training.module import TrainingModule
+from yoloscope.training.train import fit
 
 pytestmark = pytest.mark.usefixtures("no_export")
 

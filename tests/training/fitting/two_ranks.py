@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import training.fit
+import yoloscope.training.train
 from tests.training.fitting.runs import quick_config
-from training.machine import Machine
+from yoloscope.training.trainer import Machine
 
 
 def train(data: Path, folder: Path, devices: int, accumulate: int, teachers: Sequence[Path] = ()) -> None:
@@ -21,10 +21,10 @@ def train(data: Path, folder: Path, devices: int, accumulate: int, teachers: Seq
         augment={"mosaic": 0.5, "random_shapes": 1.6, "random_shapes_every": 1},
     )
     machine = Machine(devices=devices, accelerator="cpu")
-    training.fit.fit(config, data, folder, machine=machine)
+    yoloscope.training.train.fit(config, data, folder, machine=machine)
 
 
 if __name__ == "__main__":
-    training.fit.export_best = lambda *_: None  # type: ignore[assignment]
+    yoloscope.training.train.export_best = lambda *_: None  # type: ignore[assignment]
     data, folder, *teachers = map(Path, sys.argv[1:])
     train(data, folder, devices=2, accumulate=1, teachers=teachers)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.spec import DetectorSpec, HeadSpec, LossSpec
-from models.structures import GroundTruth
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
+from yoloscope.models.structures import GroundTruth
 
 V4_ANCHORS = ((12, 16), (19, 36), (40, 28), (36, 75), (76, 55), (72, 146))
 V2_ANCHORS = ((20, 30), (45, 40), (90, 80))

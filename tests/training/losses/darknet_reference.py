@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.training.losses.reference import Box, Object, iou, shape_iou, sigmoid, softmax
-from training.losses import darknet_box
+from yoloscope.training.losses.darknet import boxes as darknet_box
 
 Array = NDArray[np.float64]
 Anchor = tuple[float, float]

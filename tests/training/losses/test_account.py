@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
-from models.errors import LossError
-from models.structures import GroundTruth
 from tests.training.losses.cases import random_batch, spec_v1, spec_v2, spec_v4, truth_of
-from training.assignment.roles import Fate, Role
-from training.losses import PRESETS, LossReport, compute_loss
+from yoloscope.models.errors import LossError
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.matches import Fate, Role
+from yoloscope.training.losses import PRESETS, LossReport, compute_loss
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import boxes
 from tests.training.losses.cases import random_batch
-from training.losses import compute_loss
-from training.losses.article import ArticleCells, ArticlePreset, article_terms
+from yoloscope.models import boxes
+from yoloscope.training.losses import compute_loss
+from yoloscope.training.losses.presets.article import ArticleCells, ArticlePreset, article_terms
 
 
 def random_cells(seed: int) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from models.structures import GroundTruth
 from tests.training.losses.cases import random_batch, random_truth, spec_v4
-from training.losses import PRESETS, compute_loss
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.losses import PRESETS, compute_loss
 
 PER_IMAGE = [name for name in PRESETS if not name.startswith("article")]
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.spec import DetectorSpec, LossSpec
-from models.structures import GroundTruth
 from tests.training.losses import darknet_reference
 from tests.training.losses.cases import Batch, random_batch, random_truth, spec_v1, spec_v2, spec_v4, truth_of
 from tests.training.losses.reference import objects_of
-from training.losses import PRESETS, compute_loss
-from training.losses.darknet_state import DarknetHeadState
+from yoloscope.models.spec import DetectorSpec, LossSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.losses import PRESETS, compute_loss
+from yoloscope.training.losses.darknet.deltas import DarknetHeadState
 
 YOLO_DEFAULTS: dict[str, Any] = {
     "ignore_thresh": 0.3,

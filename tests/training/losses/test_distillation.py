@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.errors import NonFiniteLossError, SpecError
-from models.spec import DetectorSpec, HeadSpec
 from tests.training.losses.cases import random_heads, spec_of, spec_v1, spec_v2, spec_v4
 from tests.training.losses.reference import Box, ciou, sigmoid, softmax
-from training.losses.distillation import DISTILLED, can_be_distilled, distillation_costs
+from yoloscope.models.errors import NonFiniteLossError, SpecError
+from yoloscope.models.spec import DetectorSpec, HeadSpec
+from yoloscope.training.losses.distillation import DISTILLED, can_be_distilled, distillation_costs
 
 BOX, OBJECTNESS, CLASSES = (DISTILLED.index(term) for term in ("box", "objectness", "classification"))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.training.losses.cases import random_batch
 from tests.training.losses.grid_reference import article, v1_walkthrough
 from tests.training.losses.reference import REFERENCES
-from training.losses import PRESETS, Preset, compute_loss
+from yoloscope.training.losses import PRESETS, Preset, compute_loss
 
 FORMULAS = ("v1", "v2", "v3", "v4")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.losses import guide
+from yoloscope.training.losses import guide
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "losses.md"
 SHOWN = dict(

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from models.structures import GroundTruth
 from tests.training.losses.cases import spec_v4
-from training.losses import compute_loss
-from training.losses.presets import PRESETS
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.losses import compute_loss
+from yoloscope.training.losses.presets.registry import PRESETS
 
 
 @pytest.mark.parametrize(

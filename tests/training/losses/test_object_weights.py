@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.errors import LabelError, PresetError
-from models.spec import DetectorSpec, HeadSpec, LossSpec
-from models.structures import GroundTruth
-from training.losses import LossReport, compute_loss
+from yoloscope.models.errors import LabelError, PresetError
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.losses import LossReport, compute_loss
 
 SPEC = DetectorSpec(
     name="weights",

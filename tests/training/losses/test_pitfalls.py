@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import boxes
-from models.errors import LabelError, NonFiniteLossError
-from models.spec import DetectorSpec
-from models.structures import GroundTruth
 from tests.training.losses.cases import random_batch, spec_of, spec_v1, spec_v2, spec_v4, truth_of
-from training.assignment.geometry import head_geometries
-from training.assignment.matches import cells_of
-from training.losses import PRESETS, LossReport, Preset, compute_loss
-from training.losses.box_terms import raw_center_target, signed_sqrt
-from training.losses.decode import decode_center
-from training.losses.walkthrough import walkthrough_root
+from yoloscope.models import boxes
+from yoloscope.models.errors import LabelError, NonFiniteLossError
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.geometry import head_geometries
+from yoloscope.training.assignment.matches import cells_of
+from yoloscope.training.losses import PRESETS, LossReport, Preset, compute_loss
+from yoloscope.training.losses.decode import decode_center
+from yoloscope.training.losses.presets.walkthrough import walkthrough_root
+from yoloscope.training.losses.terms.box import raw_center_target, signed_sqrt
 
 FORMULAS = ("v1", "v2", "v3", "v4")
 

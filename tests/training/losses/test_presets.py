@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from models.errors import LabelError, PresetError, SpecError
-from models.spec import DetectorSpec, LossSpec
-from models.structures import GroundTruth
 from tests.training.losses.cases import random_batch, random_heads, spec_v1, spec_v2, spec_v4
-from training.losses import PRESETS, Preset, Weights, compute_loss, resolve_preset
-from training.losses.darknet_rules import YoloRules
+from yoloscope.models.errors import LabelError, PresetError, SpecError
+from yoloscope.models.spec import DetectorSpec, LossSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.losses import PRESETS, Preset, Weights, compute_loss, resolve_preset
+from yoloscope.training.losses.darknet.presets import YoloRules
 
 
 def with_loss(spec: DetectorSpec, preset: str, **overrides: object) -> DetectorSpec:

@@ -6,12 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.layout import DetectionLayout
-from models.structures import GroundTruth
 from tests.training.losses.cases import spec_v1, truth_of
-from training.losses import LossReport, compute_loss
-from training.losses.walkthrough import WalkthroughCells, WalkthroughTerms, walkthrough_iou, walkthrough_root
-from training.losses.walkthrough import walkthrough_terms as terms_of
+from yoloscope.models.layout import DetectionLayout
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.losses import LossReport, compute_loss
+from yoloscope.training.losses.presets.walkthrough import (
+    WalkthroughCells,
+    WalkthroughTerms,
+    walkthrough_iou,
+    walkthrough_root,
+)
+from yoloscope.training.losses.presets.walkthrough import walkthrough_terms as terms_of
 
 CAT, CHAIR = 7, 8
 TARGET_BOX = (0.4, 0.5, 2.4, 3.2)

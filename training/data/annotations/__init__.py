@@ -4,12 +4,19 @@ Nothing is clipped or dropped in silence: what cannot be read or is wrong is nam
 empty pointer is the whole file).
 """
 
-from training.data.annotations.classes import UNKNOWN_CLASS, ClassIndex
-from training.data.annotations.coco import CocoFile
-from training.data.annotations.lint import FAULTS, LabelFinding, find_faults, lint
-from training.data.annotations.placing import network_boxes, to_ground_truth
-from training.data.annotations.reading import check_labels, parse_labels, scan_labels, valid_labels
-from training.data.annotations.structures import (
+from yoloscope.training.data.annotations.coco import CocoFile
+from yoloscope.training.data.annotations.lint import FAULTS, LabelFinding, find_faults, lint
+from yoloscope.training.data.annotations.reading import (
+    check_labels,
+    network_boxes,
+    parse_labels,
+    scan_labels,
+    to_ground_truth,
+    valid_labels,
+)
+from yoloscope.training.data.annotations.structures import (
+    UNKNOWN_CLASS,
+    ClassIndex,
     ImageLabels,
     LabelContext,
     LabelFormat,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from models.errors import LabelProblem
-from training.data.annotations.structures import LabelContext, LabelObject
-from training.data.annotations.values import decimal_of_json, integer_of_json, shown, unreadable
+from yoloscope.models.errors import LabelProblem
+from yoloscope.training.data.annotations.parsing import decimal_of_json, integer_of_json, shown, unreadable
+from yoloscope.training.data.annotations.structures import LabelContext, LabelObject
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.boxes import pairwise_iou
-from models.errors import LabelProblem
-from training.data.annotations.classes import UNKNOWN_CLASS
-from training.data.annotations.structures import ImageLabels, LabelFormat, LabelObject
+from yoloscope.models.boxes import pairwise_iou
+from yoloscope.models.errors import LabelProblem
+from yoloscope.training.data.annotations.structures import UNKNOWN_CLASS, ImageLabels, LabelFormat, LabelObject
 
 EDGE_TOLERANCE_PX = 1.0
 """How far a box may reach over the edge: what rounding and the two VOC conventions account for."""

@@ -11,10 +11,15 @@ from collections.abc import Iterator, Set
 from dataclasses import replace
 from typing import Any
 
-from models.errors import LabelProblem
-from training.data.annotations.json_text import escape_pointer
-from training.data.annotations.structures import BoxXyxy, LabelContext, LabelObject
-from training.data.annotations.values import decimal_of_json, integer_of_json, shown, unreadable
+from yoloscope.models.errors import LabelProblem
+from yoloscope.training.data.annotations.parsing import (
+    decimal_of_json,
+    escape_pointer,
+    integer_of_json,
+    shown,
+    unreadable,
+)
+from yoloscope.training.data.annotations.structures import BoxXyxy, LabelContext, LabelObject
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 _OBJECT_KEYS = frozenset(("class_name", "class_id", "box", "difficult", "crowd"))

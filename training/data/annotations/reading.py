@@ -1,4 +1,7 @@
-"""Label files of any supported format, told or detected, read into ``ImageLabels``."""
+"""Label files of any supported format, told or detected, read into ``ImageLabels``.
+
+Labels brought onto the network's input.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Literal
 
-from models.errors import LabelError, LabelProblem
-from training.data.annotations.classes import ClassIndex
-from training.data.annotations.coco import CocoFile
-from training.data.annotations.json_text import parse_json
-from training.data.annotations.lint import find_faults
-from training.data.annotations.native import read_native
-from training.data.annotations.structures import (
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from yoloscope.models.boxes import xyxy_to_cxcywh
+from yoloscope.models.errors import LabelError, LabelProblem
+from yoloscope.models.preprocess import Placement
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.data.annotations.coco import CocoFile
+from yoloscope.training.data.annotations.lint import find_faults
+from yoloscope.training.data.annotations.native import read_native
+from yoloscope.training.data.annotations.parsing import decimal_of_text, parse_json, shown, unreadable, utf8_text
+from yoloscope.training.data.annotations.structures import (
+    ClassIndex,
     ImageLabels,
     LabelContext,
     LabelFormat,
@@ -20,9 +31,39 @@ from training.data.annotations.structures import (
     LabelObject,
     LabelScan,
 )
-from training.data.annotations.values import decimal_of_text, shown, unreadable, utf8_text
-from training.data.annotations.voc import read_voc
-from training.data.annotations.yolo import read_yolo
+from yoloscope.training.data.annotations.voc import read_voc
+from yoloscope.training.data.annotations.yolo import read_yolo
+
+
+def network_boxes(labels: ImageLabels, placement: Placement, spec: DetectorSpec) -> NDArray[np.float64]:
+    """Return the corner boxes [N, 4] of all objects as fractions of the network input."""
+    size = np.array((spec.input_width, spec.input_height) * 2, np.float64)
+    boxes: NDArray[np.float64] = placement.apply(labels.boxes_xyxy_px) / size
+    return boxes
+
+
+def to_ground_truth(labels: Sequence[ImageLabels], placements: Sequence[Placement], spec: DetectorSpec) -> GroundTruth:
+    """Return the objects of a batch of placed pictures, float32, in the order of their files.
+
+    Crowd regions are left out: they are no single objects, and neither darknet's nor COCO's own labels train on them.
+    Raises LabelError naming every object of an unknown class or with an impossible box.
+    """
+    boxes, class_ids, image_index = [], [], []
+    for index, (picture, placement) in enumerate(zip(labels, placements, strict=True)):
+        check_labels(picture)
+        single = [row for row, label in enumerate(picture.objects) if not label.crowd]
+        boxes.append(network_boxes(picture, placement, spec)[single])
+        class_ids.append(picture.class_ids[single])
+        image_index.append(np.full(len(single), index, np.int64))
+    if not labels:
+        return GroundTruth.empty(0)
+    return GroundTruth(
+        xyxy_to_cxcywh(torch.from_numpy(np.concatenate(boxes))).float(),
+        torch.from_numpy(np.concatenate(class_ids)),
+        torch.from_numpy(np.concatenate(image_index)),
+        len(labels),
+    )
+
 
 _Entries = Iterator[LabelObject | LabelProblem]
 DEFAULT_LIMITS = LabelLimits()

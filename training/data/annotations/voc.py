@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from xml.etree.ElementTree import Element
 
-from models.errors import LabelProblem
-from training.data.annotations.structures import LabelContext, LabelObject
-from training.data.annotations.values import decimal_of_text, shown, unreadable
-from training.data.annotations.xml_tree import parse_xml
+from yoloscope.models.errors import LabelProblem
+from yoloscope.training.data.annotations.parsing import decimal_of_text, parse_xml, shown, unreadable
+from yoloscope.training.data.annotations.structures import LabelContext, LabelObject
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _NOT_STATED = ("", "unspecified")

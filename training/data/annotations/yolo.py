@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from models.errors import LabelProblem
-from training.data.annotations.structures import LabelContext, LabelObject
-from training.data.annotations.values import decimal_of_text, integer_of_text, shown, utf8_text
+from yoloscope.models.errors import LabelProblem
+from yoloscope.training.data.annotations.parsing import decimal_of_text, integer_of_text, shown, utf8_text
+from yoloscope.training.data.annotations.structures import LabelContext, LabelObject
 
 _COLUMNS = ("class", "cx", "cy", "w", "h")
 

@@ -9,11 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import ConfigError
-from models.resize import resize_corner_aligned, to_whole_levels
-from training.data.augment.geometry import resample
-from training.data.augment.visibility import STANDARD_VISIBILITY, Visibility, clip_boxes
-from training.data.sample import Sample, with_objects_of
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.resize import resize_corner_aligned, to_whole_levels
+from yoloscope.training.data.augment.geometry import STANDARD_VISIBILITY, Visibility, clip_boxes, resample
+from yoloscope.training.data.sample import Sample, with_objects_of
 
 Tile = tuple[int, int, int, int]
 
@@ -35,7 +34,7 @@ class Mosaic:
     The cut is uniform in ``cut_low``..``cut_high`` of either side. Every picture is brought to the output's scale:
     ``stretch`` gives it exactly the output's size, ``cover`` keeps its aspect to the pixel and the smaller excess. A
     window of its tile's size, at a uniform place, is shown. Boxes are cut to their tile and stay by ``visibility``.
-    ``interpolation`` is that of ``models.spec.ResizeSpec``, so that pictures look as they will at inference.
+    ``interpolation`` is that of ``yoloscope.models.spec.ResizeSpec``, so that pictures look as they will at inference.
 
     Source: Bochkovskiy et al., YOLOv4, 2020, section 3.3; the bounds of the cut are those of darknet's src/data.c.
     """

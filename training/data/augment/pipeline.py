@@ -7,18 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.errors import ConfigError
-from models.spec import DetectorSpec
-from training.data.augment.colour_jitter import ColourJitter
-from training.data.augment.crop_jitter import CropJitter
-from training.data.augment.cutmix import CutMix
-from training.data.augment.flip import Flip
-from training.data.augment.mixup import MixUp
-from training.data.augment.mosaic import Mosaic
-from training.data.augment.placement import place_sample
-from training.data.augment.random_scale import RandomScale
-from training.data.augment.visibility import STANDARD_VISIBILITY, Visibility
-from training.data.sample import Sample
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.data.augment.color_jitter import ColourJitter
+from yoloscope.training.data.augment.geometric import CropJitter, Flip, RandomScale
+from yoloscope.training.data.augment.geometry import STANDARD_VISIBILITY, Visibility, place_sample
+from yoloscope.training.data.augment.mixing import CutMix, MixUp
+from yoloscope.training.data.augment.mosaic import Mosaic
+from yoloscope.training.data.sample import Sample
 
 Fetch = Callable[[int], Sample]
 

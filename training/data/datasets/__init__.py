@@ -3,9 +3,9 @@
 Labels are read once, when a data set is opened; pictures are read on demand.
 """
 
-from training.data.datasets.opening import open_dataset
-from training.data.datasets.pictures import picture_size, read_picture
-from training.data.datasets.structures import DatasetProblem, DetectionDataset, LabelledImage, Layout
+from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset, LabelledImage, Layout
+from yoloscope.training.data.datasets.images import picture_size, read_picture
+from yoloscope.training.data.datasets.open import open_dataset
 
 __all__ = [
     "DatasetProblem",

@@ -6,10 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.errors import ImageDecodeError, LabelError
-from training.data.annotations import ClassIndex, ImageLabels, LabelContext, LabelFormat, LabelScan, scan_labels
-from training.data.datasets.pictures import picture_size
-from training.data.datasets.structures import DatasetProblem, LabelledImage
+from yoloscope.models.errors import ImageDecodeError, LabelError
+from yoloscope.training.data.annotations import (
+    ClassIndex,
+    ImageLabels,
+    LabelContext,
+    LabelFormat,
+    LabelScan,
+    scan_labels,
+)
+from yoloscope.training.data.datasets.dataset import DatasetProblem, LabelledImage
+from yoloscope.training.data.datasets.images import picture_size
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from training.data.sample import Sample
+from yoloscope.training.data.sample import Sample
 
 
 def random_sample(seed: int, width: int, height: int, objects: int) -> Sample:

@@ -8,9 +8,9 @@ import itertools
 import numpy as np
 import pytest
 
-from models.errors import ConfigError
 from tests.training.data.augment.scenes import random_sample, same
-from training.data.augment.colour_jitter import ColourJitter, shift_hsv
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.data.augment.color_jitter import ColourJitter, shift_hsv
 
 LEVELS = np.array(list(itertools.product((0, 1, 37, 128, 200, 254, 255), repeat=3)), np.uint8)[None]
 

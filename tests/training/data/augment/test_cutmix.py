@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.errors import ConfigError
 from tests.training.data.augment.scenes import flat, random_sample, same
-from training.data.augment.cutmix import CutMix, cutmix
-from training.data.augment.visibility import Visibility
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.data.augment.geometry import Visibility
+from yoloscope.training.data.augment.mixing import CutMix, cutmix
 
 PATCH = (40, 20, 80, 60)
 

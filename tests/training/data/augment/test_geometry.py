@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.errors import ConfigError
 from tests.training.data.augment.scenes import flat, random_sample, same
-from training.data.augment.crop_jitter import CropJitter
-from training.data.augment.flip import Flip, flip_horizontally, flip_vertically
-from training.data.augment.geometry import crop, resize
-from training.data.augment.random_scale import RandomScale
-from training.data.augment.visibility import Visibility
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.data.augment.geometric import CropJitter, Flip, RandomScale, flip_horizontally, flip_vertically
+from yoloscope.training.data.augment.geometry import Visibility, crop, resize
 
 KEEP_ALL = Visibility(0, 0)
 

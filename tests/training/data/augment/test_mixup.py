@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.errors import ConfigError
 from tests.training.data.augment.scenes import flat, random_sample, same
-from training.data.augment.mixup import MixUp, mixup
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.data.augment.mixing import MixUp, mixup
 
 
 def test_pixels_and_weights_by_hand() -> None:

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from models.errors import ConfigError
-from models.resize import resize_corner_aligned, to_whole_levels
 from tests.training.data.augment.scenes import flat, random_sample
-from training.data.augment.mosaic import Mosaic, mosaic_tiles
-from training.data.augment.visibility import Visibility
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.resize import resize_corner_aligned, to_whole_levels
+from yoloscope.training.data.augment.geometry import Visibility
+from yoloscope.training.data.augment.mosaic import Mosaic, mosaic_tiles
 
 CORNER = np.zeros((4, 2))
 KEEP_ALL = Visibility(0, 0)

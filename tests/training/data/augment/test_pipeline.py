@@ -8,17 +8,15 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from models.errors import ConfigError
-from models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
 from tests.training.data.augment.scenes import flat, random_sample, same
-from training.data.augment.colour_jitter import ColourJitter
-from training.data.augment.crop_jitter import CropJitter
-from training.data.augment.flip import Flip, flip_horizontally
-from training.data.augment.mixup import MixUp
-from training.data.augment.pipeline import Pipeline, sample_generator
-from training.data.augment.placement import place_sample
-from training.data.augment.random_scale import RandomScale
-from training.data.sample import Sample
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
+from yoloscope.training.data.augment.color_jitter import ColourJitter
+from yoloscope.training.data.augment.geometric import CropJitter, Flip, RandomScale, flip_horizontally
+from yoloscope.training.data.augment.geometry import place_sample
+from yoloscope.training.data.augment.mixing import MixUp
+from yoloscope.training.data.augment.pipeline import Pipeline, sample_generator
+from yoloscope.training.data.sample import Sample
 
 COUNT = 20
 SPEC = DetectorSpec(

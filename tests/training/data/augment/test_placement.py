@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
 from tests.training.data.augment.scenes import flat, random_sample
-from training.data.augment.placement import place_sample
+from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
+from yoloscope.training.data.augment.geometry import place_sample
 
 
 def _spec(placement: str, width: int = 64, height: int = 64) -> DetectorSpec:

@@ -10,15 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.data.augment.scenes import same, samples
-from training.data.augment.colour_jitter import ColourJitter
-from training.data.augment.crop_jitter import CropJitter
-from training.data.augment.cutmix import CutMix
-from training.data.augment.flip import Flip
-from training.data.augment.mixup import MixUp
-from training.data.augment.mosaic import Mosaic
-from training.data.augment.random_scale import RandomScale
-from training.data.augment.visibility import Visibility, box_areas, clip_boxes
-from training.data.sample import Sample
+from yoloscope.training.data.augment.color_jitter import ColourJitter
+from yoloscope.training.data.augment.geometric import CropJitter, Flip, RandomScale
+from yoloscope.training.data.augment.geometry import Visibility, box_areas, clip_boxes
+from yoloscope.training.data.augment.mixing import CutMix, MixUp
+from yoloscope.training.data.augment.mosaic import Mosaic
+from yoloscope.training.data.sample import Sample
 
 Augmentation = Callable[[Sequence[Sample], np.random.Generator], Sample]
 LOOSE = Visibility(0, 0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.errors import ConfigError
-from training.data.augment.training_shapes import TrainingShapes
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.data.augment.multi_scale import TrainingShapes
 
 
 def test_sizes_by_hand() -> None:

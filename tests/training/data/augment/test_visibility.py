@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.errors import ConfigError
-from training.data.augment.visibility import Visibility, box_areas, clip_boxes, uncovered_boxes
+from yoloscope.models.errors import ConfigError
+from yoloscope.training.data.augment.geometry import Visibility, box_areas, clip_boxes, uncovered_boxes
 
 WINDOW = (10, 10, 20, 30)
 

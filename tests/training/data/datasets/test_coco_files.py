@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import DatasetError
 from tests.training.data.datasets.folders import coco_document, write_coco, write_picture, write_text, write_yolo
-from training.data.datasets import open_dataset
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.datasets import open_dataset
 
 
 def _beside_pictures(root: Path, *splits: str) -> Path:

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import DatasetError, ImageDecodeError
 from tests.training.data.datasets.folders import coco_document, write_coco, write_picture, write_text
-from training.data.datasets import open_dataset
+from yoloscope.models.errors import DatasetError, ImageDecodeError
+from yoloscope.training.data.datasets import open_dataset
 
 
 def test_classes_are_the_categories_by_id_and_ids_areas_and_crowds_are_kept(tmp_path: Path) -> None:

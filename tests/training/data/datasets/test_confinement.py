@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import DatasetError
 from tests.training.data.datasets.folders import (
     coco_document,
     write_coco,
@@ -14,7 +13,8 @@ from tests.training.data.datasets.folders import (
     write_voc,
     write_yolo,
 )
-from training.data.datasets import open_dataset
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.datasets import open_dataset
 
 
 @pytest.fixture

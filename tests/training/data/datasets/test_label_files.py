@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.training.data.datasets.folders import write_picture, write_text, write_yolo
-from training.data.audit import audit
-from training.data.datasets import open_dataset
+from yoloscope.training.data.audit import audit
+from yoloscope.training.data.datasets import open_dataset
 
 
 def _files_of(path: Path, split: str | None = None) -> list[tuple[str, str]]:

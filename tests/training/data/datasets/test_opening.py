@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import DatasetError
 from tests.training.data.datasets.folders import write_coco, write_text, write_voc, write_yolo
-from training.data.datasets import open_dataset
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.datasets import open_dataset
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.services.images import ImageLimits, decode_picture
-from models.errors import ImageDecodeError
 from tests.training.data.datasets.folders import write_picture
-from training.data.datasets import picture_size, read_picture
-from training.data.datasets.pictures import find_pictures
+from yoloscope.models.errors import ImageDecodeError
+from yoloscope.models.images import ImageLimits, decode_picture
+from yoloscope.training.data.datasets import picture_size, read_picture
+from yoloscope.training.data.datasets.images import find_pictures
 
 LIMITS = ImageLimits(10**7, 10**7, 10**4)
 RAMP = np.arange(20 * 30 * 4, dtype=np.int64).reshape(20, 30, 4) % 256

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import DatasetError
 from tests.training.data.datasets.folders import voc_xml, write_picture, write_text, write_voc
-from training.data.datasets import open_dataset
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.datasets import open_dataset
 
 
 def test_classes_are_those_of_the_whole_folder_in_every_split(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import DatasetError
 from tests.training.data.datasets.folders import write_picture, write_text, write_yolo
-from training.data.audit import audit
-from training.data.datasets import open_dataset
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.audit import audit
+from yoloscope.training.data.datasets import open_dataset
 
 YAMLS = {
     "folders": "path: .\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n",

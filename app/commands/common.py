@@ -1,0 +1,24 @@
+"""The model that a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from yoloscope.app.services.hub import ensure_model
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.settings import Settings
+
+
+def reach_model(settings: Settings) -> Path:
+    """Return the artefact that the settings ask for, pulled if need be; what was taken instead is said on stderr."""
+    return ensure_model(settings, lambda text: typer.echo(text, err=True))
+
+
+def open_runtime(settings: Settings) -> Runtime:
+    """Return the runtime of the model that the settings ask for.
+
+    Raises ModelNotFoundError, ModelLoadError, ProviderError or DownloadError.
+    """
+    return Runtime(reach_model(settings), settings.provider, settings.threads)

@@ -1,0 +1,192 @@
+"""Request bodies of the three kinds: multipart, a raw picture, JSON; each becomes pictures and options.
+
+Multipart bodies: whole or refused, and kept in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from yoloscope.app.errors import invalid_values
+from yoloscope.app.schemas.detect import DetectBody, DetectOptions
+from yoloscope.app.settings import Settings
+from yoloscope.models.errors import MalformedRequestError, MediaTypeError, RequestError, RequestTooLargeError
+
+_MAX_FIELDS: Final = 100
+_MAX_FIELD_BYTES: Final = 64 * 1024
+
+
+class WholeMultipartParser(MultiPartParser):
+    """A parser that insists on the closing boundary, without which the last part would be missing silently.
+
+    Files stay in memory, which the limits on bodies bound: a disk that is full or read-only does not matter.
+    """
+
+    spool_max_size = 0
+    _ended = False
+
+    def on_end(self) -> None:
+        """Take note of the closing boundary."""
+        self._ended = True
+
+    async def parse(self) -> FormData:
+        """Return the parts; raises MultiPartException."""
+        self.stream = self._to_the_end(self.stream)
+        return await super().parse()
+
+    async def _to_the_end(self, stream: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        async for chunk in stream:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("The closing boundary is missing.")
+
+
+async def parse_form(request: Request, max_files: int) -> FormData:
+    """Parse a multipart body; raises RequestTooLargeError over a limit, MalformedRequestError if it cannot be read."""
+    try:
+        async with aclosing(request.stream()) as stream:
+            parser = WholeMultipartParser(
+                request.headers,
+                stream,
+                max_files=max_files,
+                max_fields=_MAX_FIELDS,
+                max_part_size=_MAX_FIELD_BYTES,
+            )
+            return await parser.parse()
+    except MultiPartException as error:
+        if error.message.startswith(("Too many", "Part exceeded")):
+            raise RequestTooLargeError(f"multipart: {error.message}") from error
+        raise MalformedRequestError(f"expected a multipart body, got one that fails: {error.message}") from error
+
+
+_REPEATABLE: Final = frozenset({"classes"})
+_RAW: Final = "application/octet-stream"
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The pictures of a request, still encoded, and the options that came in its body."""
+
+    images: list[bytes]
+    options: dict[str, Any]
+
+
+async def read_upload(request: Request, settings: Settings) -> Upload:
+    """Read a detection body by its content type; a body without one is taken as a raw picture.
+
+    Raises MediaTypeError, MalformedRequestError, RequestTooLargeError or RequestError with a pointer.
+    """
+    kind = request.headers.get("content-type", _RAW).partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _read_multipart(request, settings)
+    if kind == "application/json":
+        return await asyncio.to_thread(_read_json, await request.body(), settings)
+    if kind.startswith("image/") or kind in {_RAW, ""}:
+        return Upload([await _read_raw(request, settings)], {})
+    raise MediaTypeError(
+        f"expected multipart/form-data, application/json, image/* or {_RAW}, got {kind!r} "
+        "(with curl: -F image=@picture.jpg, or -H 'Content-Type: image/jpeg' --data-binary @picture.jpg)"
+    )
+
+
+async def _read_raw(request: Request, settings: Settings) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > settings.max_bytes:
+            raise RequestTooLargeError(f"expected a picture of at most {settings.max_bytes} bytes, got more")
+    return bytes(data)
+
+
+async def _read_multipart(request: Request, settings: Settings) -> Upload:
+    form = await parse_form(request, max_files=settings.max_images)
+    try:
+        texts: list[tuple[str, str]] = []
+        images: list[bytes] = []
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if name != "image":
+                    raise RequestError("expected pictures in parts named image", f"/{name}")
+                images.append(await value.read())
+            elif name == "image":
+                raise RequestError("expected a file part (with a filename), got a text field", "/image")
+            else:
+                texts.append((name, value))
+    finally:
+        await form.close()
+    if not images:
+        raise RequestError("expected at least one file part named image, got none", "/image")
+    return Upload(images, validated(DetectOptions, single_values(texts)))
+
+
+def single_values(items: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return form or query items as a mapping; only the repeatable ones may come more than once."""
+    values: dict[str, Any] = {}
+    for name, value in items:
+        if name in _REPEATABLE:
+            values.setdefault(name, []).append(value)
+        elif name in values:
+            raise RequestError("expected one value, got several", f"/{name}")
+        else:
+            values[name] = value
+    return values
+
+
+def validated(schema: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that were given, checked by ``schema``; raises a RequestError with pointers."""
+    try:
+        return schema.model_validate(values).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise invalid_values(error) from error
+
+
+def merged(query: Mapping[str, Any], body: Mapping[str, Any]) -> DetectOptions:
+    """Return the options of query and body together; an option in both is refused."""
+    for name in sorted(query.keys() & body.keys()):
+        raise RequestError("expected the option in the query or in the body, got it in both", f"/{name}")
+    return DetectOptions(**query, **body)
+
+
+def _read_json(data: bytes, settings: Settings) -> Upload:
+    try:
+        document = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequestError(f"expected a JSON body, got one that fails: {error}") from error
+    try:
+        body = DetectBody.model_validate(document, strict=True)
+    except ValidationError as error:
+        raise invalid_values(error) from error
+    encoded = body.encoded()
+    if len(encoded) > settings.max_images:
+        raise RequestTooLargeError(f"expected at most {settings.max_images} pictures, got {len(encoded)}", "/images")
+    pointers = ["/image"] if body.image is not None else [f"/images/{index}" for index in range(len(encoded))]
+    images = [_from_base64(text, pointer) for text, pointer in zip(encoded, pointers, strict=True)]
+    return Upload(images, body.model_dump(exclude_unset=True, exclude={"image", "images"}))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _from_base64(text: str, pointer: str) -> bytes:
+    """Decode standard base64; a ``data:...;base64,`` prefix and line breaks are allowed."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"expected base64, got text that fails: {error}", pointer) from error

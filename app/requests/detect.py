@@ -1,0 +1,54 @@
+"""What handlers are given."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from yoloscope.app.requests.accept import preferred
+from yoloscope.app.requests.body import Upload, merged, read_upload, single_values
+from yoloscope.app.schemas.detect import DetectOptions
+from yoloscope.app.services.container import Services
+
+JSON_MEDIA_TYPE = "application/json"
+PICTURE_MEDIA_TYPES = ("image/jpeg", "image/png")
+
+
+def get_services(request: Request) -> Services:
+    """Return the services of the running app."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+ServicesDependency = Annotated[Services, Depends(get_services)]
+
+
+def get_answer_type(request: Request) -> str:
+    """Return the content type of the answer: JSON unless Accept prefers a picture."""
+    return preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, *PICTURE_MEDIA_TYPES))
+
+
+AnswerType = Annotated[str, Depends(get_answer_type)]
+
+
+class DetectRequest:
+    """The pictures and options of a detection request, from its query and body."""
+
+    def __init__(self, upload: Upload, options: DetectOptions) -> None:
+        self.images = upload.images
+        self.options = options
+
+
+async def get_detect_request(
+    request: Request, services: ServicesDependency, query: Annotated[DetectOptions, Query()]
+) -> DetectRequest:
+    """Read a detection request; a full queue refuses it before its body is read."""
+    services.gate.check()
+    single_values(request.query_params.multi_items())
+    upload = await read_upload(request, services.settings)
+    return DetectRequest(upload, merged(query.model_dump(exclude_unset=True), upload.options))
+
+
+DetectRequestDependency = Annotated[DetectRequest, Depends(get_detect_request)]

@@ -1,0 +1,103 @@
+"""Requests to score labels: multipart, pictures and label files in pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Query, Request
+from starlette.datastructures import UploadFile
+
+from yoloscope.app.requests.accept import preferred
+from yoloscope.app.requests.body import parse_form, single_values, validated
+from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
+from yoloscope.app.schemas.score import ScoreOptions
+from yoloscope.app.services.scoring import LabelledPicture
+from yoloscope.app.settings import Settings
+from yoloscope.models.errors import MediaTypeError, RequestError, RequestTooLargeError
+
+MAP_MEDIA_TYPE: Final = "image/png"
+_BINARY: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
+_EXAMPLE: Final = "curl -F image=@picture.jpg -F labels=@picture.txt"
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """The pairs and options of a scoring request."""
+
+    pairs: list[LabelledPicture]
+    options: ScoreOptions
+
+
+def get_score_answer_type(request: Request) -> str:
+    """Return the content type of the answer: JSON unless Accept prefers a picture of the maps."""
+    return preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, MAP_MEDIA_TYPE))
+
+
+async def get_score_request(
+    request: Request, services: ServicesDependency, query: Annotated[ScoreOptions, Query()]
+) -> ScoreRequest:
+    """Read a scoring request; a full queue refuses it before its body is read."""
+    services.gate.check()
+    single_values(request.query_params.multi_items())
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "multipart/form-data":
+        raise MediaTypeError(f"expected multipart/form-data ({_EXAMPLE}), got {kind or 'no content type'!r}")
+    pairs, given = await _read_pairs(request, services.settings)
+    asked = query.model_dump(exclude_unset=True)
+    for name in sorted(asked.keys() & given.keys()):
+        raise RequestError("expected the option in the query or in the form, got it in both", f"/{name}")
+    return ScoreRequest(pairs, ScoreOptions(**asked, **given))
+
+
+ScoreRequestDependency = Annotated[ScoreRequest, Depends(get_score_request)]
+ScoreAnswerType = Annotated[str, Depends(get_score_answer_type)]
+
+
+async def _read_pairs(request: Request, settings: Settings) -> tuple[list[LabelledPicture], dict[str, Any]]:
+    form = await parse_form(request, max_files=2 * settings.max_images)
+    images: list[tuple[bytes, str | None]] = []
+    labels: list[bytes] = []
+    texts: list[tuple[str, str]] = []
+    try:
+        for name, value in form.multi_items():
+            if name == "image" and isinstance(value, UploadFile):
+                images.append((await value.read(), value.filename))
+            elif name == "labels":
+                labels.append(await value.read() if isinstance(value, UploadFile) else value.encode())
+            elif isinstance(value, UploadFile) or name == "image":
+                raise RequestError("expected files in parts named image and labels, and options as text", f"/{name}")
+            else:
+                texts.append((name, value))
+    finally:
+        await form.close()
+    _check_counts(len(images), len(labels), settings.max_images)
+    pairs = [LabelledPicture(image, text, name) for (image, name), text in zip(images, labels, strict=True)]
+    return pairs, validated(ScoreOptions, single_values(texts))
+
+
+def _check_counts(images: int, labels: int, most: int) -> None:
+    if not images:
+        raise RequestError("expected at least one file part named image, got none", "/image")
+    if images != labels:
+        raise RequestError(f"expected one labels part for each of {images} image parts, got {labels}", "/labels")
+    if images > most:
+        raise RequestTooLargeError(f"expected at most {most} pictures, got {images}", "/image")
+
+
+def score_body() -> dict[str, Any]:
+    """Return the ``requestBody`` of a scoring request for the OpenAPI document."""
+    schema = ScoreOptions.model_json_schema()
+    schema["title"] = "ScoreForm"
+    schema["properties"] = {
+        "image": {"type": "array", "items": _BINARY, "minItems": 1, "description": "One picture or more."},
+        "labels": {
+            "type": "array",
+            "items": _BINARY,
+            "minItems": 1,
+            "description": "As many label files, in the order of the pictures; an empty one means no objects.",
+        },
+        **schema["properties"],
+    }
+    schema["required"] = ["image", "labels"]
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

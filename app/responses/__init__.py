@@ -1,0 +1,1 @@
+"""What is answered: detections, scores, drawings and maps of the loss."""

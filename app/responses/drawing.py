@@ -1,0 +1,110 @@
+"""Detections drawn on their picture."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+from yoloscope.models.images import Picture
+from yoloscope.models.structures import Detections
+
+Colour = tuple[int, int, int]
+Box = tuple[float, float, float, float]
+
+MAX_LABELS: Final = 200
+_GOLDEN_RATIO: Final = 0.618033988749895
+_PILLOW_FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG"}
+
+
+def class_colour(class_id: int) -> Colour:
+    """Return the colour of a class, the same in every picture; neighbours in the list get distant hues.
+
+    Hues that come close again, five classes on, differ in brightness.
+    """
+    hue = (0.08 + class_id * _GOLDEN_RATIO) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.7, 0.8)[class_id % 3], (1.0, 0.6, 0.8)[class_id // 5 % 3])
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def draw_detections(picture: Picture, detections: Detections, class_names: Sequence[str]) -> Image.Image:
+    """Return a copy of the picture with a box per detection, the best on top.
+
+    The best ``MAX_LABELS`` have a label of class and score; more could not be read.
+    """
+    image = Image.fromarray(picture.pixels)
+    draw = ImageDraw.Draw(image)
+    short_side = min(picture.width, picture.height)
+    line_width = max(1, round(short_side / 220))
+    font = ImageFont.load_default(size=max(11, round(short_side / 32)))
+    boxes: list[Box] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in detections.boxes_xyxy.tolist()]
+    colours = [class_colour(int(class_id)) for class_id in detections.class_ids]
+    for box, colour in reversed(list(zip(boxes, colours, strict=True))):
+        _draw_box(draw, box, colour, line_width)
+    plates: list[Box] = []
+    for row, (box, colour) in enumerate(zip(boxes[:MAX_LABELS], colours, strict=False)):
+        text = f"{class_names[int(detections.class_ids[row])]} {detections.scores[row]:.2f}"
+        plates.append(_draw_label(draw, box, text, colour, font, plates))
+    return image
+
+
+def encode_picture(image: Image.Image, media_type: str) -> bytes:
+    """Return the picture as JPEG or PNG bytes."""
+    buffer = BytesIO()
+    image.save(buffer, _PILLOW_FORMATS[media_type], quality=92)
+    return buffer.getvalue()
+
+
+def _draw_box(draw: ImageDraw.ImageDraw, box: Box, colour: Colour, width: int) -> None:
+    x1, y1, x2, y2 = box
+    draw.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=width)
+
+
+def _draw_label(
+    draw: ImageDraw.ImageDraw,
+    box: Box,
+    text: str,
+    colour: Colour,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    taken: Sequence[Box],
+) -> Box:
+    """Draw a label on a plate of its class's colour and return the plate."""
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    pad = max(2, round((bottom - top) / 4))
+    size = right - left + 2 * pad, bottom - top + 2 * pad
+    plate = _place_label(box, size, draw.im.size, taken)
+    draw.rectangle(plate, fill=colour)
+    draw.text((plate[0] + pad - left, plate[1] + pad - top), text, fill=_readable_on(colour), font=font)
+    return plate
+
+
+def _place_label(box: Box, size: tuple[float, float], canvas: tuple[int, int], taken: Sequence[Box]) -> Box:
+    """Return the first free place: above the box, inside at its top, below it, inside at its bottom; left, then right.
+
+    Places are kept within the picture; where all are taken the first one is used.
+    """
+    (x1, y1, x2, y2), (width, height) = box, size
+    places = [
+        _shifted_inside((x, y, x + width, y + height), canvas)
+        for x in (x1, x2 - width)
+        for y in (y1 - height, y1, y2, y2 - height)
+    ]
+    return next((place for place in places if not any(_overlap(place, other) for other in taken)), places[0])
+
+
+def _shifted_inside(place: Box, canvas: tuple[int, int]) -> Box:
+    dx = max(-place[0], 0.0) or min(canvas[0] - 1 - place[2], 0.0)
+    dy = max(-place[1], 0.0) or min(canvas[1] - 1 - place[3], 0.0)
+    return place[0] + dx, place[1] + dy, place[2] + dx, place[3] + dy
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _readable_on(colour: Colour) -> Colour:
+    red, green, blue = colour
+    return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)

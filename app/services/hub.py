@@ -1,0 +1,159 @@
+"""Official models: their weights found or fetched, converted once and kept in the models folder.
+
+Darknet weights to the artefact. Takes much memory: the commands call it, the service never does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, artefact_path
+from yoloscope.app.settings import Settings
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.network import require_complete
+from yoloscope.models.darknet.weights import darknet_source, load_weights
+from yoloscope.models.errors import ConfigError, DownloadError, ModelNotFoundError
+from yoloscope.models.registry import build
+from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
+from yoloscope.training.export.onnx import export_onnx
+from yoloscope.training.export.parity import ParityReport
+
+
+def convert_official(official: OfficialWeights, weights: Path, target: Path) -> ParityReport:
+    """Load official weights into the native network and write the artefact; return how well it agrees."""
+    network = build(official.network, num_classes=len(official.class_names), class_names=official.class_names)
+    header = load_weights(network, weights)
+    update = {"name": official.name, "loss": official.loss, "source": darknet_source(weights, header)}
+    return export_onnx(network, network.spec.model_copy(update=update), target)
+
+
+def convert_darknet(cfg: Path, weights: Path, names: Path | None, target: Path) -> tuple[ParityReport, tuple[str, ...]]:
+    """Build the network of a cfg, load its weights, write the artefact; return the parity and the notices."""
+    network = build_network(cfg, class_names=None if names is None else read_names(names))
+    require_complete(network)
+    header = load_weights(network, weights)
+    source = darknet_source(weights, header, network.notices)
+    return export_onnx(network, network.spec.model_copy(update={"source": source}), target), network.notices
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Return the class names of a .names file: one per line, blank lines at its end ignored."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the class names {path}: {error}") from error
+    if "" in lines or not lines:
+        raise ConfigError(f"expected one class name per line in {path}, got a blank line or none at all")
+    return tuple(lines)
+
+
+_CHUNK: Final = 1 << 18
+_TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
+
+Progress = Callable[[int], None]
+
+
+def ensure_artefact(model: str, settings: Settings) -> Path:
+    """Return the artefact of a name or path; an official model that is not there yet is pulled first.
+
+    Pulling runs in a process of its own, so that the memory that the conversion takes is given back. Raises
+    ModelNotFoundError for a model that is neither there nor official, DownloadError if pulling failed.
+    """
+    path = artefact_path(model, settings.models_dir)
+    if path.is_file():
+        return path
+    official_name(model, settings)
+    environment = {**os.environ, "YOLOSCOPE_MODELS_DIR": str(settings.models_dir)}
+    if settings.weights is not None:
+        environment["YOLOSCOPE_WEIGHTS"] = str(settings.weights)
+    command = [sys.executable, "-m", "yoloscope.app.cli", "pull", model]
+    if subprocess.run(command, env=environment, check=False).returncode or not path.is_file():  # noqa: S603 (our own)
+        raise DownloadError(f"the model {model!r} could not be pulled, see above")
+    return path
+
+
+def ensure_model(settings: Settings, tell: Callable[[str], None]) -> Path:
+    """Return the artefact of the model that the settings name, as ``ensure_artefact`` does.
+
+    Where they name none it is the first choice, or the built-in model if that cannot be pulled, which is told.
+    """
+    if settings.model is not None:
+        return ensure_artefact(settings.model, settings)
+    try:
+        return ensure_artefact(FIRST_CHOICE, settings)
+    except DownloadError:
+        tell(f"{FIRST_CHOICE} is out of reach; the built-in model takes its place and finds blood cells only")
+        return artefact_path(BUILTIN, settings.models_dir)
+
+
+def official_name(model: str, settings: Settings) -> OfficialWeights:
+    """Return the entry of an official model; raises ModelNotFoundError telling what there is."""
+    if model in OFFICIAL:
+        return OFFICIAL[model]
+    raise ModelNotFoundError(
+        f"expected a model file at {artefact_path(model, settings.models_dir)} "
+        f"or one of the official models {', '.join(OFFICIAL)}, got {model!r}"
+    )
+
+
+def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
+    """Return the official file inside a folder, at any depth and under any name: it is known by its content.
+
+    Where no sha256 is published the name must be right as well as the size. Raises ConfigError if there is no folder.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"YOLOSCOPE_WEIGHTS: expected a folder, got {folder}")
+    candidates = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == official.size]
+    candidates.sort(key=lambda path: (path.name != official.file_name, path))
+    if official.sha256 is None:
+        candidates = [path for path in candidates if path.name == official.file_name]
+    return next((path for path in candidates if official.recognises(path.stat().st_size, sha256_of(path))), None)
+
+
+def download(official: OfficialWeights, target: Path, advance: Progress) -> Path:
+    """Fetch the official file into ``target`` and check it; ``advance`` is told each number of new bytes.
+
+    Raises DownloadError saying what to do without a network.
+    """
+    try:
+        with (
+            httpx.stream("GET", official.url, follow_redirects=True, timeout=_TIMEOUT) as response,
+            target.open("wb") as file,
+        ):
+            response.raise_for_status()
+            for chunk in response.iter_bytes(_CHUNK):
+                file.write(chunk)
+                advance(len(chunk))
+    except httpx.HTTPError as error:
+        raise DownloadError(
+            _advice(official, f"it could not be downloaded ({error or type(error).__name__})")
+        ) from error
+    found = sha256_of(target)
+    if not official.recognises(target.stat().st_size, found):
+        raise DownloadError(_advice(official, f"the download is another file (sha256 {found})"))
+    return target
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _advice(official: OfficialWeights, reason: str) -> str:
+    known_by = f"{official.size} bytes" + (f", sha256 {official.sha256}" if official.sha256 else "")
+    return (
+        f"the weights of {official.name} are needed and {reason}.\n"
+        f"  1. Fetch {official.url}\n"
+        f"     ({known_by}) on a machine with a network.\n"
+        f"  2. Put {official.file_name} into any folder of this machine.\n"
+        f"  3. Set YOLOSCOPE_WEIGHTS to that folder and start again."
+    )

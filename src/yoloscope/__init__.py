@@ -1,0 +1,1 @@
+"""Train, serve and explain YOLO detectors (v1 to v4)."""

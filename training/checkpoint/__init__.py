@@ -1,0 +1,1 @@
+"""Checkpoints: their files, the network inside, and resuming."""

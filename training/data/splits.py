@@ -1,0 +1,164 @@
+"""The pictures that a run trains and validates on, looked through before its first step.
+
+A part of a data set kept away from training, always the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from yoloscope.models.errors import DatasetError, ImageDecodeError
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.audit import AuditFinding, AuditKind, audit, usable_rows
+from yoloscope.training.data.datasets import DetectionDataset, LabelledImage, open_dataset
+
+
+def hold_out(dataset: DetectionDataset, share: float) -> tuple[DetectionDataset, DetectionDataset]:
+    """Return the rest of a data set and the ``share`` (0..1) of its pictures that is held out, in the same order.
+
+    A picture belongs to one of the two by its file name alone, wherever the data set lies and whatever is added to it,
+    so that the share is met on average; of few pictures there is at least one in each part. Raises DatasetError for
+    pictures of fewer than two names.
+    """
+    names = {image.path.name for image in dataset.images}
+    if len(names) < 2:
+        raise DatasetError(
+            f"expected pictures of two names or more in {dataset.source} to hold some out, got {len(names)}"
+        )
+    ranked = sorted(names, key=_place)
+    count = min(max(sum(_place(name) < share for name in names), 1), len(names) - 1)
+    held = set(ranked[:count])
+    split = f"{dataset.split or 'all'} (held out)"
+
+    def part(*, inside: bool) -> tuple[LabelledImage, ...]:
+        return tuple(image for image in dataset.images if (image.path.name in held) is inside)
+
+    return replace(dataset, images=part(inside=False)), replace(
+        dataset, split=split, images=part(inside=True), problems=()
+    )
+
+
+def _place(name: str) -> float:
+    """Return where in 0..1 a name falls."""
+    return int.from_bytes(sha256(name.encode("utf-8", "surrogateescape")).digest()[:6]) / 2**48
+
+
+_SHOWN_FINDINGS = 20
+_USELESS: Final[frozenset[AuditKind]] = frozenset(("missing_picture", "unreadable_picture", "picture_size"))
+_TO_SKIP: Final = "set data.bad_pictures to skip to go on without them"
+_WITHOUT_VAL: Final = "data.val in a --config file may also be a share of train to hold out, as 0.1, or null for none"
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of a run; ``val`` has the classes of ``train``."""
+
+    train: DetectionDataset
+    val: DetectionDataset | None
+
+
+def open_splits(
+    config: TrainingConfig, data: Path, announce: Announce = lambda _text: None, listing: Path | None = None
+) -> Splits:
+    """Open and audit the data of a run; every bad label is announced, or stands in the file ``listing``.
+
+    Pictures of val are decoded once here, so that none ends the run where it is validated; those that cannot be used
+    are left out where bad pictures are to be skipped. A val without objects is announced and not used. Raises
+    DatasetError for missing or unreadable files, unless bad pictures are to be skipped.
+    """
+    train, val = _open(config, data, announce)
+    parts = [train] if val is None else [train, val]
+    findings = tuple(dict.fromkeys(finding for part in parts for finding in audit(part, config.input_size)))
+    _tell(findings, announce, listing)
+    if config.data.bad_pictures == "stop":
+        _require_sound(parts, findings)
+    for part in parts:
+        if not len(part):
+            raise DatasetError(f"expected pictures in the split {part.split!r} of {part.source}, got none")
+    if val is None:
+        return Splits(train, None)
+    return Splits(train, _measurable(_readable(val, config, announce).for_model(train.class_names), announce))
+
+
+def open_train(config: TrainingConfig, data: Path) -> DetectionDataset:
+    """Return the pictures that a run trains on, whether there is a split to validate on or not."""
+    share = config.data.val if isinstance(config.data.val, float) else None
+    return open_splits(config.replace(data=config.data.model_dump() | {"val": share}), data).train
+
+
+def _open(config: TrainingConfig, data: Path, announce: Announce) -> tuple[DetectionDataset, DetectionDataset | None]:
+    train, wanted = open_dataset(data, config.data.train), config.data.val
+    if wanted is None:
+        return train, None
+    if isinstance(wanted, float):
+        rest, held = hold_out(train, wanted)
+        announce(
+            f"data.val {wanted:g}: {len(held)} of {len(train)} pictures of {train.split or 'the data set'} are held out"
+        )
+        return rest, held
+    try:
+        return train, open_dataset(data, wanted)
+    except DatasetError as error:
+        raise DatasetError(f"{error}; {_WITHOUT_VAL}") from error
+
+
+def _tell(findings: Sequence[AuditFinding], announce: Announce, listing: Path | None) -> None:
+    for finding in findings[:_SHOWN_FINDINGS]:
+        announce(f"label check: {finding}")
+    more = len(findings) - _SHOWN_FINDINGS
+    if more <= 0:
+        return
+    where = ""
+    if listing is not None:
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text("".join(f"{finding}\n" for finding in findings), encoding="utf-8")
+        where = f"; all {len(findings)} are in {listing}"
+    announce(f"label check: {more} more findings{where}")
+
+
+def _require_sound(parts: Sequence[DetectionDataset], findings: Sequence[AuditFinding]) -> None:
+    """Raise DatasetError for labels and pictures that could not be read, or whose size is not as the labels say."""
+    for part in parts:
+        try:
+            part.require_sound()
+        except DatasetError as error:
+            raise DatasetError(f"{error}; {_TO_SKIP}") from error
+    useless = [f"{finding.path}: {finding.detail}" for finding in findings if finding.kind in _USELESS]
+    if useless:
+        more = f" (and {len(useless) - 1} more)" if len(useless) > 1 else ""
+        raise DatasetError(f"{useless[0]}{more}; {_TO_SKIP}")
+
+
+def _readable(val: DetectionDataset, config: TrainingConfig, announce: Announce) -> DetectionDataset:
+    """Return the data set with the pictures that can be used; raise DatasetError where bad ones stop the run."""
+
+    def sound() -> Iterator[LabelledImage]:
+        for image in val.images:
+            try:
+                image.read()
+            except (ImageDecodeError, DatasetError) as error:
+                if config.data.bad_pictures == "stop":
+                    raise DatasetError(f"{error}; {_TO_SKIP}") from error
+                announce(f"left out of validation: {error}")
+            else:
+                yield image
+
+    images = tuple(sound())
+    if not images:
+        raise DatasetError(f"expected pictures to validate on in {val.source}, got none that can be read")
+    return replace(val, images=images)
+
+
+def _measurable(val: DetectionDataset, announce: Announce) -> DetectionDataset | None:
+    """Return the data set, or None where it has no object that could be found."""
+    for image in val.images:
+        if any(not image.labels.objects[row].crowd for row in usable_rows(image)):
+            return val
+    announce(f"no validation: expected objects in the split {val.split!r} of {val.source}, got none; {_WITHOUT_VAL}")
+    return None

@@ -1,0 +1,101 @@
+"""The whole evaluation: one detector on one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.annotations import lint
+from yoloscope.training.data.audit import UNUSABLE
+from yoloscope.training.data.datasets import DetectionDataset
+from yoloscope.training.evaluation.coco import CocoResult, evaluate_coco
+from yoloscope.training.evaluation.confusion import Confusion, confusion_matrix
+from yoloscope.training.evaluation.predict import (
+    Detector,
+    EvaluatedImage,
+    PredictionSettings,
+    Speed,
+    Truth,
+    predict,
+    summarise_speed,
+)
+from yoloscope.training.evaluation.tide import TideResult, evaluate_tide
+from yoloscope.training.evaluation.voc import VocResult, evaluate_voc
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything measured.
+
+    ``dataset`` carries the model's classes; ``left_out`` names the labels that nothing can match.
+    """
+
+    dataset: DetectionDataset
+    settings: PredictionSettings
+    images: tuple[EvaluatedImage, ...]
+    left_out: tuple[str, ...]
+    coco: CocoResult
+    voc: VocResult
+    confusion: Confusion
+    tide: TideResult
+    speed: Speed
+
+    @property
+    def num_objects(self) -> int:
+        """Objects that were asked for, crowds included."""
+        return sum(len(image.truth) for image in self.images)
+
+    @property
+    def num_detections(self) -> int:
+        """Detections at the low threshold of the evaluation."""
+        return sum(len(image.detections) for image in self.images)
+
+
+def evaluate(
+    detector: Detector,
+    dataset: DetectionDataset,
+    settings: PredictionSettings | None = None,
+    *,
+    confusion_threshold: float = 0.25,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Run a detector over a data set and measure what it finds; ``progress`` is told of each picture done.
+
+    Classes go by name. Raises DatasetError if the data set has none of the pictures, or files or labels that cannot be
+    read, or classes with objects that the model does not know.
+    """
+    dataset.require_sound()
+    if not dataset.images:
+        raise DatasetError(f"expected pictures in {dataset.source}, got none")
+    dataset = dataset.for_model(detector.spec.class_names)
+    settings = settings or PredictionSettings(iou_threshold=detector.spec.nms.iou_threshold)
+    timed = []
+    for done in predict(detector, dataset.images, settings):
+        timed.append(done)
+        if progress is not None:
+            progress(1)
+    images = tuple(EvaluatedImage(one.image.image_id, Truth.of_image(one.image), one.detections) for one in timed)
+    num_classes = len(dataset.class_names)
+    return Evaluation(
+        dataset,
+        settings,
+        images,
+        _left_out(dataset),
+        evaluate_coco(images, num_classes),
+        evaluate_voc(images, num_classes),
+        confusion_matrix(images, num_classes, confusion_threshold),
+        evaluate_tide(images, num_classes),
+        summarise_speed(timed),
+    )
+
+
+def _left_out(dataset: DetectionDataset) -> tuple[str, ...]:
+    return tuple(
+        f"{image.label_path}#{finding.problem.pointer}: {finding.problem.detail}"
+        for image in dataset.images
+        for finding in lint(image.labels)
+        if finding.kind in UNUSABLE
+    )

@@ -1,5 +1,0 @@
-"""An evaluation as one self-contained HTML page, its charts drawn as SVG."""
-
-from training.evaluation.html.page import render_page
-
-__all__ = ["render_page"]

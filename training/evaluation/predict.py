@@ -1,0 +1,182 @@
+"""A detector run over the pictures of a data set, and how long that takes.
+
+What is compared: the objects of a picture and what a detector found in it.
+
+Milliseconds per picture, summarised.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yoloscope.models.preprocess import Placement, place_exactly
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.structures import Detections
+from yoloscope.training.data.audit import usable_rows
+from yoloscope.training.data.datasets import LabelledImage
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The labelled objects of one picture.
+
+    ``boxes_xyxy_px`` is float64 [M, 4] in pixels of the picture, ``class_ids`` int64 [M], ``areas_px`` float64 [M]
+    (what COCO sorts small, medium and large by), ``crowd`` and ``difficult`` bool [M].
+    """
+
+    boxes_xyxy_px: NDArray[np.float64]
+    class_ids: NDArray[np.int64]
+    areas_px: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+    difficult: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+    @classmethod
+    def of_image(cls, image: LabelledImage) -> Truth:
+        """Return the objects of a labelled picture that a detection can match (``data.audit.UNUSABLE``)."""
+        rows = usable_rows(image)
+        objects = [image.labels.objects[row] for row in rows]
+        return cls(
+            image.labels.boxes_xyxy_px[rows],
+            image.labels.class_ids[rows],
+            np.array([image.areas_px[row] for row in rows], np.float64),
+            np.array([label.crowd for label in objects], np.bool_),
+            np.array([label.difficult for label in objects], np.bool_),
+        )
+
+
+@dataclass(frozen=True)
+class EvaluatedImage:
+    """One picture: its truth, and the detections in pixels of the picture, score descending."""
+
+    image_id: int
+    truth: Truth
+    detections: Detections
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Milliseconds per picture of one stage."""
+
+    mean_ms: float
+    median_ms: float
+    p95_ms: float
+
+    @classmethod
+    def of(cls, values_ms: NDArray[np.float64]) -> StageTime:
+        """Summarise the times of at least one picture."""
+        return cls(float(values_ms.mean()), float(np.median(values_ms)), float(np.percentile(values_ms, 95)))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Where the time goes: reading and decoding the file, placing it, the network with decoding and suppression."""
+
+    read: StageTime
+    place: StageTime
+    network: StageTime
+    total: StageTime
+
+    @property
+    def pictures_per_second(self) -> float:
+        """Pictures in a second, one after another."""
+        return 1e3 / self.total.mean_ms
+
+
+def summarise_speed(timed: Sequence[Timed]) -> Speed:
+    """Return the times of at least one picture, summarised."""
+    columns = np.array([(one.read_ms, one.place_ms, one.network_ms) for one in timed], np.float64)
+    read, place, network = (StageTime.of(columns[:, stage]) for stage in range(3))
+    return Speed(read, place, network, StageTime.of(columns.sum(axis=1)))
+
+
+class Detector(Protocol):
+    """What is evaluated: an artefact in onnxruntime, or anything else that detects on placed pictures."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """The detector's description."""
+        ...
+
+    def detect(
+        self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
+    ) -> list[Detections]:
+        """Return the detections of placed pictures [B, H, W, 3] in 0..255, thresholds per picture; network pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How the detector is run: COCO's custom is a low score threshold and the best 100 boxes per picture."""
+
+    score_threshold: float = 0.001
+    iou_threshold: float = 0.45
+    max_detections: int = 100
+    batch_size: int = 1
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The detections of one picture in its pixels, and the milliseconds that each stage took."""
+
+    image: LabelledImage
+    detections: Detections
+    read_ms: float
+    place_ms: float
+    network_ms: float
+
+
+def predict(detector: Detector, images: Sequence[LabelledImage], settings: PredictionSettings) -> Iterator[Timed]:
+    """Yield the detections of every picture, in order; boxes are not clipped.
+
+    The network's time (decoding and suppression included) is that of a batch divided by its pictures; one run on grey
+    comes before the first. Raises ImageDecodeError or DatasetError at a picture that cannot be used.
+    """
+    spec = detector.spec
+    grey = np.full((1, spec.input_height, spec.input_width, 3), 127, np.float32)
+    detector.detect(grey, [settings.score_threshold], [settings.iou_threshold])
+    for start in range(0, len(images), settings.batch_size):
+        yield from _predict_batch(detector, images[start : start + settings.batch_size], settings)
+
+
+def _predict_batch(
+    detector: Detector, images: Sequence[LabelledImage], settings: PredictionSettings
+) -> Iterator[Timed]:
+    prepared = [_prepare(image, detector.spec) for image in images]
+    count = len(prepared)
+    start = time.perf_counter()
+    results = detector.detect(
+        np.stack([one.placed for one in prepared]),
+        [settings.score_threshold] * count,
+        [settings.iou_threshold] * count,
+    )
+    network_ms = (time.perf_counter() - start) * 1e3 / count
+    for image, one, raw in zip(images, prepared, results, strict=True):
+        best = raw.select(slice(settings.max_detections))
+        boxes = one.placement.invert(best.boxes_xyxy).astype(np.float32)
+        found = Detections(boxes, best.scores, best.class_ids)
+        yield Timed(image, found, one.read_ms, one.place_ms, network_ms)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    placed: NDArray[np.float32]
+    placement: Placement
+    read_ms: float
+    place_ms: float
+
+
+def _prepare(image: LabelledImage, spec: DetectorSpec) -> _Prepared:
+    start = time.perf_counter()
+    pixels = image.read()
+    read = time.perf_counter()
+    placed, placement = place_exactly(pixels, spec)
+    return _Prepared(placed, placement, (read - start) * 1e3, (time.perf_counter() - read) * 1e3)

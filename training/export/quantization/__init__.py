@@ -1,0 +1,1 @@
+"""8-bit export: ranges of activations and the quantized graph."""

@@ -1,0 +1,166 @@
+"""The layers of an exported network that are quantised or stay in float, each as a whole.
+
+The network inside an artefact: taken out, and another put in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableSequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+import numpy as np
+import onnx
+
+from yoloscope.models.errors import ExportError
+from yoloscope.training.export.onnx import NETWORK_INPUT
+
+_PREFIX = "network/"
+Value = TypeVar("Value")
+
+
+def take_network(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the part of an artefact from float pictures [B, 3, H, W] in 0..1 (``network_input``) to its raw heads.
+
+    Raises ExportError where the graph is not an artefact's.
+    """
+    heads = [output.name for output in model.graph.output if output.name.startswith("head_")]
+    produced = {name for node in model.graph.node for name in node.output}
+    if NETWORK_INPUT not in produced or not heads:
+        raise ExportError(f"expected a graph with the values {NETWORK_INPUT!r} and 'head_0', got none: not an artefact")
+    return onnx.utils.Extractor(model).extract_model([NETWORK_INPUT], heads)
+
+
+def put_network(model: onnx.ModelProto, network: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the artefact with ``network`` (what ``take_network`` gave, changed) in place of its own.
+
+    All names inside ``network`` get a prefix, so that a value of another type never meets its namesake outside.
+    """
+    inside = {name for node in take_network(model).graph.node for name in node.output}
+    network = _copy(network)
+    _rename(network.graph, {value.name for value in (*network.graph.input, *network.graph.output)})
+    result = _copy(model)
+    kept = [node for node in model.graph.node if not inside.intersection(node.output)]
+    first = next(index for index, node in enumerate(kept) if NETWORK_INPUT in node.output) + 1
+    _replace(result.graph.node, [*kept[:first], *network.graph.node, *kept[first:]])
+    used = _used_names(result.graph)
+    initializers = [*model.graph.initializer, *network.graph.initializer]
+    _replace(result.graph.initializer, [tensor for tensor in initializers if tensor.name in used])
+    _replace(result.graph.value_info, [info for info in model.graph.value_info if info.name not in inside])
+    _add_opsets(result, network)
+    return result
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    return copied
+
+
+def _rename(graph: onnx.GraphProto, kept: set[str]) -> None:
+    """Put the prefix before the names of nodes and values, but for those ``kept``; in subgraphs too."""
+
+    def renamed(names: Iterable[str]) -> list[str]:
+        return [name if not name or name in kept else _PREFIX + name for name in names]
+
+    for node in graph.node:
+        node.name = _PREFIX + node.name
+        _replace(node.input, renamed(node.input))
+        _replace(node.output, renamed(node.output))
+        for subgraph in _subgraphs(node):
+            _rename(subgraph, kept)
+    for value in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        (value.name,) = renamed([value.name])
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        yield from (attribute.g, *attribute.graphs)
+
+
+def _used_names(graph: onnx.GraphProto) -> set[str]:
+    """Return every value that is read, inside subgraphs too, or that is an input of the graph."""
+    used = {value.name for value in (*graph.output, *graph.input)}
+    for node in graph.node:
+        used.update(node.input)
+        for subgraph in _subgraphs(node):
+            used |= _used_names(subgraph)
+    return used
+
+
+def _add_opsets(model: onnx.ModelProto, network: onnx.ModelProto) -> None:
+    """Declare the operator sets that ``network`` needs besides; raise ExportError where two versions meet."""
+    known = {opset.domain: opset.version for opset in model.opset_import}
+    for opset in network.opset_import:
+        if opset.domain not in known:
+            model.opset_import.append(opset)
+        elif known[opset.domain] != opset.version:
+            raise ExportError(
+                f"expected operators of version {known[opset.domain]}, got a network of version {opset.version}"
+            )
+
+
+def _replace(field: MutableSequence[Value], values: list[Value]) -> None:
+    """Set the content of a repeated field of a protocol buffer."""
+    del field[:]
+    field.extend(values)
+
+
+_WEIGHTED: Final = frozenset(("Conv", "Gemm", "MatMul"))
+_ELEMENTWISE: Final = frozenset(
+    (
+        *("LeakyRelu", "Relu", "Elu", "Selu", "Sigmoid", "Softplus", "Tanh", "Clip", "Mish", "HardSigmoid"),
+        *("HardSwish", "Mul", "Greater", "Where"),
+    )
+)
+"""What activations consist of: mish is x tanh(softplus(x)), and softplus has a linear end."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or dense layer with the activation behind it.
+
+    ``nodes`` are names in the graph, ``products`` the multiplications by weights per picture, ``values`` the tensors
+    that it reads and computes.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    products: int
+    values: tuple[str, ...]
+
+
+def find_layers(network: onnx.ModelProto) -> tuple[Layer, ...]:
+    """Return the layers with weights of the graph from ``take_network``, in its order."""
+    graph = onnx.shape_inference.infer_shapes(network).graph
+    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    shapes = {value.name: _shape(value) for value in (*graph.value_info, *graph.output)}
+    layers: list[Layer] = []
+    owners: dict[str, int] = {}
+    for node in graph.node:
+        inputs = [name for name in node.input if name and name not in weights]
+        owner = {owners.get(name, -1) for name in inputs}
+        if node.op_type in _WEIGHTED and node.input[1] in weights:
+            places = shapes.get(node.output[0], ())[2:] if node.op_type == "Conv" else ()
+            owners[node.output[0]] = len(layers)
+            products = int(np.prod((*weights[node.input[1]], *places), dtype=np.int64))
+            values = (node.input[0], node.output[0])
+            layers.append(Layer(_readable(node.input[1]), (node.name,), products, values))
+        elif node.op_type in _ELEMENTWISE and len(owner) == 1 and min(owner) >= 0:
+            index = owner.pop()
+            owners[node.output[0]] = index
+            layers[index] = _extended(layers[index], node)
+    return tuple(layers)
+
+
+def _extended(layer: Layer, node: onnx.NodeProto) -> Layer:
+    return replace(layer, nodes=(*layer.nodes, node.name), values=(*layer.values, node.output[0]))
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    return tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
+
+
+def _readable(weight: str) -> str:
+    """Return ``neck.narrow`` for ``network.neck.narrow.conv.weight``."""
+    return weight.removeprefix("network.").removesuffix(".weight").removesuffix(".conv")

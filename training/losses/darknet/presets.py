@@ -1,0 +1,132 @@
+"""Darknet's training rules as presets, under darknet's own key names.
+
+Facts of AlexeyAB/darknet at commit 59596d78: src/yolo_layer.c, src/region_layer.c, src/detection_layer.c and the
+defaults of src/parser.c. Values that a cfg may set layer by layer can be one number, or one per head.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from yoloscope.models.errors import PresetError
+from yoloscope.training.losses.presets.base import PresetModel
+
+Overlap = Literal["iou", "giou", "diou", "ciou"]
+BoxLoss = Literal["mse", "iou", "giou", "diou", "ciou"]
+PerHead = float | tuple[float, ...]
+
+
+class DarknetPreset(PresetModel):
+    """Base of the presets whose gradient is darknet's ``delta`` rather than the derivative of their value.
+
+    The gradient of the total with respect to a raw head is minus ``delta``, over the number of pictures. The value is
+    the sum of squared deltas, which is what darknet prints for v1, v2 and v3: it is not the integral of the gradient,
+    and weighs a term by the square of its scale.
+    """
+
+    engine: ClassVar[str] = "darknet"
+    kind: ClassVar[str] = ""
+
+    def at_head(self, index: int, num_heads: int) -> Self:
+        """Return the rules of one head, with every per-head value reduced to that head's."""
+        chosen = {}
+        for key, value in self:
+            if isinstance(value, tuple):
+                if len(value) != num_heads:
+                    raise PresetError(
+                        f"preset key {key!r}: expected one value or {num_heads}, one per head, got {len(value)}"
+                    )
+                chosen[key] = value[index]
+        return self.replace(**chosen) if chosen else self
+
+
+class YoloRules(DarknetPreset):
+    """[yolo] layers: YOLOv3 and v4.
+
+    ``accumulate``: box deltas of several objects on one predictor add up (AlexeyAB); else the last object's stay
+    (pjreddie). ``class_gate``: a predictor is ignored only if some class probability exceeds it (AlexeyAB .25).
+    ``cls_normalizer`` has no effect without ``counters_per_class``, which is refused. ``show_details`` decides which
+    cost darknet prints.
+    """
+
+    kind: ClassVar[str] = "yolo"
+
+    ignore_thresh: PerHead = 0.5
+    truth_thresh: PerHead = 1.0
+    iou_thresh: PerHead = 1.0
+    iou_thresh_kind: Overlap | tuple[Overlap, ...] = "iou"
+    iou_loss: BoxLoss | tuple[BoxLoss, ...] = "mse"
+    iou_normalizer: PerHead = 0.75
+    obj_normalizer: PerHead = 1.0
+    cls_normalizer: PerHead = 1.0
+    max_delta: float | tuple[float | None, ...] | None = None
+    label_smooth_eps: PerHead = 0.0
+    focal_loss: bool | tuple[bool, ...] = False
+    objectness_smooth: bool | tuple[bool, ...] = False
+    accumulate: bool = True
+    class_gate: float | None = 0.25
+    show_details: bool = True
+
+
+class RegionRules(DarknetPreset):
+    """[region] layers: YOLOv2.
+
+    ``softmax`` None: as the head says. ``size_weight``: box deltas times 2 - w*h (pjreddie). ``chain_rule``: x, y and
+    objectness deltas times the logistic's derivative (AlexeyAB). ``prior_images``: pictures seen until which every
+    predictor is pulled to its anchor with weight ``prior_scale``.
+    """
+
+    kind: ClassVar[str] = "region"
+
+    object_scale: PerHead = 1.0
+    noobject_scale: PerHead = 1.0
+    class_scale: PerHead = 1.0
+    coord_scale: PerHead = 1.0
+    thresh: PerHead = 0.5
+    bias_match: bool = False
+    rescore: bool = False
+    softmax: bool | None = None
+    classfix: Literal[-1, 0, 1, 2] = 0
+    focal_loss: bool = False
+    size_weight: bool = False
+    chain_rule: bool = True
+    prior_images: int = Field(default=12_800, ge=0)
+    prior_scale: float = 0.01
+
+
+class DetectionRules(DarknetPreset):
+    """[detection] layers: YOLOv1. ``softmax`` and ``sqrt`` None: as the head says."""
+
+    kind: ClassVar[str] = "detection"
+
+    object_scale: PerHead = 1.0
+    noobject_scale: PerHead = 1.0
+    class_scale: PerHead = 1.0
+    coord_scale: PerHead = 1.0
+    rescore: bool = False
+    softmax: bool | None = None
+    sqrt: bool | None = None
+    forced: bool = False
+    random: bool = False
+
+    @model_validator(mode="after")
+    def _refuse_random(self) -> Self:
+        if self.random:
+            raise ValueError("random=1 draws the responsible predictor by chance and has no defined loss")
+        return self
+
+
+def text(value: str | tuple[str, ...]) -> str:
+    """Return the one word of a key that ``at_head`` has reduced."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected one word, got {value!r}")
+    return value
+
+
+def scalar(value: float | tuple[float | None, ...] | None) -> float:
+    """Return the one number of a key that ``at_head`` has reduced."""
+    if not isinstance(value, float | int):
+        raise TypeError(f"expected one number, got {value!r}")
+    return float(value)

@@ -1,0 +1,1 @@
+"""Schedules, averages and normalisation around the optimizer."""

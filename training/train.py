@@ -1,0 +1,298 @@
+"""A whole run: data and configuration in, a checked ONNX artefact out.
+
+What an artefact tells of its training.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypedDict, Unpack
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from yoloscope.models.errors import CheckpointError, ConfigError
+from yoloscope.models.spec import DetectorSpec, SourceSpec
+from yoloscope.training.build import build_network, build_pipeline, build_shapes
+from yoloscope.training.callbacks import Bar, CatchingUp, Interruption, Patience, Saving, Telling, Validating
+from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.checkpoint.files import ARTEFACT, BEST, CONFIG, FINDINGS, LAST, read_checkpoint
+from yoloscope.training.checkpoint.progress import Progress
+from yoloscope.training.checkpoint.resume import (
+    naming_what_is_kept,
+    nothing_left,
+    require_same_pictures,
+    require_same_run,
+    require_same_teachers,
+    write_config,
+)
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.datasets import DetectionDataset
+from yoloscope.training.data.loader import StepPlan, TrainingData, TrainingPictures, mini_batch_size, worker_count
+from yoloscope.training.data.splits import Announce, Splits, open_splits
+from yoloscope.training.export.onnx import export_onnx
+from yoloscope.training.export.parity import ParityReport
+from yoloscope.training.module import TrainingModule
+from yoloscope.training.teachers import Teachers, own_teachers, teacher_config, teacher_paths
+from yoloscope.training.trainer import HERE, Machine, build_trainer, keep_freed_memory, quiet
+
+
+def with_summary(module: TrainingModule, train: DetectionDataset, val: DetectionDataset | None) -> DetectorSpec:
+    """Return the spec of the trained network with its source and a summary of the run and its data."""
+    data = {"epochs": module.epoch, "train": _of_data(train), "val": None if val is None else _of_data(val)}
+    return trained_spec(module.network.spec, module.config, module.progress, data)
+
+
+def trained_spec(
+    spec: DetectorSpec, config: TrainingConfig, progress: Progress, data: Mapping[str, object] = MappingProxyType({})
+) -> DetectorSpec:
+    """Return a spec with its source and a summary of the run so far; ``data`` is added to it."""
+    summary: dict[str, Any] = {
+        "config": config.model_dump(mode="json"),
+        "steps": progress.step,
+        "seconds": round(progress.seconds, 1),
+        "torch": str(torch.__version__),
+        **data,
+    }
+    if progress.best is not None:
+        step, ap, ap50 = progress.best
+        summary["best"] = {"step": step, "AP": ap, "AP50": ap50}
+    source = SourceSpec(kind="training", images_seen=progress.step * config.batch_size)
+    return spec.model_copy(update={"source": source, "training": summary})
+
+
+def _of_data(dataset: DetectionDataset) -> dict[str, Any]:
+    return {
+        "name": dataset.source.name,
+        "split": dataset.split,
+        "pictures": len(dataset),
+        "objects": sum(dataset.objects_per_class),
+    }
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a run ended.
+
+    ``checkpoint`` is its last state. Where a signal (``signal`` is its number) ended it before the student's first
+    step, step, best score and checkpoint are those of the teacher in training. ``artefact`` and ``parity`` are there
+    where the run came to its end (or lost patience), on the first process.
+    """
+
+    step: int
+    best: tuple[int, float, float] | None
+    checkpoint: Path
+    signal: int | None
+    artefact: Path | None
+    parity: ParityReport | None
+
+
+def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: DetectionDataset) -> TrainingData:
+    """Return the pictures of a run and their order."""
+    shapes = build_shapes(config, spec)
+    plan = StepPlan(len(dataset), config.batch_size, shapes, config.seed)
+    plain_from = config.epochs - round(config.augment.plain_share * config.epochs)
+    pipeline = build_pipeline(config.augment)
+    pictures = TrainingPictures(dataset, spec, pipeline, config.seed, config.data.cache_mb, plain_from)
+    return TrainingData(plan, pictures, worker_count(config.data.workers))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that came to its end, or was stopped by the signal of that number, in its folder."""
+
+    folder: Path
+    module: TrainingModule
+    splits: Splits
+    signal: int | None
+
+
+class TrainOptions(TypedDict, total=False):
+    """The keyword arguments of ``train``."""
+
+    resume: bool
+    machine: Machine
+    announce: Announce
+    progress_bar: bool
+    extra_callbacks: tuple[lightning.Callback, ...]
+
+
+def fit(config: TrainingConfig, data: Path, folder: Path, **options: Unpack[TrainOptions]) -> FitResult:
+    """Train as ``train`` does; at the end ``model.onnx`` is the average of the weights where validation was best."""
+    run = train(config, data, folder, **options)
+    artefact = parity = None
+    if run.signal is None and is_first():
+        artefact = folder / ARTEFACT
+        parity = export_best(run.module, run.splits, folder)
+    progress = run.module.progress
+    return FitResult(progress.step, progress.best, run.folder / LAST, run.signal, artefact, parity)
+
+
+def train(
+    config: TrainingConfig,
+    data: Path,
+    folder: Path,
+    *,
+    resume: bool = False,
+    machine: Machine = HERE,
+    announce: Announce = lambda _text: None,
+    progress_bar: bool = False,
+    extra_callbacks: tuple[lightning.Callback, ...] = (),
+) -> Trained:
+    """Train by ``config`` on ``data`` and write everything to ``folder``.
+
+    ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml``, ``logs`` (TensorBoard and CSV), where many labels are
+    bad ``label-findings.txt``, and where the configuration gives a number of teachers their runs, which come first, in
+    ``teachers``. ``resume`` continues an interrupted run bit for bit (on one machine, with as many processes).
+    Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
+    """
+    keep_freed_memory()
+    machine.require()
+    first = is_first()
+    bar = Bar() if progress_bar and first else None
+    announce = _silent if not first else announce if bar is None else bar.tell
+    state = _saved_state(config, folder, announce, resume=resume)
+    if state is None and own_teachers(config) and machine.processes > 1:
+        raise ConfigError(
+            f"distill.teachers: expected checkpoints for {machine.processes} processes, "
+            f"got a number, {own_teachers(config)}: train the teachers first and name them"
+        )
+    mini_batch_size(config.batch_size, config.accumulate, machine.processes)
+    splits = open_splits(config, data, announce, folder / FINDINGS if first else None)
+    circumstances = _Circumstances(folder, splits, machine, announce, bar)
+    stopped = _train_teachers(config, folder, circumstances) if state is None else None
+    return stopped or _train(config, folder, state, circumstances, extra_callbacks)
+
+
+@dataclass(frozen=True)
+class _Circumstances:
+    """What a run and its teachers have in common; ``folder`` is the run's."""
+
+    folder: Path
+    splits: Splits
+    machine: Machine
+    announce: Announce
+    bar: Bar | None
+
+
+def _train_teachers(config: TrainingConfig, folder: Path, circumstances: _Circumstances) -> Trained | None:
+    """Train the teachers that are not done, where the configuration gives their number; return one that was stopped."""
+    count = own_teachers(config)
+    if not count:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(config, folder)
+    spec = build_network(config, circumstances.splits.train).spec
+    for number, place in enumerate(teacher_paths(config, folder)):
+        announce = _prefixed(circumstances.announce, f"teacher {number + 1}/{count}: ")
+        own = teacher_config(config, number, spec)
+        state = _saved_state(own, place, announce, resume=(place / LAST).is_file())
+        run = _train(own, place, state, replace(circumstances, announce=announce), ())
+        if run.signal is not None:
+            return run
+    return None
+
+
+def _train(
+    config: TrainingConfig,
+    folder: Path,
+    state: dict[str, Any] | None,
+    circumstances: _Circumstances,
+    extra_callbacks: tuple[lightning.Callback, ...],
+) -> Trained:
+    """Train from a state, or from the start."""
+    splits, announce = circumstances.splits, circumstances.announce
+    network = build_network(config, splits.train)
+    if config.channels_last:
+        convert_conv2d_weight_memory_format(network, torch.channels_last)
+    pictures = training_data(config, network.spec, splits.train)
+    module = TrainingModule(network, config, pictures.plan.steps_per_epoch, len(splits.train))
+    module.announce_by(announce)
+    if state is not None:
+        if state["spec"] != network.spec.to_json():
+            raise CheckpointError(f"{folder / LAST} belongs to other data: classes, anchors or loss differ")
+        require_same_pictures(state, len(splits.train), folder / LAST)
+        module.restore(state)
+    interruption = Interruption()
+    validating = _validating(config, splits)
+    overdue = validating is not None and validating.is_overdue(module)
+    finished = None if overdue else nothing_left(module)
+    if finished is not None:
+        announce(f"nothing left to train: {finished}")
+    else:
+        _let_teach(module, folder, state)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(config, folder)
+        acting: list[AfterStep] = [] if validating is None else [validating, *_patience(config)]
+        acting += [interruption, Saving(folder)]
+        callbacks: list[lightning.Callback] = [CatchingUp(acting, announce)] if overdue else []
+        callbacks += [*acting, Telling(announce), *extra_callbacks]
+        callbacks += [] if circumstances.bar is None else [circumstances.bar]
+        trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
+        with quiet(), naming_what_is_kept(folder, circumstances.folder / CONFIG):
+            trainer.fit(module, datamodule=pictures.from_step(module.progress.step, module.total_steps))
+    return Trained(folder, module, splits, interruption.received)
+
+
+def _let_teach(module: TrainingModule, folder: Path, state: dict[str, Any] | None) -> None:
+    """Give a run its teachers, if it has any: those that it had before, where it goes on from a state."""
+    config = module.config
+    paths = teacher_paths(config, folder)
+    if not paths:
+        return
+    teachers = Teachers.load(paths, module.network.spec, channels_last=config.channels_last)
+    if state is not None:
+        require_same_teachers(state, teachers.digest, folder / LAST)
+    module.learn_from(teachers)
+
+
+def is_first() -> bool:
+    """Return whether this is the first process of the run, which is known once Lightning has started the others."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityReport:
+    """Write the artefact of the best weights, or of the last ones where nothing was validated."""
+    network = copy.deepcopy(module.evaluated_network).cpu().eval()
+    convert_conv2d_weight_memory_format(network, torch.contiguous_format)
+    if module.progress.best is not None:
+        network.load_state_dict(read_checkpoint(folder / BEST)["network"])
+    return export_onnx(network, with_summary(module, splits.train, splits.val), folder / ARTEFACT)
+
+
+def _saved_state(config: TrainingConfig, folder: Path, announce: Announce, *, resume: bool) -> dict[str, Any] | None:
+    """Return the state to go on from, or nothing where none was saved yet."""
+    last = folder / LAST
+    taught = own_teachers(config) and any((place / LAST).exists() for place in teacher_paths(config, folder))
+    if not resume:
+        if last.exists() or taught:
+            raise ConfigError(f"{folder} holds a run already: continue it with --resume or choose another --output")
+        return None
+    if taught and not last.exists():
+        return None
+    state = read_checkpoint(last)
+    require_same_run(state, config, last, announce)
+    return state
+
+
+def _validating(config: TrainingConfig, splits: Splits) -> Validating | None:
+    settings = config.validation
+    return None if splits.val is None else Validating(splits.val, settings.every_epochs, settings.batch_size)
+
+
+def _patience(config: TrainingConfig) -> list[Patience]:
+    return [] if config.validation.patience is None else [Patience(config.validation.patience)]
+
+
+def _silent(_text: str) -> None:
+    """Say nothing."""
+
+
+def _prefixed(announce: Announce, prefix: str) -> Announce:
+    return lambda text: announce(f"{prefix}{text}")

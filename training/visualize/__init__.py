@@ -1,0 +1,1 @@
+"""Drawings of networks, targets and augmented images."""
