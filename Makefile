@@ -41,7 +41,7 @@ format: $(STAMP) ## rewrite the sources as make check wants them
 bench: $(STAMP) ## measure speed; prints tables with the machine and the date
 	$(BIN)/python -m tests.benchmarks
 
-bench-gpu: $(STAMP) ## the tests and the speed of an artefact on CUDA
+bench-gpu: $(STAMP) ## the tests and the speed of an artifact on CUDA
 	$(BIN)/python -m pytest -m gpu
 	$(BIN)/python -m tests.benchmarks.detect --provider cuda
 

@@ -33,13 +33,13 @@ class Command:
 
 COMMANDS: Final = {
     "serve": Command("yoloscope.app.commands.serve:serve", "Start the REST service."),
-    "detect": Command("yoloscope.app.commands.detect:detect", "Detect objects in pictures, without a server."),
+    "detect": Command("yoloscope.app.commands.detect:detect", "Detect objects in images, without a server."),
     "score": Command("yoloscope.app.commands.score:score", "Split the loss of labels by term, scale and object."),
     "evaluate": Command(
-        "yoloscope.app.commands.evaluate:evaluate", "Measure a model on labelled pictures: AP, errors, speed."
+        "yoloscope.app.commands.evaluate:evaluate", "Measure a model on labelled images: AP, errors, speed."
     ),
     "train": Command(
-        "yoloscope.app.commands.train:train", "Train a detector on your own pictures; ends in one ONNX file."
+        "yoloscope.app.commands.train:train", "Train a detector on your own images; ends in one ONNX file."
     ),
     "search": Command(
         "yoloscope.app.commands.search:search", "Search for better hyper-parameters, by many short trainings."

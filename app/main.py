@@ -15,7 +15,7 @@ from yoloscope.app.services.container import Services
 from yoloscope.app.settings import Settings, load_settings
 
 _DESCRIPTION = """\
-Detects objects in pictures with YOLO models. Every error is `application/problem+json` (RFC 9457): `type` and `title`
+Detects objects in images with YOLO models. Every error is `application/problem+json` (RFC 9457): `type` and `title`
 say which kind, `detail` what was expected and what came, `errors` points at the faulty fields.
 """
 

@@ -22,13 +22,13 @@ _RAW_KINDS: Final = (
 
 
 def detect_body() -> dict[str, Any]:
-    """Return the ``requestBody`` of a detection: multipart, JSON and raw pictures."""
+    """Return the ``requestBody`` of a detection: multipart, JSON and raw images."""
     json_schema = DetectBody.model_json_schema()
     json_schema["oneOf"] = [{"required": ["image"]}, {"required": ["images"]}]
     form_schema = DetectOptions.model_json_schema()
     form_schema["title"] = "DetectForm"
     form_schema["properties"] = {
-        "image": {"type": "array", "items": _BINARY, "minItems": 1, "description": "One picture or more."},
+        "image": {"type": "array", "items": _BINARY, "minItems": 1, "description": "One image or more."},
         **form_schema["properties"],
     }
     form_schema["required"] = ["image"]
@@ -36,7 +36,7 @@ def detect_body() -> dict[str, Any]:
         "multipart/form-data": {"schema": form_schema},
         "application/json": {
             "schema": json_schema,
-            "examples": {"one": {"summary": "One picture", "value": {"image": "<base64>", "score_threshold": 0.4}}},
+            "examples": {"one": {"summary": "One image", "value": {"image": "<base64>", "score_threshold": 0.4}}},
         },
         **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in _RAW_KINDS},
     }

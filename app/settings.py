@@ -47,7 +47,7 @@ def available_cpus(root: Path = CGROUP) -> int:
 
 MEBIBYTE = 1024 * 1024
 PIXEL_CEILING = 89_478_485
-"""Pillow's own bound (``Image.MAX_IMAGE_PIXELS``), beyond which it refuses a picture whatever the settings say."""
+"""Pillow's own bound (``Image.MAX_IMAGE_PIXELS``), beyond which it refuses an image whatever the settings say."""
 
 
 def _default_models_dir() -> Path:
@@ -57,12 +57,12 @@ def _default_models_dir() -> Path:
 class Settings(BaseSettings):
     """What an operator may set; each field is the variable ``YOLOSCOPE_<FIELD>``.
 
-    ``models_dir`` holds the artefacts ``<name>.onnx``; ``weights`` is a folder that is searched for official darknet
+    ``models_dir`` holds the artifacts ``<name>.onnx``; ``weights`` is a folder that is searched for official darknet
     weights before anything is downloaded. ``model`` null: yolov4-tiny, or the built-in one where that cannot be had.
     ``provider`` ``cuda`` means CUDA or refuse to start, ``auto`` tries CUDA and
-    says which it took. Limits: ``max_bytes``, ``max_pixels`` and ``max_side`` per picture; ``max_images`` and
-    ``max_body_bytes`` per request; ``queue_limit`` pictures and ``max_bytes_at_once`` bytes of bodies at once.
-    On a GPU ``max_batch`` pictures go through the network together. ``body_timeout_s`` is the longest pause in a
+    says which it took. Limits: ``max_bytes``, ``max_pixels`` and ``max_side`` per image; ``max_images`` and
+    ``max_body_bytes`` per request; ``queue_limit`` images and ``max_bytes_at_once`` bytes of bodies at once.
+    On a GPU ``max_batch`` images go through the network together. ``body_timeout_s`` is the longest pause in a
     request's body, ``drain_s`` the time between turning not ready and closing the listener on SIGTERM,
     ``shutdown_grace_s`` what requests then have to finish.
     """

@@ -32,13 +32,13 @@ class CiouParts(NamedTuple):
 
 
 def cxcywh_to_xyxy(boxes_cxcywh: Tensor) -> Tensor:
-    """Return corner boxes [..., 4] of centre boxes [..., 4], in the same frame and unit."""
-    centre, half = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
-    return torch.cat((centre - half, centre + half), dim=-1)
+    """Return corner boxes [..., 4] of center boxes [..., 4], in the same frame and unit."""
+    center, half = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
+    return torch.cat((center - half, center + half), dim=-1)
 
 
 def xyxy_to_cxcywh(boxes_xyxy: Tensor) -> Tensor:
-    """Return centre boxes [..., 4] of corner boxes [..., 4], in the same frame and unit."""
+    """Return center boxes [..., 4] of corner boxes [..., 4], in the same frame and unit."""
     low, high = boxes_xyxy[..., :2], boxes_xyxy[..., 2:]
     return torch.cat(((low + high) / 2, high - low), dim=-1)
 
@@ -67,12 +67,12 @@ def paired_giou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
 
 
 def paired_diou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
-    """Return distance IoU [...]: IoU less the squared centre distance over the squared enclosing diagonal.
+    """Return distance IoU [...]: IoU less the squared center distance over the squared enclosing diagonal.
 
     Source: Zheng et al., Distance-IoU Loss, 2020, equation 7.
     """
     a, b = _floats(a_xyxy, b_xyxy)
-    return _iou_and_union(a, b)[0] - _normalised_distance(a, b)
+    return _iou_and_union(a, b)[0] - _normalized_distance(a, b)
 
 
 def paired_ciou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def paired_ciou_parts(a_xyxy: Tensor, b_xyxy: Tensor) -> CiouParts:
     v = _aspect_difference(a, b)
     with torch.no_grad():
         alpha = v / ((1 - iou) + v + ALPHA_EPS)
-    return CiouParts(iou, _normalised_distance(a, b), alpha * v)
+    return CiouParts(iou, _normalized_distance(a, b), alpha * v)
 
 
 def pairwise_iou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def _iou_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return intersection / union.clamp_min(FLOOR), union
 
 
-def _normalised_distance(a: Tensor, b: Tensor) -> Tensor:
+def _normalized_distance(a: Tensor, b: Tensor) -> Tensor:
     twice_offset = (a[..., :2] + a[..., 2:]) - (b[..., :2] + b[..., 2:])
     diagonal = _hull(a, b).square().sum(-1)
     return twice_offset.square().sum(-1) / 4 / diagonal.clamp_min(FLOOR)

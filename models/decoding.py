@@ -148,13 +148,13 @@ def decode_predictors(head: Tensor, spec: DetectorSpec, index: int) -> Predictor
         means = entries[:, :, layout.BOX]
         confidence = _activated(entries[:, :, layout.OBJECTNESS], head_spec)
         logits = entries[:, :, layout.CLASSES :]
-    centres = _activated(means[:, :, layout.XY], head_spec)
+    centers = _activated(means[:, :, layout.XY], head_spec)
     scale = head_spec.scale_xy
-    centres = centres * scale - 0.5 * (scale - 1)
+    centers = centers * scale - 0.5 * (scale - 1)
     anchors = torch.tensor(spec.head_anchors_px(index), device=head.device)
     anchors = anchors / torch.tensor([spec.input_width, spec.input_height], device=head.device)
     sizes = _size_factors(means[:, :, layout.WH], head_spec) * anchors[None, :, :, None]
-    return Predictors(_corners(centres, sizes, head_spec), confidence, logits)
+    return Predictors(_corners(centers, sizes, head_spec), confidence, logits)
 
 
 def _decode_anchored(head: Tensor, spec: DetectorSpec, index: int) -> Decoded:
@@ -197,11 +197,11 @@ def class_probabilities(logits: Tensor, spec: HeadSpec, tree: ClassTree | None) 
     return logits if spec.class_activation == "none" else _activated(logits, spec)
 
 
-def _corners(centres: Tensor, sizes: Tensor, spec: HeadSpec) -> Tensor:
-    """Return corner boxes [B, A*cells, 4] of centres within their cells and sizes, both [B, A, 2, cells]."""
-    cells = torch.arange(spec.grid_height * spec.grid_width, device=centres.device)
+def _corners(centers: Tensor, sizes: Tensor, spec: HeadSpec) -> Tensor:
+    """Return corner boxes [B, A*cells, 4] of centers within their cells and sizes, both [B, A, 2, cells]."""
+    cells = torch.arange(spec.grid_height * spec.grid_width, device=centers.device)
     grid = torch.stack((cells % spec.grid_width, cells // spec.grid_width)).float()
-    extent = torch.tensor([[spec.grid_width], [spec.grid_height]], device=centres.device)
-    centres = (centres + grid) / extent
+    extent = torch.tensor([[spec.grid_width], [spec.grid_height]], device=centers.device)
+    centers = (centers + grid) / extent
     half = sizes / 2
-    return torch.cat((centres - half, centres + half), 2).transpose(2, 3).flatten(1, 2)
+    return torch.cat((centers - half, centers + half), 2).transpose(2, 3).flatten(1, 2)

@@ -1,6 +1,6 @@
-"""The artefact's forward: pictures and thresholds to detections and raw heads.
+"""The artifact's forward: images and thresholds to detections and raw heads.
 
-From raw heads to the scored boxes that are worth suppressing, all pictures of a batch in one flat list.
+From raw heads to the scored boxes that are worth suppressing, all images of a batch in one flat list.
 
 Facts about data-dependent sizes, for the exporter.
 """
@@ -22,9 +22,9 @@ MAX_ROWS = 2**31
 
 
 class Candidates(NamedTuple):
-    """Boxes above the threshold: corners as fractions of the network input [n, 4]; scores, classes, pictures [n].
+    """Boxes above the threshold: corners as fractions of the network input [n, 4]; scores, classes, images [n].
 
-    One row per box and class. Rows of one picture are in the order of ``decode_heads``, then by class.
+    One row per box and class. Rows of one image are in the order of ``decode_heads``, then by class.
     """
 
     boxes_xyxy_norm: Tensor
@@ -38,7 +38,7 @@ class Candidates(NamedTuple):
 
 
 def find_candidates(heads: Sequence[Tensor], spec: DetectorSpec, score_threshold: Tensor) -> Candidates:
-    """Return what scores strictly above the threshold [B] of its picture.
+    """Return what scores strictly above the threshold [B] of its image.
 
     In anchor-based heads objectness alone must pass too, as in darknet (src/yolo_layer.c, get_yolo_detections); since
     most predictors are background, class probabilities are computed only where it does. A YOLOv1 head has no such test.
@@ -115,7 +115,7 @@ DETECTIONS = ("num_detections", "boxes", "scores", "class_ids")
 class Detector(nn.Module):
     """A network with decoding and exact suppression behind it.
 
-    ``network`` maps float pictures [B, 3, H, W] in 0..1 to the raw heads that ``spec`` describes.
+    ``network`` maps float images [B, 3, H, W] in 0..1 to the raw heads that ``spec`` describes.
     """
 
     def __init__(self, network: nn.Module, spec: DetectorSpec) -> None:
@@ -143,7 +143,7 @@ class Detector(nn.Module):
 
 
 def scale_pixels(images: Tensor, images_fraction: Tensor | None = None) -> Tensor:
-    """Return pictures uint8 [B, H, W, 3], with their 256ths of a level if given, as float [B, 3, H, W] in 0..1."""
+    """Return images uint8 [B, H, W, 3], with their 256ths of a level if given, as float [B, 3, H, W] in 0..1."""
     levels = images.float()
     if images_fraction is not None:
         levels = levels + images_fraction.float() / FRACTION_STEPS
@@ -155,7 +155,7 @@ def detect(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return num_detections [B], boxes [B, N, 4], scores [B, N] and class_ids [B, N] of raw heads.
 
-    Suppression is per class and picture, on boxes as fractions of the network input.
+    Suppression is per class and image, on boxes as fractions of the network input.
     """
     candidates = best(find_candidates(heads, spec, score_threshold), spec.nms.max_candidates)
     group = candidates.image_index * len(spec.class_names) + candidates.class_ids
@@ -166,7 +166,7 @@ def detect(
 
 
 def _pack(detections: Candidates, batch_size: int, spec: DetectorSpec) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the detections as zero-padded rows per picture, in the order they have."""
+    """Return the detections as zero-padded rows per image, in the order they have."""
     image = detections.image_index
     belongs = image == torch.arange(batch_size, device=image.device)[:, None]
     counts = belongs.sum(1)

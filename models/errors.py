@@ -15,7 +15,7 @@ YoloscopeError
 ├── ExportError             torch and onnxruntime disagree, or the graph cannot be written
 ├── ImageError
 │   ├── ImageTooLargeError  over a limit on bytes, pixels or side
-│   ├── ImageTypeError      not a supported picture format
+│   ├── ImageTypeError      not a supported image format
 │   └── ImageDecodeError    a supported format whose content cannot be decoded
 ├── RequestError            a request whose options contradict or exceed what is served; carries a JSON pointer
 │   ├── MalformedRequestError   the body cannot be parsed at all
@@ -88,11 +88,11 @@ class DownloadError(YoloscopeError):
 
 
 class ExportError(YoloscopeError):
-    """An artefact cannot be written or disagrees with the network it came from."""
+    """An artifact cannot be written or disagrees with the network it came from."""
 
 
 class ImageError(YoloscopeError):
-    """Base of errors about pictures; ``index`` tells which of several it was, once that is known."""
+    """Base of errors about images; ``index`` tells which of several it was, once that is known."""
 
     def __init__(self, message: str, index: int | None = None) -> None:
         super().__init__(message)
@@ -100,11 +100,11 @@ class ImageError(YoloscopeError):
 
 
 class ImageTooLargeError(ImageError):
-    """A picture exceeds a limit on bytes, pixels or side length."""
+    """An image exceeds a limit on bytes, pixels or side length."""
 
 
 class ImageTypeError(ImageError):
-    """The bytes are not of a supported picture format."""
+    """The bytes are not of a supported image format."""
 
 
 class ImageDecodeError(ImageError):

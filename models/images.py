@@ -1,8 +1,8 @@
 """Bytes to pixels, safely: judged from the header before a pixel is decoded.
 
-A decoded picture is RGB, 8 bits, upright (EXIF orientation applied), as a viewer would show it on a white page.
+A decoded image is RGB, 8 bits, upright (EXIF orientation applied), as a viewer would show it on a white page.
 Animations give their first frame. 16-bit grey is scaled (value / 257), CMYK and YCCK are converted by the plain rule,
-colour profiles are not applied. JPEGs are always decoded at full size: decoding them reduced would be faster but moves
+color profiles are not applied. JPEGs are always decoded at full size: decoding them reduced would be faster but moves
 boxes and scores by more than the tolerance that models are checked to, since their resize does not smooth.
 """
 
@@ -33,7 +33,7 @@ _TRANSPOSE: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Oddities that Pillow repairs by itself are not worth a line on the server's console for every such picture; the one
+# Oddities that Pillow repairs by itself are not worth a line on the server's console for every such image; the one
 # about size is an error here, because the limits below are the rule.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -41,7 +41,7 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """The largest picture that is decoded."""
+    """The largest image that is decoded."""
 
     max_bytes: int
     max_pixels: int
@@ -49,8 +49,8 @@ class ImageLimits:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded picture: RGB uint8 [H, W, 3], upright."""
+class DecodedImage:
+    """A decoded image: RGB uint8 [H, W, 3], upright."""
 
     pixels: NDArray[np.uint8]
 
@@ -65,7 +65,7 @@ class Picture:
         return int(self.pixels.shape[0])
 
 
-def decode_picture(data: bytes, limits: ImageLimits) -> Picture:
+def decode_image(data: bytes, limits: ImageLimits) -> DecodedImage:
     """Decode JPEG, PNG, WebP, BMP or GIF bytes.
 
     Raises ImageTypeError for other formats, ImageTooLargeError beyond ``limits`` (before decoding) and
@@ -76,15 +76,15 @@ def decode_picture(data: bytes, limits: ImageLimits) -> Picture:
             image.load()
             upright = _rgb(_upright(image))
         except Exception as error:
-            raise ImageDecodeError(f"expected a whole {image.format} picture, got one that fails: {error}") from error
-    return Picture(np.asarray(upright))
+            raise ImageDecodeError(f"expected a whole {image.format} image, got one that fails: {error}") from error
+    return DecodedImage(np.asarray(upright))
 
 
 def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:
     if len(data) > limits.max_bytes:
-        raise ImageTooLargeError(f"expected a picture of at most {limits.max_bytes} bytes, got {len(data)}")
+        raise ImageTooLargeError(f"expected an image of at most {limits.max_bytes} bytes, got {len(data)}")
     if not data:
-        raise ImageDecodeError("expected a picture, got 0 bytes")
+        raise ImageDecodeError("expected an image, got 0 bytes")
     if not _is_supported(data):
         raise ImageTypeError(f"expected one of {', '.join(FORMATS)}, got bytes that start with {data[:8]!r}")
     try:
@@ -94,7 +94,7 @@ def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:
             f"expected at most {limits.max_pixels} pixels, got a header that fails: {error}"
         ) from error
     except Exception as error:
-        raise ImageDecodeError(f"expected a picture with a sound header, got one that fails: {error}") from error
+        raise ImageDecodeError(f"expected an image with a sound header, got one that fails: {error}") from error
     width, height = image.size
     if max(width, height) > limits.max_side:
         raise ImageTooLargeError(f"expected sides of at most {limits.max_side} pixels, got {width}x{height}")

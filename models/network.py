@@ -60,7 +60,7 @@ class Scale(NamedTuple):
 
 
 class Network(nn.Module):
-    """A detector without its decoding: pictures float [B, 3, H, W] in 0..1 -> the raw heads of ``spec``, in order."""
+    """A detector without its decoding: images float [B, 3, H, W] in 0..1 -> the raw heads of ``spec``, in order."""
 
     def __init__(self, spec: DetectorSpec) -> None:
         super().__init__()

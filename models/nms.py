@@ -44,9 +44,9 @@ def diou_nms(
 ) -> Tensor:
     """Return the indices [k] of the kept candidates, score descending, equal scores by lower index.
 
-    Within a group (one class of one picture, numbered from 0) a candidate is suppressed by a kept one of higher score
+    Within a group (one class of one image, numbered from 0) a candidate is suppressed by a kept one of higher score
     if their similarity is strictly above ``iou_threshold`` (one value, or [n]: that of the higher score counts).
-    Similarity is ``IoU - (d / c) ** beta`` with d the squared centre distance and c the squared diagonal of the
+    Similarity is ``IoU - (d / c) ** beta`` with d the squared center distance and c the squared diagonal of the
     enclosing box, or plain IoU where ``beta`` is None. It depends on the frame: boxes [n, 4] are fractions of the
     network input.
 
@@ -121,7 +121,7 @@ def _similar_pairs(candidates: _Candidates, i: Tensor, j: Tensor, beta: float | 
     i, j, iou = i[overlapping], j[overlapping], iou[overlapping]
     if beta is None:
         return i, j
-    similarity = iou - _normalised_distance(columns.index_select(1, i), columns.index_select(1, j)) ** beta
+    similarity = iou - _normalized_distance(columns.index_select(1, i), columns.index_select(1, j)) ** beta
     similar = (similarity > threshold[i]).nonzero().squeeze(1)
     return i[similar], j[similar]
 
@@ -154,8 +154,8 @@ def _iou(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(union > 0, intersection / union, 0.0)
 
 
-def _normalised_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Return squared centre distance over squared enclosing diagonal."""
+def _normalized_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return squared center distance over squared enclosing diagonal."""
     twice_offset = (a[:2] + a[2:]) - (b[:2] + b[2:])
     hull = torch.maximum(a[2:], b[2:]) - torch.minimum(a[:2], b[:2])
     distance = twice_offset[0] * twice_offset[0] + twice_offset[1] * twice_offset[1]

@@ -1,4 +1,4 @@
-"""Placing a picture on the network's input, and bringing boxes back; numpy only."""
+"""Placing an image on the network's input, and bringing boxes back; numpy only."""
 
 from __future__ import annotations
 
@@ -17,66 +17,66 @@ _RESIZES = {"corner_aligned": resize_corner_aligned, "antialiased": resize_antia
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a picture lies on the network's input, in whole network pixels.
+    """Where an image lies on the network's input, in whole network pixels.
 
-    The picture fills the rectangle of ``width`` x ``height`` at (``left``, ``top``); fractions of the picture are
+    The image fills the rectangle of ``width`` x ``height`` at (``left``, ``top``); fractions of the image are
     fractions of that rectangle, which is the frame that labels and detections of darknet live in.
     """
 
-    picture_width: int
-    picture_height: int
+    image_width: int
+    image_height: int
     left: int
     top: int
     width: int
     height: int
 
     def invert(self, boxes_xyxy: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return boxes [N, 4] of network pixels in pixels of the picture, unclipped."""
+        """Return boxes [N, 4] of network pixels in pixels of the image, unclipped."""
         return (boxes_xyxy - self._offset()) / self._scale()
 
     def apply(self, boxes_xyxy: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return boxes [N, 4] of picture pixels in pixels of the network's input."""
+        """Return boxes [N, 4] of image pixels in pixels of the network's input."""
         return boxes_xyxy * self._scale() + self._offset()
 
     def _offset(self) -> NDArray[np.float64]:
         return np.array((self.left, self.top) * 2, np.float64)
 
     def _scale(self) -> NDArray[np.float64]:
-        return np.array((self.width / self.picture_width, self.height / self.picture_height) * 2)
+        return np.array((self.width / self.image_width, self.height / self.image_height) * 2)
 
 
-def placement_of(picture_width: int, picture_height: int, spec: DetectorSpec) -> Placement:
-    """Return where a picture of this size lies.
+def placement_of(image_width: int, image_height: int, spec: DetectorSpec) -> Placement:
+    """Return where an image of this size lies.
 
     Letterboxing fits the longer side and cuts the other to whole pixels, at least one; an odd margin is smaller on the
     left and on top. Source: darknet src/image.c, letterbox_image.
     """
     width, height = spec.input_width, spec.input_height
     if spec.resize.placement == "letterbox":
-        if width * picture_height < height * picture_width:
-            height = max(picture_height * width // picture_width, 1)
+        if width * image_height < height * image_width:
+            height = max(image_height * width // image_width, 1)
         else:
-            width = max(picture_width * height // picture_height, 1)
+            width = max(image_width * height // image_height, 1)
     left, top = (spec.input_width - width) // 2, (spec.input_height - height) // 2
-    return Placement(picture_width, picture_height, left, top, width, height)
+    return Placement(image_width, image_height, left, top, width, height)
 
 
 def place(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray[np.uint8], Placement]:
-    """Return a picture uint8 [h, w, 3] as the network wants it, rounded to uint8 [H, W, 3], and its placement.
+    """Return an image uint8 [h, w, 3] as the network wants it, rounded to uint8 [H, W, 3], and its placement.
 
-    Raises ImageError where the picture has another type or shape, or no pixels.
+    Raises ImageError where the image has another type or shape, or no pixels.
     """
     levels, placement = place_exactly(image, spec)
     return to_whole_levels(levels), placement
 
 
 def place_exactly(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray[np.float32], Placement]:
-    """Return a picture as ``place`` does, but with the levels as interpolated: float32 [H, W, 3] in 0..255.
+    """Return an image as ``place`` does, but with the levels as interpolated: float32 [H, W, 3] in 0..255.
 
-    Rounding them to whole levels moves scores by up to .03 and boxes by up to .003 of the picture.
+    Rounding them to whole levels moves scores by up to .03 and boxes by up to .003 of the image.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ImageError(f"expected a picture of uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
+        raise ImageError(f"expected an image of uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
     placement = placement_of(image.shape[1], image.shape[0], spec)
     resize = _RESIZES[spec.resize.interpolation]
     resized = resize(image, placement.width, placement.height)

@@ -1,4 +1,4 @@
-"""Resizing pictures: darknet's bilinear rule, and Pillow's smoothing one. NumPy and Pillow only."""
+"""Resizing images: darknet's bilinear rule, and Pillow's smoothing one. NumPy and Pillow only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Taps(NamedTuple):
 def resize_corner_aligned(
     image: NDArray[np.uint8], width: int, height: int, window_xyxy_px: tuple[int, int, int, int] | None = None
 ) -> NDArray[np.float32]:
-    """Return float32 [height, width, 3] in 0..255 of a picture: bilinear, corners on corners, not smoothed.
+    """Return float32 [height, width, 3] in 0..255 of an image: bilinear, corners on corners, not smoothed.
 
     ``window_xyxy_px`` is the part of the result that is computed and returned, all of it by default. Only the rows and
     columns that count are read, a few output rows at a time so that the work stays in the cache; a mirrored or cut view
@@ -54,10 +54,10 @@ def resize_corner_aligned(
 
 def resize_antialiased(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
     """Return float32 [height, width, 3], whole levels, by Pillow's BILINEAR, which smooths where it shrinks."""
-    return np.array(as_picture(image).resize((width, height), Image.Resampling.BILINEAR), np.float32)
+    return np.array(as_image(image).resize((width, height), Image.Resampling.BILINEAR), np.float32)
 
 
-def as_picture(image: NDArray[np.uint8]) -> Image.Image:
+def as_image(image: NDArray[np.uint8]) -> Image.Image:
     """Return pixels [H, W, 3], or a mirrored or cut view of them, for Pillow.
 
     Pillow mirrors five times as fast as NumPy copies a mirrored view.
@@ -87,7 +87,7 @@ def _taps(source: int, target: int, start: int, stop: int) -> _Taps:
 
 
 def _unmirrored(image: NDArray[np.uint8], columns: _Taps) -> tuple[NDArray[np.uint8], _Taps]:
-    """Return picture and columns such that the values of a row lie one after the other."""
+    """Return image and columns such that the values of a row lie one after the other."""
     if image.strides[1] < 0:
         last = image.shape[1] - 1
         image, columns = image[:, ::-1], _Taps(last - columns.first, last - columns.second, columns.weight)
@@ -95,7 +95,7 @@ def _unmirrored(image: NDArray[np.uint8], columns: _Taps) -> tuple[NDArray[np.ui
 
 
 def _compact(columns: _Taps) -> tuple[slice, NDArray[np.intp] | None, _Taps]:
-    """Return which columns of a picture are read, which of those (None: all), and the columns counted among the latter.
+    """Return which columns of an image are read, which of those (None: all), and the columns counted among the latter.
 
     Columns in between that no output reads are only left out where they are many.
     """

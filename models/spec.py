@@ -17,7 +17,7 @@ class _Frozen(BaseModel):
 
 
 class ResizeSpec(_Frozen):
-    """How a picture is placed on the network input.
+    """How an image is placed on the network input.
 
     ``stretch`` scales both sides independently; ``letterbox`` keeps the aspect and pads with ``pad_value`` (0..255).
     ``corner_aligned`` is darknet's resize_image: bilinear, corners aligned, no antialiasing (darknet src/image.c);
@@ -110,14 +110,14 @@ class ClassTree(_Frozen):
 class PrecisionSpec(_Frozen):
     """How a file in another precision was made from one in float32.
 
-    ``made_from`` is the sha256 of that file. Of int8: the calibration pictures, how ranges were chosen from them, the
-    layers that stayed in float and the error of the detections that remained on the calibration pictures.
+    ``made_from`` is the sha256 of that file. Of int8: the calibration images, how ranges were chosen from them, the
+    layers that stayed in float and the error of the detections that remained on the calibration images.
     """
 
     kind: Literal["fp16", "int8"]
     made_from: str
     calibration_data: str | None = None
-    calibration_pictures: int | None = Field(default=None, gt=0)
+    calibration_images: int | None = Field(default=None, gt=0)
     ranges: str | None = None
     float_layers: tuple[str, ...] = ()
     detection_error: float | None = None
@@ -184,12 +184,12 @@ class DetectorSpec(_Frozen):
         return (batch_size, channels, head.grid_height, head.grid_width)
 
     def to_json(self) -> str:
-        """Return the spec as the JSON text that goes into the artefact; ``precision`` only where it is not float32."""
+        """Return the spec as the JSON text that goes into the artifact; ``precision`` only where it is not float32."""
         return self.model_dump_json(exclude=None if self.precision else {"precision"})
 
     @classmethod
     def from_json(cls, text: str) -> DetectorSpec:
-        """Parse the JSON text of an artefact; raise SpecError naming the first wrong field."""
+        """Parse the JSON text of an artifact; raise SpecError naming the first wrong field."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:

@@ -14,7 +14,7 @@ from yoloscope.models.errors import LabelError
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in one picture, score descending.
+    """What a detector found in one image, score descending.
 
     ``boxes_xyxy`` is float32 [N, 4] in the pixels of the frame that the producer names, ``scores`` float32 [N],
     ``class_ids`` int64 [N].
@@ -34,10 +34,10 @@ class Detections:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The objects of a batch of pictures, flat over the batch.
+    """The objects of a batch of images, flat over the batch.
 
     ``boxes_cxcywh_norm`` is float [N, 4] as fractions of the network input, ``class_ids`` int64 [N], ``image_index``
-    int64 [N] ascending in 0..batch_size-1. Order within a picture is the order of its label file, which decides
+    int64 [N] ascending in 0..batch_size-1. Order within an image is the order of its label file, which decides
     collisions in the presets that care. ``weights`` float [N] is the share with which each object enters the loss;
     None: all of it.
     """

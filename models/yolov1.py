@@ -18,7 +18,7 @@ _LOCAL_FILTERS = 256
 
 
 class YoloV1(Network):
-    """24 convolutions, a locally connected layer, and one matrix that sees the whole picture and predicts every cell.
+    """24 convolutions, a locally connected layer, and one matrix that sees the whole image and predicts every cell.
 
     The published weights are of this form (darknet cfg/yolov1/yolo.cfg, 3 boxes per cell); the paper has a second
     matrix instead of the local layer, and 2 boxes.

@@ -82,7 +82,7 @@ _CSP_SCALES = (Scale(8, 2.0), Scale(16, 2.0), Scale(32, 2.0))
 
 
 def yolov4_csp(outline: Outline) -> YoloV4:
-    """Return the network; its boxes are in new coordinates and its pictures letterboxed, as in the cfg."""
+    """Return the network; its boxes are in new coordinates and its images letterboxed, as in the cfg."""
     spec = yolo_spec(
         outline, "v4", _CSP_SCALES, YOLOV4, nms=DIOU_NMS, resize=ResizeSpec(placement="letterbox"), new_coords=True
     )

@@ -23,5 +23,5 @@ def oracles_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Folder of labelled picture sets."""
+    """Folder of labelled image sets."""
     return _shared("DATA_DIR", "data")

@@ -2,7 +2,7 @@
 
 Anchors fitted to the objects of a data set: k-means on 1 - IoU, a genetic refinement, masks by stride.
 
-A shape is (width, height) in network pixels; the IoU of two shapes is that of boxes with a common centre.
+A shape is (width, height) in network pixels; the IoU of two shapes is that of boxes with a common center.
 """
 
 from __future__ import annotations
@@ -91,15 +91,15 @@ def assign_masks(anchors_px: Shapes, strides: Sequence[int]) -> tuple[NDArray[np
 def cluster_shapes(
     shapes_px: Shapes, num_anchors: int, generator: np.random.Generator, max_rounds: int = 100
 ) -> NDArray[np.float64]:
-    """Return the centres [K, 2] of k-means on 1 - IoU with k-means++ starts; a centre is the mean of its shapes.
+    """Return the centers [K, 2] of k-means on 1 - IoU with k-means++ starts; a center is the mean of its shapes.
 
     Source: Redmon and Farhadi, YOLO9000, 2017, section 2 (dimension clusters).
     """
     shapes = _checked_shapes(shapes_px, num_anchors)
-    centres = _spread_starts(shapes, num_anchors, generator)
+    centers = _spread_starts(shapes, num_anchors, generator)
     owner = np.full(len(shapes), -1)
     for _ in range(max_rounds):
-        iou = shape_iou(shapes, centres)
+        iou = shape_iou(shapes, centers)
         nearest = iou.argmax(axis=1)
         if (nearest == owner).all():
             break
@@ -107,8 +107,8 @@ def cluster_shapes(
         count = np.bincount(owner, minlength=num_anchors)
         sums = np.stack([np.bincount(owner, shapes[:, axis], num_anchors) for axis in (0, 1)], axis=1)
         farthest_first = shapes[iou.max(axis=1).argsort(kind="stable")[:num_anchors]]
-        centres = np.where(count[:, None] > 0, sums / np.maximum(count, 1)[:, None], farthest_first)
-    return centres
+        centers = np.where(count[:, None] > 0, sums / np.maximum(count, 1)[:, None], farthest_first)
+    return centers
 
 
 def refine_anchors(

@@ -1,4 +1,4 @@
-"""From a configuration and a data set to the parts of a run: network, augmentation, schedule, optimiser.
+"""From a configuration and a data set to the parts of a run: network, augmentation, schedule, optimizer.
 
 Starting from darknet's weights instead of from chance.
 """
@@ -27,7 +27,7 @@ from yoloscope.training.config import (
     StartConfig,
     TrainingConfig,
 )
-from yoloscope.training.data.augment.color_jitter import ColourJitter
+from yoloscope.training.data.augment.color_jitter import ColorJitter
 from yoloscope.training.data.augment.geometric import CropJitter, Flip, RandomScale
 from yoloscope.training.data.augment.mixing import CutMix, MixUp
 from yoloscope.training.data.augment.multi_scale import TrainingShapes
@@ -117,14 +117,14 @@ def configured_spec(spec: DetectorSpec, config: TrainingConfig) -> DetectorSpec:
 
 
 def build_pipeline(config: AugmentConfig) -> Pipeline:
-    """Return the augmentation of training pictures."""
+    """Return the augmentation of training images."""
     flips = config.flip_horizontal or config.flip_vertical
-    colour = config.colour
+    color = config.color
     return Pipeline(
         crop_jitter=None if config.crop_jitter is None else CropJitter(config.crop_jitter),
         random_scale=None if config.random_scale is None else RandomScale(*config.random_scale),
         flip=Flip(config.flip_horizontal, config.flip_vertical) if flips else None,
-        colour_jitter=None if colour is None else ColourJitter(colour.hue, colour.saturation, colour.exposure),
+        color_jitter=None if color is None else ColorJitter(color.hue, color.saturation, color.exposure),
         mosaic_probability=config.mosaic,
         cutmix_probability=config.cutmix,
         cutmix=CutMix(config.cutmix_alpha),
@@ -166,7 +166,7 @@ def build_schedule(
 
 
 def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
-    """Return the optimiser; weight decay acts on kernels, not on biases and normalisation.
+    """Return the optimizer; weight decay acts on kernels, not on biases and normalization.
 
     AdamW is PyTorch's fused one, which reads and writes every weight once a step.
     """

@@ -83,7 +83,7 @@ class DataConfig(_Frozen):
     null for training without validation.
 
     ``workers`` are processes that read and augment (null: one less than the processor's cores, at most 8; 0: none).
-    ``cache_mb`` bounds the decoded pictures that each of them keeps. A picture that cannot be read stops the training
+    ``cache_mb`` bounds the decoded images that each of them keeps. An image that cannot be read stops the training
     with a checkpoint, or is skipped: the next one takes its place and its name is shown. In ``val`` it stops the run
     before the first step, or is left out.
     """
@@ -92,7 +92,7 @@ class DataConfig(_Frozen):
     val: str | float | None = "val"
     workers: int | None = Field(default=None, ge=0)
     cache_mb: int = Field(default=0, ge=0)
-    bad_pictures: Literal["stop", "skip"] = "stop"
+    bad_images: Literal["stop", "skip"] = "stop"
 
     @field_validator("val")
     @classmethod
@@ -103,7 +103,7 @@ class DataConfig(_Frozen):
 
 
 class OptimizerConfig(_Frozen):
-    """The optimiser; ``weight_decay`` acts on kernels alone, ``clip_norm`` bounds the norm of the whole gradient."""
+    """The optimizer; ``weight_decay`` acts on kernels alone, ``clip_norm`` bounds the norm of the whole gradient."""
 
     name: Literal["adamw", "sgd"] = "adamw"
     rate: float = Field(default=0.002, gt=0)
@@ -129,8 +129,8 @@ class ScheduleConfig(_Frozen):
     scales: tuple[float, ...] = (0.1, 0.1)
 
 
-class ColourConfig(_Frozen):
-    """Darknet's distortion of colours: turns of hue, largest factors of saturation and exposure."""
+class ColorConfig(_Frozen):
+    """Darknet's distortion of colors: turns of hue, largest factors of saturation and exposure."""
 
     hue: float = 0.1
     saturation: float = 1.5
@@ -138,12 +138,12 @@ class ColourConfig(_Frozen):
 
 
 class AugmentConfig(_Frozen):
-    """What happens to pictures; probabilities are per network input, null and 0 switch off.
+    """What happens to images; probabilities are per network input, null and 0 switch off.
 
     ``crop_jitter`` moves each edge by that share, ``random_scale`` zooms between two factors, ``random_shapes`` draws
     the input size between 1/f and f of the base every ``random_shapes_every`` steps (darknet: 1.4, 10). In the last
     ``plain_share`` of the epochs, rounded to whole ones, there is no Mosaic, CutMix or MixUp, so that training ends on
-    pictures composed as those of inference are.
+    images composed as those of inference are.
     """
 
     mosaic: float = Field(default=0.5, ge=0, le=1)
@@ -155,7 +155,7 @@ class AugmentConfig(_Frozen):
     flip_vertical: float = Field(default=0.0, ge=0, le=1)
     crop_jitter: float | None = Field(default=None, gt=0, lt=0.5)
     random_scale: tuple[float, float] | None = None
-    colour: ColourConfig | None = ColourConfig()
+    color: ColorConfig | None = ColorConfig()
     random_shapes: float | None = Field(default=None, ge=1)
     random_shapes_every: int = Field(default=10, ge=1)
     plain_share: float = Field(default=0.0, ge=0, le=1)
@@ -166,7 +166,7 @@ class BagsConfig(_Frozen):
 
     ``label_smoothing``, ``multi_anchor`` (several anchors per object) and ``box_loss`` change a formula preset.
     ``grid_sensitivity`` false sets scale_xy of every head to 1. ``drop_block`` is the probability reached at the end of
-    a linear ramp, ``self_adversarial`` the share of steps whose pictures are altered first, by at most
+    a linear ramp, ``self_adversarial`` the share of steps whose images are altered first, by at most
     ``self_adversarial_epsilon``.
     """
 
@@ -241,7 +241,7 @@ class DistillConfig(_Frozen):
 class TrainingConfig(_Frozen):
     """A training run.
 
-    ``input_size`` is (width, height) in pixels. ``batch_size`` counts the pictures of one optimiser step over all
+    ``input_size`` is (width, height) in pixels. ``batch_size`` counts the images of one optimizer step over all
     ``accumulate`` mini-batches and all processes. ``anchors``: the published ones, fitted to the training labels, or
     given as (width, height) in network pixels. ``precision`` auto is bf16 where the processor or GPU computes in it.
     """

@@ -1,4 +1,4 @@
-"""The network in training: one optimiser step from a batch, and everything that a restart needs.
+"""The network in training: one optimizer step from a batch, and everything that a restart needs.
 
 The account of a step as the scalars of TensorBoard and CSV.
 """
@@ -100,9 +100,9 @@ class StepLoss:
 class TrainingModule(lightning.LightningModule):
     """Trains ``network`` by ``compute_loss`` under its spec's preset, and by teachers where it has any.
 
-    One call of ``training_step`` is one optimiser step: the mini-batches of a batch are accumulated inside it, so that
+    One call of ``training_step`` is one optimizer step: the mini-batches of a batch are accumulated inside it, so that
     between calls there is never a part of a step. Learning rate, DropBlock, attacks and all random draws are functions
-    of seed, step and rank; with weights, optimiser, average and ``progress`` restored, a run continues bit for bit.
+    of seed, step and rank; with weights, optimizer, average and ``progress`` restored, a run continues bit for bit.
     While ``inside_step`` these belong to no step: running statistics or weights have moved, ``progress`` has not.
     """
 
@@ -111,14 +111,14 @@ class TrainingModule(lightning.LightningModule):
         network: Network,
         config: TrainingConfig,
         steps_per_epoch: int,
-        num_pictures: int | None = None,
+        num_images: int | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.network = network
         self.config = config
         self.steps_per_epoch = steps_per_epoch
-        self._num_pictures = num_pictures
+        self._num_images = num_images
         self._teachers: Teachers | None = None
         self.total_steps = steps_per_epoch * config.epochs
         self.progress = Progress()
@@ -148,7 +148,7 @@ class TrainingModule(lightning.LightningModule):
 
     @property
     def images_seen(self) -> int:
-        """Pictures trained on."""
+        """Images trained on."""
         return self.progress.step * self.config.batch_size
 
     def announce_by(self, announce: Callable[[str], None]) -> None:
@@ -160,7 +160,7 @@ class TrainingModule(lightning.LightningModule):
         self._teachers = teachers
 
     def configure_optimizers(self) -> Optimizer:
-        """Return the optimiser, with its saved state where the run is resumed."""
+        """Return the optimizer, with its saved state where the run is resumed."""
         optimizer = build_optimizer(self.network, self.config.optimizer)
         if self._saved_optimizer is not None:
             optimizer.load_state_dict(dict(self._saved_optimizer))
@@ -178,7 +178,7 @@ class TrainingModule(lightning.LightningModule):
         return batch.to(device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
-        """Make one optimiser step; raise DatasetError for an unreadable picture where it shall stop the training."""
+        """Make one optimizer step; raise DatasetError for an unreadable image where it shall stop the training."""
         self._judge(batch)
         step = self.progress.step
         torch.manual_seed(int(self._draws(_STEP_STREAM).integers(2**62)))
@@ -208,7 +208,7 @@ class TrainingModule(lightning.LightningModule):
         return {
             "config": self.config.to_yaml(),
             "spec": self.network.spec.to_json(),
-            "pictures": self._num_pictures,
+            "pictures": self._num_images,
             "teachers": None if self._teachers is None else self._teachers.digest,
             "progress": self.progress.to_dict(),
             "network": self.network.state_dict(),
@@ -279,8 +279,8 @@ class TrainingModule(lightning.LightningModule):
     def _judge(self, batch: Batch) -> None:
         problems = dict.fromkeys(batch.problems)
         reason = batch.failure
-        if reason is None and problems and self.config.data.bad_pictures == "stop":
-            reason = f"{next(iter(problems))}; set data.bad_pictures to skip to train without such pictures"
+        if reason is None and problems and self.config.data.bad_images == "stop":
+            reason = f"{next(iter(problems))}; set data.bad_images to skip to train without such images"
         reason = self._first_reason(reason)
         if reason is not None:
             raise DatasetError(reason)

@@ -27,7 +27,7 @@ class Teachers:
     """Fixed networks with the student's heads; a call returns the mean of their raw heads.
 
     Deep ensembles (Lakshminarayanan et al., 2017) average probabilities; raw entries are averaged here, so that boxes
-    have a mean too. Normalisation is folded into the kernels. ``digest`` tells these weights from others.
+    have a mean too. Normalization is folded into the kernels. ``digest`` tells these weights from others.
     """
 
     def __init__(self, networks: Sequence[Network]) -> None:
@@ -57,7 +57,7 @@ class Teachers:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the mean of the raw heads for pictures [B, 3, H, W] in 0..1, in float32."""
+        """Return the mean of the raw heads for images [B, 3, H, W] in 0..1, in float32."""
         answers = zip(*(network(images) for network in self._networks), strict=True)
         return tuple(torch.stack([head.float() for head in heads]).mean(0) for heads in answers)
 
@@ -105,7 +105,7 @@ def _digest(networks: Sequence[Network]) -> str:
 
 
 def _folded(network: Network) -> Network:
-    """Return a copy with fixed weights and without normalisation."""
+    """Return a copy with fixed weights and without normalization."""
     fixed = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
     for module in fixed.modules():
         if isinstance(module, ConvBlock) and module.norm is not None:

@@ -1,15 +1,13 @@
-"""A whole run: data and configuration in, a checked ONNX artefact out.
+"""A whole run: data and configuration in, a checked ONNX artifact out.
 
-What an artefact tells of its training.
+What an artifact tells of its training.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
 
 import lightning.pytorch as lightning
@@ -18,23 +16,23 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from yoloscope.models.errors import CheckpointError, ConfigError
-from yoloscope.models.spec import DetectorSpec, SourceSpec
+from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.build import build_network, build_pipeline, build_shapes
 from yoloscope.training.callbacks import Bar, CatchingUp, Interruption, Patience, Saving, Telling, Validating
 from yoloscope.training.callbacks.base import AfterStep
-from yoloscope.training.checkpoint.files import ARTEFACT, BEST, CONFIG, FINDINGS, LAST, read_checkpoint
-from yoloscope.training.checkpoint.progress import Progress
+from yoloscope.training.checkpoint.files import ARTIFACT, BEST, CONFIG, FINDINGS, LAST, read_checkpoint
+from yoloscope.training.checkpoint.progress import trained_spec
 from yoloscope.training.checkpoint.resume import (
     naming_what_is_kept,
     nothing_left,
-    require_same_pictures,
+    require_same_images,
     require_same_run,
     require_same_teachers,
     write_config,
 )
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset
-from yoloscope.training.data.loader import StepPlan, TrainingData, TrainingPictures, mini_batch_size, worker_count
+from yoloscope.training.data.loader import StepPlan, TrainingData, TrainingImages, mini_batch_size, worker_count
 from yoloscope.training.data.splits import Announce, Splits, open_splits
 from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.export.parity import ParityReport
@@ -49,29 +47,11 @@ def with_summary(module: TrainingModule, train: DetectionDataset, val: Detection
     return trained_spec(module.network.spec, module.config, module.progress, data)
 
 
-def trained_spec(
-    spec: DetectorSpec, config: TrainingConfig, progress: Progress, data: Mapping[str, object] = MappingProxyType({})
-) -> DetectorSpec:
-    """Return a spec with its source and a summary of the run so far; ``data`` is added to it."""
-    summary: dict[str, Any] = {
-        "config": config.model_dump(mode="json"),
-        "steps": progress.step,
-        "seconds": round(progress.seconds, 1),
-        "torch": str(torch.__version__),
-        **data,
-    }
-    if progress.best is not None:
-        step, ap, ap50 = progress.best
-        summary["best"] = {"step": step, "AP": ap, "AP50": ap50}
-    source = SourceSpec(kind="training", images_seen=progress.step * config.batch_size)
-    return spec.model_copy(update={"source": source, "training": summary})
-
-
 def _of_data(dataset: DetectionDataset) -> dict[str, Any]:
     return {
         "name": dataset.source.name,
         "split": dataset.split,
-        "pictures": len(dataset),
+        "images": len(dataset),
         "objects": sum(dataset.objects_per_class),
     }
 
@@ -81,7 +61,7 @@ class FitResult:
     """How a run ended.
 
     ``checkpoint`` is its last state. Where a signal (``signal`` is its number) ended it before the student's first
-    step, step, best score and checkpoint are those of the teacher in training. ``artefact`` and ``parity`` are there
+    step, step, best score and checkpoint are those of the teacher in training. ``artifact`` and ``parity`` are there
     where the run came to its end (or lost patience), on the first process.
     """
 
@@ -89,18 +69,18 @@ class FitResult:
     best: tuple[int, float, float] | None
     checkpoint: Path
     signal: int | None
-    artefact: Path | None
+    artifact: Path | None
     parity: ParityReport | None
 
 
 def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: DetectionDataset) -> TrainingData:
-    """Return the pictures of a run and their order."""
+    """Return the images of a run and their order."""
     shapes = build_shapes(config, spec)
     plan = StepPlan(len(dataset), config.batch_size, shapes, config.seed)
     plain_from = config.epochs - round(config.augment.plain_share * config.epochs)
     pipeline = build_pipeline(config.augment)
-    pictures = TrainingPictures(dataset, spec, pipeline, config.seed, config.data.cache_mb, plain_from)
-    return TrainingData(plan, pictures, worker_count(config.data.workers))
+    images = TrainingImages(dataset, spec, pipeline, config.seed, config.data.cache_mb, plain_from)
+    return TrainingData(plan, images, worker_count(config.data.workers))
 
 
 @dataclass(frozen=True)
@@ -126,12 +106,12 @@ class TrainOptions(TypedDict, total=False):
 def fit(config: TrainingConfig, data: Path, folder: Path, **options: Unpack[TrainOptions]) -> FitResult:
     """Train as ``train`` does; at the end ``model.onnx`` is the average of the weights where validation was best."""
     run = train(config, data, folder, **options)
-    artefact = parity = None
+    artifact = parity = None
     if run.signal is None and is_first():
-        artefact = folder / ARTEFACT
+        artifact = folder / ARTIFACT
         parity = export_best(run.module, run.splits, folder)
     progress = run.module.progress
-    return FitResult(progress.step, progress.best, run.folder / LAST, run.signal, artefact, parity)
+    return FitResult(progress.step, progress.best, run.folder / LAST, run.signal, artifact, parity)
 
 
 def train(
@@ -211,13 +191,13 @@ def _train(
     network = build_network(config, splits.train)
     if config.channels_last:
         convert_conv2d_weight_memory_format(network, torch.channels_last)
-    pictures = training_data(config, network.spec, splits.train)
-    module = TrainingModule(network, config, pictures.plan.steps_per_epoch, len(splits.train))
+    images = training_data(config, network.spec, splits.train)
+    module = TrainingModule(network, config, images.plan.steps_per_epoch, len(splits.train))
     module.announce_by(announce)
     if state is not None:
         if state["spec"] != network.spec.to_json():
             raise CheckpointError(f"{folder / LAST} belongs to other data: classes, anchors or loss differ")
-        require_same_pictures(state, len(splits.train), folder / LAST)
+        require_same_images(state, len(splits.train), folder / LAST)
         module.restore(state)
     interruption = Interruption()
     validating = _validating(config, splits)
@@ -236,7 +216,7 @@ def _train(
         callbacks += [] if circumstances.bar is None else [circumstances.bar]
         trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
         with quiet(), naming_what_is_kept(folder, circumstances.folder / CONFIG):
-            trainer.fit(module, datamodule=pictures.from_step(module.progress.step, module.total_steps))
+            trainer.fit(module, datamodule=images.from_step(module.progress.step, module.total_steps))
     return Trained(folder, module, splits, interruption.received)
 
 
@@ -258,12 +238,12 @@ def is_first() -> bool:
 
 
 def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityReport:
-    """Write the artefact of the best weights, or of the last ones where nothing was validated."""
+    """Write the artifact of the best weights, or of the last ones where nothing was validated."""
     network = copy.deepcopy(module.evaluated_network).cpu().eval()
     convert_conv2d_weight_memory_format(network, torch.contiguous_format)
     if module.progress.best is not None:
         network.load_state_dict(read_checkpoint(folder / BEST)["network"])
-    return export_onnx(network, with_summary(module, splits.train, splits.val), folder / ARTEFACT)
+    return export_onnx(network, with_summary(module, splits.train, splits.val), folder / ARTIFACT)
 
 
 def _saved_state(config: TrainingConfig, folder: Path, announce: Announce, *, resume: bool) -> dict[str, Any] | None:

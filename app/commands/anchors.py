@@ -115,7 +115,7 @@ def anchors(
     part = f" ({dataset.split})" if dataset.split else ""
     console = Console(highlight=False, markup=False)
     console.print(
-        f"{dataset.source}{part}: {comparison.num_objects} objects in {len(dataset)} pictures, for {network} at "
+        f"{dataset.source}{part}: {comparison.num_objects} objects in {len(dataset)} images, for {network} at "
         f"{spec.input_width}x{spec.input_height}",
         soft_wrap=True,
     )

@@ -14,7 +14,7 @@ from rich.table import Table
 from yoloscope.app.commands.common import open_runtime
 from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
 from yoloscope.app.responses.detect import native_rows
-from yoloscope.app.responses.drawing import draw_detections, encode_picture
+from yoloscope.app.responses.drawing import draw_detections, encode_image
 from yoloscope.app.services.detection import DetectQuery, settings_for
 from yoloscope.app.services.inference import DetectSettings, Found, finish, infer, prepare
 from yoloscope.app.services.runtime import Runtime
@@ -26,69 +26,69 @@ _SAVED_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"
 
 
 def detect(
-    pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURE...", exists=True, dir_okay=False, help="Picture files.")
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", exists=True, dir_okay=False, help="DecodedImage files.")
     ],
     model: ModelOption = None,
     score_threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Least score shown; usually .25.")] = None,
     iou_threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Overlap allowed; usually .45.")] = None,
-    max_detections: Annotated[int, typer.Option(min=1, help="Most detections per picture.")] = 300,
+    max_detections: Annotated[int, typer.Option(min=1, help="Most detections per image.")] = 300,
     classes: Annotated[
         list[str] | None, typer.Option("--class", help="Only this class (name or id); repeatable.")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Write the annotated picture here; for several pictures, a folder.")
+        Path | None, typer.Option(help="Write the annotated image here; for several images, a folder.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     provider: ProviderOption = None,
     models_dir: ModelsDirOption = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Detect objects in pictures, without a server.
+    """Detect objects in images, without a server.
 
-    Boxes are in pixels of the picture as seen. For example:
+    Boxes are in pixels of the image as seen. For example:
     yoloscope detect dog.jpg --save dog-boxes.jpg
     """
     settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)
-    targets = _save_targets(pictures, save)
+    targets = _save_targets(images, save)
     runtime = open_runtime(settings)
     query = DetectQuery(None, score_threshold, iou_threshold, max_detections, tuple(classes) if classes else None)
     asked = settings_for(query, runtime)
     results = [
-        _detect_one(path, target, runtime, asked, settings) for path, target in zip(pictures, targets, strict=True)
+        _detect_one(path, target, runtime, asked, settings) for path, target in zip(images, targets, strict=True)
     ]
-    _show_json(runtime, pictures, results) if as_json else _show_table(runtime, pictures, results)
+    _show_json(runtime, images, results) if as_json else _show_table(runtime, images, results)
 
 
 def _detect_one(path: Path, target: Path | None, runtime: Runtime, asked: DetectSettings, settings: Settings) -> Found:
-    """Detect in one file and write its annotated picture; the result is without the pixels."""
+    """Detect in one file and write its annotated image; the result is without the pixels."""
     limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
     try:
-        prepared = prepare(path.read_bytes(), runtime.spec, limits, keep_picture=target is not None)
+        prepared = prepare(path.read_bytes(), runtime.spec, limits, keep_image=target is not None)
     except YoloscopeError as error:
         raise type(error)(f"{path}: {error}") from error
     found = finish(prepared, infer(runtime, [prepared], asked, max_batch=1)[0], asked)
-    if found.picture is not None and target is not None:
-        image = draw_detections(found.picture, found.detections, runtime.spec.class_names)
+    if found.image is not None and target is not None:
+        image = draw_detections(found.image, found.detections, runtime.spec.class_names)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encode_picture(image, _SAVED_TYPES[target.suffix.lower()]))
-    return replace(found, picture=None)
+        target.write_bytes(encode_image(image, _SAVED_TYPES[target.suffix.lower()]))
+    return replace(found, image=None)
 
 
-def _save_targets(pictures: list[Path], save: Path | None) -> list[Path | None]:
-    """Return where each annotated picture goes; checked before any work is done."""
+def _save_targets(images: list[Path], save: Path | None) -> list[Path | None]:
+    """Return where each annotated image goes; checked before any work is done."""
     if save is None:
-        return [None] * len(pictures)
-    if save.is_dir() or len(pictures) > 1:
+        return [None] * len(images)
+    if save.is_dir() or len(images) > 1:
         if save.exists() and not save.is_dir():
-            raise ConfigError(f"--save: expected a folder for {len(pictures)} pictures, got the file {save}")
-        return [save / f"{path.stem}.jpg" for path in pictures]
+            raise ConfigError(f"--save: expected a folder for {len(images)} images, got the file {save}")
+        return [save / f"{path.stem}.jpg" for path in images]
     if save.suffix.lower() not in _SAVED_TYPES:
         raise ConfigError(f"--save: expected a name that ends in .jpg or .png, or a folder, got {save}")
     return [save]
 
 
-def _show_json(runtime: Runtime, pictures: list[Path], results: list[Found]) -> None:
+def _show_json(runtime: Runtime, images: list[Path], results: list[Found]) -> None:
     document: dict[str, Any] = {
         "model": runtime.path.stem,
         "version": runtime.version,
@@ -98,15 +98,15 @@ def _show_json(runtime: Runtime, pictures: list[Path], results: list[Found]) -> 
                 "image": {"width": found.width, "height": found.height},
                 "detections": [row.model_dump() for row in native_rows(found.detections, runtime.spec.class_names)],
             }
-            for path, found in zip(pictures, results, strict=True)
+            for path, found in zip(images, results, strict=True)
         ],
     }
     typer.echo(json.dumps(document, indent=2))
 
 
-def _show_table(runtime: Runtime, pictures: list[Path], results: list[Found]) -> None:
+def _show_table(runtime: Runtime, images: list[Path], results: list[Found]) -> None:
     console = Console(highlight=False)
-    for path, found in zip(pictures, results, strict=True):
+    for path, found in zip(images, results, strict=True):
         console.print(f"{path} ({found.width}x{found.height})", soft_wrap=True, markup=False)
         if not found.detections:
             console.print("nothing found")

@@ -14,9 +14,9 @@ from yoloscope.training.data.digits import SceneOptions, generate
 
 def digits(
     folder: Annotated[Path, typer.Argument(help="New or empty folder.")],
-    train: Annotated[int, typer.Option(min=1, help="Pictures to train on.")] = 400,
-    val: Annotated[int, typer.Option(min=0, help="Pictures to validate on; no digit is in both parts.")] = 100,
-    side: Annotated[int, typer.Option(min=32, help="Width and height of the pictures in pixels.")] = 192,
+    train: Annotated[int, typer.Option(min=1, help="Images to train on.")] = 400,
+    val: Annotated[int, typer.Option(min=0, help="Images to validate on; no digit is in both parts.")] = 100,
+    side: Annotated[int, typer.Option(min=32, help="Width and height of the images in pixels.")] = 192,
     seed: Annotated[int, typer.Option(min=0, help="Start of the random numbers.")] = 0,
 ) -> None:
     """Generate a labelled data set to try things on: handwritten digits in painted scenes, in the YOLO layout.
@@ -29,4 +29,4 @@ def digits(
     with progress_bar(*columns) as progress:
         task = progress.add_task("", total=train + val)
         description = generate(folder, {"train": train, "val": val}, seed, options, lambda: progress.advance(task))
-    typer.echo(f"wrote {description}: {train} pictures to train on, {val} to validate on")
+    typer.echo(f"wrote {description}: {train} images to train on, {val} to validate on")

@@ -2,7 +2,7 @@
 
 An evaluation as tables on the terminal.
 
-What ``yoloscope evaluate`` measures: an artefact in onnxruntime, or a checkpoint of the trainer in torch.
+What ``yoloscope evaluate`` measures: an artifact in onnxruntime, or a checkpoint of the trainer in torch.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def show_evaluation(evaluation: Evaluation, model: str, console: Console) -> Non
     dataset = evaluation.dataset
     part = f" ({dataset.split})" if dataset.split else ""
     console.print(
-        f"{model} on {dataset.source}{part}: {len(evaluation.images)} pictures, {evaluation.num_objects} objects",
+        f"{model} on {dataset.source}{part}: {len(evaluation.images)} images, {evaluation.num_objects} objects",
         soft_wrap=True,
     )
     console.print(_numbers(evaluation))
@@ -57,8 +57,8 @@ def show_evaluation(evaluation: Evaluation, model: str, console: Console) -> Non
     console.print(_errors(evaluation))
     speed = evaluation.speed
     console.print(
-        f"ms per picture: read {speed.read.median_ms:.1f}, place {speed.place.median_ms:.1f}, "
-        f"network {speed.network.median_ms:.1f} (medians); {speed.pictures_per_second:.1f} pictures per second",
+        f"ms per image: read {speed.read.median_ms:.1f}, place {speed.place.median_ms:.1f}, "
+        f"network {speed.network.median_ms:.1f} (medians); {speed.images_per_second:.1f} images per second",
         soft_wrap=True,
     )
     for label in evaluation.left_out:
@@ -123,7 +123,7 @@ def open_model(settings: Settings) -> EvaluatedModel:
 
 
 def _open_checkpoint(path: Path, settings: Settings) -> EvaluatedModel:
-    """Return a checkpoint's network in torch; on CUDA in full float32, as artefacts run."""
+    """Return a checkpoint's network in torch; on CUDA in full float32, as artifacts run."""
     device = _device(settings.provider)
     torch.set_num_threads(min(settings.threads, torch.get_num_threads()))
     torch.backends.cudnn.allow_tf32 = False
@@ -158,19 +158,19 @@ def evaluate(
     iou_threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Overlap that suppression allows; default: the model's own.")
     ] = None,
-    max_detections: Annotated[int, typer.Option(min=1, help="Most detections per picture.")] = 100,
+    max_detections: Annotated[int, typer.Option(min=1, help="Most detections per image.")] = 100,
     confusion_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Least score in the confusion matrix, precision and recall.")
     ] = 0.25,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures per run of the network.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Images per run of the network.")] = 1,
     resamples: Annotated[
-        int | None, typer.Option(min=2, help="Give 95 % intervals of AP from that many draws of the pictures (200).")
+        int | None, typer.Option(min=2, help="Give 95 % intervals of AP from that many draws of the images (200).")
     ] = None,
     provider: ProviderOption = None,
     models_dir: ModelsDirOption = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Measure how good a model is on labelled pictures.
+    """Measure how good a model is on labelled images.
 
     Classes go by name. Prints COCO's twelve numbers, AP per class, kinds of error and speed. For example:
     yoloscope evaluate yolov4-tiny --data coco --split val --html report.html
@@ -200,7 +200,7 @@ def _show(evaluation: Evaluation, chosen: EvaluatedModel, intervals: dict[str, I
     show_evaluation(evaluation, chosen.name, Console(highlight=False, markup=False))
     for number, interval in intervals.items():
         typer.echo(
-            f"{number}: 95 % of {interval.resamples} draws of the pictures in {interval.low:.3f} to "
+            f"{number}: 95 % of {interval.resamples} draws of the images in {interval.low:.3f} to "
             f"{interval.high:.3f}, standard deviation {interval.deviation:.3f}"
         )
 

@@ -40,21 +40,21 @@ from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.checkpoint.files import named_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
-from yoloscope.training.data.datasets.images import read_picture
+from yoloscope.training.data.datasets.images import read_image
 from yoloscope.training.evaluation.evaluate import evaluate
 from yoloscope.training.export.compare import Agreement, Timing, compare, time_both
-from yoloscope.training.export.onnx import export_onnx, read_artefact, read_spec, write_artefact
-from yoloscope.training.export.parity import synthetic_pictures
+from yoloscope.training.export.onnx import export_onnx, read_artifact, read_spec, write_artifact
+from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_fp16, make_int8
 from yoloscope.training.export.quantization.int8 import Int8Network, Int8Settings, Progress, require_float32
 from yoloscope.training.export.quantization.int8 import Progress as Step
-from yoloscope.training.export.quantization.ranges import CalibrationPictures, find_calibration
+from yoloscope.training.export.quantization.ranges import CalibrationImages, find_calibration
 from yoloscope.training.export.surgery import take_network
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written, how it was quantised if it was, and what was measured."""
+    """What was written, how it was quantized if it was, and what was measured."""
 
     precision: str
     output: Path
@@ -63,14 +63,14 @@ class ExportResult:
 
 
 def show_export(result: ExportResult, console: Console) -> None:
-    """Print the layers of a quantised network, then the new file beside the original."""
+    """Print the layers of a quantized network, then the new file beside the original."""
     if result.int8 is not None:
         _show_layers(result.int8, console)
     measured = result.measured
     console.print(_files(result))
     agreement = measured.agreement
     console.print(
-        f"on {agreement.num_pictures} pictures: heads within {agreement.head_error:.2g} (largest value "
+        f"on {agreement.num_images} images: heads within {agreement.head_error:.2g} (largest value "
         f"{agreement.head_magnitude:.3g}), {agreement.num_same} of {agreement.num_detections} detections found again, "
         f"detection error {agreement.detection_error:.3f}",
         soft_wrap=True,
@@ -105,7 +105,7 @@ def to_document(result: ExportResult) -> dict[str, Any]:
 
 def _figures(measured: Measured, index: int) -> dict[str, Any]:
     milliseconds = (measured.timing.original_ms, measured.timing.changed_ms)[index]
-    figures: dict[str, Any] = {"bytes": measured.sizes[index], "ms_per_picture": milliseconds}
+    figures: dict[str, Any] = {"bytes": measured.sizes[index], "ms_per_image": milliseconds}
     return figures if measured.ap is None else figures | measured.ap[index]
 
 
@@ -123,7 +123,7 @@ def _files(result: ExportResult) -> Table:
             table.add_row(name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
     timing = measured.timing
     table.add_row(
-        "ms per picture", f"{timing.original_ms:.1f}", f"{timing.changed_ms:.1f}", f"{timing.speedup:.2f}x as fast"
+        "ms per image", f"{timing.original_ms:.1f}", f"{timing.changed_ms:.1f}", f"{timing.speedup:.2f}x as fast"
     )
     return table
 
@@ -148,7 +148,7 @@ COMPARED: Final = 16
 
 @dataclass(frozen=True)
 class Measuring:
-    """With what to measure: a labelled data set, or the paths of any pictures, or neither."""
+    """With what to measure: a labelled data set, or the paths of any images, or neither."""
 
     settings: Settings
     dataset: DetectionDataset | None
@@ -169,7 +169,7 @@ class Measured:
 
 
 def open_source(settings: Settings, scratch: Path) -> Path:
-    """Return the float32 artefact to start from; that of a checkpoint is written to ``scratch``."""
+    """Return the float32 artifact to start from; that of a checkpoint is written to ``scratch``."""
     checkpoint = named_checkpoint(settings.model)
     if checkpoint is None:
         return reach_model(settings)
@@ -180,11 +180,11 @@ def open_source(settings: Settings, scratch: Path) -> Path:
 
 
 def measure(source: Path, output: Path, what: Measuring) -> Measured:
-    """Compare two artefacts on the pictures of a data set, on others, or on synthetic ones."""
+    """Compare two artifacts on the images of a data set, on others, or on synthetic ones."""
     original, changed = (Runtime(path, what.settings.provider, what.settings.threads) for path in (source, output))
     sizes = source.stat().st_size, output.stat().st_size
-    pictures = _pictures(what, original.spec)
-    agreement, timing = compare(original, changed, pictures), time_both(original, changed, pictures)
+    images = _images(what, original.spec)
+    agreement, timing = compare(original, changed, images), time_both(original, changed, images)
     if what.dataset is None:
         return Measured(original, changed, sizes, agreement, timing, None)
     before = _numbers(original, what.dataset, "evaluating the original", what.progress)
@@ -199,13 +199,13 @@ def _numbers(runtime: Runtime, dataset: DetectionDataset, title: str, progress: 
     return evaluation.coco.numbers
 
 
-def _pictures(what: Measuring, spec: DetectorSpec) -> list[NDArray[Any]]:
-    """Return up to 16 placed pictures."""
+def _images(what: Measuring, spec: DetectorSpec) -> list[NDArray[Any]]:
+    """Return up to 16 placed images."""
     paths = [image.path for image in what.dataset.images] if what.dataset is not None else what.paths
     if not paths:
-        return list(synthetic_pictures(spec.input_width, spec.input_height))
+        return list(synthetic_images(spec.input_width, spec.input_height))
     places = np.linspace(0, len(paths) - 1, min(COMPARED, len(paths))).round().astype(int)
-    return [place_exactly(read_picture(paths[place]), spec)[0] for place in places]
+    return [place_exactly(read_image(paths[place]), spec)[0] for place in places]
 
 
 PRECISIONS: Final = ("fp32", "fp16", "int8")
@@ -220,10 +220,10 @@ def export(
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="ONNX file to write.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Data set; for int8 the calibration pictures, which may be a plain folder.")
+        Path | None, typer.Option(help="Data set; for int8 the calibration images, which may be a plain folder.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Part of --data for calibration; default: all of it.")] = None,
-    calibration_pictures: Annotated[int, typer.Option(help="Calibration pictures, spread over the part.")] = 64,
+    calibration_images: Annotated[int, typer.Option(help="Calibration images, spread over the part.")] = 64,
     evaluate_data: Annotated[Path | None, typer.Option(help="Data set to measure AP on; default: --data.")] = None,
     evaluate_split: Annotated[str | None, typer.Option(help="Part of it, such as test.")] = None,
     float_share: Annotated[
@@ -239,7 +239,7 @@ def export(
 ) -> None:
     """Write a model as one ONNX file in full, half or 8-bit precision, and compare it with the original.
 
-    Quantising to 8 bits needs pictures (labels or not) like those the model will see; layers that lose accuracy stay in
+    Quantizing to 8 bits needs images (labels or not) like those the model will see; layers that lose accuracy stay in
     float. AP is measured where --evaluate-data or --evaluate-split says on what. For example:
     yoloscope export yolov4-tiny --precision int8 --data photos/ --evaluate-data coco --evaluate-split val -o int8.onnx
     """
@@ -247,7 +247,7 @@ def export(
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
     calibration, dataset = None, None
     if data is not None and precision == "int8":
-        calibration = find_calibration(data, split, calibration_pictures)
+        calibration = find_calibration(data, split, calibration_images)
         split = None
     if evaluate_data or evaluate_split or (data is not None and calibration is None):
         dataset = open_dataset(_either(evaluate_data, data), evaluate_split or (None if evaluate_data else split))
@@ -258,8 +258,8 @@ def export(
         if dataset is not None:
             dataset = dataset.for_model(read_spec(source).class_names)
         made = _write(source, precision, target, calibration, Int8Settings(float_share, slowdown), step, settings)
-        pictures = None if calibration is None else calibration.paths
-        measured = measure(source, target, Measuring(settings, dataset, pictures, step))
+        images = None if calibration is None else calibration.paths
+        measured = measure(source, target, Measuring(settings, dataset, images, step))
     result = ExportResult(precision, target, made, measured)
     if as_json:
         typer.echo(json.dumps(to_document(result), indent=2, allow_nan=False))
@@ -274,7 +274,7 @@ def _check(precision: str, output: Path | None, data: Path | None, split: str | 
     if output is None or output.suffix != ".onnx":
         raise ConfigError(f"--output: expected an .onnx file to write, got {output or 'none'}")
     if precision == "int8" and data is None:
-        raise ConfigError("--data: int8 needs calibration pictures, a data set or a folder of pictures; got none")
+        raise ConfigError("--data: int8 needs calibration images, a data set or a folder of images; got none")
     if split is not None and data is None:
         raise ConfigError(f"--split: expected --data, whose part {split!r} would be, got none")
     return output
@@ -291,21 +291,21 @@ def _write(
     source: Path,
     precision: str,
     target: Path,
-    calibration: CalibrationPictures | None,
+    calibration: CalibrationImages | None,
     int8: Int8Settings,
     step: Step,
     settings: Settings,
 ) -> Int8Network | None:
-    """Write the artefact; how it was quantised, if it was."""
+    """Write the artifact; how it was quantized, if it was."""
     made = None
     if calibration is not None:
         changed, made = make_int8(source, calibration, int8, step)
     elif precision == "fp16":
         changed = make_fp16(source)
     else:
-        changed = read_artefact(source)[0]
+        changed = read_artifact(source)[0]
         require_float32(take_network(changed))
-    write_artefact(changed, target, lambda path: Runtime(path, settings.provider, settings.threads).warm_up())
+    write_artifact(changed, target, lambda path: Runtime(path, settings.provider, settings.threads).warm_up())
     return made
 
 

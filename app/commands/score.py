@@ -15,7 +15,7 @@ from rich.table import Table
 
 from yoloscope.app.commands.common import open_runtime
 from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
-from yoloscope.app.responses.drawing import encode_picture
+from yoloscope.app.responses.drawing import encode_image
 from yoloscope.app.responses.explanations import explain, place_in_file
 from yoloscope.app.responses.loss_maps import draw_term_maps
 from yoloscope.app.responses.score import score_answer
@@ -32,7 +32,7 @@ from yoloscope.app.schemas.score import (
 from yoloscope.app.services.inference import Timing, prepare
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.scoring import (
-    LabelledPicture,
+    LabelledImage,
     ScoreQuery,
     ScoreRun,
     read_labels,
@@ -47,10 +47,10 @@ from yoloscope.training.losses.presets.registry import resolve_preset
 
 
 def show_score(answer: ScoreAnswer, console: Console) -> None:
-    """Print the account of every picture; ``console`` must be one without markup."""
+    """Print the account of every image; ``console`` must be one without markup."""
     for result in answer.results:
         console.print(
-            f"loss {result.total:.4f} of {result.objects} objects in a picture of "
+            f"loss {result.total:.4f} of {result.objects} objects in an image of "
             f"{result.image.width}x{result.image.height}; model {answer.model} ({answer.version}), "
             f"preset {answer.preset} (version {answer.preset_version}, divided by: {answer.normalizer})\n"
         )
@@ -147,7 +147,7 @@ LABEL_LIMITS = LabelLimits(max_bytes=2**30)
 
 
 def score(
-    picture: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Picture file.")],
+    image: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="DecodedImage file.")],
     labels: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its labels: YOLO, VOC, COCO or native.")],
     model: ModelOption = None,
     preset: Annotated[
@@ -161,7 +161,7 @@ def score(
     models_dir: ModelsDirOption = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Split the loss of a picture's labels by term, scale and object, and list what no label explains.
+    """Split the loss of an image's labels by term, scale and object, and list what no label explains.
 
     The loss is the one the model was trained with, on the model's own outputs. For example:
     yoloscope score street.jpg street.txt --save street-loss.png
@@ -169,10 +169,10 @@ def score(
     query = _query(preset, detail, labels_format, save)
     settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)
     runtime = open_runtime(settings)
-    run = _score(picture, labels, runtime, query, settings)
+    run = _score(image, labels, runtime, query, settings)
     if save is not None:
         save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_bytes(encode_picture(draw_term_maps(run.results[0], picture.name), "image/png"))
+        save.write_bytes(encode_image(draw_term_maps(run.results[0], image.name), "image/png"))
     answer = score_answer(run)
     if as_json:
         typer.echo(answer.model_dump_json(exclude_none=True, indent=2))
@@ -192,20 +192,20 @@ def _query(preset: str | None, detail: str, labels_format: str, save: Path | Non
         raise ConfigError(f"--save: expected a name that ends in .png, got {save}")
     if save is not None and detail == "summary":
         raise ConfigError("--save: expected --detail objects or cells, got summary")
-    return ScoreQuery(None, preset, details[detail], formats[labels_format], keep_pictures=save is not None)
+    return ScoreQuery(None, preset, details[detail], formats[labels_format], keep_images=save is not None)
 
 
-def _score(picture: Path, labels: Path, runtime: Runtime, query: ScoreQuery, settings: Settings) -> ScoreRun:
+def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, settings: Settings) -> ScoreRun:
     resolve_preset(query.preset, runtime.spec)
     limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
     timing = Timing()
     with timing.stage("total"), torch_threads(settings.threads):
-        pair = LabelledPicture(picture.read_bytes(), labels.read_bytes(), picture.name)
+        pair = LabelledImage(image.read_bytes(), labels.read_bytes(), image.name)
         try:
-            prepared = prepare(pair.image, runtime.spec, limits, keep_picture=query.keep_pictures)
+            prepared = prepare(pair.image, runtime.spec, limits, keep_image=query.keep_images)
             truth = read_labels(pair, prepared, runtime.spec, query.labels_format, LABEL_LIMITS)
         except ImageError as error:
-            raise type(error)(f"{picture}: {error}") from error
+            raise type(error)(f"{image}: {error}") from error
         except LabelError as error:
             lines = (f"  {place_in_file(problem.pointer)}: {problem.detail}" for problem in error.problems)
             faults = f"{len(error.problems)} {'fault' if len(error.problems) == 1 else 'faults'}"

@@ -106,5 +106,5 @@ def _announce(services: Services, port: int) -> None:
         f"[bold]Yoloscope {version('yoloscope')}[/bold] listens on [bold]{url}[/bold] (API description: {url}/docs)\n"
         f"model {services.store.default} (version {runtime.version}) on {runtime.provider}, "
         f"{settings.threads} threads; more models go into {settings.models_dir}\n"
-        f"try:  curl -F image=@picture.jpg {url}/v1/detect"
+        f"try:  curl -F image=@image.jpg {url}/v1/detect"
     )

@@ -35,16 +35,16 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output where it stopped.")] = False,
     show_batch: Annotated[
-        Path | None, typer.Option(help="Write the first augmented pictures to this PNG file and end.")
+        Path | None, typer.Option(help="Write the first augmented images to this PNG file and end.")
     ] = None,
     show_bags: Annotated[
-        Path | None, typer.Option(help="Write a picture of what each item of the bags does into this folder and end.")
+        Path | None, typer.Option(help="Write an image of what each item of the bags does into this folder and end.")
     ] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines, each started by torchrun or another launcher.")] = 1,
     accelerator: AcceleratorOption = "auto",
 ) -> None:
-    """Train a detector on your own pictures and write one ONNX file.
+    """Train a detector on your own images and write one ONNX file.
 
     Ctrl-C or SIGTERM ends after the step at hand; --resume goes on from there, bit for bit. Then serve the result:
     yoloscope serve --model RUN/model.onnx. For example: yoloscope train --data bccd --config bccd-tiny
@@ -57,7 +57,7 @@ def train(
         write_preview(settings, data, show_batch)
         _tell(f"wrote {show_batch}")
     if show_bags is not None:
-        _tell(f"wrote {len(write_bags(settings, data, show_bags))} pictures into {show_bags}")
+        _tell(f"wrote {len(write_bags(settings, data, show_bags))} images into {show_bags}")
     if show_batch is not None or show_bags is not None:
         return
     try:
@@ -104,8 +104,8 @@ def _tell_end(result: FitResult, folder: Path) -> None:
     if result.best is not None:
         step, ap, ap50 = result.best
         _tell(f"best on validation: AP {ap:.3f}, AP50 {ap50:.3f} at step {step}")
-    if result.artefact is not None:
-        _tell(f"wrote {result.artefact} ({result.parity})")
+    if result.artifact is not None:
+        _tell(f"wrote {result.artifact} ({result.parity})")
 
 
 def _tell(text: str) -> None:

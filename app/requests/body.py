@@ -1,4 +1,4 @@
-"""Request bodies of the three kinds: multipart, a raw picture, JSON; each becomes pictures and options.
+"""Request bodies of the three kinds: multipart, a raw image, JSON; each becomes images and options.
 
 Multipart bodies: whole or refused, and kept in memory.
 """
@@ -79,14 +79,14 @@ Options = TypeVar("Options", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Upload:
-    """The pictures of a request, still encoded, and the options that came in its body."""
+    """The images of a request, still encoded, and the options that came in its body."""
 
     images: list[bytes]
     options: dict[str, Any]
 
 
 async def read_upload(request: Request, settings: Settings) -> Upload:
-    """Read a detection body by its content type; a body without one is taken as a raw picture.
+    """Read a detection body by its content type; a body without one is taken as a raw image.
 
     Raises MediaTypeError, MalformedRequestError, RequestTooLargeError or RequestError with a pointer.
     """
@@ -99,7 +99,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
         return Upload([await _read_raw(request, settings)], {})
     raise MediaTypeError(
         f"expected multipart/form-data, application/json, image/* or {_RAW}, got {kind!r} "
-        "(with curl: -F image=@picture.jpg, or -H 'Content-Type: image/jpeg' --data-binary @picture.jpg)"
+        "(with curl: -F image=@image.jpg, or -H 'Content-Type: image/jpeg' --data-binary @image.jpg)"
     )
 
 
@@ -108,7 +108,7 @@ async def _read_raw(request: Request, settings: Settings) -> bytes:
     async for chunk in request.stream():
         data += chunk
         if len(data) > settings.max_bytes:
-            raise RequestTooLargeError(f"expected a picture of at most {settings.max_bytes} bytes, got more")
+            raise RequestTooLargeError(f"expected an image of at most {settings.max_bytes} bytes, got more")
     return bytes(data)
 
 
@@ -120,7 +120,7 @@ async def _read_multipart(request: Request, settings: Settings) -> Upload:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != "image":
-                    raise RequestError("expected pictures in parts named image", f"/{name}")
+                    raise RequestError("expected images in parts named image", f"/{name}")
                 images.append(await value.read())
             elif name == "image":
                 raise RequestError("expected a file part (with a filename), got a text field", "/image")
@@ -172,7 +172,7 @@ def _read_json(data: bytes, settings: Settings) -> Upload:
         raise invalid_values(error) from error
     encoded = body.encoded()
     if len(encoded) > settings.max_images:
-        raise RequestTooLargeError(f"expected at most {settings.max_images} pictures, got {len(encoded)}", "/images")
+        raise RequestTooLargeError(f"expected at most {settings.max_images} images, got {len(encoded)}", "/images")
     pointers = ["/image"] if body.image is not None else [f"/images/{index}" for index in range(len(encoded))]
     images = [_from_base64(text, pointer) for text, pointer in zip(encoded, pointers, strict=True)]
     return Upload(images, body.model_dump(exclude_unset=True, exclude={"image", "images"}))

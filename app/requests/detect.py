@@ -12,7 +12,7 @@ from yoloscope.app.schemas.detect import DetectOptions
 from yoloscope.app.services.container import Services
 
 JSON_MEDIA_TYPE = "application/json"
-PICTURE_MEDIA_TYPES = ("image/jpeg", "image/png")
+IMAGE_MEDIA_TYPES = ("image/jpeg", "image/png")
 
 
 def get_services(request: Request) -> Services:
@@ -26,15 +26,15 @@ ServicesDependency = Annotated[Services, Depends(get_services)]
 
 
 def get_answer_type(request: Request) -> str:
-    """Return the content type of the answer: JSON unless Accept prefers a picture."""
-    return preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, *PICTURE_MEDIA_TYPES))
+    """Return the content type of the answer: JSON unless Accept prefers an image."""
+    return preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, *IMAGE_MEDIA_TYPES))
 
 
 AnswerType = Annotated[str, Depends(get_answer_type)]
 
 
 class DetectRequest:
-    """The pictures and options of a detection request, from its query and body."""
+    """The images and options of a detection request, from its query and body."""
 
     def __init__(self, upload: Upload, options: DetectOptions) -> None:
         self.images = upload.images

@@ -1,4 +1,4 @@
-"""Requests to score labels: multipart, pictures and label files in pairs."""
+"""Requests to score labels: multipart, images and label files in pairs."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from yoloscope.app.requests.accept import preferred
 from yoloscope.app.requests.body import parse_form, single_values, validated
 from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
 from yoloscope.app.schemas.score import ScoreOptions
-from yoloscope.app.services.scoring import LabelledPicture
+from yoloscope.app.services.scoring import LabelledImage
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import MediaTypeError, RequestError, RequestTooLargeError
 
 MAP_MEDIA_TYPE: Final = "image/png"
 _BINARY: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
-_EXAMPLE: Final = "curl -F image=@picture.jpg -F labels=@picture.txt"
+_EXAMPLE: Final = "curl -F image=@image.jpg -F labels=@image.txt"
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
     """The pairs and options of a scoring request."""
 
-    pairs: list[LabelledPicture]
+    pairs: list[LabelledImage]
     options: ScoreOptions
 
 
 def get_score_answer_type(request: Request) -> str:
-    """Return the content type of the answer: JSON unless Accept prefers a picture of the maps."""
+    """Return the content type of the answer: JSON unless Accept prefers an image of the maps."""
     return preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, MAP_MEDIA_TYPE))
 
 
@@ -54,7 +54,7 @@ ScoreRequestDependency = Annotated[ScoreRequest, Depends(get_score_request)]
 ScoreAnswerType = Annotated[str, Depends(get_score_answer_type)]
 
 
-async def _read_pairs(request: Request, settings: Settings) -> tuple[list[LabelledPicture], dict[str, Any]]:
+async def _read_pairs(request: Request, settings: Settings) -> tuple[list[LabelledImage], dict[str, Any]]:
     form = await parse_form(request, max_files=2 * settings.max_images)
     images: list[tuple[bytes, str | None]] = []
     labels: list[bytes] = []
@@ -72,7 +72,7 @@ async def _read_pairs(request: Request, settings: Settings) -> tuple[list[Labell
     finally:
         await form.close()
     _check_counts(len(images), len(labels), settings.max_images)
-    pairs = [LabelledPicture(image, text, name) for (image, name), text in zip(images, labels, strict=True)]
+    pairs = [LabelledImage(image, text, name) for (image, name), text in zip(images, labels, strict=True)]
     return pairs, validated(ScoreOptions, single_values(texts))
 
 
@@ -82,7 +82,7 @@ def _check_counts(images: int, labels: int, most: int) -> None:
     if images != labels:
         raise RequestError(f"expected one labels part for each of {images} image parts, got {labels}", "/labels")
     if images > most:
-        raise RequestTooLargeError(f"expected at most {most} pictures, got {images}", "/image")
+        raise RequestTooLargeError(f"expected at most {most} images, got {images}", "/image")
 
 
 def score_body() -> dict[str, Any]:
@@ -90,12 +90,12 @@ def score_body() -> dict[str, Any]:
     schema = ScoreOptions.model_json_schema()
     schema["title"] = "ScoreForm"
     schema["properties"] = {
-        "image": {"type": "array", "items": _BINARY, "minItems": 1, "description": "One picture or more."},
+        "image": {"type": "array", "items": _BINARY, "minItems": 1, "description": "One image or more."},
         "labels": {
             "type": "array",
             "items": _BINARY,
             "minItems": 1,
-            "description": "As many label files, in the order of the pictures; an empty one means no objects.",
+            "description": "As many label files, in the order of the images; an empty one means no objects.",
         },
         **schema["properties"],
     }

@@ -7,7 +7,7 @@ from typing import Final
 
 from yoloscope.app.schemas.detect import (
     AnswerFormat,
-    CentreBox,
+    CenterBox,
     CocoAnswer,
     CocoDetection,
     CocoResult,
@@ -106,7 +106,7 @@ def _yolo_result(found: Found, names: Sequence[str]) -> YoloResult:
             class_id=class_id,
             class_name=names[class_id],
             score=score,
-            box=CentreBox(
+            box=CenterBox(
                 cx=(x1 + x2) / 2 / found.width,
                 cy=(y1 + y2) / 2 / found.height,
                 w=(x2 - x1) / found.width,

@@ -1,4 +1,4 @@
-"""Detections drawn on their picture."""
+"""Detections drawn on their image."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from yoloscope.models.images import Picture
+from yoloscope.models.images import DecodedImage
 from yoloscope.models.structures import Detections
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 
 MAX_LABELS: Final = 200
@@ -20,8 +20,8 @@ _GOLDEN_RATIO: Final = 0.618033988749895
 _PILLOW_FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG"}
 
 
-def class_colour(class_id: int) -> Colour:
-    """Return the colour of a class, the same in every picture; neighbours in the list get distant hues.
+def class_color(class_id: int) -> Color:
+    """Return the color of a class, the same in every image; neighbours in the list get distant hues.
 
     Hues that come close again, five classes on, differ in brightness.
     """
@@ -30,61 +30,61 @@ def class_colour(class_id: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def draw_detections(picture: Picture, detections: Detections, class_names: Sequence[str]) -> Image.Image:
-    """Return a copy of the picture with a box per detection, the best on top.
+def draw_detections(image: DecodedImage, detections: Detections, class_names: Sequence[str]) -> Image.Image:
+    """Return a copy of the image with a box per detection, the best on top.
 
     The best ``MAX_LABELS`` have a label of class and score; more could not be read.
     """
-    image = Image.fromarray(picture.pixels)
-    draw = ImageDraw.Draw(image)
-    short_side = min(picture.width, picture.height)
+    canvas = Image.fromarray(image.pixels)
+    draw = ImageDraw.Draw(canvas)
+    short_side = min(image.width, image.height)
     line_width = max(1, round(short_side / 220))
     font = ImageFont.load_default(size=max(11, round(short_side / 32)))
     boxes: list[Box] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in detections.boxes_xyxy.tolist()]
-    colours = [class_colour(int(class_id)) for class_id in detections.class_ids]
-    for box, colour in reversed(list(zip(boxes, colours, strict=True))):
-        _draw_box(draw, box, colour, line_width)
+    colors = [class_color(int(class_id)) for class_id in detections.class_ids]
+    for box, color in reversed(list(zip(boxes, colors, strict=True))):
+        _draw_box(draw, box, color, line_width)
     plates: list[Box] = []
-    for row, (box, colour) in enumerate(zip(boxes[:MAX_LABELS], colours, strict=False)):
+    for row, (box, color) in enumerate(zip(boxes[:MAX_LABELS], colors, strict=False)):
         text = f"{class_names[int(detections.class_ids[row])]} {detections.scores[row]:.2f}"
-        plates.append(_draw_label(draw, box, text, colour, font, plates))
-    return image
+        plates.append(_draw_label(draw, box, text, color, font, plates))
+    return canvas
 
 
-def encode_picture(image: Image.Image, media_type: str) -> bytes:
-    """Return the picture as JPEG or PNG bytes."""
+def encode_image(image: Image.Image, media_type: str) -> bytes:
+    """Return the image as JPEG or PNG bytes."""
     buffer = BytesIO()
     image.save(buffer, _PILLOW_FORMATS[media_type], quality=92)
     return buffer.getvalue()
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, box: Box, colour: Colour, width: int) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, box: Box, color: Color, width: int) -> None:
     x1, y1, x2, y2 = box
-    draw.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=width)
+    draw.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=color, width=width)
 
 
 def _draw_label(
     draw: ImageDraw.ImageDraw,
     box: Box,
     text: str,
-    colour: Colour,
+    color: Color,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     taken: Sequence[Box],
 ) -> Box:
-    """Draw a label on a plate of its class's colour and return the plate."""
+    """Draw a label on a plate of its class's color and return the plate."""
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     pad = max(2, round((bottom - top) / 4))
     size = right - left + 2 * pad, bottom - top + 2 * pad
     plate = _place_label(box, size, draw.im.size, taken)
-    draw.rectangle(plate, fill=colour)
-    draw.text((plate[0] + pad - left, plate[1] + pad - top), text, fill=_readable_on(colour), font=font)
+    draw.rectangle(plate, fill=color)
+    draw.text((plate[0] + pad - left, plate[1] + pad - top), text, fill=_readable_on(color), font=font)
     return plate
 
 
 def _place_label(box: Box, size: tuple[float, float], canvas: tuple[int, int], taken: Sequence[Box]) -> Box:
     """Return the first free place: above the box, inside at its top, below it, inside at its bottom; left, then right.
 
-    Places are kept within the picture; where all are taken the first one is used.
+    Places are kept within the image; where all are taken the first one is used.
     """
     (x1, y1, x2, y2), (width, height) = box, size
     places = [
@@ -105,6 +105,6 @@ def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _readable_on(colour: Colour) -> Colour:
-    red, green, blue = colour
+def _readable_on(color: Color) -> Color:
+    red, green, blue = color
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)

@@ -17,7 +17,7 @@ def place_in_file(pointer: str) -> str:
 
 
 def explain(entry: ObjectScore, total: float) -> str:
-    """Return a sentence about an object of a picture whose loss is ``total``."""
+    """Return a sentence about an object of an image whose loss is ``total``."""
     if "lost" in entry.flags:
         return "No predictor may serve it, so it teaches nothing: no scale has an anchor for it."
     if "collided" in entry.flags:

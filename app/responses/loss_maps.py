@@ -1,4 +1,4 @@
-"""The cost of every cell, drawn over the picture: one panel per term and scale."""
+"""The cost of every cell, drawn over the image: one panel per term and scale."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _CAPTION: Final = 22
 _BAR: Final = 10
 _TITLE: Final = 48
 _LEAST_PAGE_WIDTH: Final = 620
-_LEGEND: Final = "colour: weighted cost of the cell, on a square root scale up to the panel's highest; outlines: labels"
+_LEGEND: Final = "color: weighted cost of the cell, on a square root scale up to the panel's highest; outlines: labels"
 _INK: Final = (28, 28, 32)
 _FAINT: Final = (110, 110, 118)
 _PAGE: Final = (255, 255, 255)
 _LABEL_OUTLINE: Final = (60, 200, 255)
-_COLOURS: Final = np.array(
+_COLORS: Final = np.array(
     [(20, 12, 60), (88, 22, 110), (168, 44, 96), (226, 92, 56), (250, 164, 30), (255, 246, 150)], np.float64
 )
 """Dark to bright in even steps of lightness, from nothing to the highest cost of the panel."""
@@ -31,8 +31,8 @@ _COLOURS: Final = np.array(
 def draw_term_maps(scored: Scored, title: str) -> Image.Image:
     """Return the maps of a report of detail ``cells``: a row per scale, a column per term that costs anything.
 
-    Each panel shows the picture in grey, the weighted cost of every cell in colour (on a square root scale from 0 to
-    the panel's highest cost, which its bar names), and the labels as outlines. ``scored.picture`` must be kept.
+    Each panel shows the image in grey, the weighted cost of every cell in color (on a square root scale from 0 to
+    the panel's highest cost, which its bar names), and the labels as outlines. ``scored.image`` must be kept.
     """
     report = scored.report
     terms = [name for name, term in report.terms.items() if float(term.weighted) > 0] or list(report.terms)[:1]
@@ -60,13 +60,13 @@ def draw_term_maps(scored: Scored, title: str) -> Image.Image:
     return page
 
 
-def heat_colours(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return colours uint8 [..., 3] of values 0..1, dark to bright."""
-    position = values.clip(0, 1) * (len(_COLOURS) - 1)
-    low = np.minimum(position.astype(np.int64), len(_COLOURS) - 2)
+def heat_colors(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return colors uint8 [..., 3] of values 0..1, dark to bright."""
+    position = values.clip(0, 1) * (len(_COLORS) - 1)
+    low = np.minimum(position.astype(np.int64), len(_COLORS) - 2)
     share = (position - low)[..., None]
-    colours = _COLOURS[low] * (1 - share) + _COLOURS[low + 1] * share
-    rounded: NDArray[np.uint8] = np.rint(colours).astype(np.uint8)
+    colors = _COLORS[low] * (1 - share) + _COLORS[low + 1] * share
+    rounded: NDArray[np.uint8] = np.rint(colors).astype(np.uint8)
     return rounded
 
 
@@ -75,11 +75,11 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _grey_panel(scored: Scored) -> Image.Image:
-    assert scored.picture is not None
-    picture = Image.fromarray(scored.picture.pixels).convert("L")
-    scale = min(PANEL_WIDTH / picture.width, _MAX_PANEL_HEIGHT / picture.height)
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    return picture.resize(size, Image.Resampling.BILINEAR).convert("RGB")
+    assert scored.image is not None
+    image = Image.fromarray(scored.image.pixels).convert("L")
+    scale = min(PANEL_WIDTH / image.width, _MAX_PANEL_HEIGHT / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.BILINEAR).convert("RGB")
 
 
 def _draw_panel(
@@ -100,24 +100,24 @@ def _draw_panel(
         return
     bar_top = y + _CAPTION + grey.height + 3
     ramp = np.linspace(0, 1, grey.width)[None, :].repeat(_BAR, 0)
-    page.paste(Image.fromarray(heat_colours(ramp)), (x, bar_top))
+    page.paste(Image.fromarray(heat_colors(ramp)), (x, bar_top))
     for share, anchor in ((0.0, "la"), (0.5, "ma"), (1.0, "ra")):
         where = (x + share * grey.width, bar_top + _BAR + 2)
         draw.text(where, f"{top * share**2:.3g}", fill=_FAINT, font=_font(12), anchor=anchor)
 
 
 def _overlay(grey: Image.Image, shares: NDArray[np.float64], scored: Scored) -> Image.Image:
-    """Return the panel: colour where cost is, the grey picture where there is none, and the labels."""
+    """Return the panel: color where cost is, the grey image where there is none, and the labels."""
     placement, spec = scored.placement, scored.predictions.spec
     frame = placement.invert(np.array([[0.0, 0.0, spec.input_width, spec.input_height]]))[0]
-    scale = np.array((grey.width / placement.picture_width, grey.height / placement.picture_height) * 2)
+    scale = np.array((grey.width / placement.image_width, grey.height / placement.image_height) * 2)
     left, top, right, bottom = (int(v) for v in np.rint(frame * scale))
     heat = Image.fromarray(np.rint(shares * 255).astype(np.uint8)).resize(
         (max(1, right - left), max(1, bottom - top)), Image.Resampling.NEAREST
     )
     cropped = np.asarray(heat.crop((-left, -top, grey.width - left, grey.height - top)), np.float64) / 255
     opacity = (0.25 + 0.65 * cropped)[..., None]
-    mixed = np.asarray(grey, np.float64) * 0.85 * (1 - opacity) + heat_colours(cropped) * opacity
+    mixed = np.asarray(grey, np.float64) * 0.85 * (1 - opacity) + heat_colors(cropped) * opacity
     panel = Image.fromarray(np.rint(mixed).astype(np.uint8))
     draw = ImageDraw.Draw(panel)
     for label in scored.labels.objects:

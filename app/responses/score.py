@@ -80,8 +80,8 @@ def corner_box(box_xyxy: Sequence[float]) -> CornerBox:
     return CornerBox(x1=x1, y1=y1, x2=x2, y2=y2)
 
 
-def picture_boxes(scored: Scored, boxes_xyxy_norm: Tensor) -> list[list[float]]:
-    """Return boxes [n, 4] that are fractions of the network input, in pixels of the picture."""
+def image_boxes(scored: Scored, boxes_xyxy_norm: Tensor) -> list[list[float]]:
+    """Return boxes [n, 4] that are fractions of the network input, in pixels of the image."""
     spec = scored.predictions.spec
     size = boxes_xyxy_norm.new_tensor([spec.input_width, spec.input_height] * 2)
     inverted: list[list[float]] = scored.placement.invert((boxes_xyxy_norm * size).numpy()).tolist()
@@ -115,7 +115,7 @@ def _predicted(scored: Scored, servings: Sequence[Sequence[Serving]]) -> list[Ob
     predictions, labels = scored.predictions, scored.label_boxes_norm.to(scored.predictions.boxes_xyxy_norm)
     rows = [_row(scored, serving, label) for serving, label in zip(servings, labels, strict=True)]
     boxes = predictions.boxes_xyxy_norm[rows]
-    in_picture = picture_boxes(scored, boxes)
+    in_image = image_boxes(scored, boxes)
     scores, classes = predictions.class_scores[rows].max(1) if rows else (boxes.new_zeros(0), boxes.new_zeros(0).long())
     spec = predictions.spec
     entries = []
@@ -124,7 +124,7 @@ def _predicted(scored: Scored, servings: Sequence[Sequence[Serving]]) -> list[Ob
         class_id = int(classes[position])
         entries.append(
             ObjectPrediction(
-                box=corner_box(in_picture[position]),
+                box=corner_box(in_image[position]),
                 score=float(scores[position]),
                 objectness=float(predictions.objectness[row]),
                 class_id=class_id,
@@ -204,7 +204,7 @@ def score_answer(run: ScoreRun) -> ScoreAnswer:
 
 
 def image_score(scored: Scored) -> ImageScore:
-    """Return the account of one picture."""
+    """Return the account of one image."""
     report, labels = scored.report, scored.labels
     answer = ImageScore(
         image=ImageSize(width=labels.image_width, height=labels.image_height),
@@ -280,7 +280,7 @@ def _background(report: LossReport) -> Background:
 def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:
     predictions, spec = scored.predictions, scored.predictions.spec
     found = find_unexplained(predictions, scored.label_boxes_norm, scored.crowd_boxes_norm, spec.nms)
-    boxes = picture_boxes(scored, predictions.boxes_xyxy_norm[[item.row for item in found]])
+    boxes = image_boxes(scored, predictions.boxes_xyxy_norm[[item.row for item in found]])
     costs = scored.report.by_cell("no_objectness")
     entries = []
     for item, box in zip(found, boxes, strict=True):

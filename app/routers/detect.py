@@ -10,24 +10,24 @@ from fastapi import APIRouter, Response
 from yoloscope.app.errors import documented
 from yoloscope.app.openapi import detect_body
 from yoloscope.app.requests.detect import (
+    IMAGE_MEDIA_TYPES,
     JSON_MEDIA_TYPE,
-    PICTURE_MEDIA_TYPES,
     AnswerType,
     DetectRequestDependency,
     ServicesDependency,
 )
 from yoloscope.app.responses.detect import answer
-from yoloscope.app.responses.drawing import draw_detections, encode_picture
+from yoloscope.app.responses.drawing import draw_detections, encode_image
 from yoloscope.app.schemas.detect import AnswerFormat, DetectAnswer
 from yoloscope.app.services.detection import DetectQuery, DetectRun, detect
 from yoloscope.models.errors import NotAcceptableError
 
 router = APIRouter(prefix="/v1", tags=["detect"])
 
-_PICTURES: dict[int | str, dict[str, Any]] = {
+_IMAGES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The detections, or with `Accept: image/jpeg` or `image/png` the picture with its boxes drawn.",
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURE_MEDIA_TYPES},
+        "description": "The detections, or with `Accept: image/jpeg` or `image/png` the image with its boxes drawn.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_MEDIA_TYPES},
     }
 }
 
@@ -35,26 +35,26 @@ _PICTURES: dict[int | str, dict[str, Any]] = {
 @router.post(
     "/detect",
     operation_id="detect",
-    summary="Detect objects in pictures",
+    summary="Detect objects in images",
     response_model=DetectAnswer,
-    responses={**_PICTURES, **documented(400, 404, 406, 408, 413, 415, 422, 503)},
+    responses={**_IMAGES, **documented(400, 404, 406, 408, 413, 415, 422, 503)},
     openapi_extra=detect_body(),
 )
 async def post_detect(
     request: DetectRequestDependency, services: ServicesDependency, answer_type: AnswerType
 ) -> Response:
-    """Detect in JPEG, PNG, WebP, BMP or GIF pictures sent as multipart, as a raw body or as base64 in JSON.
+    """Detect in JPEG, PNG, WebP, BMP or GIF images sent as multipart, as a raw body or as base64 in JSON.
 
-    Boxes are in pixels of the picture as seen: EXIF orientation applied, transparency on white, the first frame of an
-    animation. They are what the model says, not clipped to the picture. Detections have the highest score first. In a
+    Boxes are in pixels of the image as seen: EXIF orientation applied, transparency on white, the first frame of an
+    animation. They are what the model says, not clipped to the image. Detections have the highest score first. In a
     drawn answer the 200 best have a label.
     """
-    wants_picture = answer_type != JSON_MEDIA_TYPE
-    if wants_picture and len(request.images) != 1:
-        raise NotAcceptableError(f"expected one picture for an answer of {answer_type}, got {len(request.images)}")
-    query = DetectQuery.from_options(request.options, keep_pictures=wants_picture)
+    wants_image = answer_type != JSON_MEDIA_TYPE
+    if wants_image and len(request.images) != 1:
+        raise NotAcceptableError(f"expected one image for an answer of {answer_type}, got {len(request.images)}")
+    query = DetectQuery.from_options(request.options, keep_images=wants_image)
     run = await detect(services, request.images, query)
-    render = partial(_annotated, run, answer_type) if wants_picture else partial(_json, run, request.options.format)
+    render = partial(_annotated, run, answer_type) if wants_image else partial(_json, run, request.options.format)
     return Response(await services.decoding.run(render), media_type=answer_type)
 
 
@@ -64,5 +64,5 @@ def _json(run: DetectRun, answer_format: AnswerFormat) -> str:
 
 def _annotated(run: DetectRun, media_type: str) -> bytes:
     found = run.results[0]
-    assert found.picture is not None
-    return encode_picture(draw_detections(found.picture, found.detections, run.runtime.spec.class_names), media_type)
+    assert found.image is not None
+    return encode_image(draw_detections(found.image, found.detections, run.runtime.spec.class_names), media_type)

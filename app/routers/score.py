@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from yoloscope.app.errors import documented
 from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
 from yoloscope.app.requests.score import MAP_MEDIA_TYPE, ScoreAnswerType, ScoreRequestDependency, score_body
-from yoloscope.app.responses.drawing import encode_picture
+from yoloscope.app.responses.drawing import encode_image
 from yoloscope.app.responses.loss_maps import draw_term_maps
 from yoloscope.app.responses.score import score_answer
 from yoloscope.app.schemas.score import ScoreAnswer
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["score"])
 
 _MAPS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The account of the loss, or with `Accept: image/png` its maps drawn over the picture.",
+        "description": "The account of the loss, or with `Accept: image/png` its maps drawn over the image.",
         "content": {MAP_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -37,19 +37,19 @@ _MAPS: dict[int | str, dict[str, Any]] = {
 async def post_score(
     request: ScoreRequestDependency, services: ServicesDependency, answer_type: ScoreAnswerType
 ) -> Response:
-    """Split the loss of labels by term, scale, object and cell, on the model's own outputs for their pictures.
+    """Split the loss of labels by term, scale, object and cell, on the model's own outputs for their images.
 
-    Each picture is scored by itself, with the loss that the model was trained with or another preset. Labels that are
-    unreadable, of an unknown class, without area or outside the picture are refused, all of them named by JSON
+    Each image is scored by itself, with the loss that the model was trained with or another preset. Labels that are
+    unreadable, of an unknown class, without area or outside the image are refused, all of them named by JSON
     pointer; what is merely doubtful (a duplicate, a tiny object) is scored and flagged. Crowd regions are listed, not
     scored.
     """
     wants_maps = answer_type != JSON_MEDIA_TYPE
     if wants_maps and len(request.pairs) != 1:
-        raise NotAcceptableError(f"expected one picture for an answer of {answer_type}, got {len(request.pairs)}")
+        raise NotAcceptableError(f"expected one image for an answer of {answer_type}, got {len(request.pairs)}")
     options = request.options
     detail = "cells" if wants_maps else options.detail
-    query = ScoreQuery(options.model, options.preset, detail, options.labels_format, keep_pictures=wants_maps)
+    query = ScoreQuery(options.model, options.preset, detail, options.labels_format, keep_images=wants_maps)
     run = await score(services, request.pairs, query)
     if wants_maps:
         return Response(await services.decoding.run(_maps, run), media_type=answer_type)
@@ -61,4 +61,4 @@ def _document(run: ScoreRun) -> bytes:
 
 
 def _maps(run: ScoreRun) -> bytes:
-    return encode_picture(draw_term_maps(run.results[0], f"{run.model}, {run.runtime.version}"), MAP_MEDIA_TYPE)
+    return encode_image(draw_term_maps(run.results[0], f"{run.model}, {run.runtime.version}"), MAP_MEDIA_TYPE)

@@ -27,11 +27,11 @@ class DetectOptions(Schema):
     """Similarity above which the lower of two boxes of one class is suppressed; without it the model's own, usually
     0.45."""
     max_detections: Annotated[int, Field(ge=1, le=10_000)] = 300
-    """Most detections per picture, the best first; an answer that was cut says `"truncated": true`."""
+    """Most detections per image, the best first; an answer that was cut says `"truncated": true`."""
     classes: Annotated[list[ClassItem], Field(min_length=1, max_length=10_000)] | None = None
     """Only these classes, by name or id. As a form field or query parameter: repeated, or separated by commas."""
     format: AnswerFormat = "native"
-    """`native`: corner boxes in pixels; `coco`: COCO result entries; `yolo`: normalised centre boxes and label text."""
+    """`native`: corner boxes in pixels; `coco`: COCO result entries; `yolo`: normalized center boxes and label text."""
 
     @field_validator("classes")
     @classmethod
@@ -47,12 +47,12 @@ class DetectOptions(Schema):
 
 
 class DetectBody(DetectOptions):
-    """A request as JSON: one picture in `image` or several in `images`, base64 (a data: URL is taken too)."""
+    """A request as JSON: one image in `image` or several in `images`, base64 (a data: URL is taken too)."""
 
     image: Base64 | None = None
-    """One picture."""
+    """One image."""
     images: Annotated[list[Base64], Field(min_length=1)] | None = None
-    """Several pictures."""
+    """Several images."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -66,14 +66,14 @@ class DetectBody(DetectOptions):
 
 
 class ImageSize(Schema):
-    """Size of a picture as seen (EXIF orientation applied)."""
+    """Size of an image as seen (EXIF orientation applied)."""
 
     width: int
     height: int
 
 
 class CornerBox(Schema):
-    """Corners in pixels of the picture as seen; not clipped, so they may lie outside the picture."""
+    """Corners in pixels of the image as seen; not clipped, so they may lie outside the image."""
 
     x1: float
     y1: float
@@ -81,8 +81,8 @@ class CornerBox(Schema):
     y2: float
 
 
-class CentreBox(Schema):
-    """Centre and size as fractions of the picture's width and height; not clipped."""
+class CenterBox(Schema):
+    """Center and size as fractions of the image's width and height; not clipped."""
 
     cx: float
     cy: float
@@ -103,7 +103,7 @@ class CocoDetection(Schema):
     """One object as an entry of a COCO results file."""
 
     image_id: int
-    """Position of the picture in the request, from 0."""
+    """Position of the image in the request, from 0."""
     category_id: int
     """The official category id (1..90) if the model has exactly COCO's 80 classes, else the class id."""
     bbox: Annotated[list[float], Field(min_length=4, max_length=4)]
@@ -112,12 +112,12 @@ class CocoDetection(Schema):
 
 
 class YoloDetection(Schema):
-    """One object with a normalised box."""
+    """One object with a normalized box."""
 
     class_id: int
     class_name: str
     score: float
-    box: CentreBox
+    box: CenterBox
 
 
 class _Result(Schema):
@@ -127,19 +127,19 @@ class _Result(Schema):
 
 
 class NativeResult(_Result):
-    """One picture; detections have the highest score first."""
+    """One image; detections have the highest score first."""
 
     detections: list[NativeDetection]
 
 
 class CocoResult(_Result):
-    """One picture; detections have the highest score first."""
+    """One image; detections have the highest score first."""
 
     detections: list[CocoDetection]
 
 
 class YoloResult(_Result):
-    """One picture; detections have the highest score first."""
+    """One image; detections have the highest score first."""
 
     detections: list[YoloDetection]
     labels: str
@@ -159,21 +159,21 @@ class _Answer(Schema):
 
 
 class NativeAnswer(_Answer):
-    """Detections of all pictures, in the order of the request."""
+    """Detections of all images, in the order of the request."""
 
     results: list[NativeResult]
     timing_ms: TimingMs
 
 
 class CocoAnswer(_Answer):
-    """Detections of all pictures, in the order of the request."""
+    """Detections of all images, in the order of the request."""
 
     results: list[CocoResult]
     timing_ms: TimingMs
 
 
 class YoloAnswer(_Answer):
-    """Detections of all pictures, in the order of the request."""
+    """Detections of all images, in the order of the request."""
 
     results: list[YoloResult]
     timing_ms: TimingMs

@@ -51,9 +51,9 @@ class ModelDetail(Schema):
     version: str
     """The first 12 digits of ``sha256``."""
     sha256: str
-    """Of the artefact, the ONNX file."""
+    """Of the artifact, the ONNX file."""
     provider: str
     """The execution provider at work: cuda or cpu."""
     spec: DetectorSpec
-    """Class names, input size, how pictures are placed, anchors, heads, suppression, loss, where the weights came
+    """Class names, input size, how images are placed, anchors, heads, suppression, loss, where the weights came
     from."""

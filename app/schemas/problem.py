@@ -21,11 +21,11 @@ class Problem(Schema):
 
     type: str = Field(examples=["urn:yoloscope:problem:image-decode"])
     """Identifies the kind of problem; stable."""
-    title: str = Field(examples=["The picture cannot be decoded"])
+    title: str = Field(examples=["The image cannot be decoded"])
     """The kind of problem in words; the same for every problem of one type."""
     status: int = Field(ge=400, le=599, examples=[422])
     """The HTTP status."""
-    detail: str = Field(examples=["expected a whole JPEG picture, got one that fails: image file is truncated"])
+    detail: str = Field(examples=["expected a whole JPEG image, got one that fails: image file is truncated"])
     """What was expected and what came."""
     errors: list[FieldProblem] | None = None
     """The faulty fields, where fields are to blame."""

@@ -156,7 +156,7 @@ class Background(Schema):
 
 
 class ImageScore(Schema):
-    """One picture with its labels; the scales' totals add up to `total`, so do the weighted terms."""
+    """One image with its labels; the scales' totals add up to `total`, so do the weighted terms."""
 
     image: ImageSize
     labels_format: Literal["yolo", "voc", "coco", "native"]
@@ -165,7 +165,7 @@ class ImageScore(Schema):
     total: float
     terms: Terms
     box_parts: Terms
-    """The box terms split: `centre` and `size`, or `overlap` (1 - IoU), `enclosure`, `distance`, `aspect`."""
+    """The box terms split: `center` and `size`, or `overlap` (1 - IoU), `enclosure`, `distance`, `aspect`."""
     by_scale: list[ScaleScore]
     by_object: list[ObjectScore] | None = None
     """In the order of the file."""
@@ -175,7 +175,7 @@ class ImageScore(Schema):
 
 
 class ScoreAnswer(Schema):
-    """Scores of all pictures, in the order of the request."""
+    """Scores of all images, in the order of the request."""
 
     model: str
     version: str

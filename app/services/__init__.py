@@ -1,1 +1,1 @@
-"""What the routes and the commands share: pictures, models, inference, drawing."""
+"""What the routes and the commands share: images, models, inference, drawing."""

@@ -40,7 +40,7 @@ class WorkPool:
 
 
 class Gate:
-    """Counts the pictures at work and refuses more than ``limit``; used from the event loop alone."""
+    """Counts the images at work and refuses more than ``limit``; used from the event loop alone."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -48,23 +48,23 @@ class Gate:
 
     @property
     def held(self) -> int:
-        """Pictures at work now."""
+        """Images at work now."""
         return self._held
 
     def check(self) -> None:
         """Raise BusyError if nothing more is taken; cheap enough to ask before a body is read."""
         if self._held >= self._limit:
-            raise BusyError(f"expected at most {self._limit} pictures at work at once, got {self._held}; retry later")
+            raise BusyError(f"expected at most {self._limit} images at work at once, got {self._held}; retry later")
 
     @contextmanager
     def hold(self, count: int) -> Iterator[None]:
-        """Count ``count`` pictures as at work; raise BusyError if they do not fit beside others.
+        """Count ``count`` images as at work; raise BusyError if they do not fit beside others.
 
         One request alone is always taken, so that a limit below ``max_images`` cannot lock it out.
         """
         if self._held and self._held + count > self._limit:
             raise BusyError(
-                f"expected at most {self._limit} pictures at work at once, got {self._held} and {count} more; retry"
+                f"expected at most {self._limit} images at work at once, got {self._held} and {count} more; retry"
             )
         self._held += count
         try:

@@ -32,10 +32,10 @@ class DetectQuery:
     iou_threshold: float | None
     max_detections: int
     classes: tuple[str | int, ...] | None
-    keep_pictures: bool = False
+    keep_images: bool = False
 
     @classmethod
-    def from_options(cls, options: DetectOptions, *, keep_pictures: bool) -> DetectQuery:
+    def from_options(cls, options: DetectOptions, *, keep_images: bool) -> DetectQuery:
         """Return the query that a request's options ask for."""
         return cls(
             options.model,
@@ -43,13 +43,13 @@ class DetectQuery:
             options.iou_threshold,
             options.max_detections,
             None if options.classes is None else tuple(options.classes),
-            keep_pictures,
+            keep_images,
         )
 
 
 @dataclass(frozen=True)
 class DetectRun:
-    """The answer: the model that gave it under its served name, one ``Found`` per picture in order, and the times."""
+    """The answer: the model that gave it under its served name, one ``Found`` per image in order, and the times."""
 
     model: str
     runtime: Runtime
@@ -70,10 +70,10 @@ def settings_for(query: DetectQuery, runtime: Runtime) -> DetectSettings:
 
 
 async def detect(services: Services, images: Sequence[bytes], query: DetectQuery) -> DetectRun:
-    """Detect in every picture.
+    """Detect in every image.
 
     ``timing_ms`` has ``decode`` (bytes to network input), ``queue`` (waiting for the network), ``inference``,
-    ``finish`` and ``total``. Raises BusyError, ModelNotFoundError, RequestError or the ImageError of a picture.
+    ``finish`` and ``total``. Raises BusyError, ModelNotFoundError, RequestError or the ImageError of an image.
     """
     timing = Timing()
     with timing.stage("total"), services.gate.hold(len(images)):
@@ -82,7 +82,7 @@ async def detect(services: Services, images: Sequence[bytes], query: DetectQuery
             runtime = await services.decoding.run(services.store.get, query.model)
         settings = settings_for(query, runtime)
         with timing.stage("decode"):
-            prepared = await _prepare_all(services, images, runtime, keep_pictures=query.keep_pictures)
+            prepared = await _prepare_all(services, images, runtime, keep_images=query.keep_images)
         with timing.stage("queue"):
             raw = await services.inference.run(_timed_infer, timing, runtime, prepared, settings, services)
         with timing.stage("finish"):
@@ -93,11 +93,11 @@ async def detect(services: Services, images: Sequence[bytes], query: DetectQuery
 
 
 async def _prepare_all(
-    services: Services, images: Sequence[bytes], runtime: Runtime, *, keep_pictures: bool
+    services: Services, images: Sequence[bytes], runtime: Runtime, *, keep_images: bool
 ) -> list[Prepared]:
     def prepare_one(index: int, data: bytes) -> Prepared:
         try:
-            return prepare(data, runtime.spec, services.limits, keep_picture=keep_pictures)
+            return prepare(data, runtime.spec, services.limits, keep_image=keep_images)
         except ImageError as error:
             error.index = index
             raise

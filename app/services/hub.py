@@ -1,6 +1,6 @@
 """Official models: their weights found or fetched, converted once and kept in the models folder.
 
-Darknet weights to the artefact. Takes much memory: the commands call it, the service never does.
+Darknet weights to the artifact. Takes much memory: the commands call it, the service never does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 import httpx
 
-from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, artefact_path
+from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, artifact_path
 from yoloscope.app.settings import Settings
 from yoloscope.models.darknet.builder import build_network
 from yoloscope.models.darknet.network import require_complete
@@ -28,7 +28,7 @@ from yoloscope.training.export.parity import ParityReport
 
 
 def convert_official(official: OfficialWeights, weights: Path, target: Path) -> ParityReport:
-    """Load official weights into the native network and write the artefact; return how well it agrees."""
+    """Load official weights into the native network and write the artifact; return how well it agrees."""
     network = build(official.network, num_classes=len(official.class_names), class_names=official.class_names)
     header = load_weights(network, weights)
     update = {"name": official.name, "loss": official.loss, "source": darknet_source(weights, header)}
@@ -36,7 +36,7 @@ def convert_official(official: OfficialWeights, weights: Path, target: Path) -> 
 
 
 def convert_darknet(cfg: Path, weights: Path, names: Path | None, target: Path) -> tuple[ParityReport, tuple[str, ...]]:
-    """Build the network of a cfg, load its weights, write the artefact; return the parity and the notices."""
+    """Build the network of a cfg, load its weights, write the artifact; return the parity and the notices."""
     network = build_network(cfg, class_names=None if names is None else read_names(names))
     require_complete(network)
     header = load_weights(network, weights)
@@ -61,13 +61,13 @@ _TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
 Progress = Callable[[int], None]
 
 
-def ensure_artefact(model: str, settings: Settings) -> Path:
-    """Return the artefact of a name or path; an official model that is not there yet is pulled first.
+def ensure_artifact(model: str, settings: Settings) -> Path:
+    """Return the artifact of a name or path; an official model that is not there yet is pulled first.
 
     Pulling runs in a process of its own, so that the memory that the conversion takes is given back. Raises
     ModelNotFoundError for a model that is neither there nor official, DownloadError if pulling failed.
     """
-    path = artefact_path(model, settings.models_dir)
+    path = artifact_path(model, settings.models_dir)
     if path.is_file():
         return path
     official_name(model, settings)
@@ -81,17 +81,17 @@ def ensure_artefact(model: str, settings: Settings) -> Path:
 
 
 def ensure_model(settings: Settings, tell: Callable[[str], None]) -> Path:
-    """Return the artefact of the model that the settings name, as ``ensure_artefact`` does.
+    """Return the artifact of the model that the settings name, as ``ensure_artifact`` does.
 
     Where they name none it is the first choice, or the built-in model if that cannot be pulled, which is told.
     """
     if settings.model is not None:
-        return ensure_artefact(settings.model, settings)
+        return ensure_artifact(settings.model, settings)
     try:
-        return ensure_artefact(FIRST_CHOICE, settings)
+        return ensure_artifact(FIRST_CHOICE, settings)
     except DownloadError:
         tell(f"{FIRST_CHOICE} is out of reach; the built-in model takes its place and finds blood cells only")
-        return artefact_path(BUILTIN, settings.models_dir)
+        return artifact_path(BUILTIN, settings.models_dir)
 
 
 def official_name(model: str, settings: Settings) -> OfficialWeights:
@@ -99,7 +99,7 @@ def official_name(model: str, settings: Settings) -> OfficialWeights:
     if model in OFFICIAL:
         return OFFICIAL[model]
     raise ModelNotFoundError(
-        f"expected a model file at {artefact_path(model, settings.models_dir)} "
+        f"expected a model file at {artifact_path(model, settings.models_dir)} "
         f"or one of the official models {', '.join(OFFICIAL)}, got {model!r}"
     )
 

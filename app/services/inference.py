@@ -1,4 +1,4 @@
-"""From the bytes of pictures to detections in their own pixels, in stages that the service and the commands share."""
+"""From the bytes of images to detections in their own pixels, in stages that the service and the commands share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yoloscope.models.errors import RequestError
-from yoloscope.models.images import ImageLimits, Picture, decode_picture
+from yoloscope.models.images import DecodedImage, ImageLimits, decode_image
 from yoloscope.models.preprocess import place_exactly
 from yoloscope.models.structures import Detections
 
@@ -34,29 +34,29 @@ class DetectSettings:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One picture ready for the network; ``picture`` is kept only where it will be drawn on."""
+    """One image ready for the network; ``image`` is kept only where it will be drawn on."""
 
     placed: NDArray[np.float32]
     placement: Placement
     width: int
     height: int
-    picture: Picture | None
+    image: DecodedImage | None
 
 
 @dataclass(frozen=True)
 class Found:
-    """The detections of one picture in its pixels; ``truncated`` says that ``max_detections`` cut some off."""
+    """The detections of one image in its pixels; ``truncated`` says that ``max_detections`` cut some off."""
 
     width: int
     height: int
     detections: Detections
     truncated: bool
-    picture: Picture | None
+    image: DecodedImage | None
 
 
 @dataclass
 class Timing:
-    """Milliseconds spent per stage, summed over the pictures of one request."""
+    """Milliseconds spent per stage, summed over the images of one request."""
 
     stages: dict[str, float] = field(default_factory=dict)
 
@@ -70,15 +70,15 @@ class Timing:
             self.stages[name] = self.stages.get(name, 0.0) + (time.perf_counter() - start) * 1e3
 
 
-def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_picture: bool = False) -> Prepared:
-    """Decode a picture and place it on the network's input; the decoded pixels are kept only if asked for."""
-    picture = decode_picture(data, limits)
-    placed, placement = place_exactly(picture.pixels, spec)
-    return Prepared(placed, placement, picture.width, picture.height, picture if keep_picture else None)
+def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_image: bool = False) -> Prepared:
+    """Decode an image and place it on the network's input; the decoded pixels are kept only if asked for."""
+    image = decode_image(data, limits)
+    placed, placement = place_exactly(image.pixels, spec)
+    return Prepared(placed, placement, image.width, image.height, image if keep_image else None)
 
 
 def infer(runtime: Runtime, prepared: Sequence[Prepared], settings: DetectSettings, max_batch: int) -> list[Detections]:
-    """Run the network over the prepared pictures; boxes in network pixels.
+    """Run the network over the prepared images; boxes in network pixels.
 
     On a GPU at most ``max_batch`` go together; on the CPU they go one by one, since a batch gains no time there.
     """
@@ -92,13 +92,13 @@ def infer(runtime: Runtime, prepared: Sequence[Prepared], settings: DetectSettin
 
 
 def finish(prepared: Prepared, raw: Detections, settings: DetectSettings) -> Found:
-    """Bring boxes into the picture's pixels (nothing is clipped), keep the asked classes and the best rows."""
+    """Bring boxes into the image's pixels (nothing is clipped), keep the asked classes and the best rows."""
     boxes = prepared.placement.invert(raw.boxes_xyxy).astype(np.float32, copy=False)
     detections = Detections(boxes, raw.scores, raw.class_ids)
     if settings.class_ids is not None:
         detections = detections.select(np.isin(detections.class_ids, sorted(settings.class_ids)))
     cut = detections.select(slice(settings.max_detections))
-    return Found(prepared.width, prepared.height, cut, len(detections) > len(cut), prepared.picture)
+    return Found(prepared.width, prepared.height, cut, len(detections) > len(cut), prepared.image)
 
 
 def resolve_classes(classes: Sequence[str | int], class_names: Sequence[str]) -> frozenset[int]:

@@ -16,8 +16,8 @@ FIRST_CHOICE: Final = "yolov4-tiny"
 """What is served where no model is named, if it is there or can be pulled; else the built-in model is."""
 
 
-def artefact_path(model: str, models_dir: Path) -> Path:
-    """Return where the artefact of a name or path is, or would be: a path ends in ``.onnx`` or has a separator."""
+def artifact_path(model: str, models_dir: Path) -> Path:
+    """Return where the artifact of a name or path is, or would be: a path ends in ``.onnx`` or has a separator."""
     if model == BUILTIN:
         return zoo.BUILTIN
     if model.endswith(".onnx") or "/" in model or "\\" in model:
@@ -29,7 +29,7 @@ def default_model(settings: Settings) -> str:
     """Return the model that is named, else the first choice where it is there, else the built-in one."""
     if settings.model is not None:
         return settings.model
-    return FIRST_CHOICE if artefact_path(FIRST_CHOICE, settings.models_dir).is_file() else BUILTIN
+    return FIRST_CHOICE if artifact_path(FIRST_CHOICE, settings.models_dir).is_file() else BUILTIN
 
 
 class ModelStore:
@@ -41,7 +41,7 @@ class ModelStore:
 
     def __init__(self, models_dir: Path, default: str, provider: Provider, threads: int) -> None:
         self._models_dir = models_dir
-        self._default_path = artefact_path(default, models_dir)
+        self._default_path = artifact_path(default, models_dir)
         self._provider = provider
         self._threads = threads
         self._loaded: dict[str, Runtime] = {}
@@ -82,7 +82,7 @@ class ModelStore:
         names = self.names()
         if name not in names:
             raise ModelNotFoundError(f"expected one of the models {', '.join(names)}, got {name!r}")
-        return artefact_path(name, self._models_dir)
+        return artifact_path(name, self._models_dir)
 
 
 def _is_served(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""One artefact at work in onnxruntime."""
+"""One artifact at work in onnxruntime."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class Runtime:
-    """An onnxruntime session of an artefact with its spec; calls may come from any thread.
+    """An onnxruntime session of an artifact with its spec; calls may come from any thread.
 
     ``provider`` ``cuda`` raises ProviderError unless the session really runs on CUDA; ``auto`` takes CUDA where it
     works, else the CPU; what was taken is in the attribute ``provider``. Raises ModelNotFoundError, ModelLoadError.
@@ -60,15 +60,15 @@ class Runtime:
 
     @property
     def version(self) -> str:
-        """The first 12 digits of the artefact's sha256."""
+        """The first 12 digits of the artifact's sha256."""
         return self.sha256[:12]
 
     def detect(
         self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float]
     ) -> list[Detections]:
-        """Return the detections of placed pictures [B, H, W, 3], thresholds per picture; boxes in network pixels.
+        """Return the detections of placed images [B, H, W, 3], thresholds per image; boxes in network pixels.
 
-        ``images`` holds levels 0..255, uint8 or float32; of floats, 256ths are kept where the artefact takes them.
+        ``images`` holds levels 0..255, uint8 or float32; of floats, 256ths are kept where the artifact takes them.
         """
         feeds = self._image_feeds(images)
         feeds["score_threshold"] = np.asarray(score_threshold, np.float32)
@@ -80,7 +80,7 @@ class Runtime:
         ]
 
     def heads(self, images: Images) -> tuple[NDArray[np.float32], ...]:
-        """Return the raw heads of placed pictures [B, H, W, 3], as ``detect`` takes them.
+        """Return the raw heads of placed images [B, H, W, 3], as ``detect`` takes them.
 
         onnxruntime runs the whole graph whatever is fetched (RunOptions.only_execute_path_to_fetches changes nothing
         in 1.31), so no score is let through: decoding and suppression then have next to nothing to do.
@@ -91,12 +91,12 @@ class Runtime:
         return tuple(self._run(self._head_outputs, feeds))
 
     def warm_up(self) -> None:
-        """Run once on a grey picture, so that the first request does not pay for initialisation."""
+        """Run once on a grey image, so that the first request does not pay for initialization."""
         shape = (1, self.spec.input_height, self.spec.input_width, 3)
         self.detect(np.full(shape, 127, np.uint8), [self.spec.nms.score_threshold], [self.spec.nms.iou_threshold])
 
     def _image_feeds(self, images: Images) -> Feeds:
-        """Return levels as whole ones and, where they have any and the artefact takes them, 256ths of a level."""
+        """Return levels as whole ones and, where they have any and the artifact takes them, 256ths of a level."""
         if images.dtype == np.uint8:
             return {"images": images}
         if not self._takes_fraction:
@@ -135,7 +135,7 @@ def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.I
 
 
 def _new_session(path: Path, threads: int, providers: list[Any]) -> onnxruntime.InferenceSession:
-    """Open a session whose threads sleep when idle: spinning ones take the CPUs from the decoding of pictures."""
+    """Open a session whose threads sleep when idle: spinning ones take the CPUs from the decoding of images."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -169,7 +169,7 @@ def _preload_cuda_libraries() -> None:
 def _read_spec(session: onnxruntime.InferenceSession, path: Path) -> DetectorSpec:
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
-        raise ModelLoadError(f"expected the metadata {METADATA_KEY!r} in {path}, got a model without: not an artefact")
+        raise ModelLoadError(f"expected the metadata {METADATA_KEY!r} in {path}, got a model without: not an artifact")
     try:
         return DetectorSpec.from_json(text)
     except SpecError as error:

@@ -1,4 +1,4 @@
-"""One scoring request: pictures and labels in, loss reports out; nothing of it on the event loop."""
+"""One scoring request: images and labels in, loss reports out; nothing of it on the event loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from yoloscope.app.services.container import Services
 from yoloscope.app.services.inference import Prepared, Timing, prepare
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.errors import ImageError, LabelError, LabelProblem
-from yoloscope.models.images import Picture
+from yoloscope.models.images import DecodedImage
 from yoloscope.models.preprocess import Placement
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import (
@@ -41,8 +41,8 @@ MAX_LABEL_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """A picture and its label file, both still encoded; ``file_name`` chooses among the images of a COCO file."""
+class LabelledImage:
+    """An image and its label file, both still encoded; ``file_name`` chooses among the images of a COCO file."""
 
     image: bytes
     labels: bytes
@@ -57,12 +57,12 @@ class ScoreQuery:
     preset: str | None = None
     detail: ScoreDetail = "objects"
     labels_format: LabelsFormat = "auto"
-    keep_pictures: bool = False
+    keep_images: bool = False
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The loss of one picture's labels, and what is needed to tell of it in the picture's own pixels.
+    """The loss of one image's labels, and what is needed to tell of it in the image's own pixels.
 
     The report is of detail ``cells`` unless ``detail`` is ``summary``. Its objects are ``scored_objects``.
     """
@@ -72,7 +72,7 @@ class Scored:
     predictions: Predictions
     report: LossReport
     detail: ScoreDetail
-    picture: Picture | None
+    image: DecodedImage | None
 
     @cached_property
     def scored_objects(self) -> list[tuple[int, LabelObject]]:
@@ -91,9 +91,9 @@ class Scored:
 
     @property
     def network_scale(self) -> tuple[float, float]:
-        """Network pixels per pixel of the picture, across and down."""
+        """Network pixels per pixel of the image, across and down."""
         placement = self.placement
-        return placement.width / placement.picture_width, placement.height / placement.picture_height
+        return placement.width / placement.image_width, placement.height / placement.image_height
 
     @cached_property
     def _boxes(self) -> Tensor:
@@ -102,7 +102,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class ScoreRun:
-    """The answer: the model that gave it under its served name, one ``Scored`` per picture in order, and the times."""
+    """The answer: the model that gave it under its served name, one ``Scored`` per image in order, and the times."""
 
     model: str
     runtime: Runtime
@@ -110,13 +110,13 @@ class ScoreRun:
     timing_ms: dict[str, float]
 
 
-async def score(services: Services, pairs: Sequence[LabelledPicture], query: ScoreQuery) -> ScoreRun:
-    """Score the labels of every picture with the loss of the model's own head outputs.
+async def score(services: Services, pairs: Sequence[LabelledImage], query: ScoreQuery) -> ScoreRun:
+    """Score the labels of every image with the loss of the model's own head outputs.
 
-    Pictures take their turns in the inference thread one by one, so that a long request does not hold up others.
+    Images take their turns in the inference thread one by one, so that a long request does not hold up others.
 
     ``timing_ms`` has ``decode`` (bytes to network input, and the labels), ``queue``, ``inference``, ``score`` and
-    ``total``. Raises BusyError, ModelNotFoundError, PresetError, the ImageError of a picture, or one LabelError that
+    ``total``. Raises BusyError, ModelNotFoundError, PresetError, the ImageError of an image, or one LabelError that
     names all that is wrong in all label files.
     """
     timing = Timing()
@@ -126,7 +126,7 @@ async def score(services: Services, pairs: Sequence[LabelledPicture], query: Sco
             runtime = await services.decoding.run(services.store.get, query.model)
         resolve_preset(query.preset, runtime.spec)
         with timing.stage("decode"):
-            prepared = await _prepare_all(services, pairs, runtime.spec, keep_pictures=query.keep_pictures)
+            prepared = await _prepare_all(services, pairs, runtime.spec, keep_images=query.keep_images)
             labels = await services.decoding.run(
                 _read_all, pairs, prepared, runtime.spec, query, _label_limits(services)
             )
@@ -139,9 +139,9 @@ async def score(services: Services, pairs: Sequence[LabelledPicture], query: Sco
 
 
 def read_labels(
-    pair: LabelledPicture, prepared: Prepared, spec: DetectorSpec, labels_format: LabelsFormat, limits: LabelLimits
+    pair: LabelledImage, prepared: Prepared, spec: DetectorSpec, labels_format: LabelsFormat, limits: LabelLimits
 ) -> ImageLabels:
-    """Return the labels of a prepared picture; raises LabelError naming all that is wrong."""
+    """Return the labels of a prepared image; raises LabelError naming all that is wrong."""
     context = LabelContext(ClassIndex(spec.class_names), prepared.width, prepared.height, pair.file_name)
     return valid_labels(pair.labels, context, label_format=labels_format, limits=limits)
 
@@ -149,7 +149,7 @@ def read_labels(
 def score_heads(
     heads: Sequence[NDArray[np.float32]], prepared: Prepared, labels: ImageLabels, spec: DetectorSpec, query: ScoreQuery
 ) -> Scored:
-    """Score one picture's labels against its raw heads, each [1, ...]; raises PresetError or NonFiniteLossError."""
+    """Score one image's labels against its raw heads, each [1, ...]; raises PresetError or NonFiniteLossError."""
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(head)) for head in heads)
     truth = to_ground_truth([labels], [prepared.placement], spec)
     with torch.no_grad():
@@ -160,7 +160,7 @@ def score_heads(
             query.preset or spec.loss.preset,
             "summary" if query.detail == "summary" else "cells",
         )
-    return Scored(labels, prepared.placement, predict(tensors, spec), report, query.detail, prepared.picture)
+    return Scored(labels, prepared.placement, predict(tensors, spec), report, query.detail, prepared.image)
 
 
 @contextmanager
@@ -179,11 +179,11 @@ def _label_limits(services: Services) -> LabelLimits:
 
 
 async def _prepare_all(
-    services: Services, pairs: Sequence[LabelledPicture], spec: DetectorSpec, *, keep_pictures: bool
+    services: Services, pairs: Sequence[LabelledImage], spec: DetectorSpec, *, keep_images: bool
 ) -> list[Prepared]:
     def prepare_one(index: int, data: bytes) -> Prepared:
         try:
-            return prepare(data, spec, services.limits, keep_picture=keep_pictures)
+            return prepare(data, spec, services.limits, keep_image=keep_images)
         except ImageError as error:
             error.index = index
             raise
@@ -192,7 +192,7 @@ async def _prepare_all(
 
 
 def _read_all(
-    pairs: Sequence[LabelledPicture],
+    pairs: Sequence[LabelledImage],
     prepared: Sequence[Prepared],
     spec: DetectorSpec,
     query: ScoreQuery,

@@ -15,7 +15,7 @@ from yoloscope.models.layers.pooling import MaxPool
 
 
 class CspDarknet53(FiveStages):
-    """Pictures [B, 3, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
+    """Images [B, 3, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
 
     ``partial_first`` makes the first stage partial as well, which YOLOv4 does and YOLOv4-csp does not. ``dropblock``
     is the probability with which squares of the two coarsest maps are dropped in training, ``depth`` multiplies the
@@ -55,7 +55,7 @@ class CspDarknet53(FiveStages):
 
 
 class CspDarknetTiny(nn.Module):
-    """Pictures [B, 3, H, W] -> maps of 128, 256 and 512 channels (times ``width``) at strides 8, 16 and 32."""
+    """Images [B, 3, H, W] -> maps of 128, 256 and 512 channels (times ``width``) at strides 8, 16 and 32."""
 
     def __init__(self, width: float = 1.0, *, activation: str = "leaky") -> None:
         super().__init__()

@@ -31,7 +31,7 @@ def _alternating(in_channels: int, filters: int, count: int) -> nn.Sequential:
 
 
 class Darknet19(nn.Module):
-    """Pictures [B, 3, H, W] -> ([B, 512, H/16, W/16], [B, 1024, H/32, W/32])."""
+    """Images [B, 3, H, W] -> ([B, 512, H/16, W/16], [B, 1024, H/32, W/32])."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class FiveStages(nn.Module):
 
 
 class Darknet53(FiveStages):
-    """Pictures [B, 3, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
+    """Images [B, 3, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
 
     ``dropblock`` is the probability with which squares of the two coarsest maps are dropped in training, ``depth``
     multiplies the number of residual blocks.
@@ -119,7 +119,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 class TinyBackbone(nn.Module):
-    """Pictures [B, 3, H, W] -> the maps after each convolution, before its pool; the last pool has its own stride.
+    """Images [B, 3, H, W] -> the maps after each convolution, before its pool; the last pool has its own stride.
 
     With ``widths`` of n entries the result is n + 1 maps, the last of them pooled.
     """
@@ -163,7 +163,7 @@ _LAYERS: tuple[tuple[int, int, int] | None, ...] = (
 
 
 class YoloV1Backbone(nn.Sequential):
-    """Pictures [B, 3, H, W] -> [B, 1024, H/64, W/64]."""
+    """Images [B, 3, H, W] -> [B, 1024, H/64, W/64]."""
 
     stride = 64
     channels = 1024

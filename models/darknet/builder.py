@@ -113,9 +113,9 @@ def _context(
 ) -> Context:
     channels = options.integer("channels", 3)
     if channels != 3:
-        options.refuse("channels", f"pictures are RGB: expected 3, got {channels}")
+        options.refuse("channels", f"images are RGB: expected 3, got {channels}")
     if options.integer("inputs", 0):
-        options.refuse("inputs", "the input is a picture of width, height and 3 channels")
+        options.refuse("inputs", "the input is an image of width, height and 3 channels")
     width, height = input_size or (options.integer("width", 0), options.integer("height", 0))
     if min(width, height) < 1:
         raise (ConfigError if input_size else CfgError)(

@@ -182,6 +182,6 @@ def build_crnn(options: Options, context: Context) -> Layer:
         )
         for channels, filters in widths
     ]
-    context.notices.append(f"{options.where} is recurrent: every picture is taken as the first frame of a video")
+    context.notices.append(f"{options.where} is recurrent: every image is taken as the first frame of a video")
     shape = Shape(output, entering.height, entering.width)
     return Layer(FirstFrameRecurrence(*blocks), shape, (context.previous,))

@@ -103,8 +103,8 @@ def derive_spec(
         name=name,
         family=family,
         class_names=classes.names,
-        input_width=context.picture.width,
-        input_height=context.picture.height,
+        input_width=context.image.width,
+        input_height=context.image.height,
         anchors_px=tuple(anchors),
         heads=heads,
         resize=ResizeSpec(placement="letterbox" if letterbox else "stretch"),
@@ -117,8 +117,8 @@ def derive_spec(
 
 def _place_anchors(plan: HeadPlan, context: Context, anchors: list[tuple[float, float]]) -> int:
     """Add the head's anchors in pixels unless they are there already; return the index of its first."""
-    scale_x = context.picture.width / plan.shape.width if plan.kind == "region" else 1.0
-    scale_y = context.picture.height / plan.shape.height if plan.kind == "region" else 1.0
+    scale_x = context.image.width / plan.shape.width if plan.kind == "region" else 1.0
+    scale_y = context.image.height / plan.shape.height if plan.kind == "region" else 1.0
     own = [(width * scale_x, height * scale_y) for width, height in plan.anchors]
     for start in range(len(anchors) - len(own) + 1):
         if anchors[start : start + len(own)] == own:

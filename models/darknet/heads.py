@@ -44,7 +44,7 @@ def build_gaussian_yolo(options: Options, context: Context) -> Layer:
     anchors, mask = _anchors_and_mask(options, context)
     point = options.text("yolo_point", "center")
     if point != "center":
-        options.refuse("yolo_point", f"boxes are decoded from their centre only, got {point!r}")
+        options.refuse("yolo_point", f"boxes are decoded from their center only, got {point!r}")
     plan = HeadPlan(
         kind="gaussian_yolo",
         line=options.line,

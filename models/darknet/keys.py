@@ -120,7 +120,7 @@ HEAD_INERT = {
     "dets_for_track": VIDEO,
     "embedding_layer": VIDEO,
     "jitter": AUGMENTATION,
-    "max": "most labels per picture in training",
+    "max": "most labels per image in training",
     "random": AUGMENTATION,
     "resize": AUGMENTATION,
     "show_details": RUNTIME,

@@ -60,7 +60,7 @@ class HeadPlan:
 
 @dataclass(frozen=True)
 class Layer:
-    """A built layer: its module, the indices of the layers it reads (-1 is the picture) and what it yields.
+    """A built layer: its module, the indices of the layers it reads (-1 is the image) and what it yields.
 
     ``shape`` is None where nothing may read the layer.
     """
@@ -79,7 +79,7 @@ class Context:
     whose logistic a new_coords head takes over.
     """
 
-    picture: Shape
+    image: Shape
     referenced: frozenset[int]
     feeds_new_coords: frozenset[int]
     folder: Path | None
@@ -95,12 +95,12 @@ class Context:
 
     @property
     def previous(self) -> int:
-        """Index of the layer before it, -1 for the picture."""
+        """Index of the layer before it, -1 for the image."""
         return self.index - 1
 
     def input_shape(self, options: Options) -> Shape:
         """Return the shape of what the layer before yields."""
-        return self.picture if self.index == 0 else self.shape_of(self.previous, options)
+        return self.image if self.index == 0 else self.shape_of(self.previous, options)
 
     def shape_of(self, index: int, options: Options) -> Shape:
         """Return the shape of an earlier layer; raise where it yields nothing to read."""

@@ -26,7 +26,7 @@ NET_KEYS: Mapping[str, str] = MappingProxyType(
         "width": "of the network input",
         "height": "of the network input",
         "channels": "3",
-        "letter_box": "1: pictures keep their aspect",
+        "letter_box": "1: images keep their aspect",
         "inputs": "0 only",
     }
 )
@@ -49,7 +49,7 @@ _ANCHORS = {
     "mask": "the anchors of this head",
     "num": "number of anchors in the list",
     "classes": "the same in every head",
-    "scale_x_y": "stretch of the centre inside its cell",
+    "scale_x_y": "stretch of the center inside its cell",
     **_NMS,
 }
 
@@ -89,7 +89,7 @@ _CONVOLUTIONAL = _type(
 _CONNECTED = _type(
     simple_layers.build_connected,
     "fully connected",
-    {**ACTIVATION, "output": "number of outputs", "batch_normalize": "1 to normalise"},
+    {**ACTIVATION, "output": "number of outputs", "batch_normalize": "1 to normalize"},
 )
 _REGION = _type(
     heads.build_region,
@@ -146,7 +146,7 @@ LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
             {**_KERNEL, **ACTIVATION, "hidden": "channels of the state", "output": "channels", "xnor": "0 only"},
             {"shortcut": "adds the state, which is zero", **CONV_INERT},
         ),
-        "batchnorm": _type(simple_layers.build_batchnorm, "batch normalisation"),
+        "batchnorm": _type(simple_layers.build_batchnorm, "batch normalization"),
         "activation": _type(simple_layers.build_activation, "activation", ACTIVATION),
         "maxpool": _type(
             reductions.build_maxpool,
@@ -211,7 +211,7 @@ LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
         ),
         "crop": _type(
             reductions.build_crop,
-            "centre crop, scaled to -1..1",
+            "center crop, scaled to -1..1",
             {"crop_width": "pixels", "crop_height": "pixels", "noadjust": "1: values stay 0..1"},
             dict.fromkeys(("angle", "exposure", "flip", "saturation", "shift"), AUGMENTATION),
         ),
@@ -272,7 +272,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_RECURRENT = "recurrent: it needs the frames before, and pictures are taken one by one"
+_RECURRENT = "recurrent: it needs the frames before, and images are taken one by one"
 REFUSED_TYPES: Mapping[str, str] = MappingProxyType(
     {
         "conv_lstm": _RECURRENT,
@@ -282,8 +282,8 @@ REFUSED_TYPES: Mapping[str, str] = MappingProxyType(
         "rnn": _RECURRENT,
         "deconvolutional": "darknet's parser itself no longer builds it",
         "deconv": "darknet's parser itself no longer builds it",
-        "normalization": "local response normalisation occurs in classifiers only",
-        "lrn": "local response normalisation occurs in classifiers only",
+        "normalization": "local response normalization occurs in classifiers only",
+        "lrn": "local response normalization occurs in classifiers only",
         "softmax": "the output of a classifier, not of a detector",
         "soft": "the output of a classifier, not of a detector",
     }

@@ -61,13 +61,13 @@ def build_shortcut(options: Options, context: Context) -> Layer:
         len(sources),
         entering.channels,
         per_channel=kind == "per_channel",
-        normalisation=_normalisation(options),
+        normalization=_normalization(options),
         activation=options.activation("linear"),
     )
     return Layer(module, entering, sources)
 
 
-def _normalisation(options: Options) -> Literal["relu", "softmax"]:
+def _normalization(options: Options) -> Literal["relu", "softmax"]:
     key = next((key for key in _NORMALISATION_KEYS if options.has(key)), _NORMALISATION_KEYS[0])
     name = options.text(key, "none")
     if name not in _NORMALISATIONS:

@@ -14,7 +14,7 @@ from yoloscope.models.spec import DetectorSpec
 
 @dataclass(frozen=True)
 class Wiring:
-    """Which layers a layer reads (-1 is the picture), which outputs end with it, and whether it is a head."""
+    """Which layers a layer reads (-1 is the image), which outputs end with it, and whether it is a head."""
 
     name: str
     sources: tuple[int, ...]
@@ -23,7 +23,7 @@ class Wiring:
 
 
 class DarknetNetwork(nn.Module):
-    """A network built from a cfg: pictures float [B, 3, H, W] in 0..1 -> the raw heads in file order.
+    """A network built from a cfg: images float [B, 3, H, W] in 0..1 -> the raw heads in file order.
 
     ``notices`` say what of the cfg has no effect or needs to be known; ``missing`` what keeps it from being decoded.
     """

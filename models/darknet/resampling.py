@@ -6,7 +6,7 @@ from yoloscope.models.darknet.convolutions import antialiasing, blurred, checked
 from yoloscope.models.darknet.layer_plan import Context, Layer, Shape
 from yoloscope.models.darknet.options import Options
 from yoloscope.models.layers.antialias import Antialiased, Blur
-from yoloscope.models.layers.crop import CentreCrop
+from yoloscope.models.layers.crop import CenterCrop
 from yoloscope.models.layers.pooling import DepthMaxPool, GlobalAvgPool, LocalAvgPool, MaxPool, pooled_length
 from yoloscope.models.layers.reorg import Reorg, ReverseReorg, SpaceToDepth
 from yoloscope.models.layers.upsample import SumDownsample, Upsample
@@ -99,11 +99,11 @@ def _divisible(options: Options, entering: Shape, stride: int, *, by_channels: b
 
 
 def build_crop(options: Options, context: Context) -> Layer:
-    """Build [crop] as it acts outside training: the centre, mapped to -1..1 unless noadjust=1."""
+    """Build [crop] as it acts outside training: the center, mapped to -1..1 unless noadjust=1."""
     entering = context.input_shape(options)
     height = options.integer("crop_height", 1, minimum=1)
     width = options.integer("crop_width", 1, minimum=1)
     if height > entering.height or width > entering.width:
         options.fail("crop_height", f"cannot cut {width}x{height} out of {entering}")
-    module = CentreCrop(height, width, adjust=not options.flag("noadjust"))
+    module = CenterCrop(height, width, adjust=not options.flag("noadjust"))
     return Layer(module, Shape(entering.channels, height, width), (context.previous,))

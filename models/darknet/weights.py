@@ -31,7 +31,7 @@ _TRANSPOSED_FROM = 1000
 
 @dataclass(frozen=True)
 class WeightsHeader:
-    """Version of the format and the number of pictures seen in training.
+    """Version of the format and the number of images seen in training.
 
     From version 0.2 on the count has 64 bits (a header of 20 bytes), before that 32 (16 bytes).
     """
@@ -167,7 +167,7 @@ def save_weights(network: nn.Module, header: WeightsHeader | None = None) -> byt
 
 
 def darknet_source(weights: str | Path, header: WeightsHeader, notices: tuple[str, ...] = ()) -> SourceSpec:
-    """Return where weights came from: the file's name, its sha256 and the pictures seen in training."""
+    """Return where weights came from: the file's name, its sha256 and the images seen in training."""
     path = Path(weights)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

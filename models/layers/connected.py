@@ -10,7 +10,7 @@ from yoloscope.models.layers.weight_block import WeightBlock, norm_blocks
 
 
 class Connected(nn.Module):
-    """Matrix product over the whole map [B, C, H, W] -> [B, outputs, 1, 1], normalisation or bias, activation.
+    """Matrix product over the whole map [B, C, H, W] -> [B, outputs, 1, 1], normalization or bias, activation.
 
     Inputs are read in channel, row, column order.
     """
@@ -28,7 +28,7 @@ class Connected(nn.Module):
         return activated
 
     def weight_blocks(self) -> tuple[WeightBlock, ...]:
-        """Return biases, the matrix [out, in], then scales, mean and variance where normalised."""
+        """Return biases, the matrix [out, in], then scales, mean and variance where normalized."""
         matrix = WeightBlock("weights", self.linear.weight, matrix=True)
         if self.norm is not None:
             return WeightBlock("biases", self.norm.bias), matrix, *norm_blocks(self.norm)

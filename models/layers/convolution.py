@@ -1,4 +1,4 @@
-"""Convolution, optional batch normalisation, activation: the block that most of every network is made of."""
+"""Convolution, optional batch normalization, activation: the block that most of every network is made of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BATCH_NORM_EPS = 1e-5
 
 
 class ConvBlock(nn.Module):
-    """Convolution [B, C, H, W] -> [B, filters, H', W'], batch normalisation (eps 1e-5) or bias, activation.
+    """Convolution [B, C, H, W] -> [B, filters, H', W'], batch normalization (eps 1e-5) or bias, activation.
 
     ``stride`` is one number or (vertical, horizontal). ``padding`` defaults to ``dilation * (size // 2)``, which
     keeps the size at stride 1 for odd kernels. Depthwise: ``groups == in_channels``. ``flipped`` only says that the
@@ -53,12 +53,12 @@ class ConvBlock(nn.Module):
         return self.finish(self.conv(x))
 
     def finish(self, x: Tensor) -> Tensor:
-        """Apply normalisation and activation to a convolved map."""
+        """Apply normalization and activation to a convolved map."""
         activated: Tensor = self.activation(x if self.norm is None else self.norm(x))
         return activated
 
     def weight_blocks(self) -> tuple[WeightBlock, ...]:
-        """Return biases, then scales, mean and variance where normalised, then the kernels [n, c/groups, k, k]."""
+        """Return biases, then scales, mean and variance where normalized, then the kernels [n, c/groups, k, k]."""
         kernels = WeightBlock("weights", self.conv.weight, transposed=self.flipped)
         if self.norm is not None:
             return WeightBlock("biases", self.norm.bias), *norm_blocks(self.norm), kernels
@@ -67,7 +67,7 @@ class ConvBlock(nn.Module):
 
 
 class SharedConvBlock(nn.Module):
-    """A convolution with the weights and normalisation of another block, but its own stride, dilation and activation.
+    """A convolution with the weights and normalization of another block, but its own stride, dilation and activation.
 
     It owns no floats of a .weights file (darknet's ``share_index``).
     """

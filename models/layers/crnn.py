@@ -11,8 +11,8 @@ from yoloscope.models.layers.convolution import ConvBlock
 class FirstFrameRecurrence(nn.Module):
     """Three convolutions with a zero state: output(input(x) + state(0)), [B, C, H, W] -> [B, filters, H, W].
 
-    The state's convolution of zeros is not zero where it has a bias or a normalisation. Later frames are not modelled:
-    every picture is a first frame.
+    The state's convolution of zeros is not zero where it has a bias or a normalization. Later frames are not modelled:
+    every image is a first frame.
     """
 
     def __init__(self, enter: ConvBlock, state: ConvBlock, leave: ConvBlock) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-class CentreCrop(nn.Module):
-    """Cut the centre out of [B, C, H, W]; ``adjust`` maps 0..1 to -1..1."""
+class CenterCrop(nn.Module):
+    """Cut the center out of [B, C, H, W]; ``adjust`` maps 0..1 to -1..1."""
 
     def __init__(self, height: int, width: int, *, adjust: bool = True) -> None:
         super().__init__()
@@ -15,5 +15,5 @@ class CentreCrop(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, C, height, width]."""
         top, left = (x.shape[2] - self.height) // 2, (x.shape[3] - self.width) // 2
-        centre = x[:, :, top : top + self.height, left : left + self.width]
-        return centre * 2 - 1 if self.adjust else centre
+        center = x[:, :, top : top + self.height, left : left + self.width]
+        return center * 2 - 1 if self.adjust else center

@@ -19,7 +19,7 @@ class Residual(nn.Module):
         super().__init__()
         self.squeeze = ConvBlock(channels, hidden, 1, activation=activation)
         self.expand = ConvBlock(hidden, channels, 3, activation=activation)
-        self.add = WeightedShortcut(2, channels, per_channel=False, normalisation="relu") if weighted else Shortcut()
+        self.add = WeightedShortcut(2, channels, per_channel=False, normalization="relu") if weighted else Shortcut()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sum."""

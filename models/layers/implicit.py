@@ -9,7 +9,7 @@ from yoloscope.models.layers.weight_block import WeightBlock
 
 
 class Implicit(nn.Module):
-    """Return the learned [filters, atoms, 1] for every picture, whatever the input."""
+    """Return the learned [filters, atoms, 1] for every image, whatever the input."""
 
     def __init__(self, filters: int, atoms: int = 1, *, mean: float = 0.0, std: float = 0.02) -> None:
         super().__init__()

@@ -38,9 +38,9 @@ class Shortcut(nn.Module):
 
 
 class WeightedShortcut(nn.Module):
-    """Activated sum of maps, each with a learned and normalised weight.
+    """Activated sum of maps, each with a learned and normalized weight.
 
-    ``weights`` is [inputs, 1] (one weight per map) or [inputs, C] (one per map and channel). Normalisation over the
+    ``weights`` is [inputs, 1] (one weight per map) or [inputs, C] (one per map and channel). Normalization over the
     inputs: ``relu`` is max(w, 0) / (1e-4 + sum), ``softmax`` is exp(w - max) / (1e-4 + sum). Source: darknet
     src/blas.c ``shortcut_multilayer_cpu``.
     """
@@ -51,26 +51,26 @@ class WeightedShortcut(nn.Module):
         channels: int,
         *,
         per_channel: bool,
-        normalisation: Literal["relu", "softmax"],
+        normalization: Literal["relu", "softmax"],
         activation: str = "linear",
     ) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.ones(inputs, channels if per_channel else 1))
-        self.normalisation = normalisation
+        self.normalization = normalization
         self.activation = Activation(activation)
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """Return the activated weighted sum, shaped like ``x``."""
-        weights = self.normalised()[:, None, :, None, None]
+        weights = self.normalized()[:, None, :, None, None]
         total = x * weights[0]
         for index, other in enumerate(others, start=1):
             total = total + fit_channels(other, x.shape[1]) * weights[index]
         activated: Tensor = self.activation(total)
         return activated
 
-    def normalised(self) -> Tensor:
+    def normalized(self) -> Tensor:
         """Return the weights [inputs, 1 or C] as they are applied."""
-        if self.normalisation == "relu":
+        if self.normalization == "relu":
             powers = torch.relu(self.weights)
         else:
             powers = torch.exp(self.weights - self.weights.amax(0, keepdim=True))

@@ -48,7 +48,7 @@ def weight_blocks(module: nn.Module) -> tuple[WeightBlock, ...]:
 
 
 def norm_blocks(norm: nn.BatchNorm2d) -> tuple[WeightBlock, ...]:
-    """Return scales, mean and variance of a batch normalisation, which darknet stores after its biases."""
+    """Return scales, mean and variance of a batch normalization, which darknet stores after its biases."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None
     assert variance is not None

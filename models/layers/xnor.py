@@ -33,7 +33,7 @@ class BinaryWeightConvBlock(ConvBlock):
 class XnorConvBlock(ConvBlock):
     """A ConvBlock whose kernels and inputs act binarised; the margin counts as -1. Inference only.
 
-    Binarising commutes with folding the normalisation into the kernels, so the weights stay as they were trained.
+    Binarising commutes with folding the normalization into the kernels, so the weights stay as they were trained.
     """
 
     def forward(self, x: Tensor) -> Tensor:

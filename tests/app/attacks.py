@@ -1,4 +1,4 @@
-"""Hostile pictures and requests, generated from seeds."""
+"""Hostile images and requests, generated from seeds."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.app.pictures import corner_picture, encoded, png_bomb, png_chunk, raw_png, stored_with_orientation
+from tests.app.images import corner_image, encoded, png_bomb, png_chunk, raw_png, stored_with_orientation
 
 KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
@@ -27,7 +27,7 @@ class Attack:
 
 def natural(kind: str, seed: int = 0) -> bytes:
     noise = np.random.default_rng(seed).integers(0, 60, (48, 64, 3), np.uint8)
-    return encoded(Image.fromarray(np.asarray(corner_picture(64, 48)) - noise), kind)
+    return encoded(Image.fromarray(np.asarray(corner_image(64, 48)) - noise), kind)
 
 
 def truncations() -> Iterator[Attack]:
@@ -82,7 +82,7 @@ def compressed_profile(size: int) -> bytes:
     return png_chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(size)))
 
 
-def odd_pictures() -> Iterator[Attack]:
+def odd_images() -> Iterator[Attack]:
     png = natural("PNG")
     yield Attack("1x1", encoded(Image.new("L", (1, 1))))
     yield Attack("1x2000", encoded(Image.new("L", (1, 2000))))
@@ -100,7 +100,7 @@ def odd_pictures() -> Iterator[Attack]:
     )
     yield Attack(
         "exif orientation text",
-        stored_with_orientation(corner_picture(), 6).replace(b"\x01\x12\0\x03", b"\x01\x12\0\x02"),
+        stored_with_orientation(corner_image(), 6).replace(b"\x01\x12\0\x03", b"\x01\x12\0\x02"),
     )
     for head in (
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
@@ -257,7 +257,7 @@ def attacks() -> list[Attack]:
         *truncations(),
         *bit_flips(),
         *bombs(),
-        *odd_pictures(),
+        *odd_images(),
         *broken_documents(),
         *broken_options(),
         *broken_multipart(),

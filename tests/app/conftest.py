@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
-from tests.app.artefact import write_tiny_artefact
+from tests.app.artifact import write_tiny_artifact
 from tests.app.client import Client
-from tests.app.pictures import encoded
+from tests.app.images import encoded
 from yoloscope.app.main import create_app
 from yoloscope.app.settings import Settings
 
@@ -17,8 +17,8 @@ from yoloscope.app.settings import Settings
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    write_tiny_artefact(folder / "tiny.onnx")
-    write_tiny_artefact(folder / "other.onnx")
+    write_tiny_artifact(folder / "tiny.onnx")
+    write_tiny_artifact(folder / "other.onnx")
     (folder / "broken.onnx").write_bytes(b"not onnx at all")
     return folder
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.app.client import Client
-from tests.app.constant_artefact import write_constant_artefact
-from tests.app.pictures import encoded
+from tests.app.constant_artifact import write_constant_artifact
+from tests.app.images import encoded
 from yoloscope.app.settings import Settings
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
 
@@ -25,7 +25,7 @@ YOLO_HEADS = (
 LABELS = b"0 .5 .5 .3 .4\n1 .2 .2 .1 .15\n2 .9 .9 .1 .1\n"
 
 
-def picture(width: int = WIDTH, height: int = HEIGHT) -> bytes:
+def image(width: int = WIDTH, height: int = HEIGHT) -> bytes:
     return encoded(Image.new("RGB", (width, height), (90, 120, 60)))
 
 
@@ -118,12 +118,12 @@ def twin_heads(spec: DetectorSpec) -> list[NDArray[np.float32]]:
 
 
 def write_models(folder: Path) -> Path:
-    """Write one artefact per spec, and ``quiet``, ``sure`` and ``twin``."""
+    """Write one artifact per spec, and ``quiet``, ``sure`` and ``twin``."""
     for name, spec in SPECS.items():
-        write_constant_artefact(folder / f"{name}.onnx", spec, random_heads(spec))
-    write_constant_artefact(folder / "quiet.onnx", SPECS["v4"], quiet_heads(SPECS["v4"]))
-    write_constant_artefact(folder / "sure.onnx", SPECS["v4"], sure_heads(SPECS["v4"]))
-    write_constant_artefact(folder / "twin.onnx", twin_spec(), twin_heads(twin_spec()))
+        write_constant_artifact(folder / f"{name}.onnx", spec, random_heads(spec))
+    write_constant_artifact(folder / "quiet.onnx", SPECS["v4"], quiet_heads(SPECS["v4"]))
+    write_constant_artifact(folder / "sure.onnx", SPECS["v4"], sure_heads(SPECS["v4"]))
+    write_constant_artifact(folder / "twin.onnx", twin_spec(), twin_heads(twin_spec()))
     return folder
 
 
@@ -132,7 +132,7 @@ def score_settings(folder: Path) -> Settings:
 
 
 def score(client: Client, *pairs: tuple[bytes, bytes], accept: str = "application/json", **options: str) -> Response:
-    """Score pairs of a picture and its labels."""
+    """Score pairs of an image and its labels."""
     return send(client, [part for image, labels in pairs for part in _parts(image, labels)], accept, **options)
 
 

@@ -27,7 +27,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> None:
 
 
 @pytest.fixture
-def picture(tmp_path: Path, grey_png: bytes) -> Path:
+def image(tmp_path: Path, grey_png: bytes) -> Path:
     path = tmp_path / "grey.png"
     path.write_bytes(grey_png)
     return path
@@ -58,7 +58,7 @@ def test_every_command_is_listed_and_has_help(name: str) -> None:
 
 def test_digits_are_written_as_a_data_set(tmp_path: Path) -> None:
     line = run("digits", str(tmp_path / "digits"), "--train", "3", "--val", "2", "--side", "48")
-    assert line == f"wrote {tmp_path / 'digits' / 'data.yaml'}: 3 pictures to train on, 2 to validate on\n"
+    assert line == f"wrote {tmp_path / 'digits' / 'data.yaml'}: 3 images to train on, 2 to validate on\n"
     train, val = (open_dataset(tmp_path / "digits", split) for split in ("train", "val"))
     assert (len(train), len(val)) == (3, 2)
     assert train.images[0].read().shape == (48, 48, 3)
@@ -66,31 +66,31 @@ def test_digits_are_written_as_a_data_set(tmp_path: Path) -> None:
         run("digits", str(tmp_path / "digits"))
 
 
-def test_the_table_of_detections(picture: Path) -> None:
-    lines = run("detect", str(picture), "--model", "tiny").splitlines()
-    assert lines[0] == f"{picture} (64x48)"
+def test_the_table_of_detections(image: Path) -> None:
+    lines = run("detect", str(image), "--model", "tiny").splitlines()
+    assert lines[0] == f"{image} (64x48)"
     assert [line.split()[1] for line in lines if "0." in line] == ["cat", "dog", "cat"]
 
 
-def test_json_for_programs(picture: Path) -> None:
-    document = json.loads(run("detect", str(picture), str(picture), "--model", "tiny", "--json", "--class", "dog"))
+def test_json_for_programs(image: Path) -> None:
+    document = json.loads(run("detect", str(image), str(image), "--model", "tiny", "--json", "--class", "dog"))
     assert document["model"] == "tiny"
-    assert [result["file"] for result in document["results"]] == [str(picture)] * 2
+    assert [result["file"] for result in document["results"]] == [str(image)] * 2
     (detection,) = document["results"][0]["detections"]
     assert (detection["class_name"], detection["score"]) == ("dog", 0.5)
 
 
-def test_nothing_found_is_said(picture: Path) -> None:
-    assert "nothing found" in run("detect", str(picture), "--model", "tiny", "--score-threshold", "1")
+def test_nothing_found_is_said(image: Path) -> None:
+    assert "nothing found" in run("detect", str(image), "--model", "tiny", "--score-threshold", "1")
 
 
-def test_annotated_pictures_are_written(picture: Path, tmp_path: Path) -> None:
-    run("detect", str(picture), "--model", "tiny", "--save", str(tmp_path / "new" / "out.png"))
-    with Image.open(tmp_path / "new" / "out.png") as image:
-        assert image.size == (64, 48)
+def test_annotated_images_are_written(image: Path, tmp_path: Path) -> None:
+    run("detect", str(image), "--model", "tiny", "--save", str(tmp_path / "new" / "out.png"))
+    with Image.open(tmp_path / "new" / "out.png") as written:
+        assert written.size == (64, 48)
     other = tmp_path / "other.png"
-    other.write_bytes(picture.read_bytes())
-    run("detect", str(picture), str(other), "--model", "tiny", "--save", str(tmp_path / "folder"))
+    other.write_bytes(image.read_bytes())
+    run("detect", str(image), str(other), "--model", "tiny", "--save", str(tmp_path / "folder"))
     assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["grey.jpg", "other.jpg"]
 
 
@@ -103,14 +103,14 @@ def test_annotated_pictures_are_written(picture: Path, tmp_path: Path) -> None:
         (("--model", "tiny", "--provider", "gpu"), ConfigError, "'cuda'"),
     ],
 )
-def test_mistakes(picture: Path, arguments: tuple[str, ...], error: type[YoloscopeError], words: str) -> None:
+def test_mistakes(image: Path, arguments: tuple[str, ...], error: type[YoloscopeError], words: str) -> None:
     with pytest.raises(error, match=words):
-        run("detect", str(picture), *arguments)
+        run("detect", str(image), *arguments)
 
 
-def test_the_faulty_picture_is_named(tmp_path: Path) -> None:
+def test_the_faulty_image_is_named(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    path.write_text("not a picture")
+    path.write_text("not an image")
     with pytest.raises(ImageTypeError, match=r"notes\.txt: expected one of JPEG"):
         run("detect", str(path), "--model", "tiny")
 

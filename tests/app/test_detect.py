@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from tests.app.client import Client
-from tests.app.pictures import LIMITS, encoded, stored_with_orientation
+from tests.app.images import LIMITS, encoded, stored_with_orientation
 from yoloscope.app.services.inference import DetectSettings, infer, prepare
 from yoloscope.app.services.runtime import Runtime
 
 CAT_BOX = {"x1": 8.0, "y1": 12.0, "x2": 40.0, "y2": 36.0}
-"""The first candidate (4, 8, 20, 24) of the 32x32 network, in a 64x48 picture."""
+"""The first candidate (4, 8, 20, 24) of the 32x32 network, in a 64x48 image."""
 
 
 def raw(client: Client, data: bytes, query: str = "", **headers: str) -> httpx.Response:
@@ -73,7 +73,7 @@ def test_the_three_kinds_of_body_agree(client: Client, grey_png: bytes) -> None:
     assert all(detections(answer) == detections(answers[0]) for answer in answers)
 
 
-def test_several_pictures_are_answered_in_order(client: Client, grey_png: bytes) -> None:
+def test_several_images_are_answered_in_order(client: Client, grey_png: bytes) -> None:
     white = encoded(Image.new("RGB", (10, 20), (255, 255, 255)))
     for response in (
         client.post("/v1/detect", files=[("image", ("a", grey_png)), ("image", ("b", white))]),
@@ -85,11 +85,11 @@ def test_several_pictures_are_answered_in_order(client: Client, grey_png: bytes)
 
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
-def test_more_pictures_than_a_batch_holds(models_dir: Path, monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+def test_more_images_than_a_batch_holds(models_dir: Path, monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
     runtime = Runtime(models_dir / "tiny.onnx", "cpu", 1)
     monkeypatch.setattr(runtime, "provider", provider)
-    pictures = [encoded(Image.new("L", (8, 8), 51 * brightness)) for brightness in range(5)]
-    prepared = [prepare(data, runtime.spec, LIMITS) for data in pictures]
+    images = [encoded(Image.new("L", (8, 8), 51 * brightness)) for brightness in range(5)]
+    prepared = [prepare(data, runtime.spec, LIMITS) for data in images]
     found = infer(runtime, prepared, DetectSettings(0.25, 0.45), max_batch=2)
     assert [float(detections.scores[0]) for detections in found] == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9])
 
@@ -169,7 +169,7 @@ def test_yolo_format(client: Client, grey_png: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
-def test_accept_gives_the_picture_with_its_boxes(client: Client, grey_png: bytes, kind: str) -> None:
+def test_accept_gives_the_image_with_its_boxes(client: Client, grey_png: bytes, kind: str) -> None:
     response = raw(client, grey_png, accept=f"image/{kind}")
     assert response.headers["content-type"] == f"image/{kind}"
     image = Image.open(BytesIO(response.content))
@@ -177,7 +177,7 @@ def test_accept_gives_the_picture_with_its_boxes(client: Client, grey_png: bytes
     assert len(np.unique(np.asarray(image).reshape(-1, 3), axis=0)) > 2
 
 
-def test_a_drawn_answer_is_for_one_picture(client: Client, grey_png: bytes) -> None:
+def test_a_drawn_answer_is_for_one_image(client: Client, grey_png: bytes) -> None:
     response = client.post("/v1/detect", files=[("image", ("a", grey_png))] * 2, headers={"accept": "image/png"})
     assert "got 2" in problem(response, 406)["detail"]
 
@@ -247,7 +247,7 @@ def test_json_fields_are_strict(client: Client, grey_png: bytes, fields: dict[st
     assert pointer in pointers(client.post("/v1/detect", json=body))
 
 
-def test_json_needs_one_source_of_pictures(client: Client, grey_png: bytes) -> None:
+def test_json_needs_one_source_of_images(client: Client, grey_png: bytes) -> None:
     text = base64.b64encode(grey_png).decode()
     for body in ({}, {"image": text, "images": [text]}, {"image": None}):
         assert "either image or images" in problem(client.post("/v1/detect", json=body), 422)["detail"]
@@ -258,7 +258,7 @@ def test_an_option_in_query_and_body_is_refused(client: Client, grey_png: bytes)
     assert pointers(response) == ["/format"]
 
 
-def test_the_faulty_picture_of_several_is_pointed_at(client: Client, grey_png: bytes) -> None:
+def test_the_faulty_image_of_several_is_pointed_at(client: Client, grey_png: bytes) -> None:
     files = [("image", ("a", grey_png)), ("image", ("b", grey_png[:70]))]
     assert pointers(client.post("/v1/detect", files=files)) == ["/images/1"]
 
@@ -285,6 +285,6 @@ def test_bodies_that_cannot_be_parsed(client: Client) -> None:
 
 
 def test_multipart_needs_a_file_named_image(client: Client, grey_png: bytes) -> None:
-    assert pointers(client.post("/v1/detect", files={"picture": ("a", grey_png)})) == ["/picture"]
+    assert pointers(client.post("/v1/detect", files={"image": ("a", grey_png)})) == ["/image"]
     assert pointers(client.post("/v1/detect", files={"image": (None, "text")})) == ["/image"]
     assert pointers(client.post("/v1/detect", files={"format": (None, "coco")})) == ["/image"]

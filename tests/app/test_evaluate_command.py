@@ -1,4 +1,4 @@
-"""``yoloscope evaluate``, in this process: the tiny model finds fixed boxes on a picture of its own size."""
+"""``yoloscope evaluate``, in this process: the tiny model finds fixed boxes on an image of its own size."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.artefact import write_tiny_artefact
+from tests.app.artifact import write_tiny_artifact
 from yoloscope.app.cli import main
 
 ANNOTATIONS = [
@@ -20,7 +20,7 @@ ANNOTATIONS = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate-command")
-    write_tiny_artefact(folder / "models" / "tiny.onnx")
+    write_tiny_artifact(folder / "models" / "tiny.onnx")
     data = folder / "data"
     data.mkdir()
     Image.fromarray(np.full((32, 32, 3), 51, np.uint8)).save(data / "a.png")
@@ -56,7 +56,7 @@ def test_json_has_cocos_numbers_by_name(
     assert document["data"] == {
         "source": str(folder / "data" / "instances_val2017.json"),
         "split": "val",
-        "pictures": 1,
+        "images": 1,
         "objects": 2,
         "detections": 4,
         "left_out": [],
@@ -71,7 +71,7 @@ def test_tables_a_page_and_predictions_in_the_categories_of_the_data(
     arguments = ("--model", "tiny", "--data", str(folder / "data"), "--html", str(page), "--predictions", str(rows))
     code, out, _ = _run(folder, monkeypatch, capsys, *arguments)
     assert code == 0
-    for text in ("AP50 1.000", "cat", "localisation", "pictures per second"):
+    for text in ("AP50 1.000", "cat", "localisation", "images per second"):
         assert text in out
     assert "Evaluation of tiny" in page.read_text("utf-8")
     first = json.loads(rows.read_text())[0]

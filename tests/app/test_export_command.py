@@ -51,27 +51,27 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 @pytest.fixture(scope="module")
-def quantised(folder: Path) -> Path:
+def quantized(folder: Path) -> Path:
     """Where the first test puts its file, beside the model it came from."""
     return folder / "models" / "small-int8.onnx"
 
 
-def test_8_bits_beside_the_original(folder: Path, run: Run, quantised: Path) -> None:
+def test_8_bits_beside_the_original(folder: Path, run: Run, quantized: Path) -> None:
     data = ("--data", folder / "data" / "images" / "train", "--evaluate-data", folder / "data")
-    code, out, _ = run("small", "--precision", "int8", "-o", quantised, *data, "--evaluate-split", "val", "--json")
+    code, out, _ = run("small", "--precision", "int8", "-o", quantized, *data, "--evaluate-split", "val", "--json")
     document = json.loads(out)
     assert code == 0
     assert document["precision"] == "int8"
-    assert document["exported"]["bytes"] == quantised.stat().st_size < document["original"]["bytes"]
-    assert {"AP", "AP50", "ms_per_picture"} <= document["original"].keys() & document["exported"].keys()
-    assert document["agreement"]["num_pictures"] == 2
+    assert document["exported"]["bytes"] == quantized.stat().st_size < document["original"]["bytes"]
+    assert {"AP", "AP50", "ms_per_image"} <= document["original"].keys() & document["exported"].keys()
+    assert document["agreement"]["num_images"] == 2
     assert len(document["int8"]["layers"]) == 21
-    assert document["sha256"] == Runtime(quantised, "cpu", 1).sha256
+    assert document["sha256"] == Runtime(quantized, "cpu", 1).sha256
 
 
-def test_the_service_serves_the_file_and_scores_labels_with_it(folder: Path, run: Run, quantised: Path) -> None:
-    if not quantised.is_file():
-        run("small", "--precision", "int8", "-o", quantised, "--data", folder / "data" / "images" / "train")
+def test_the_service_serves_the_file_and_scores_labels_with_it(folder: Path, run: Run, quantized: Path) -> None:
+    if not quantized.is_file():
+        run("small", "--precision", "int8", "-o", quantized, "--data", folder / "data" / "images" / "train")
     buffer = BytesIO()
     Image.open(folder / "data" / "images" / "val" / "0.jpg").save(buffer, "PNG")
     settings = Settings(models_dir=folder / "models", model="small", provider="cpu", threads=1)
@@ -109,7 +109,7 @@ def test_other_precisions_need_no_data_but_evaluate_on_what_is_given(
     code, out, _ = run("small", "--precision", precision, "-o", target, "--json")
     assert code == 0
     assert "AP" not in json.loads(out)["exported"]
-    assert json.loads(out)["agreement"]["num_pictures"] == 4
+    assert json.loads(out)["agreement"]["num_images"] == 4
     code, out, _ = run("small", "--precision", precision, "-o", target, "--data", folder / "data", "--split", "val")
     assert code == 0
     assert "AP50" in out
@@ -122,7 +122,7 @@ def test_other_precisions_need_no_data_but_evaluate_on_what_is_given(
         (("small", "--precision", "int4", "-o", "x.onnx"), 2, "--precision: expected one of fp32, fp16, int8"),
         (("small",), 2, "--output: expected an .onnx file to write, got none"),
         (("small", "-o", "x.pt"), 2, "--output: expected an .onnx file to write, got x.pt"),
-        (("small", "--precision", "int8", "-o", "x.onnx"), 2, "--data: int8 needs calibration pictures"),
+        (("small", "--precision", "int8", "-o", "x.onnx"), 2, "--data: int8 needs calibration images"),
         (("small", "-o", "x.onnx", "--evaluate-split", "val"), 2, "--evaluate-split: expected --evaluate-data"),
         (("none.ckpt", "-o", "x.onnx"), 1, "expected a checkpoint at none.ckpt"),
         (
@@ -149,21 +149,21 @@ def test_the_model_is_not_written_over(folder: Path, run: Run) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_folder_with_too_few_pictures(run: Run, tmp_path: Path) -> None:
+def test_a_folder_with_too_few_images(run: Run, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "one.png")
     code, _, said = run("small", "--precision", "int8", "-o", tmp_path / "x.onnx", "--data", tmp_path)
     assert code == 1
-    assert "expected at least 4 calibration pictures (some 64 are better), got 1 of" in said
+    assert "expected at least 4 calibration images (some 64 are better), got 1 of" in said
 
 
-def test_a_damaged_picture_leaves_the_former_file(folder: Path, run: Run, tmp_path: Path) -> None:
-    pictures, target = tmp_path / "pictures", tmp_path / "x.onnx"
-    pictures.mkdir()
+def test_a_damaged_image_leaves_the_former_file(folder: Path, run: Run, tmp_path: Path) -> None:
+    images, target = tmp_path / "images", tmp_path / "x.onnx"
+    images.mkdir()
     for number in range(4):
         whole = (folder / "data" / "images" / "train" / f"{number}.jpg").read_bytes()
-        (pictures / f"{number}.jpg").write_bytes(whole[: 200 if number == 2 else None])
+        (images / f"{number}.jpg").write_bytes(whole[: 200 if number == 2 else None])
     target.write_text("former")
-    code, _, said = run("small", "--precision", "int8", "-o", target, "--data", pictures)
+    code, _, said = run("small", "--precision", "int8", "-o", target, "--data", images)
     assert code == 1
     assert "2.jpg" in said
     assert target.read_text() == "former"

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tests.app.scoring import LABELS, SPECS, picture, quiet_heads, random_heads
-from yoloscope.app.responses.loss_maps import PANEL_WIDTH, draw_term_maps, heat_colours
+from tests.app.scoring import LABELS, SPECS, image, quiet_heads, random_heads
+from yoloscope.app.responses.loss_maps import PANEL_WIDTH, draw_term_maps, heat_colors
 from yoloscope.app.services.inference import prepare
-from yoloscope.app.services.scoring import LabelledPicture, Scored, ScoreQuery, read_labels, score_heads
+from yoloscope.app.services.scoring import LabelledImage, Scored, ScoreQuery, read_labels, score_heads
 from yoloscope.models.images import ImageLimits
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import LabelLimits
@@ -16,15 +16,15 @@ LIMITS = ImageLimits(200_000, 1_000_000, 2000)
 
 
 def _scored(spec: DetectorSpec, heads: Sequence[np.ndarray], labels: bytes = LABELS) -> Scored:
-    prepared = prepare(picture(), spec, LIMITS, keep_picture=True)
-    truth = read_labels(LabelledPicture(picture(), labels), prepared, spec, "auto", LabelLimits())
-    return score_heads(heads, prepared, truth, spec, ScoreQuery(keep_pictures=True))
+    prepared = prepare(image(), spec, LIMITS, keep_image=True)
+    truth = read_labels(LabelledImage(image(), labels), prepared, spec, "auto", LabelLimits())
+    return score_heads(heads, prepared, truth, spec, ScoreQuery(keep_images=True))
 
 
-def test_colours_run_from_dark_to_bright() -> None:
-    ramp = heat_colours(np.linspace(0, 1, 50)).astype(int) @ np.array([299, 587, 114])
+def test_colors_run_from_dark_to_bright() -> None:
+    ramp = heat_colors(np.linspace(0, 1, 50)).astype(int) @ np.array([299, 587, 114])
     assert (np.diff(ramp) > 0).all()
-    assert heat_colours(np.array([-1.0, 0.0])).tolist()[0] == heat_colours(np.array([-1.0, 0.0])).tolist()[1]
+    assert heat_colors(np.array([-1.0, 0.0])).tolist()[0] == heat_colors(np.array([-1.0, 0.0])).tolist()[1]
 
 
 def test_a_panel_per_term_and_scale() -> None:
@@ -56,6 +56,6 @@ def _lower_panel(page: np.ndarray) -> np.ndarray:
     return page[top : top + 180, 14 : 14 + PANEL_WIDTH]
 
 
-def test_a_tall_picture_and_nothing_at_all() -> None:
+def test_a_tall_image_and_nothing_at_all() -> None:
     scored = _scored(SPECS["letterbox"], quiet_heads(SPECS["letterbox"]), b"")
     assert draw_term_maps(scored, "t").width >= 620

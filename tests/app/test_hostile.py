@@ -1,4 +1,4 @@
-"""Hostile pictures and requests get statuses, in bounded memory."""
+"""Hostile images and requests get statuses, in bounded memory."""
 
 import resource
 import sys

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.pictures import (
+from tests.app.images import (
     LIMITS,
-    corner_picture,
+    corner_image,
     encoded,
     png_bomb,
     png_chunk,
@@ -16,23 +16,23 @@ from tests.app.pictures import (
     stored_with_orientation,
 )
 from yoloscope.models.errors import ImageDecodeError, ImageTooLargeError, ImageTypeError
-from yoloscope.models.images import ImageLimits, decode_picture
+from yoloscope.models.images import ImageLimits, decode_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 
 def pixels(data: bytes, limits: ImageLimits = LIMITS) -> np.ndarray:
-    return decode_picture(data, limits).pixels
+    return decode_image(data, limits).pixels
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
 def test_formats_give_rgb_of_the_right_size(kind: str) -> None:
-    picture = decode_picture(encoded(corner_picture(), kind), LIMITS)
-    assert (picture.width, picture.height) == (60, 40)
-    assert picture.pixels.dtype == np.uint8
-    assert picture.pixels.shape == (40, 60, 3)
-    np.testing.assert_allclose(picture.pixels[2, 2], (255, 0, 0), atol=12)
-    np.testing.assert_allclose(picture.pixels[37, 57], (0, 0, 255), atol=12)
+    image = decode_image(encoded(corner_image(), kind), LIMITS)
+    assert (image.width, image.height) == (60, 40)
+    assert image.pixels.dtype == np.uint8
+    assert image.pixels.shape == (40, 60, 3)
+    np.testing.assert_allclose(image.pixels[2, 2], (255, 0, 0), atol=12)
+    np.testing.assert_allclose(image.pixels[37, 57], (0, 0, 255), atol=12)
 
 
 def test_lossless_pixels_are_untouched() -> None:
@@ -44,7 +44,7 @@ def test_lossless_pixels_are_untouched() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_every_orientation_is_turned_upright(orientation: int, kind: str) -> None:
-    upright = corner_picture()
+    upright = corner_image()
     options = {} if kind == "PNG" else {"quality": 95}
     got = pixels(stored_with_orientation(upright, orientation, kind, **options))
     assert got.shape == (40, 60, 3)
@@ -55,7 +55,7 @@ def test_every_orientation_is_turned_upright(orientation: int, kind: str) -> Non
 def test_an_orientation_that_does_not_exist_is_none(value: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = value
-    np.testing.assert_array_equal(pixels(encoded(corner_picture(), exif=exif)), np.asarray(corner_picture()))
+    np.testing.assert_array_equal(pixels(encoded(corner_image(), exif=exif)), np.asarray(corner_image()))
 
 
 def test_damaged_exif_is_none() -> None:
@@ -91,7 +91,7 @@ def test_16_bit_rgb_is_scaled() -> None:
     np.testing.assert_allclose(pixels(data), [[[255, 128, 0]]], atol=1)
 
 
-def test_palette_colours_are_looked_up() -> None:
+def test_palette_colors_are_looked_up() -> None:
     data = raw_png(2, 1, 8, 3, b"\0\x01\x00", png_chunk(b"PLTE", bytes((10, 20, 30, 40, 50, 60))))
     np.testing.assert_array_equal(pixels(data), [[[40, 50, 60], [10, 20, 30]]])
 
@@ -102,7 +102,7 @@ def test_transparent_palette_entries_show_the_white_page() -> None:
     np.testing.assert_array_equal(pixels(data), [[[40, 50, 60], [255, 255, 255]]])
 
 
-def test_a_transparent_colour_shows_the_white_page() -> None:
+def test_a_transparent_color_shows_the_white_page() -> None:
     rows = b"\0" + bytes((1, 2, 3, 4, 5, 6))
     data = raw_png(2, 1, 8, 2, rows, png_chunk(b"tRNS", bytes((0, 1, 0, 2, 0, 3))))
     np.testing.assert_array_equal(pixels(data), [[[255, 255, 255], [4, 5, 6]]])
@@ -118,13 +118,13 @@ def test_grey_with_alpha_is_mixed_with_white() -> None:
     np.testing.assert_array_equal(pixels(encoded(image)), [[[50] * 3, [255] * 3]])
 
 
-def test_cmyk_jpeg_has_the_right_colours() -> None:
+def test_cmyk_jpeg_has_the_right_colors() -> None:
     image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     np.testing.assert_allclose(pixels(encoded(image, "JPEG", quality=95))[8, 8], (255, 0, 0), atol=6)
 
 
 def test_the_first_frame_of_an_animation_is_taken() -> None:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 255, 0))]
+    frames = [Image.new("RGB", (8, 8), color) for color in ((255, 0, 0), (0, 255, 0))]
     for kind in ("GIF", "WEBP", "PNG"):
         data = encoded(
             frames[0], kind, save_all=True, append_images=frames[1:], **({"lossless": True} if kind == "WEBP" else {})
@@ -136,7 +136,7 @@ def test_a_small_file_with_many_pixels_is_refused_from_its_header() -> None:
     bomb = png_bomb(13_000, 13_000)
     assert len(bomb) < 25_000
     with pytest.raises(ImageTooLargeError, match="169000000 pixels"):
-        decode_picture(bomb, ImageLimits(16_000_000, 40_000_000, 16_384))
+        decode_image(bomb, ImageLimits(16_000_000, 40_000_000, 16_384))
 
 
 @pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (65_000, 65_000)])
@@ -144,7 +144,7 @@ def test_what_pillow_itself_refuses_is_too_large(width: int, height: int) -> Non
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
     with pytest.raises(ImageTooLargeError):
-        decode_picture(data, ImageLimits(16_000_000, 40_000_000, 65_535))
+        decode_image(data, ImageLimits(16_000_000, 40_000_000, 65_535))
 
 
 def test_limits_are_inclusive() -> None:
@@ -164,24 +164,24 @@ def test_a_gif_whose_frame_is_larger_than_its_screen_is_refused() -> None:
     at = gif.index(b"\x2c")
     gif[at + 5 : at + 9] = struct.pack("<HH", 60_000, 60_000)
     with pytest.raises((ImageTooLargeError, ImageDecodeError)):
-        decode_picture(bytes(gif), LIMITS)
+        decode_image(bytes(gif), LIMITS)
 
 
 @pytest.mark.parametrize("data", [b"hello", b"\x00" * 100, b"<svg/>", b"%PDF-1.7", b"II*\x00", b"RIFF1234WAVE"])
 def test_other_formats_are_refused_by_type(data: bytes) -> None:
     with pytest.raises(ImageTypeError, match="expected one of JPEG"):
-        decode_picture(data, LIMITS)
+        decode_image(data, LIMITS)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
-def test_truncated_pictures_are_refused(kind: str) -> None:
+def test_truncated_images_are_refused(kind: str) -> None:
     rng = np.random.default_rng(1)
     data = encoded(Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8)), kind)
     for part in (0.2, 0.5, 0.9):
         with pytest.raises(ImageDecodeError):
-            decode_picture(data[: int(len(data) * part)], LIMITS)
+            decode_image(data[: int(len(data) * part)], LIMITS)
 
 
 def test_nothing_is_refused() -> None:
     with pytest.raises(ImageDecodeError, match="got 0 bytes"):
-        decode_picture(b"", LIMITS)
+        decode_image(b"", LIMITS)

@@ -60,7 +60,7 @@ def test_a_streamed_body_over_the_limit_is_refused_while_it_arrives(client: Clie
     assert sent <= 1_010_000
 
 
-def test_one_picture_over_the_limit_is_refused_in_every_kind_of_body(client: Client) -> None:
+def test_one_image_over_the_limit_is_refused_in_every_kind_of_body(client: Client) -> None:
     data = b"\x89PNG\r\n\x1a\n" + bytes(400_000)
     for arguments in (
         {"content": data, "headers": {"content-type": "image/png"}},
@@ -71,7 +71,7 @@ def test_one_picture_over_the_limit_is_refused_in_every_kind_of_body(client: Cli
         assert response.status_code == 413, response.text
 
 
-def test_more_pictures_than_allowed_are_refused(client: Client, grey_png: bytes) -> None:
+def test_more_images_than_allowed_are_refused(client: Client, grey_png: bytes) -> None:
     text = base64.b64encode(grey_png).decode()
     assert client.post("/v1/detect", json={"images": [text] * 5}).status_code == 413
     for count in (5, 50):
@@ -182,7 +182,7 @@ def test_requests_at_once_are_all_answered_or_refused(settings: Settings, grey_p
     assert held == 0
 
 
-def test_the_gate_counts_pictures() -> None:
+def test_the_gate_counts_images() -> None:
     gate = Gate(2)
     with gate.hold(5), pytest.raises(BusyError, match="got 5 and 1 more"), gate.hold(1):
         pass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from tests.app.artefact import tiny_spec
+from tests.app.artifact import tiny_spec
 from tests.app.client import Client
 from yoloscope.app.main import create_app
 from yoloscope.app.settings import Settings

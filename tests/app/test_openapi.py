@@ -76,7 +76,7 @@ CONFIG = SchemathesisConfig.from_dict(
     {"checks": {"negative_data_rejection": {"expected-statuses": [400, 404, 406, 413, 415, 422]}}}
 )
 EXCLUDED_CHECKS = [checks.positive_data_acceptance]
-"""A generated body is rarely a picture, so 415 and 422 are right answers to it whether it fits the schema or not."""
+"""A generated body is rarely an image, so 415 and 422 are right answers to it whether it fits the schema or not."""
 SEARCH = hypothesis.settings(
     max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck)
 )

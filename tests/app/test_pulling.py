@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from yoloscope.app.services.hub import download, ensure_artefact, ensure_model, find_weights, official_name
+from yoloscope.app.services.hub import download, ensure_artifact, ensure_model, find_weights, official_name
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, default_model
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
@@ -100,14 +100,14 @@ def test_the_weights_folder_must_exist(tmp_path: Path) -> None:
 
 def test_a_model_that_is_there_is_not_pulled(models_dir: Path) -> None:
     settings = Settings(models_dir=models_dir)
-    assert ensure_artefact("tiny", settings) == models_dir / "tiny.onnx"
-    assert ensure_artefact(str(models_dir / "tiny.onnx"), settings) == models_dir / "tiny.onnx"
+    assert ensure_artifact("tiny", settings) == models_dir / "tiny.onnx"
+    assert ensure_artifact(str(models_dir / "tiny.onnx"), settings) == models_dir / "tiny.onnx"
 
 
 @pytest.mark.parametrize("model", ["nope", "./nope.onnx"])
 def test_a_model_that_is_neither_there_nor_official(tmp_path: Path, model: str) -> None:
     with pytest.raises(ModelNotFoundError, match="yolov4-tiny"):
-        ensure_artefact(model, Settings(models_dir=tmp_path))
+        ensure_artifact(model, Settings(models_dir=tmp_path))
 
 
 def test_official_models_are_known_by_name(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.app.artefact import BOXES, SIDE, tiny_spec, write_tiny_artefact
-from yoloscope.app.services.model_store import ModelStore, artefact_path
+from tests.app.artifact import BOXES, SIDE, tiny_spec, write_tiny_artifact
+from yoloscope.app.services.model_store import ModelStore, artifact_path
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 
@@ -33,7 +33,7 @@ def test_heads_are_returned_raw(runtime: Runtime) -> None:
     assert (head == 0.25).all()
 
 
-def test_pictures_of_another_size_are_refused(runtime: Runtime) -> None:
+def test_images_of_another_size_are_refused(runtime: Runtime) -> None:
     with pytest.raises(SpecError, match="32, 32, 3"):
         runtime.detect(np.zeros((1, 8, 8, 3), np.uint8), [0.5], [0.5])
 
@@ -51,18 +51,18 @@ def test_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metadata", ["", "{}", '{"format_version": 99}'])
 def test_a_model_with_an_unreadable_spec(tmp_path: Path, metadata: str) -> None:
     with pytest.raises(ModelLoadError, match="spec"):
-        Runtime(write_tiny_artefact(tmp_path / "model.onnx", metadata), "cpu", 1)
+        Runtime(write_tiny_artifact(tmp_path / "model.onnx", metadata), "cpu", 1)
 
 
 def test_a_model_without_our_metadata_or_graph(tmp_path: Path) -> None:
-    path = write_tiny_artefact(tmp_path / "model.onnx")
+    path = write_tiny_artifact(tmp_path / "model.onnx")
     model = onnx.load(path)
     del model.metadata_props[:]
     onnx.save(model, path)
-    with pytest.raises(ModelLoadError, match="not an artefact"):
+    with pytest.raises(ModelLoadError, match="not an artifact"):
         Runtime(path, "cpu", 1)
 
-    path = write_tiny_artefact(tmp_path / "model.onnx")
+    path = write_tiny_artifact(tmp_path / "model.onnx")
     model = onnx.load(path)
     del model.graph.output[-1]
     onnx.save(model, path)
@@ -96,14 +96,14 @@ def test_cuda_gives_the_cpu_results(runtime: Runtime, on_cuda: Runtime) -> None:
 
 
 def test_names_and_paths(tmp_path: Path) -> None:
-    assert artefact_path("a", tmp_path) == tmp_path / "a.onnx"
-    assert artefact_path("a.b-c", tmp_path) == tmp_path / "a.b-c.onnx"
-    assert artefact_path("./x/a.onnx", tmp_path) == Path("x/a.onnx")
-    assert artefact_path("a.onnx", tmp_path) == Path("a.onnx")
+    assert artifact_path("a", tmp_path) == tmp_path / "a.onnx"
+    assert artifact_path("a.b-c", tmp_path) == tmp_path / "a.b-c.onnx"
+    assert artifact_path("./x/a.onnx", tmp_path) == Path("x/a.onnx")
+    assert artifact_path("a.onnx", tmp_path) == Path("a.onnx")
 
 
 def test_the_default_may_be_a_path_and_comes_first(models_dir: Path, tmp_path: Path) -> None:
-    mine = write_tiny_artefact(tmp_path / "mine.onnx")
+    mine = write_tiny_artifact(tmp_path / "mine.onnx")
     store = ModelStore(models_dir, str(mine), "cpu", 1)
     assert store.default == "mine"
     assert store.names() == ["mine", "broken", "builtin", "other", "tiny"]

@@ -1,4 +1,4 @@
-"""POST /v1/score: the account equals the library's, adds up, and speaks of the picture's own pixels."""
+"""POST /v1/score: the account equals the library's, adds up, and speaks of the image's own pixels."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from tests.app.scoring import (
     NAMES,
     SPECS,
     WIDTH,
-    picture,
+    image,
     random_heads,
     score,
     score_settings,
@@ -39,7 +39,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 def _result(client: Client, labels: bytes = LABELS, **options: str) -> dict[str, Any]:
-    response = score(client, (picture(), labels), **options)
+    response = score(client, (image(), labels), **options)
     assert response.status_code == 200, response.text
     (result,) = response.json()["results"]
     found: dict[str, Any] = result
@@ -82,7 +82,7 @@ def test_every_marginal_adds_up_to_the_total(client: Client, model: str, preset:
 
 def test_the_model_s_own_preset_is_the_default(client: Client) -> None:
     for model in ("v4", "v3-darknet", "v2"):
-        document = score(client, (picture(), LABELS), model=model).json()
+        document = score(client, (image(), LABELS), model=model).json()
         assert document["preset"] == SPECS[model].loss.preset
         assert document["model"] == model
 
@@ -101,8 +101,8 @@ def test_details_nest(client: Client) -> None:
 
 def test_pairs_are_scored_in_order_and_each_as_if_alone(client: Client) -> None:
     other = b"2 .3 .6 .2 .2\n"
-    both = score(client, (picture(), LABELS), (picture(50, 80), other)).json()["results"]
-    alone = [score(client, pair).json()["results"][0] for pair in ((picture(), LABELS), (picture(50, 80), other))]
+    both = score(client, (image(), LABELS), (image(50, 80), other)).json()["results"]
+    alone = [score(client, pair).json()["results"][0] for pair in ((image(), LABELS), (image(50, 80), other))]
     assert both == alone
 
 
@@ -122,7 +122,7 @@ def test_no_labels_leave_only_the_background(client: Client) -> None:
 
 
 def test_an_assignment_by_hand(client: Client) -> None:
-    # 20x12 px on the network is anchor 1 of the finer scale: cell (4, 4) of stride 8, the centre of which is predicted.
+    # 20x12 px on the network is anchor 1 of the finer scale: cell (4, 4) of stride 8, the center of which is predicted.
     labels = f"1 {36 / 64} {36 / 64} {20 / 64} {12 / 64}\n".encode()
     entry = _result(client, labels, model="quiet", preset="v3")["by_object"][0]
     (best,) = entry["assignments"]
@@ -148,15 +148,15 @@ def test_of_two_responsible_predictors_the_surer_one_speaks_for_the_model(client
     assert predicted["objectness"] == pytest.approx(1 / (1 + math.exp(-6)), rel=1e-5)
 
 
-def test_predictions_of_a_letterboxed_model_come_back_into_the_picture(client: Client) -> None:
+def test_predictions_of_a_letterboxed_model_come_back_into_the_image(client: Client) -> None:
     entry = _result(client, b"1 .5 .5 .3 .4\n", model="letterbox", detail="objects")["by_object"][0]
     assert entry["box"] == {"x1": 70.0, "y1": 30.0, "x2": 130.0, "y2": 70.0}
-    # Cell (4, 4) of the network's 8x8 grid covers x 32..40, y 32..40 of 64; the picture lies in rows 16..48.
+    # Cell (4, 4) of the network's 8x8 grid covers x 32..40, y 32..40 of 64; the image lies in rows 16..48.
     assert entry["assignments"][0]["cell"] == [4, 4]
     box = entry["predicted"]["box"]
-    centre = (box["x1"] + box["x2"]) / 2, (box["y1"] + box["y2"]) / 2
-    assert 100 - 1 < centre[0] < 125 + 1
-    assert 50 - 1 < centre[1] < 75 + 1
+    center = (box["x1"] + box["x2"]) / 2, (box["y1"] + box["y2"]) / 2
+    assert 100 - 1 < center[0] < 125 + 1
+    assert 50 - 1 < center[1] < 75 + 1
 
 
 def test_flags_name_what_is_doubtful(client: Client) -> None:
@@ -219,7 +219,7 @@ def test_scoring_runs_in_the_inference_thread(client: Client, monkeypatch: pytes
     assert all(name.startswith("infer") for name in names)
 
 
-def test_the_coco_image_is_chosen_by_the_picture_s_file_name(client: Client) -> None:
+def test_the_coco_image_is_chosen_by_the_image_s_file_name(client: Client) -> None:
     document = {
         "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
         "categories": [{"id": 44, "name": "dog"}],
@@ -238,6 +238,6 @@ def test_torch_threads_are_put_back() -> None:
 
 
 def test_timing_names_the_stages(client: Client) -> None:
-    timing = score(client, (picture(), LABELS)).json()["timing_ms"]
+    timing = score(client, (image(), LABELS)).json()["timing_ms"]
     assert set(timing) == {"decode", "queue", "inference", "score", "total"}
     assert all(value >= 0 for value in timing.values())

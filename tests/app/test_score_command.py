@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.app.scoring import LABELS, picture, write_models
+from tests.app.scoring import LABELS, image, write_models
 from yoloscope.app.cli import main
 
 OPTIONS = ("--model", "v4", "--provider", "cpu")
@@ -16,7 +16,7 @@ OPTIONS = ("--model", "v4", "--provider", "cpu")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_models(tmp_path_factory.mktemp("score-command"))
-    (folder / "a.png").write_bytes(picture())
+    (folder / "a.png").write_bytes(image())
     (folder / "a.txt").write_bytes(LABELS)
     return folder
 

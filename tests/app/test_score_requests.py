@@ -9,7 +9,7 @@ from httpx import Response
 from PIL import Image
 
 from tests.app.client import Client
-from tests.app.scoring import LABELS, picture, score, score_settings, send, write_models
+from tests.app.scoring import LABELS, image, score, score_settings, send, write_models
 from tests.training.data.malformed import malformed_files
 from yoloscope.app.main import create_app
 
@@ -32,9 +32,9 @@ def _pointers(response: Response) -> list[str]:
 
 
 def test_every_malformed_label_file_is_refused_with_a_pointer(client: Client) -> None:
-    image = picture()
+    sent = image()
     for index, data in enumerate(malformed_files(seed=11, count=216)):
-        problem = _problem(score(client, (image, data)), 422)
+        problem = _problem(score(client, (sent, data)), 422)
         assert problem["type"] == "urn:yoloscope:problem:labels", (index, data[:200])
         assert problem["errors"], (index, data[:200])
         assert all(error["pointer"].startswith("/labels/0") for error in problem["errors"])
@@ -42,17 +42,17 @@ def test_every_malformed_label_file_is_refused_with_a_pointer(client: Client) ->
 
 def test_all_faults_of_all_label_files_are_named(client: Client) -> None:
     wrong = b"9 .5 .5 .1 .1\n0 .5 .5 0 .1\n\n0 1.5 .5 .1 .1\n0 .5 .5\n"
-    response = score(client, (picture(), wrong), (picture(), LABELS), (picture(), b"hello"))
+    response = score(client, (image(), wrong), (image(), LABELS), (image(), b"hello"))
     assert _pointers(response) == [f"/labels/0/lines/{i}" for i in (0, 1, 3, 4)] + ["/labels/2"]
 
 
 def test_the_told_format_is_obeyed(client: Client) -> None:
-    assert score(client, (picture(), LABELS), labels_format="yolo").status_code == 200
-    assert _pointers(score(client, (picture(), LABELS), labels_format="voc")) == ["/labels/0"]
+    assert score(client, (image(), LABELS), labels_format="yolo").status_code == 200
+    assert _pointers(score(client, (image(), LABELS), labels_format="voc")) == ["/labels/0"]
 
 
 def test_labels_over_the_limit_are_refused(client: Client) -> None:
-    assert _pointers(score(client, (picture(), b" " * 200_001))) == ["/labels/0"]
+    assert _pointers(score(client, (image(), b" " * 200_001))) == ["/labels/0"]
 
 
 @pytest.mark.parametrize(
@@ -66,22 +66,22 @@ def test_labels_over_the_limit_are_refused(client: Client) -> None:
     ],
 )
 def test_parts_must_come_in_pairs(client: Client, parts: list[str], pointer: str) -> None:
-    files = [(name, (name, picture() if name == "image" else LABELS)) for name in parts]
+    files = [(name, (name, image() if name == "image" else LABELS)) for name in parts]
     assert _pointers(send(client, files)) == [pointer]
 
 
 def test_labels_may_come_as_a_text_field(client: Client) -> None:
-    response = client.post("/v1/score", files={"image": ("a.png", picture())}, data={"labels": LABELS.decode()})
-    expected = score(client, (picture(), LABELS)).json()["results"]
+    response = client.post("/v1/score", files={"image": ("a.png", image())}, data={"labels": LABELS.decode()})
+    expected = score(client, (image(), LABELS)).json()["results"]
     assert response.json()["results"] == expected
 
 
-def test_too_many_pictures(client: Client) -> None:
-    _problem(score(client, *[(picture(), LABELS)] * 5), 413)
+def test_too_many_images(client: Client) -> None:
+    _problem(score(client, *[(image(), LABELS)] * 5), 413)
 
 
-def test_a_picture_that_cannot_be_decoded_is_named(client: Client) -> None:
-    response = score(client, (picture(), LABELS), (picture()[:60], LABELS))
+def test_an_image_that_cannot_be_decoded_is_named(client: Client) -> None:
+    response = score(client, (image(), LABELS), (image()[:60], LABELS))
     assert _pointers(response) == ["/images/1"]
 
 
@@ -90,16 +90,16 @@ def test_a_picture_that_cannot_be_decoded_is_named(client: Client) -> None:
     [
         ({"detail": "all"}, ["/detail"]),
         ({"labels_format": "csv"}, ["/labels_format"]),
-        ({"colour": "red"}, ["/colour"]),
+        ({"color": "red"}, ["/color"]),
         ({"preset": ""}, ["/preset"]),
     ],
 )
 def test_wrong_options_are_named(client: Client, options: dict[str, str], pointers: list[str]) -> None:
-    assert _pointers(score(client, (picture(), LABELS), **options)) == pointers
+    assert _pointers(score(client, (image(), LABELS), **options)) == pointers
 
 
 def test_an_option_may_come_in_the_query_but_not_twice(client: Client) -> None:
-    files = {"image": ("a.png", picture()), "labels": ("a.txt", LABELS)}
+    files = {"image": ("a.png", image()), "labels": ("a.txt", LABELS)}
     assert client.post("/v1/score?detail=summary", files=files).json()["results"][0].keys().isdisjoint({"by_object"})
     response = client.post("/v1/score?detail=summary", files=files, data={"detail": "summary"})
     assert _pointers(response) == ["/detail"]
@@ -107,11 +107,11 @@ def test_an_option_may_come_in_the_query_but_not_twice(client: Client) -> None:
 
 @pytest.mark.parametrize("preset", ["v5", "v1", "v2-darknet", "article-mse"])
 def test_a_preset_that_does_not_exist_or_fit_is_refused(client: Client, preset: str) -> None:
-    assert _problem(score(client, (picture(), LABELS), preset=preset), 422)["type"].endswith(":preset")
+    assert _problem(score(client, (image(), LABELS), preset=preset), 422)["type"].endswith(":preset")
 
 
 def test_an_unknown_model(client: Client) -> None:
-    _problem(score(client, (picture(), LABELS), model="nope"), 404)
+    _problem(score(client, (image(), LABELS), model="nope"), 404)
 
 
 @pytest.mark.parametrize("kind", ["application/json", "image/png", None])
@@ -121,17 +121,17 @@ def test_other_bodies_are_refused(client: Client, kind: str | None) -> None:
     assert "multipart/form-data" in problem["detail"]
 
 
-def test_maps_are_a_picture_on_request(client: Client) -> None:
-    response = score(client, (picture(), LABELS), accept="image/png")
+def test_maps_are_an_image_on_request(client: Client) -> None:
+    response = score(client, (image(), LABELS), accept="image/png")
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/png"
     with Image.open(BytesIO(response.content)) as page:
         assert page.width > 3 * 360
 
 
-def test_maps_are_for_one_picture(client: Client) -> None:
-    _problem(score(client, (picture(), LABELS), (picture(), LABELS), accept="image/png"), 406)
-    _problem(score(client, (picture(), LABELS), accept="image/gif"), 406)
+def test_maps_are_for_one_image(client: Client) -> None:
+    _problem(score(client, (image(), LABELS), (image(), LABELS), accept="image/png"), 406)
+    _problem(score(client, (image(), LABELS), accept="image/gif"), 406)
 
 
 def test_the_route_is_documented(client: Client) -> None:

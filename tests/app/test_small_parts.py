@@ -1,4 +1,4 @@
-"""Settings, CPU count, content negotiation, formats, colours: by hand."""
+"""Settings, CPU count, content negotiation, formats, colors: by hand."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 
 from yoloscope.app.requests.accept import preferred
 from yoloscope.app.responses.detect import COCO_CATEGORY_IDS, is_coco
-from yoloscope.app.responses.drawing import class_colour, draw_detections
+from yoloscope.app.responses.drawing import class_color, draw_detections
 from yoloscope.app.services.hub import read_names
 from yoloscope.app.services.inference import resolve_classes
 from yoloscope.app.settings import available_cpus, cgroup_quota, load_settings
 from yoloscope.models.errors import ConfigError, NotAcceptableError, RequestError
-from yoloscope.models.images import Picture
+from yoloscope.models.images import DecodedImage
 from yoloscope.models.structures import Detections
 from yoloscope.models.zoo.official import OFFICIAL
 
@@ -108,19 +108,19 @@ def test_classes_by_name_come_before_ids() -> None:
         resolve_classes(["x", 3, "-1", "²"], ("a", "b", "c"))
 
 
-def test_colours_are_stable_and_neighbours_differ() -> None:
-    colours = [class_colour(index) for index in range(80)]
-    assert colours == [class_colour(index) for index in range(80)]
-    assert len(set(colours)) == 80
-    assert all(max(np.abs(np.subtract(a, b))) > 60 for a, b in pairwise(colours))
+def test_colors_are_stable_and_neighbours_differ() -> None:
+    colors = [class_color(index) for index in range(80)]
+    assert colors == [class_color(index) for index in range(80)]
+    assert len(set(colors)) == 80
+    assert all(max(np.abs(np.subtract(a, b))) > 60 for a, b in pairwise(colors))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (640, 480)])
-def test_drawing_takes_any_box_and_leaves_the_picture(size: tuple[int, int]) -> None:
+def test_drawing_takes_any_box_and_leaves_the_image(size: tuple[int, int]) -> None:
     pixels = np.full((size[1], size[0], 3), 90, np.uint8)
     boxes = np.array([[-500, -500, 5000, 5000], [10, 10, 5, 5], [2, 2, 2, 2], [300, -20, 700, 30]], np.float32)
     found = Detections(boxes, np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.array([0, 1, 1, 0]))
-    image = draw_detections(Picture(pixels), found, ("a name that is rather long", "ж"))
+    image = draw_detections(DecodedImage(pixels), found, ("a name that is rather long", "ж"))
     assert image.size == size
     assert (pixels == 90).all()
     assert (np.asarray(image) != 90).any()
@@ -129,15 +129,15 @@ def test_drawing_takes_any_box_and_leaves_the_picture(size: tuple[int, int]) -> 
 def test_drawing_nothing_changes_nothing() -> None:
     pixels = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
     empty = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
-    np.testing.assert_array_equal(np.asarray(draw_detections(Picture(pixels), empty, ("a",))), pixels)
+    np.testing.assert_array_equal(np.asarray(draw_detections(DecodedImage(pixels), empty, ("a",))), pixels)
 
 
 def test_a_box_is_drawn_where_it_is() -> None:
     pixels = np.zeros((200, 200, 3), np.uint8)
     found = Detections(np.array([[50, 60, 150, 160]], np.float32), np.ones(1, np.float32), np.array([3]))
-    drawn = np.asarray(draw_detections(Picture(pixels), found, ("a", "b", "c", "d")))
+    drawn = np.asarray(draw_detections(DecodedImage(pixels), found, ("a", "b", "c", "d")))
     for y, x in ((60, 100), (160, 100), (110, 50), (110, 150)):
-        assert tuple(drawn[y, x]) == class_colour(3)
+        assert tuple(drawn[y, x]) == class_color(3)
     assert not drawn[110, 100].any()
 
 

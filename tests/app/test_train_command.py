@@ -46,7 +46,7 @@ def test_a_run_writes_its_folder_and_tells(
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.yaml", "last.ckpt", "logs"}
 
 
-def test_show_batch_writes_the_pictures_and_trains_nothing(data: Path, config: str, tmp_path: Path) -> None:
+def test_show_batch_writes_the_images_and_trains_nothing(data: Path, config: str, tmp_path: Path) -> None:
     sheet = tmp_path / "new" / "sheet.png"
     train(data, config=config, output=tmp_path / "run", show_batch=sheet)
     assert not (tmp_path / "run").exists()
@@ -55,7 +55,7 @@ def test_show_batch_writes_the_pictures_and_trains_nothing(data: Path, config: s
     assert (pixels[:, :, 0] > 200).sum() > 1000
 
 
-def test_show_batch_wants_a_picture_file(data: Path, config: str) -> None:
+def test_show_batch_wants_an_image_file(data: Path, config: str) -> None:
     with pytest.raises(ConfigError, match=r"expected a file ending in \.png.*sheet\.txt"):
         train(data, config=config, show_batch=Path("sheet.txt"))
 
@@ -85,7 +85,7 @@ def test_a_signal_ends_with_the_status_of_shells(
     data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stopped = yoloscope.training.train.FitResult(
-        step=7, best=None, checkpoint=Path("a/b.ckpt"), signal=15, artefact=None, parity=None
+        step=7, best=None, checkpoint=Path("a/b.ckpt"), signal=15, artifact=None, parity=None
     )
     monkeypatch.setattr("yoloscope.app.commands.train.fit", lambda *_, **__: stopped)
     with pytest.raises(typer.Exit) as exit_:
@@ -113,13 +113,13 @@ def test_other_ranks_end_alike_and_tell_nothing(
 ) -> None:
     monkeypatch.setattr("yoloscope.app.commands.train.is_first", lambda: False)
     ended = yoloscope.training.train.FitResult(
-        7, (7, 0.5, 0.9), tmp_path / "last.ckpt", signal=None, artefact=None, parity=None
+        7, (7, 0.5, 0.9), tmp_path / "last.ckpt", signal=None, artifact=None, parity=None
     )
     monkeypatch.setattr("yoloscope.app.commands.train.fit", lambda *_, **__: ended)
     train(data, config=config, output=tmp_path / "run")
 
     def fail(*_: object, **__: object) -> None:
-        raise DatasetError("a bad picture")
+        raise DatasetError("a bad image")
 
     monkeypatch.setattr("yoloscope.app.commands.train.fit", fail)
     with pytest.raises(typer.Exit) as exit_:

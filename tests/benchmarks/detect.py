@@ -1,7 +1,7 @@
-"""Speed of a whole artefact: ``python -m tests.benchmarks.detect [--provider cuda]``; about half a minute.
+"""Speed of a whole artifact: ``python -m tests.benchmarks.detect [--provider cuda]``; about half a minute.
 
 yolov4-tiny at 416x416 with untrained weights, 80 classes, through the service's runtime. ``heads`` leaves decoding and
-suppression out; ``detections`` has the score threshold that about 100 candidates of the first picture pass.
+suppression out; ``detections`` has the score threshold that about 100 candidates of the first image pass.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def open_runtime(folder: Path, provider: Provider) -> Runtime:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print milliseconds per picture, and the ratio to the heads alone in the same run."""
+    """Print milliseconds per image, and the ratio to the heads alone in the same run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args(arguments)
@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         placed, _ = place_exactly(photo, runtime.spec)
         everything = runtime.detect(placed[None], [0.0], [1.0])[0].scores
         threshold = float(everything[min(CANDIDATES, len(everything) - 1)])
-        print(heading(f"yolov4-tiny on {runtime.provider}, ms per picture (ratio)", "onnxruntime-gpu"))
-        print("| batch | placing a 768x576 picture | heads | detections |\n|---|---|---|---|")
+        print(heading(f"yolov4-tiny on {runtime.provider}, ms per image (ratio)", "onnxruntime-gpu"))
+        print("| batch | placing a 768x576 image | heads | detections |\n|---|---|---|---|")
         for batch in BATCHES:
             images = np.repeat(placed[None], batch, 0)
             place_ms = milliseconds(partial(place_exactly, photo, runtime.spec))

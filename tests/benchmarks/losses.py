@@ -131,9 +131,9 @@ def v5_style(batch: Batch) -> None:
         permuted = head.view(b, a, -1, h, w).permute(0, 1, 3, 4, 2).contiguous()
         own = permuted[matched.images, matched.anchors, matched.rows, matched.columns]
         cells = torch.stack((matched.columns, matched.rows), -1)
-        centre = (own[:, :2].sigmoid() * 2 - 0.5 + cells) / torch.tensor([w, h])
+        center = (own[:, :2].sigmoid() * 2 - 0.5 + cells) / torch.tensor([w, h])
         extent = (own[:, 2:4].sigmoid() * 2) ** 2 * torch.tensor(matched.geometry.anchors_norm)[matched.anchors]
-        predicted = boxes.cxcywh_to_xyxy(torch.cat((centre, extent), -1))
+        predicted = boxes.cxcywh_to_xyxy(torch.cat((center, extent), -1))
         target = boxes.cxcywh_to_xyxy(batch.truth.boxes_cxcywh_norm[matched.objects])
         ciou = boxes.paired_ciou(predicted, target)
         wanted = torch.zeros_like(permuted[..., 0])

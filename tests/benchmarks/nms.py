@@ -1,7 +1,7 @@
 """Speed of suppression: ``python -m tests.benchmarks.nms``; about a minute.
 
 Ours is exact DIoU suppression, exported (onnxruntime, 2 threads) and eager (torch, 1 thread); beside it a sequential
-loop in torch and in numpy (DIoU), and the plain-IoU suppression of onnxruntime and OpenCV. One picture, 80 classes;
+loop in torch and in numpy (DIoU), and the plain-IoU suppression of onnxruntime and OpenCV. One image, 80 classes;
 medians of one run.
 """
 
@@ -54,15 +54,15 @@ def clustered(n: int) -> Case:
     """Return near-duplicates of 20 boxes, each of one class: nearly all are suppressed."""
     rng = np.random.default_rng(n)
     member = np.arange(n) % 20
-    centres = rng.random((20, 2))[member] + rng.normal(0, 0.01, (n, 2))
+    centers = rng.random((20, 2))[member] + rng.normal(0, 0.01, (n, 2))
     sizes = rng.uniform(0.05, 0.3, (20, 2))[member] * np.exp(rng.normal(0, 0.1, (n, 2)))
-    return _case(centres, sizes, rng.integers(0, CLASSES, 20)[member], rng)
+    return _case(centers, sizes, rng.integers(0, CLASSES, 20)[member], rng)
 
 
 def _case(
-    centres: NDArray[np.float64], sizes: NDArray[np.float64], classes: NDArray[np.int64], rng: np.random.Generator
+    centers: NDArray[np.float64], sizes: NDArray[np.float64], classes: NDArray[np.int64], rng: np.random.Generator
 ) -> Case:
-    boxes = np.concatenate((centres - sizes / 2, centres + sizes / 2), 1).astype(np.float32)
+    boxes = np.concatenate((centers - sizes / 2, centers + sizes / 2), 1).astype(np.float32)
     return Case(boxes, rng.random(len(classes)).astype(np.float32), classes)
 
 

@@ -1,4 +1,4 @@
-"""Speed of placing pictures on a 416x416 input: ``python -m tests.benchmarks.placing``.
+"""Speed of placing images on a 416x416 input: ``python -m tests.benchmarks.placing``.
 
 darknet's resize beside Pillow's BILINEAR, which smooths, and OpenCV's INTER_LINEAR, which does not; medians of one run.
 """
@@ -45,8 +45,8 @@ def measure(image: NDArray[np.uint8]) -> dict[str, float]:
 
 def main() -> None:
     cv2.setNumThreads(1)
-    print(heading("Placing pictures, ms, 1 thread", "numpy", "pillow", "opencv-python-headless"))
-    print(f"| picture -> {SIDE}x{SIDE} | {' | '.join(CANDIDATES)} |")
+    print(heading("Placing images, ms, 1 thread", "numpy", "pillow", "opencv-python-headless"))
+    print(f"| image -> {SIDE}x{SIDE} | {' | '.join(CANDIDATES)} |")
     print("|---|" + "---|" * len(CANDIDATES))
     random = np.random.default_rng(0)
     for width, height in SIZES:

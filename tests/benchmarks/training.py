@@ -1,6 +1,6 @@
 """What a training step is made of: ``python -m tests.benchmarks.training [DATA] [--side 320] [--threads 1]``.
 
-The floor is the network alone: pictures to floats, forward, backward of the sum of its heads, and the optimiser, on one
+The floor is the network alone: images to floats, forward, backward of the sum of its heads, and the optimizer, on one
 synthetic batch. Beside it stand whole steps of the trainer with reading, augmentation, loss and logging. Both alternate
 within one process, a few steps of each at a time, the first of which are not counted: they find full queues and cold
 caches. The ratio is the median over the rounds, so that what else the machine does hits both alike. ``CPU`` is the same
@@ -39,8 +39,8 @@ from yoloscope.training.train import train
 from yoloscope.training.trainer import use_bf16
 
 COUNTED, NOT_COUNTED = 6, 3
-ALONE = ("pictures to floats", "forward", "backward", "optimiser")
-PARTS = ("waiting for pictures", *ALONE, "loss", "clipping", "average of the weights", "log", "callbacks")
+ALONE = ("images to floats", "forward", "backward", "optimizer")
+PARTS = ("waiting for images", *ALONE, "loss", "clipping", "average of the weights", "log", "callbacks")
 
 
 class Step(NamedTuple):
@@ -97,7 +97,7 @@ class Alternation(lightning.Callback):
 
 
 class Alone:
-    """Steps of a copy of a network on synthetic pictures."""
+    """Steps of a copy of a network on synthetic images."""
 
     def __init__(self, module: TrainingModule, watch: Stopwatch) -> None:
         config = module.config
@@ -111,13 +111,13 @@ class Alone:
     def step(self, *, counted: bool) -> Step:
         """Make one."""
         start = Step.now()
-        with self._watch.part("pictures to floats"):
+        with self._watch.part("images to floats"):
             images = scale_pixels(self._pixels).contiguous(memory_format=torch.channels_last)
         with self._watch.part("forward"), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
             heads: tuple[Tensor, ...] = self._network(images)
         with self._watch.part("backward"):
             torch.stack([head.float().mean() for head in heads]).sum().backward()  # type: ignore[no-untyped-call]
-        with self._watch.part("optimiser"):
+        with self._watch.part("optimizer"):
             self._optimizer.step()
             self._optimizer.zero_grad()
         self._watch.lap(counted=counted)
@@ -131,14 +131,14 @@ def measure(config: TrainingConfig, data: Path) -> Alternation:
     undo = [
         watch.watch(owner, function, name)
         for owner, function, name in (
-            (dataloader._BaseDataLoaderIter, "__next__", "waiting for pictures"),
-            (yoloscope.training.module, "scale_pixels", "pictures to floats"),
-            (Batch, "to", "pictures to floats"),
+            (dataloader._BaseDataLoaderIter, "__next__", "waiting for images"),
+            (yoloscope.training.module, "scale_pixels", "images to floats"),
+            (Batch, "to", "images to floats"),
             (yoloscope.training.module, "compute_loss", "loss"),
             (TrainingModule, "manual_backward", "backward"),
             (nn.utils, "clip_grad_norm_", "clipping"),
-            (optimizer, "step", "optimiser"),
-            (optimizer, "zero_grad", "optimiser"),
+            (optimizer, "step", "optimizer"),
+            (optimizer, "zero_grad", "optimizer"),
             (WeightAverage, "update", "average of the weights"),
             (TrainingModule, "_log", "log"),
             (AfterStep, "on_train_batch_end", "callbacks"),
@@ -195,9 +195,9 @@ def main() -> None:
             epochs=1,
             data={"val": None, "cache_mb": 300, "workers": options.workers},
         )
-        pictures = len(open_train(config, data))
+        images = len(open_train(config, data))
         steps = options.rounds * (COUNTED + NOT_COUNTED) + 1
-        measured = measure(config.replace(epochs=-(-steps * options.batch // pictures)), data)
+        measured = measure(config.replace(epochs=-(-steps * options.batch // images)), data)
     print(heading(f"Training step, yolov4-tiny, {options.batch} x {options.side} px", "torch", "lightning"))
     print(f"{torch.get_num_threads()} threads of PyTorch")
     print("\n".join(table(measured)))

@@ -39,8 +39,8 @@ def test_without_weights_and_network_it_serves_the_built_in_model(tmp_path: Path
     try:
         assert "YOLOSCOPE_WEIGHTS" in service.announcement
         assert "yolov4-tiny is out of reach" in service.announcement
-        with BLOOD.open("rb") as picture:
-            answer = httpx.post(f"{service.url}/v1/detect", files={"image": picture}, timeout=60).json()
+        with BLOOD.open("rb") as image:
+            answer = httpx.post(f"{service.url}/v1/detect", files={"image": image}, timeout=60).json()
     finally:
         assert service.stop() == 0
     assert answer["model"] == "builtin"

@@ -1,4 +1,4 @@
-"""From official darknet weights to boxes over HTTP: what darknet finds on its own sample picture."""
+"""From official darknet weights to boxes over HTTP: what darknet finds on its own sample image."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.pictures import stored_with_orientation
+from tests.app.images import stored_with_orientation
 from tests.e2e.conftest import Service, start_service
 
 DARKNET = {"dog": 0.835, "truck": 0.780, "bicycle": 0.605, "car": 0.456}
@@ -101,7 +101,7 @@ def test_options_reach_the_model(http: httpx.Client, dog: Path) -> None:
     assert len(http.post("/v1/detect?score_threshold=0.01", content=data).json()["results"][0]["detections"]) > 10
 
 
-def test_the_annotated_picture(http: httpx.Client, dog: Path) -> None:
+def test_the_annotated_image(http: httpx.Client, dog: Path) -> None:
     response = http.post("/v1/detect", content=dog.read_bytes(), headers={"accept": "image/jpeg"})
     with Image.open(BytesIO(response.content)) as image, Image.open(dog) as original:
         assert image.size == (768, 576)
@@ -115,7 +115,7 @@ def test_ready_and_described(http: httpx.Client, service: Service) -> None:
     spec = http.get("/v1/models/yolov4-tiny").json()["spec"]
     assert (spec["input_width"], len(spec["class_names"]), spec["class_names"][16]) == (416, 80, "dog")
     assert spec["source"]["sha256"].startswith("cf9fbfd0f6d4869b")
-    assert f"curl -F image=@picture.jpg {service.url}/v1/detect" in service.announcement
+    assert f"curl -F image=@image.jpg {service.url}/v1/detect" in service.announcement
 
 
 @pytest.mark.usefixtures("service")

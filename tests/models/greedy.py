@@ -20,8 +20,8 @@ def similarity(boxes: Floats, beta: float | None) -> Floats:
         iou = np.where(union > 0, intersection / union, np.float32(0))
         if beta is None:
             return iou
-        twice_centre = boxes[:, :2] + boxes[:, 2:]
-        offset = (twice_centre[:, None] - twice_centre[None]) ** 2
+        twice_center = boxes[:, :2] + boxes[:, 2:]
+        offset = (twice_center[:, None] - twice_center[None]) ** 2
         hull = np.maximum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.minimum(boxes[:, None, :2], boxes[None, :, :2])
         diagonal = 4 * (hull[..., 0] ** 2 + hull[..., 1] ** 2)
         ratio = np.where(diagonal > 0, (offset[..., 0] + offset[..., 1]) / diagonal, np.float32(0))

@@ -39,11 +39,11 @@ def _reference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float, float
 
 
 def test_conversions_by_hand_and_back() -> None:
-    centre = torch.tensor([[0.5, 0.5, 0.2, 0.4]])
+    center = torch.tensor([[0.5, 0.5, 0.2, 0.4]])
     corner = torch.tensor([[0.4, 0.3, 0.6, 0.7]])
-    torch.testing.assert_close(boxes.cxcywh_to_xyxy(centre), corner)
-    torch.testing.assert_close(boxes.xyxy_to_cxcywh(corner), centre)
-    assert centre.tolist() == torch.tensor([[0.5, 0.5, 0.2, 0.4]]).tolist()
+    torch.testing.assert_close(boxes.cxcywh_to_xyxy(center), corner)
+    torch.testing.assert_close(boxes.xyxy_to_cxcywh(corner), center)
+    assert center.tolist() == torch.tensor([[0.5, 0.5, 0.2, 0.4]]).tolist()
 
 
 def test_iou_by_hand() -> None:

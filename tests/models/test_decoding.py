@@ -52,12 +52,12 @@ def column(*entries: float, cell: int = 1) -> Tensor:
 
 def test_yolo_box_and_scores_by_hand() -> None:
     decoded = decode_heads((column(0.0, 0.0, math.log(0.5), 0.0, 0.0, 2.0, -1.0),), make_spec(yolo_head()))
-    # Centre of the second of two cells; 32x16 px anchor, halved in width, on a 64x32 input.
+    # Center of the second of two cells; 32x16 px anchor, halved in width, on a 64x32 input.
     torch.testing.assert_close(decoded.boxes_xyxy_norm[0, 1], torch.tensor([0.75 - 0.125, 0.25, 0.75 + 0.125, 0.75]))
     torch.testing.assert_close(decoded.class_scores[0, 1], torch.tensor([sigmoid(2) / 2, sigmoid(-1) / 2]))
 
 
-def test_scale_xy_stretches_the_cell_about_its_centre() -> None:
+def test_scale_xy_stretches_the_cell_about_its_center() -> None:
     low, high = -20.0, 20.0
     decoded = decode_heads((column(high, low, 0.0, 0.0, 0.0, 0.0, 0.0),), make_spec(yolo_head(scale_xy=1.2)))
     box = decoded.boxes_xyxy_norm[0, 1]
@@ -228,8 +228,8 @@ def rows_above(decoded: Decoded, threshold: float) -> np.ndarray[Any, np.dtype[n
     """[n, 6] class id, score, cx, cy, w, h, sorted by score."""
     row, class_id = (decoded.class_scores[0] > threshold).nonzero(as_tuple=True)
     scores, boxes = decoded.class_scores[0, row, class_id], decoded.boxes_xyxy_norm[0, row]
-    centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    found = torch.cat((class_id[:, None], scores[:, None], centres, sizes), 1).double().numpy()
+    centers, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    found = torch.cat((class_id[:, None], scores[:, None], centers, sizes), 1).double().numpy()
     return found[np.argsort(-found[:, 1], kind="stable")]
 
 
@@ -275,7 +275,7 @@ def test_every_detection_of_darknet_is_among_ours(
     for row in theirs:
         same_class = ours[ours[:, 0] == row[0]]
         same_score = same_class[np.isclose(same_class[:, 1], row[1], rtol=1e-5, atol=0)]
-        # Untrained networks predict boxes of thousands of pictures, whose centres float32 corners know less exactly.
+        # Untrained networks predict boxes of thousands of images, whose centers float32 corners know less exactly.
         reach = 1e-5 * max(1.0, np.abs(row[2:]).max())
         assert (np.abs(same_score[:, 2:] - row[2:]) <= reach).all(1).any(), row
 

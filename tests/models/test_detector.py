@@ -60,7 +60,7 @@ def random_heads(spec: DetectorSpec, batch_size: int, seed: int = 0) -> tuple[Te
 def expected_rows(
     heads: Sequence[Tensor], spec: DetectorSpec, image: int, score: float, iou: float
 ) -> list[list[float]]:
-    """x1, y1, x2, y2 in pixels, score, class of one picture: everything decoded, then the sequential algorithm."""
+    """x1, y1, x2, y2 in pixels, score, class of one image: everything decoded, then the sequential algorithm."""
     boxes, scores = (part[image].numpy() for part in decode_heads(heads, spec))
     row, class_id = (scores > score).nonzero()
     kept = greedy_nms(boxes[row], scores[row, class_id], class_id, np.full(len(row), iou, np.float32), spec.nms.beta)
@@ -134,7 +134,7 @@ def test_nothing_found_gives_no_rows() -> None:
     assert (boxes.shape, scores.shape, class_ids.shape) == ((2, 0, 4), (2, 0), (2, 0))
 
 
-def test_pictures_of_a_batch_do_not_meet() -> None:
+def test_images_of_a_batch_do_not_meet() -> None:
     spec = two_heads("yolo")
     heads = random_heads(spec, 1)
     alone = detect(heads, spec, torch.tensor([0.05]), torch.tensor([0.3]))

@@ -219,7 +219,7 @@ def test_specials_of_yolov4_are_where_they_are_asked_for() -> None:
     assert {module.probability for module in special.modules() if isinstance(module, DropBlock)} == {0.1}
     assert count(on_meta("yolov4", spp=False), Spp) == 0
     assert [count(on_meta("yolov4-tiny", spp=spp), Spp) for spp in (False, True)] == [0, 1]
-    # A gate per head (normalised 1x1 convolution), and two weights per residual.
+    # A gate per head (normalized 1x1 convolution), and two weights per residual.
     gates = sum(channels * channels + 4 * channels for channels in (256, 512, 1024))
     assert num_parameters(special) - num_parameters(plain) == gates + 23 * 2
 

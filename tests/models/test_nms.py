@@ -72,15 +72,15 @@ def random_case(rng: np.random.Generator) -> Case:
     clusters = int(rng.integers(1, 9))
     member = rng.integers(0, clusters, n)
     spread = rng.choice([0.0, 0.01, 0.05, 0.5])
-    centres = rng.random((clusters, 2))[member] + rng.normal(0, 1, (n, 2)) * spread
+    centers = rng.random((clusters, 2))[member] + rng.normal(0, 1, (n, 2)) * spread
     sizes = rng.uniform(0.05, 0.5, (clusters, 2))[member] * np.exp(rng.normal(0, 1, (n, 2)) * spread)
     if rng.random() < 0.25:
-        centres, sizes = np.round(centres * 8) / 8, np.maximum(np.round(sizes * 8), 0) / 8
+        centers, sizes = np.round(centers * 8) / 8, np.maximum(np.round(sizes * 8), 0) / 8
     scores = rng.random(n)
     if rng.random() < 0.5:
         scores = np.round(scores * rng.choice([1, 10])) / 10
     groups = rng.integers(0, rng.choice([1, 2, 5, 80]), n) if rng.random() < 0.7 else member
-    boxes = np.concatenate((centres - sizes / 2, centres + sizes / 2), 1)
+    boxes = np.concatenate((centers - sizes / 2, centers + sizes / 2), 1)
     threshold = np.full(n, rng.choice([0.0, 0.25, 0.45, 0.5, 0.9]))
     return boxes.astype(np.float32), scores.astype(np.float32), groups.astype(np.int64), threshold.astype(np.float32)
 
@@ -128,9 +128,9 @@ def test_equals_the_sequential_algorithm_one_case_at_a_time(suppress: Suppress, 
 
 def test_candidates_of_one_class_by_the_thousand(suppress: Suppress) -> None:
     rng = np.random.default_rng(22)
-    centres, sizes = rng.random((1500, 2)), rng.uniform(0.01, 0.3, (1500, 2))
+    centers, sizes = rng.random((1500, 2)), rng.uniform(0.01, 0.3, (1500, 2))
     case = (
-        np.concatenate((centres - sizes / 2, centres + sizes / 2), 1).astype(np.float32),
+        np.concatenate((centers - sizes / 2, centers + sizes / 2), 1).astype(np.float32),
         rng.random(1500).astype(np.float32),
         np.zeros(1500, np.int64),
         np.full(1500, 0.45, np.float32),

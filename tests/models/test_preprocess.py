@@ -1,4 +1,4 @@
-"""Placement of pictures: darknet's resize by an independent formula and its stored inputs, inverses, odd sizes."""
+"""Placement of images: darknet's resize by an independent formula and its stored inputs, inverses, odd sizes."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +68,7 @@ def test_corners_stay_and_the_middle_is_interpolated() -> None:
 
 @pytest.mark.parametrize("placement", ["stretch", "letterbox"])
 @pytest.mark.parametrize("interpolation", ["corner_aligned", "antialiased"])
-def test_a_picture_of_the_right_size_is_left_alone(placement: Any, interpolation: Any) -> None:
+def test_an_image_of_the_right_size_is_left_alone(placement: Any, interpolation: Any) -> None:
     image = noise(64, 96)
     placed, where = place(image, make_spec(96, 64, placement, interpolation))
     np.testing.assert_array_equal(placed, image)
@@ -155,7 +155,7 @@ def test_boxes_come_back_within_half_a_pixel(placement: Any) -> None:
 
 @pytest.mark.parametrize("placement", ["stretch", "letterbox"])
 @pytest.mark.parametrize("size", [(60, 100), (100, 60), (37, 64), (150, 41)])
-def test_an_edge_in_the_picture_is_found_where_the_placement_says(placement: Any, size: tuple[int, int]) -> None:
+def test_an_edge_in_the_image_is_found_where_the_placement_says(placement: Any, size: tuple[int, int]) -> None:
     height, width = size
     image = np.zeros((height, width, 3), np.uint8)
     image[height // 3 :, width // 4 :] = 255
@@ -164,7 +164,7 @@ def test_an_edge_in_the_picture_is_found_where_the_placement_says(placement: Any
     left = where.left + int(np.argmax(inside[-1]))
     top = where.top + int(np.argmax(inside[:, -1]))
     found = where.invert(np.array([[left, top, left, top]], np.float32))[0, :2]
-    # An edge is at most half a pixel of the picture (corner alignment) and one of the network away.
+    # An edge is at most half a pixel of the image (corner alignment) and one of the network away.
     reach = 0.5 + np.array((width / where.width, height / where.height))
     assert (np.abs(found - (width // 4, height // 3)) <= reach).all()
 
@@ -182,6 +182,6 @@ def test_no_boxes() -> None:
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_what_is_not_a_picture_is_refused(image: NDArray[Any]) -> None:
-    with pytest.raises(ImageError, match=r"expected a picture of uint8 \[H, W, 3\], got"):
+def test_what_is_not_an_image_is_refused(image: NDArray[Any]) -> None:
+    with pytest.raises(ImageError, match=r"expected an image of uint8 \[H, W, 3\], got"):
         place(image, make_spec())

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.parity.detections import DetectionParity, compare_stored_heads
+from tests.parity.images import artifact_detector, compare_images, eager_detector
 from tests.parity.networks import (
     HeadParity,
     Heads,
@@ -24,7 +25,6 @@ from tests.parity.networks import (
     read_summary,
     torch_heads,
 )
-from tests.parity.pictures import artefact_detector, compare_pictures, eager_detector
 from tests.parity.pseudo_weights import pseudo_weights
 from yoloscope.models.darknet.network import DarknetNetwork
 from yoloscope.models.darknet.weights import load_weights, save_weights
@@ -72,7 +72,7 @@ def check_pseudo(folder: Path, *, with_onnx: bool = True) -> ModelResult:
 
 
 def check_real(oracles: Path, weights: Path) -> ModelResult:
-    """Compare heads, stored and fresh detections, the artefact and the weights file of a real model."""
+    """Compare heads, stored and fresh detections, the artifact and the weights file of a real model."""
 
     def checks() -> Iterator[Check]:
         network = load_real_network(weights)
@@ -81,14 +81,14 @@ def check_real(oracles: Path, weights: Path) -> ModelResult:
             "stored heads", compare_stored_heads(oracles / "darknet_out" / weights.stem, network.spec)
         )
         eager = eager_detector(network, network.spec)
-        yield _detections_check("pictures eager", compare_pictures(oracles, weights.stem, network.spec, eager))
+        yield _detections_check("images eager", compare_images(oracles, weights.stem, network.spec, eager))
         with tempfile.TemporaryDirectory() as folder:
-            artefact = Path(folder) / "model.onnx"
-            export_onnx(network, network.spec, artefact)
-            heads = session_heads(heads_from_floats(artefact, len(network.spec.heads)))
+            artifact = Path(folder) / "model.onnx"
+            export_onnx(network, network.spec, artifact)
+            heads = session_heads(heads_from_floats(artifact, len(network.spec.heads)))
             yield _heads_check("heads ONNX", compare_real(oracles, weights, heads))
-            found = artefact_detector(open_session(str(artefact)))
-            yield _detections_check("pictures ONNX", compare_pictures(oracles, weights.stem, network.spec, found))
+            found = artifact_detector(open_session(str(artifact)))
+            yield _detections_check("images ONNX", compare_images(oracles, weights.stem, network.spec, found))
         yield _rewrite_check(network, weights.read_bytes())
 
     return _collect(weights.stem, checks)
@@ -108,7 +108,7 @@ def onnx_heads(network: DarknetNetwork) -> Heads:
 
 
 def session_heads(model: onnx.ModelProto) -> Heads:
-    """Return a function from a picture [3, H, W] to the heads of a graph in onnxruntime."""
+    """Return a function from an image [3, H, W] to the heads of a graph in onnxruntime."""
     session = open_session(model.SerializeToString())
 
     def run(image: Array) -> list[Array]:

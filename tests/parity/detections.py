@@ -1,4 +1,4 @@
-"""Detections of ours beside those that darknet found: from the same head tensors, and from the picture itself."""
+"""Detections of ours beside those that darknet found: from the same head tensors, and from the image itself."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from yoloscope.models.spec import DetectorSpec
 
 IOU_THRESHOLD = 0.45
 HEADS_TOLERANCE = 1e-5
-PICTURE_BOX_TOLERANCE_PX = 0.002 * 416
-PICTURE_SCORE_TOLERANCE = 0.014
+IMAGE_BOX_TOLERANCE_PX = 0.002 * 416
+IMAGE_SCORE_TOLERANCE = 0.014
 BETAS: dict[str, float | None] = {"nms_sort": None, "diounms_beta0.6": 0.6, "greedynms_kind": 0.6}
 
 
 @dataclass(frozen=True)
 class Found:
-    """Detections of one picture: class ids [n], scores [n], boxes [n, 4] as cx, cy, w, h fractions of the picture."""
+    """Detections of one image: class ids [n], scores [n], boxes [n, 4] as cx, cy, w, h fractions of the image."""
 
     class_ids: NDArray[np.int64]
     scores: NDArray[np.float64]
@@ -65,7 +65,7 @@ def darknet_found(rows: Sequence[dict[str, Any]]) -> Found:
 
 
 def found_in_heads(heads: Sequence[torch.Tensor], spec: DetectorSpec, threshold: float, kind: str) -> Found:
-    """Decode raw heads of one picture [1, ...] and suppress: ``raw``, or a key of BETAS."""
+    """Decode raw heads of one image [1, ...] and suppress: ``raw``, or a key of BETAS."""
     decoded = decode_heads(heads, spec)
     scores = decoded.class_scores[0]
     rows, class_ids = torch.nonzero(scores > threshold, as_tuple=True)
@@ -73,10 +73,10 @@ def found_in_heads(heads: Sequence[torch.Tensor], spec: DetectorSpec, threshold:
     if kind != "raw":
         keep = diou_nms(boxes, scores, class_ids, IOU_THRESHOLD, BETAS[kind])
         boxes, scores, class_ids = boxes[keep], scores[keep], class_ids[keep]
-    return Found(class_ids.numpy(), scores.double().numpy(), centres(boxes.double().numpy()))
+    return Found(class_ids.numpy(), scores.double().numpy(), centers(boxes.double().numpy()))
 
 
-def centres(boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
+def centers(boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return cx, cy, w, h of corner boxes [n, 4]."""
     low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
     return np.concatenate(((low + high) / 2, high - low), axis=1)
@@ -94,16 +94,16 @@ def compare_stored_heads(folder: Path, spec: DetectorSpec) -> Iterator[Detection
             yield compare(f"{kind} at {threshold}", darknet_found(rows), found, HEADS_TOLERANCE, HEADS_TOLERANCE)
 
 
-def compare_picture(
+def compare_image(
     case: str, rows: Sequence[dict[str, Any]], found: Found, threshold: float, input_size: int
 ) -> DetectionParity:
-    """Compare detections from a picture; whoever is within the score tolerance of the threshold may be missing.
+    """Compare detections from an image; whoever is within the score tolerance of the threshold may be missing.
 
     The tolerances come from the decoders of JPEG, which differ by a few levels, and were measured on a network of 416
-    pixels: .014 in score and .002 of the picture, that is .83 pixels of the network's input of ``input_size``.
+    pixels: .014 in score and .002 of the image, that is .83 pixels of the network's input of ``input_size``.
     """
-    box_tolerance = PICTURE_BOX_TOLERANCE_PX / input_size
-    return compare(case, darknet_found(rows), found, PICTURE_SCORE_TOLERANCE, box_tolerance, threshold=threshold)
+    box_tolerance = IMAGE_BOX_TOLERANCE_PX / input_size
+    return compare(case, darknet_found(rows), found, IMAGE_SCORE_TOLERANCE, box_tolerance, threshold=threshold)
 
 
 def compare(

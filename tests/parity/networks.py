@@ -71,7 +71,7 @@ def load_real_network(weights: Path) -> DarknetNetwork:
 
 
 def torch_heads(network: torch.nn.Module) -> Heads:
-    """Return a function from a picture [3, H, W] to the heads of a torch network, without the batch dimension."""
+    """Return a function from an image [3, H, W] to the heads of a torch network, without the batch dimension."""
 
     def run(image: Array) -> list[Array]:
         with torch.inference_mode():
@@ -86,7 +86,7 @@ def compare_pseudo(folder: Path, network: DarknetNetwork | Network, heads: Heads
     with np.load(folder / "tensors.npz") as tensors:
         stored = {name: tensors[name] for name in tensors.files}
     activations = [head.get("conv_activation", "linear") for head in summary["heads"]]
-    outputs = (heads or torch_heads(network))(_picture(folder, summary, stored))
+    outputs = (heads or torch_heads(network))(_image(folder, summary, stored))
     names = [f"head{head['i']}" for head in summary["heads"]]
     expected = [
         _entering(stored[f"{name}_pre"], activation, stripped=spec.new_coords and spec.activation == "sigmoid")
@@ -113,7 +113,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
-def _picture(folder: Path, summary: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Array:
+def _image(folder: Path, summary: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Array:
     if "input" in stored:
         return stored["input"]
     _, height, width = summary["net"]

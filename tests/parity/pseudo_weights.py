@@ -60,13 +60,13 @@ def _ranges(layer: list[Any], gain: float) -> Iterator[Range]:
     """Yield (count, low, high) of every block of a layer, in file order."""
     kind, count, *rest = layer
     if kind == "conv":
-        yield from _normalised(count, *_norm(count) if rest[1] else (), _weights(rest[0], rest[0] // count, gain))
+        yield from _normalized(count, *_norm(count) if rest[1] else (), _weights(rest[0], rest[0] // count, gain))
     elif kind == "connected":
-        yield from _normalised(rest[0], _weights(count * rest[0], count, gain), *_norm(rest[0]) if rest[1] else ())
+        yield from _normalized(rest[0], _weights(count * rest[0], count, gain), *_norm(rest[0]) if rest[1] else ())
     elif kind == "local":
-        yield from _normalised(count, _weights(rest[0], rest[1], gain))
+        yield from _normalized(count, _weights(rest[0], rest[1], gain))
     elif kind == "batchnorm":
-        yield from _normalised(count, *_norm(count))
+        yield from _normalized(count, *_norm(count))
     elif kind == "shortcut":
         yield count, -0.5, 1.5
     elif kind == "implicit":
@@ -75,7 +75,7 @@ def _ranges(layer: list[Any], gain: float) -> Iterator[Range]:
         raise AssertionError(f"unknown weight block {layer}")
 
 
-def _normalised(count: int, *blocks: Range) -> Iterator[Range]:
+def _normalized(count: int, *blocks: Range) -> Iterator[Range]:
     yield count, -0.2, 0.2
     yield from blocks
 

@@ -3,7 +3,7 @@
 DIR is laid out like ../shared/oracles: weights/, darknet_out/, images/, darknet_pseudo/, darknet_cfgs/, each of them
 optional. Prints a line per model with its worst errors, and exits 1 where one is beyond tolerance: heads 2e-4 for real
 weights and 1e-4 of the largest magnitude for formula-made ones; detections from stored heads 1e-5; detections from
-pictures .83 pixels of the network's input (.002 of the picture at 416) and .014 in score. It takes several minutes.
+images .83 pixels of the network's input (.002 of the image at 416) and .014 in score. It takes several minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rich.table import Table
 from tests.parity.check import ModelResult, check_pseudo, check_real
 from tests.parity.networks import pseudo_folders, real_models
 
-COLUMNS = ("heads eager", "heads ONNX", "stored heads", "pictures eager", "pictures ONNX", "weights file")
+COLUMNS = ("heads eager", "heads ONNX", "stored heads", "images eager", "images ONNX", "weights file")
 Jobs = dict[str, Callable[[], ModelResult]]
 
 
@@ -78,12 +78,12 @@ def _table(results: Sequence[ModelResult]) -> Table:
         if result.refused:
             table.add_row(result.name, "refused")
             continue
-        cells = {check.what: _coloured(check.worst, passed=check.passed) for check in result.checks}
+        cells = {check.what: _colored(check.worst, passed=check.passed) for check in result.checks}
         table.add_row(result.name, *(cells.get(column, "") for column in COLUMNS))
     return table
 
 
-def _coloured(text: str, *, passed: bool) -> str:
+def _colored(text: str, *, passed: bool) -> str:
     return escape(text) if passed else f"[bold red]{escape(text)}[/]"
 
 

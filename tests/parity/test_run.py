@@ -17,7 +17,7 @@ from yoloscope.models.errors import UnsupportedLayerError
 
 
 @pytest.mark.parametrize("name", ["yolo-fastest", "yolov4-tiny"])
-def test_a_real_model_from_its_weights_to_its_artefact(oracles_dir: Path, name: str) -> None:
+def test_a_real_model_from_its_weights_to_its_artifact(oracles_dir: Path, name: str) -> None:
     weights = next((oracles_dir / "weights").glob(f"*/{name}.weights"))
     result = check_real(oracles_dir, weights)
     assert [item for item in result.checks if not item.passed] == []

@@ -20,9 +20,9 @@ from yoloscope.training.anchors import (
 PLANTED = np.array([[10, 14], [60, 20], [120, 150], [25, 70], [200, 90], [300, 300]], np.float64)
 
 
-def _around(centres: np.ndarray, copies: int, spread: float, seed: int = 0) -> np.ndarray:
+def _around(centers: np.ndarray, copies: int, spread: float, seed: int = 0) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    shapes = np.repeat(centres, copies, axis=0)
+    shapes = np.repeat(centers, copies, axis=0)
     return np.asarray(shapes * np.exp(spread * generator.standard_normal(shapes.shape)))
 
 

@@ -41,7 +41,7 @@ def altered(path: Path, target: Path, **changes: Any) -> Path:
     return target
 
 
-def test_it_detects_what_the_exported_artefact_detects(shapes: Path, configure: Configure, tmp_path: Path) -> None:
+def test_it_detects_what_the_exported_artifact_detects(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     yoloscope.training.train.fit(configure(**EVERYTHING), shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
     runtime = Runtime(tmp_path / "model.onnx", "cpu", 1)

@@ -1,4 +1,4 @@
-"""Cross mini-batch normalisation against the full batch and against torch's batch normalisation."""
+"""Cross mini-batch normalization against the full batch and against torch's batch normalization."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_gradients_flow_through_the_present_mini_batch_alone() -> None:
     torch.testing.assert_close(gradients[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_one_mini_batch_is_plain_batch_normalisation() -> None:
+def test_one_mini_batch_is_plain_batch_normalization() -> None:
     plain, crossing = _pair()
     for seed in range(3):
         a, b = _values(seed).requires_grad_(), _values(seed).requires_grad_()

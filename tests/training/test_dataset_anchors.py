@@ -19,7 +19,7 @@ SIZES: list[tuple[float, float]] = [(10, 20), (40, 20), (20, 60), (80, 40), (60,
 
 
 def dataset(folder: Path, sizes: list[tuple[float, float]]) -> DetectionDataset:
-    """Write and open one picture of 200x100 with boxes of these sizes at its corner, and one without area."""
+    """Write and open one image of 200x100 with boxes of these sizes at its corner, and one without area."""
     Image.new("RGB", (200, 100)).save(folder / "a.png")
     boxes = [(0, 0, *size) for size in (*sizes, (0, 5))]
     document = {

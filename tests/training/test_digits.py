@@ -33,12 +33,12 @@ def test_the_written_set_has_the_yolo_layout(tmp_path: Path) -> None:
     assert lines[:4] == ["path: .", "train: images/train", "val: images/val", "names:"]
     assert lines[4:] == [f"  {i}: {name}" for i, name in enumerate(CLASS_NAMES)]
     for split, count in (("train", 3), ("val", 2)):
-        pictures = sorted((tmp_path / "set/images" / split).iterdir())
-        assert [p.name for p in pictures] == [f"{i:06d}.jpg" for i in range(count)]
-        for picture in pictures:
-            with Image.open(picture) as opened:
+        images = sorted((tmp_path / "set/images" / split).iterdir())
+        assert [p.name for p in images] == [f"{i:06d}.jpg" for i in range(count)]
+        for image in images:
+            with Image.open(image) as opened:
                 assert opened.size == (192, 192)
-            for line in (tmp_path / "set/labels" / split / f"{picture.stem}.txt").read_text().splitlines():
+            for line in (tmp_path / "set/labels" / split / f"{image.stem}.txt").read_text().splitlines():
                 class_id, x, y, w, h = map(float, line.split())
                 assert class_id in range(10)
                 assert x - w / 2 + 1e-6 >= 0
@@ -56,10 +56,10 @@ def test_the_seed_decides_every_byte(tmp_path: Path) -> None:
     assert files[0] != files[2]
 
 
-def test_a_picture_does_not_depend_on_how_many_are_made(tmp_path: Path) -> None:
+def test_an_image_does_not_depend_on_how_many_are_made(tmp_path: Path) -> None:
     seen = []
     generate(tmp_path / "few", {"train": 1})
-    generate(tmp_path / "many", {"train": 3}, on_picture=lambda: seen.append(1))
+    generate(tmp_path / "many", {"train": 3}, on_image=lambda: seen.append(1))
     name = Path("images/train/000000.jpg")
     assert (tmp_path / "few" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
     assert len(seen) == 3

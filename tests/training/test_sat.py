@@ -84,7 +84,7 @@ def test_flags_and_modes_return_after_an_error(network: nn.Module) -> None:
     assert [m.training for m in network.modules()] == modes
 
 
-def test_the_pictures_are_left_alone(network: nn.Module) -> None:
+def test_the_images_are_left_alone(network: nn.Module) -> None:
     images = _images()
     before = images.clone()
     attacked = self_adversarial(images, lambda x: network(x).sum(), network)

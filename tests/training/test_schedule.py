@@ -75,12 +75,12 @@ def test_sgdr_equals_the_closed_form(multiplier: int) -> None:
 
 @pytest.mark.parametrize("multiplier", [1, 2])
 def test_sgdr_equals_torch(multiplier: int) -> None:
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
-    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, 6, multiplier, eta_min=0.01)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 6, multiplier, eta_min=0.01)
     schedule = CosineRestarts(0.1, 6, multiplier, minimum=0.01)
     for step in range(60):
-        assert schedule(step) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9)
-        optimiser.step()
+        assert schedule(step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
         reference.step()
 
 

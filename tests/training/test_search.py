@@ -151,10 +151,10 @@ def test_more_trials_may_be_asked_for_later(run: Callable[..., SearchResult]) ->
 
 
 def test_a_trial_that_fails_is_told_and_the_search_goes_on(run: Callable[..., SearchResult], tmp_path: Path) -> None:
-    diverged, impossible = NonFiniteLossError("box of picture 3 is nan"), ConfigError("no such thing")
+    diverged, impossible = NonFiniteLossError("box of image 3 is nan"), ConfigError("no such thing")
     result = run(Scripted(call_1=diverged, call_3=impossible), 4)
     assert [record.state for record in result.records] == ["failed", "complete", "failed", "complete"]
-    assert [record.reason for record in result.records] == ["box of picture 3 is nan", None, "no such thing", None]
+    assert [record.reason for record in result.records] == ["box of image 3 is nan", None, "no such thing", None]
     assert result.records[0].ap is None
     in_vain = run(Scripted(call_1=diverged), 1, folder="in_vain")
     assert in_vain.best is None

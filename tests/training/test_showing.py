@@ -1,4 +1,4 @@
-"""Every item of the bags has a picture, which shows that item and nothing else."""
+"""Every item of the bags has an image, which shows that item and nothing else."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.training.fitting.runs import quick_config
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.config import AugmentConfig, BagsConfig
 from yoloscope.training.visualize.augmentations import exhibits, write_bags
-from yoloscope.training.visualize.drawing import COLOURS, Exhibit, Panel, Scene, chart, draw_exhibit
+from yoloscope.training.visualize.drawing import COLORS, Exhibit, Panel, Scene, chart, draw_exhibit
 
 STRENGTHS = {
     "cutmix_alpha",
@@ -34,21 +34,21 @@ def shown(scene: Scene) -> dict[str, Exhibit]:
 
 
 def pixels(panel: Panel) -> np.ndarray:
-    return np.asarray(panel.picture).astype(int)
+    return np.asarray(panel.image).astype(int)
 
 
-def test_every_switch_has_its_picture(shown: dict[str, Exhibit]) -> None:
+def test_every_switch_has_its_image(shown: dict[str, Exhibit]) -> None:
     switches = set(AugmentConfig.model_fields) | set(BagsConfig.model_fields)
     assert switches - STRENGTHS <= shown.keys()
     assert shown.keys() - switches == {"schedule"}
 
 
-def test_pictures_with_an_item_differ_from_those_without(shown: dict[str, Exhibit]) -> None:
-    for name in ("mosaic", "cutmix", "mixup", "crop_jitter", "random_scale", "colour", "drop_block", "multi_anchor"):
+def test_images_with_an_item_differ_from_those_without(shown: dict[str, Exhibit]) -> None:
+    for name in ("mosaic", "cutmix", "mixup", "crop_jitter", "random_scale", "color", "drop_block", "multi_anchor"):
         assert any(not np.array_equal(pixels(row[0]), pixels(row[-1])) for row in shown[name].rows), name
 
 
-def test_mirrored_pictures_are_mirrored(scene: Scene) -> None:
+def test_mirrored_images_are_mirrored(scene: Scene) -> None:
     plain, mirrored = (scene.sample(scene.tickets[0], switches) for switches in ({}, {"flip_horizontal": 1.0}))
     # Corners lie on corners, so that mirroring before or after resizing differs by rounding alone.
     assert np.abs(plain.image[:, ::-1].astype(int) - mirrored.image).max() <= 1
@@ -61,7 +61,7 @@ def test_an_attack_is_magnified_to_black_and_white(shown: dict[str, Exhibit]) ->
 
 
 def test_input_sizes_are_shown_at_their_proportion(shown: dict[str, Exhibit]) -> None:
-    base, smallest, largest = (panel.picture.width for panel in shown["random_shapes"].rows[0])
+    base, smallest, largest = (panel.image.width for panel in shown["random_shapes"].rows[0])
     assert smallest < base < largest
 
 
@@ -76,8 +76,8 @@ def test_nothing_outside_is_changed(scene: Scene) -> None:
 def test_files_are_named_by_their_items(shapes: Path, tmp_path: Path) -> None:
     files = write_bags(quick_config(), shapes, tmp_path / "new" / "bags")
     assert sorted(files) == sorted((tmp_path / "new" / "bags").iterdir())
-    with Image.open(tmp_path / "new" / "bags" / "mosaic.png") as picture:
-        assert picture.width > 600
+    with Image.open(tmp_path / "new" / "bags" / "mosaic.png") as image:
+        assert image.width > 600
 
 
 def test_unusable_data_is_told(tmp_path: Path) -> None:
@@ -87,16 +87,16 @@ def test_unusable_data_is_told(tmp_path: Path) -> None:
 
 
 def test_an_exhibit_holds_its_panels_side_by_side() -> None:
-    red, blue = (Image.new("RGB", (40, 30), colour) for colour in ((255, 0, 0), (0, 0, 255)))
+    red, blue = (Image.new("RGB", (40, 30), color) for color in ((255, 0, 0), (0, 0, 255)))
     sheet = np.asarray(draw_exhibit(Exhibit("name", "words " * 40, [(Panel(red, "a"), Panel(blue, "b"))])))
-    reds, blues = ((sheet == colour).all(-1).nonzero() for colour in ((255, 0, 0), (0, 0, 255)))
+    reds, blues = ((sheet == color).all(-1).nonzero() for color in ((255, 0, 0), (0, 0, 255)))
     assert (len(reds[0]), len(blues[0])) == (1200, 1200)
     assert reds[1].max() < blues[1].min()
     assert reds[0].min() == blues[0].min()
 
 
-def test_a_flat_line_and_a_rising_one_are_drawn_in_their_colours() -> None:
+def test_a_flat_line_and_a_rising_one_are_drawn_in_their_colors() -> None:
     drawn = np.asarray(chart({"flat": [(0, 1), (1, 1)], "rising": [(0, 0), (1, 2)]}, "x"))
-    for colour in COLOURS[:2]:
-        assert (drawn == colour).all(-1).sum() > 200
+    for color in COLORS[:2]:
+        assert (drawn == color).all(-1).sum() > 200
     assert np.asarray(chart({"alone": [(0, 1), (1, 1)]}, "x")).shape == drawn.shape

@@ -1,6 +1,6 @@
 """Matching of objects to anchors by shape: YOLOv2, v3 and v4.
 
-Overlap of box shapes that share a centre.
+Overlap of box shapes that share a center.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHAPE_MEASURES = {
 
 
 def shape_overlap(wh_a: Tensor, wh_b: Tensor, measure: str = "iou") -> Tensor:
-    """Return the overlap [N, M] of shapes [N, 2] and [M, 2] of one unit, all centred on one point.
+    """Return the overlap [N, M] of shapes [N, 2] and [M, 2] of one unit, all centered on one point.
 
     ``measure`` names a box measure of ``yoloscope.models.boxes``; plain IoU is what matching uses unless a darknet
     cfg's ``iou_thresh_kind`` says otherwise.
@@ -33,10 +33,10 @@ def shape_overlap(wh_a: Tensor, wh_b: Tensor, measure: str = "iou") -> Tensor:
         shared = torch.minimum(wh_a[:, None], wh_b[None]).clamp_min(0).prod(-1)
         union = wh_a.clamp_min(0).prod(-1)[:, None] + wh_b.clamp_min(0).prod(-1)[None] - shared
         return shared / union.clamp_min(boxes.FLOOR)
-    return SHAPE_MEASURES[measure](_centred(wh_a), _centred(wh_b))
+    return SHAPE_MEASURES[measure](_centered(wh_a), _centered(wh_b))
 
 
-def _centred(wh: Tensor) -> Tensor:
+def _centered(wh: Tensor) -> Tensor:
     return torch.cat((-wh / 2, wh / 2), dim=-1)
 
 

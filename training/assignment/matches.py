@@ -47,7 +47,7 @@ class HeadMatches:
 
     ``objects`` int64 [R] rows of the ground truth, ``images``, ``anchors`` (position in the head), ``rows``,
     ``columns`` int64 [R] place the predictor; ``extra`` bool [R] marks anchors other than the best;
-    ``anchor_iou`` float [R] is the overlap of anchor and object, both centred.
+    ``anchor_iou`` float [R] is the overlap of anchor and object, both centered.
     """
 
     geometry: HeadGeometry
@@ -83,9 +83,9 @@ class HeadMatches:
 
 
 def cells_of(boxes_cxcywh_norm: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor]:
-    """Return (columns, rows) int64 [N] of the cells that hold the box centres.
+    """Return (columns, rows) int64 [N] of the cells that hold the box centers.
 
-    A centre at exactly 1 belongs to the last cell: darknet would write into the next row there
+    A center at exactly 1 belongs to the last cell: darknet would write into the next row there
     (src/yolo_layer.c, entry_index).
     """
     columns = (boxes_cxcywh_norm[:, 0] * geometry.grid_width).long().clamp(0, geometry.grid_width - 1)
@@ -94,7 +94,7 @@ def cells_of(boxes_cxcywh_norm: Tensor, geometry: HeadGeometry) -> tuple[Tensor,
 
 
 def cell_offsets(boxes_cxcywh_norm: Tensor, columns: Tensor, rows: Tensor, geometry: HeadGeometry) -> Tensor:
-    """Return the centres [R, 2] relative to their cells' corners, in cells."""
+    """Return the centers [R, 2] relative to their cells' corners, in cells."""
     x = boxes_cxcywh_norm[:, 0] * geometry.grid_width - columns
     y = boxes_cxcywh_norm[:, 1] * geometry.grid_height - rows
     return torch.stack((x, y), dim=-1)

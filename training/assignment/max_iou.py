@@ -1,4 +1,4 @@
-"""MaxIoU: the best overlap of every predicted box with any object of its picture.
+"""MaxIoU: the best overlap of every predicted box with any object of its image.
 
 Facts about the objects of a flat ground truth.
 """
@@ -13,7 +13,7 @@ from yoloscope.models.structures import GroundTruth
 
 
 def first_objects(truth: GroundTruth) -> Tensor:
-    """Return the row int64 [B] at which each picture's objects begin."""
+    """Return the row int64 [B] at which each image's objects begin."""
     counts = torch.bincount(truth.image_index, minlength=truth.batch_size)
     return counts.cumsum(0) - counts
 
@@ -24,7 +24,7 @@ def objects_with_area(truth: GroundTruth) -> Tensor:
 
 
 def padded_boxes_xyxy(ground_truth: GroundTruth, dtype: torch.dtype) -> Tensor:
-    """Return the objects as corner boxes [B, K, 4], K the most of any picture; empty places are points without area."""
+    """Return the objects as corner boxes [B, K, 4], K the most of any image; empty places are points without area."""
     images = ground_truth.image_index
     counts = torch.bincount(images, minlength=ground_truth.batch_size)
     most = int(counts.max()) if len(images) else 0
@@ -42,7 +42,7 @@ def best_overlap(predicted_cxcywh: tuple[Tensor, Tensor, Tensor, Tensor], padded
     """Return MaxIoU and the place of the object it is with.
 
     ``predicted_cxcywh`` are four planes of one shape [B, ...], ``padded_xyxy`` [B, K, 4]. Both answers have the planes'
-    shape; where nothing overlaps they are 0 and place -1. The loop is over the K padded places, never over pictures,
+    shape; where nothing overlaps they are 0 and place -1. The loop is over the K padded places, never over images,
     cells or single boxes, with the buffers reused: no [B, ..., K] tensor is made.
     """
     x1, y1, x2, y2, area = _corners(predicted_cxcywh)

@@ -1,4 +1,4 @@
-"""The one moment that all callbacks here care about: after an optimiser step."""
+"""The one moment that all callbacks here care about: after an optimizer step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from yoloscope.training.module import TrainingModule
 
 
 class AfterStep(lightning.Callback, ABC):
-    """A callback that acts after every optimiser step."""
+    """A callback that acts after every optimizer step."""
 
     def on_train_batch_end(
         self,

@@ -1,6 +1,6 @@
 """What the end of an epoch has left open when the run was cut off there.
 
-The loss on the pictures that are validated on.
+The loss on the images that are validated on.
 
 AP and the loss on the validation split while training.
 """
@@ -29,17 +29,17 @@ from yoloscope.training.module import TrainingModule, log_values
 
 
 class ValidationLoss:
-    """The loss of a run, its terms and scales, as means over the pictures of all batches added."""
+    """The loss of a run, its terms and scales, as means over the images of all batches added."""
 
     def __init__(self, spec: DetectorSpec, images_seen: int) -> None:
         self._spec, self._images_seen = spec, images_seen
         self._sums: dict[str, float] = {}
-        self._pictures = 0
+        self._images = 0
 
     def add(self, heads: Sequence[Tensor], images: Sequence[LabelledImage]) -> None:
-        """Add a batch: its raw heads, and its pictures, of which the objects that can be learnt count.
+        """Add a batch: its raw heads, and its images, of which the objects that can be learnt count.
 
-        A box over the edge of its picture is cut there, as in training.
+        A box over the edge of its image is cut there, as in training.
         """
         labels = [_learnt(one) for one in images]
         placements = [placement_of(one.width, one.height, self._spec) for one in images]
@@ -48,11 +48,11 @@ class ValidationLoss:
             report = compute_loss(tuple(heads), truth, self._spec, preset=None, images_seen=self._images_seen)
         for key, value in log_values([report], self._spec).items():
             self._sums[key] = self._sums.get(key, 0.0) + value * len(images)
-        self._pictures += len(images)
+        self._images += len(images)
 
     def values(self) -> dict[str, float]:
         """Return ``val/loss``, ``val/loss/TERM``, ``val/loss/stride_S`` and ``val/loss/stride_S/TERM``."""
-        return {f"val/{key}": value / self._pictures for key, value in self._sums.items()}
+        return {f"val/{key}": value / self._images for key, value in self._sums.items()}
 
 
 def _learnt(image: LabelledImage) -> ImageLabels:

@@ -21,7 +21,7 @@ from yoloscope.models.errors import CheckpointError
 LAST: Final = "last.ckpt"
 BEST: Final = "best.ckpt"
 CONFIG: Final = "config.yaml"
-ARTEFACT: Final = "model.onnx"
+ARTIFACT: Final = "model.onnx"
 FINDINGS: Final = "label-findings.txt"
 TEACHERS: Final = "teachers"
 BEST_CONFIG: Final = "best.yaml"

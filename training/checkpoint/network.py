@@ -13,16 +13,15 @@ from yoloscope.models.errors import CheckpointError, ConfigError, SpecError
 from yoloscope.models.network import Network
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.checkpoint.files import CONFIG, find_checkpoint, read_checkpoint
-from yoloscope.training.checkpoint.progress import Progress
+from yoloscope.training.checkpoint.progress import Progress, trained_spec
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.train import trained_spec
 
 
 def load_checkpoint_network(path: Path) -> Network:
     """Return the network that a checkpoint or a run's folder holds, on the CPU, in evaluation mode, with its spec.
 
     Its weights are what the run validates and exports: their average where the run keeps one. Layers that differ in
-    training alone (accumulating normalisation) are plain ones. Raises CheckpointError for a file that is none or does
+    training alone (accumulating normalization) are plain ones. Raises CheckpointError for a file that is none or does
     not agree with itself.
     """
     path = find_checkpoint(path)

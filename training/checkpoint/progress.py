@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
+
+import torch
+
+from yoloscope.models.spec import DetectorSpec, SourceSpec
+from yoloscope.training.config import TrainingConfig
 
 
 @dataclass
@@ -42,3 +48,21 @@ class Progress:
         """Restore what ``to_dict`` returned."""
         scores = [(int(step), float(ap), float(ap50)) for step, ap, ap50 in values["scores"]]
         return cls(int(values["step"]), float(values["seconds"]), scores)
+
+
+def trained_spec(
+    spec: DetectorSpec, config: TrainingConfig, progress: Progress, data: Mapping[str, object] = MappingProxyType({})
+) -> DetectorSpec:
+    """Return a spec with its source and a summary of the run so far; ``data`` is added to it."""
+    summary: dict[str, Any] = {
+        "config": config.model_dump(mode="json"),
+        "steps": progress.step,
+        "seconds": round(progress.seconds, 1),
+        "torch": str(torch.__version__),
+        **data,
+    }
+    if progress.best is not None:
+        step, ap, ap50 = progress.best
+        summary["best"] = {"step": step, "AP": ap, "AP50": ap50}
+    source = SourceSpec(kind="training", images_seen=progress.step * config.batch_size)
+    return spec.model_copy(update={"source": source, "training": summary})

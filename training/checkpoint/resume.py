@@ -15,7 +15,7 @@ from yoloscope.training.checkpoint.files import CONFIG, LAST, read_checkpoint
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.module import TrainingModule
 
-_HARMLESS = ("data.workers", "data.cache_mb", "data.bad_pictures", "validation", "distill.teachers")
+_HARMLESS = ("data.workers", "data.cache_mb", "data.bad_images", "validation", "distill.teachers")
 _DELIBERATE = ("epochs", "optimizer.rate", "optimizer.clip_norm", "schedule")
 _ABSENT = object()
 
@@ -30,7 +30,7 @@ def require_same_run(
     which is announced: the state is the same, the steps to come are others.
     """
     if not isinstance(state.get("config"), str) or "optimizer" not in state:
-        raise CheckpointError(f"expected {checkpoint} to hold configuration and optimiser, got none: not a {LAST}")
+        raise CheckpointError(f"expected {checkpoint} to hold configuration and optimizer, got none: not a {LAST}")
     deliberate = []
     for key, saved, given in _differences(_saved_config(state, checkpoint), config.model_dump(mode="json")):
         if not any(key == one or key.startswith(f"{one}.") for one in _DELIBERATE):
@@ -43,12 +43,12 @@ def require_same_run(
         announce(change)
 
 
-def require_same_pictures(state: Mapping[str, Any], num_pictures: int, checkpoint: Path) -> None:
-    """Raise CheckpointError where a run was trained on another number of pictures, from which other batches follow."""
+def require_same_images(state: Mapping[str, Any], num_images: int, checkpoint: Path) -> None:
+    """Raise CheckpointError where a run was trained on another number of images, from which other batches follow."""
     saved = state.get("pictures")
-    if saved is not None and saved != num_pictures:
+    if saved is not None and saved != num_images:
         raise CheckpointError(
-            f"{checkpoint} belongs to other data: trained on {saved} pictures, got {num_pictures}; start another run"
+            f"{checkpoint} belongs to other data: trained on {saved} images, got {num_images}; start another run"
         )
 
 

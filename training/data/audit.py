@@ -31,14 +31,14 @@ UNUSABLE: Final = frozenset(("unknown_class", "non_finite", "degenerate", "outsi
 class AuditFinding:
     """One bad label or file: what kind of fault, the file, the JSON pointer into it, and the fault in words.
 
-    ``picture`` is the picture concerned, where it is known; ``class_name`` is set for findings about one object.
+    ``image`` is the image concerned, where it is known; ``class_name`` is set for findings about one object.
     """
 
     kind: AuditKind
     path: Path
     pointer: str
     detail: str
-    picture: Path | None = None
+    image: Path | None = None
     class_name: str | None = None
 
     def __str__(self) -> str:
@@ -46,11 +46,11 @@ class AuditFinding:
 
 
 def audit(dataset: DetectionDataset, network_size: tuple[int, int] | None = None) -> tuple[AuditFinding, ...]:
-    """Return all findings, those about files first, then picture by picture in the order of the data set.
+    """Return all findings, those about files first, then image by image in the order of the data set.
 
     Files that could not be read; classes not known; boxes without area, out of range, labelled twice, or under a pixel:
-    of the picture, or of a network input of ``network_size`` (width, height) that pictures are stretched to. The header
-    of every picture is read to compare its size with what the labels state.
+    of the image, or of a network input of ``network_size`` (width, height) that images are stretched to. The header
+    of every image is read to compare its size with what the labels state.
     """
     found = [_of_problem(problem) for problem in dataset.problems]
     found += [_of_problem(problem) for image in dataset.images for problem in _size_problems(image)]
@@ -79,7 +79,7 @@ def _size_problems(image: LabelledImage) -> Iterator[DatasetProblem]:
         yield size
     elif size != (image.width, image.height):
         detail = f"expected {image.width}x{image.height} pixels as the labels say, got {size[0]}x{size[1]}"
-        yield DatasetProblem("picture_size", image.path, "", detail)
+        yield DatasetProblem("image_size", image.path, "", detail)
 
 
 def _of_problem(problem: DatasetProblem) -> AuditFinding:

@@ -3,7 +3,7 @@
 The digits are the 1,797 of 8 x 8 pixels that come with scikit-learn (Alpaydin and Kaynak, Optical Recognition of
 Handwritten Digits, UCI, 1998).
 
-Backgrounds of generated scenes: a colour gradient under soft noise of several scales and fine grain.
+Backgrounds of generated scenes: a color gradient under soft noise of several scales and fine grain.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOISE_CELLS = (3, 7, 17)
 
 
 def paint_background(width: int, height: int, generator: np.random.Generator) -> NDArray[np.float32]:
-    """Return a picture float32 [height, width, 3] in 0..1."""
+    """Return an image float32 [height, width, 3] in 0..1."""
     first, second = generator.uniform(0.05, 0.95, (2, 3))
     angle = generator.uniform(0, 2 * np.pi)
     across = np.linspace(-1, 1, width)[None] * np.cos(angle) + np.linspace(-1, 1, height)[:, None] * np.sin(angle)
@@ -117,12 +117,12 @@ def generate(
     counts: Mapping[str, int] | None = None,
     seed: int = 0,
     options: SceneOptions | None = None,
-    on_picture: Callable[[], None] = lambda: None,
+    on_image: Callable[[], None] = lambda: None,
 ) -> Path:
     """Write a data set in the YOLO layout and return its ``data.yaml``.
 
-    ``counts`` gives the pictures of ``train`` (default 400) and ``val`` (100). Picture i of a split depends on the
-    seed, the split and i alone. ``on_picture`` is called after each, for a progress bar. Raise ConfigError for an
+    ``counts`` gives the images of ``train`` (default 400) and ``val`` (100). DecodedImage i of a split depends on the
+    seed, the split and i alone. ``on_image`` is called after each, for a progress bar. Raise ConfigError for an
     unknown split, or a folder that holds anything.
     """
     sizes = {"train": 400, "val": 100} if counts is None else dict(counts)
@@ -137,7 +137,7 @@ def generate(
         for index in range(sizes.get(split, 0)):
             generator = np.random.default_rng((seed, position, index))
             _write(draw_scene(pools[split], options or SceneOptions(), generator), folder, split, f"{index:06d}")
-            on_picture()
+            on_image()
     description = folder / "data.yaml"
     names = "".join(f"  {index}: {name}\n" for index, name in enumerate(CLASS_NAMES))
     description.write_text(f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}", encoding="utf-8")
@@ -188,16 +188,16 @@ def _inked(
     min_contrast: float,
     generator: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Return the canvas with a digit in a colour at least ``min_contrast`` of brightness away from what is there."""
+    """Return the canvas with a digit in a color at least ``min_contrast`` of brightness away from what is there."""
     x1, y1, x2, y2 = box
     below = canvas[y1:y2, x1:x2]
     brightness = float(below.mean())
     room = max(brightness, 1 - brightness)
     distance = generator.uniform(min(min_contrast, room), room)
     target = brightness - distance if brightness > 0.5 else brightness + distance
-    colour = np.clip(target + generator.uniform(-0.06, 0.06, 3), 0, 1).astype(np.float32)
+    color = np.clip(target + generator.uniform(-0.06, 0.06, 3), 0, 1).astype(np.float32)
     result = canvas.copy()
-    result[y1:y2, x1:x2] = below + alpha[..., None] * (colour - below)
+    result[y1:y2, x1:x2] = below + alpha[..., None] * (color - below)
     return result
 
 

@@ -1,6 +1,6 @@
 """The batches of a run, as Lightning asks for them: by rank, from the step where the run stands.
 
-From a data set on disk to the batches of one optimiser step each, the same for any number of workers and ranks.
+From a data set on disk to the batches of one optimizer step each, the same for any number of workers and ranks.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _MOST_WORKERS = 8
 
 
 class Ticket(NamedTuple):
-    """One picture to be made: which, for which epoch, at which input size; ``visit`` counts its repeats there."""
+    """One image to be made: which, for which epoch, at which input size; ``visit`` counts its repeats there."""
 
     epoch: int
-    picture: int
+    image: int
     width: int
     height: int
     visit: int = 0
 
 
 class Loaded(NamedTuple):
-    """A finished picture, and what could not be read on the way to it."""
+    """A finished image, and what could not be read on the way to it."""
 
     sample: Sample
     problems: tuple[str, ...]
@@ -50,9 +50,9 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """The pictures of one optimiser step on one rank: uint8 [B, H, W, 3], their objects, and unreadable files.
+    """The images of one optimizer step on one rank: uint8 [B, H, W, 3], their objects, and unreadable files.
 
-    Where no picture of the data set can be read, ``failure`` says so, and there are none.
+    Where no image of the data set can be read, ``failure`` says so, and there are none.
     """
 
     images: Tensor
@@ -83,30 +83,30 @@ class Batch:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Which pictures every optimiser step sees: a function of seed and step, whatever the ranks.
+    """Which images every optimizer step sees: a function of seed and step, whatever the ranks.
 
-    An epoch visits every picture once in a new order; its last step is filled up from the start of that order, with
+    An epoch visits every image once in a new order; its last step is filled up from the start of that order, with
     another augmentation.
     """
 
-    num_pictures: int
+    num_images: int
     batch_size: int
     shapes: TrainingShapes
     seed: int
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps that show every picture once."""
-        return -(-self.num_pictures // self.batch_size)
+        """Optimizer steps that show every image once."""
+        return -(-self.num_images // self.batch_size)
 
     def tickets(self, step: int, rank: int = 0, num_ranks: int = 1) -> list[Ticket]:
         """Return one rank's share of a step, counted from 0."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng((self.seed, epoch, _ORDER)).permutation(self.num_pictures)
+        order = np.random.default_rng((self.seed, epoch, _ORDER)).permutation(self.num_images)
         share = self.batch_size // num_ranks
         start = position * self.batch_size + rank * share
         width, height = self.shapes.size_at(step)
-        turns = [divmod(place, self.num_pictures) for place in range(start, start + share)]
+        turns = [divmod(place, self.num_images) for place in range(start, start + share)]
         return [Ticket(epoch, int(order[place]), width, height, visit) for visit, place in turns]
 
 
@@ -124,10 +124,10 @@ class StepBatches(Sampler[list[Ticket]]):
         return len(self._steps)
 
 
-class TrainingPictures(Dataset[Loaded]):
-    """Augmented pictures by ticket, from epoch ``plain_from`` (counted from 0; None: never) on without partners.
+class TrainingImages(Dataset[Loaded]):
+    """Augmented images by ticket, from epoch ``plain_from`` (counted from 0; None: never) on without partners.
 
-    Objects that cannot be learnt, and crowds, are left out. A picture that cannot be read is replaced by the next one
+    Objects that cannot be learnt, and crowds, are left out. An image that cannot be read is replaced by the next one
     and reported; DatasetError is raised where none can be read.
     """
 
@@ -141,7 +141,7 @@ class TrainingPictures(Dataset[Loaded]):
         plain_from: int | None = None,
     ) -> None:
         if not len(dataset):
-            raise DatasetError(f"expected pictures in {dataset.source}, got none")
+            raise DatasetError(f"expected images in {dataset.source}, got none")
         self._images, self._source = dataset.images, dataset.source
         self._spec, self._pipeline, self._seed = spec, pipeline, seed
         self._plain_pipeline, self._plain_from = pipeline.uncomposed(), plain_from
@@ -154,12 +154,10 @@ class TrainingPictures(Dataset[Loaded]):
     def __getitem__(self, ticket: Ticket) -> Loaded:
         problems: list[str] = []
         spec = self._spec.model_copy(update={"input_width": ticket.width, "input_height": ticket.height})
-        generator = sample_generator(self._seed, ticket.epoch, ticket.picture, ticket.visit)
+        generator = sample_generator(self._seed, ticket.epoch, ticket.image, ticket.visit)
         plain = self._plain_from is not None and ticket.epoch >= self._plain_from
         pipeline = self._plain_pipeline if plain else self._pipeline
-        sample = pipeline(
-            lambda index: self._fetch(index, problems), ticket.picture, len(self._images), spec, generator
-        )
+        sample = pipeline(lambda index: self._fetch(index, problems), ticket.image, len(self._images), spec, generator)
         return Loaded(sample, tuple(problems))
 
     def _fetch(self, index: int, problems: list[str]) -> Sample:
@@ -169,7 +167,7 @@ class TrainingPictures(Dataset[Loaded]):
                 return self._cached(position)
             except (ImageDecodeError, DatasetError) as error:
                 problems.append(str(error))
-        raise DatasetError(f"expected pictures in {self._source}, got none that can be read: {problems[0]}")
+        raise DatasetError(f"expected images in {self._source}, got none that can be read: {problems[0]}")
 
     def _cached(self, position: int) -> Sample:
         known = self._cache.get(position)
@@ -183,18 +181,18 @@ class TrainingPictures(Dataset[Loaded]):
 
 
 def read_sample(image: LabelledImage) -> Sample:
-    """Return a labelled picture with the objects that a detector shall learn.
+    """Return a labelled image with the objects that a detector shall learn.
 
-    Raises ImageDecodeError or DatasetError where the picture cannot be used.
+    Raises ImageDecodeError or DatasetError where the image cannot be used.
     """
     rows = [row for row in usable_rows(image) if not image.labels.objects[row].crowd]
     return Sample.of(image.read(), image.labels.boxes_xyxy_px[rows], image.labels.class_ids[rows])
 
 
 def collate(loaded: Sequence[Loaded]) -> Batch:
-    """Return the batch of finished pictures of one size."""
+    """Return the batch of finished images of one size."""
     samples = [one.sample for one in loaded]
-    boxes = np.concatenate([_normalised(sample) for sample in samples])
+    boxes = np.concatenate([_normalized(sample) for sample in samples])
     counts = torch.tensor([len(sample) for sample in samples])
     weights = torch.from_numpy(np.concatenate([sample.weights for sample in samples]))
     truth = GroundTruth(
@@ -209,14 +207,14 @@ def collate(loaded: Sequence[Loaded]) -> Batch:
 
 
 class _Caught(Dataset["Loaded | str"]):
-    """Pictures, or in words why there are none: an exception would come out of a worker with its whole traceback."""
+    """Images, or in words why there are none: an exception would come out of a worker with its whole traceback."""
 
-    def __init__(self, pictures: TrainingPictures) -> None:
-        self._pictures = pictures
+    def __init__(self, images: TrainingImages) -> None:
+        self._images = images
 
     def __getitem__(self, ticket: Ticket) -> Loaded | str:
         try:
-            return self._pictures[ticket]
+            return self._images[ticket]
         except DatasetError as error:
             return str(error)
 
@@ -227,10 +225,10 @@ def _collate_caught(loaded: Sequence[Loaded | str]) -> Batch:
     return collate(finished) if failure is None else Batch(torch.zeros(0), GroundTruth.empty(0), (), failure)
 
 
-def batches(pictures: TrainingPictures, steps: StepBatches, num_workers: int) -> DataLoader[Loaded | str]:
+def batches(images: TrainingImages, steps: StepBatches, num_workers: int) -> DataLoader[Loaded | str]:
     """Return the loader of the steps; it draws nothing from the global random state."""
     return DataLoader(
-        _Caught(pictures),
+        _Caught(images),
         batch_sampler=steps,
         num_workers=num_workers,
         collate_fn=_collate_caught,
@@ -246,7 +244,7 @@ def _outlive_signals(_worker: int) -> None:
 
 
 def worker_count(wanted: int | None) -> int:
-    """Return how many processes read pictures: what is wanted, or one less than the cores that are free to use."""
+    """Return how many processes read images: what is wanted, or one less than the cores that are free to use."""
     if wanted is not None:
         return wanted
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -254,7 +252,7 @@ def worker_count(wanted: int | None) -> int:
 
 
 def mini_batch_size(batch_size: int, accumulate: int, num_ranks: int) -> int:
-    """Return the pictures of one mini-batch on one rank; raise ConfigError where the batch cannot be shared out."""
+    """Return the images of one mini-batch on one rank; raise ConfigError where the batch cannot be shared out."""
     if batch_size % (accumulate * num_ranks):
         raise ConfigError(
             f"expected a batch_size divisible by accumulate x processes = {accumulate} x {num_ranks}, got {batch_size}"
@@ -262,8 +260,8 @@ def mini_batch_size(batch_size: int, accumulate: int, num_ranks: int) -> int:
     return batch_size // (accumulate * num_ranks)
 
 
-def _normalised(sample: Sample) -> NDArray[np.float32]:
-    """Return boxes [N, 4] as centre, width and height, fractions of the picture."""
+def _normalized(sample: Sample) -> NDArray[np.float32]:
+    """Return boxes [N, 4] as center, width and height, fractions of the image."""
     size = np.array((sample.width, sample.height), np.float64)
     low, high = sample.boxes_xyxy_px[:, :2] / size, sample.boxes_xyxy_px[:, 2:] / size
     return np.concatenate(((low + high) / 2, high - low), axis=1).astype(np.float32)
@@ -271,10 +269,10 @@ def _normalised(sample: Sample) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Pictures, their order, and how many processes make them."""
+    """Images, their order, and how many processes make them."""
 
     plan: StepPlan
-    pictures: TrainingPictures
+    images: TrainingImages
     num_workers: int
 
     def from_step(self, start: int, stop: int) -> StepData:
@@ -293,4 +291,4 @@ class StepData(lightning.LightningDataModule):
         """Return this rank's batches."""
         assert self.trainer is not None
         steps = StepBatches(self._data.plan, self._start, self._stop, self.trainer.global_rank, self.trainer.world_size)
-        return batches(self._data.pictures, steps, self._data.num_workers)
+        return batches(self._data.images, steps, self._data.num_workers)

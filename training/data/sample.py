@@ -1,4 +1,4 @@
-"""One labelled picture on its way into a training batch."""
+"""One labelled image on its way into a training batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TYPES = tuple(map(np.dtype, ("uint8", "float32", "int64", "float32")))
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A picture with its objects.
+    """An image with its objects.
 
     ``image`` is uint8 [H, W, 3], RGB; ``boxes_xyxy_px`` float32 [N, 4] in its pixels, where pixel i covers i..i+1 and
     the far edge is W or H; ``class_ids`` int64 [N]; ``weights`` float32 [N], the share with which an object enters the
@@ -49,16 +49,16 @@ class Sample:
 
     @property
     def width(self) -> int:
-        """Columns of the picture."""
+        """Columns of the image."""
         return int(self.image.shape[1])
 
     @property
     def height(self) -> int:
-        """Rows of the picture."""
+        """Rows of the image."""
         return int(self.image.shape[0])
 
     def with_image(self, image: NDArray[np.uint8]) -> Sample:
-        """Return the same objects on another picture of the same size."""
+        """Return the same objects on another image of the same size."""
         return replace(self, image=image)
 
     def select(self, rows: NDArray[np.bool_], image: NDArray[np.uint8], boxes_xyxy_px: NDArray[np.floating]) -> Sample:

@@ -1,4 +1,4 @@
-"""The pictures that a run trains and validates on, looked through before its first step.
+"""The images that a run trains and validates on, looked through before its first step.
 
 A part of a data set kept away from training, always the same one.
 """
@@ -18,16 +18,16 @@ from yoloscope.training.data.datasets import DetectionDataset, LabelledImage, op
 
 
 def hold_out(dataset: DetectionDataset, share: float) -> tuple[DetectionDataset, DetectionDataset]:
-    """Return the rest of a data set and the ``share`` (0..1) of its pictures that is held out, in the same order.
+    """Return the rest of a data set and the ``share`` (0..1) of its images that is held out, in the same order.
 
-    A picture belongs to one of the two by its file name alone, wherever the data set lies and whatever is added to it,
-    so that the share is met on average; of few pictures there is at least one in each part. Raises DatasetError for
-    pictures of fewer than two names.
+    An image belongs to one of the two by its file name alone, wherever the data set lies and whatever is added to it,
+    so that the share is met on average; of few images there is at least one in each part. Raises DatasetError for
+    images of fewer than two names.
     """
     names = {image.path.name for image in dataset.images}
     if len(names) < 2:
         raise DatasetError(
-            f"expected pictures of two names or more in {dataset.source} to hold some out, got {len(names)}"
+            f"expected images of two names or more in {dataset.source} to hold some out, got {len(names)}"
         )
     ranked = sorted(names, key=_place)
     count = min(max(sum(_place(name) < share for name in names), 1), len(names) - 1)
@@ -48,8 +48,8 @@ def _place(name: str) -> float:
 
 
 _SHOWN_FINDINGS = 20
-_USELESS: Final[frozenset[AuditKind]] = frozenset(("missing_picture", "unreadable_picture", "picture_size"))
-_TO_SKIP: Final = "set data.bad_pictures to skip to go on without them"
+_USELESS: Final[frozenset[AuditKind]] = frozenset(("missing_image", "unreadable_image", "image_size"))
+_TO_SKIP: Final = "set data.bad_images to skip to go on without them"
 _WITHOUT_VAL: Final = "data.val in a --config file may also be a share of train to hold out, as 0.1, or null for none"
 
 Announce = Callable[[str], None]
@@ -68,26 +68,26 @@ def open_splits(
 ) -> Splits:
     """Open and audit the data of a run; every bad label is announced, or stands in the file ``listing``.
 
-    Pictures of val are decoded once here, so that none ends the run where it is validated; those that cannot be used
-    are left out where bad pictures are to be skipped. A val without objects is announced and not used. Raises
-    DatasetError for missing or unreadable files, unless bad pictures are to be skipped.
+    Images of val are decoded once here, so that none ends the run where it is validated; those that cannot be used
+    are left out where bad images are to be skipped. A val without objects is announced and not used. Raises
+    DatasetError for missing or unreadable files, unless bad images are to be skipped.
     """
     train, val = _open(config, data, announce)
     parts = [train] if val is None else [train, val]
     findings = tuple(dict.fromkeys(finding for part in parts for finding in audit(part, config.input_size)))
     _tell(findings, announce, listing)
-    if config.data.bad_pictures == "stop":
+    if config.data.bad_images == "stop":
         _require_sound(parts, findings)
     for part in parts:
         if not len(part):
-            raise DatasetError(f"expected pictures in the split {part.split!r} of {part.source}, got none")
+            raise DatasetError(f"expected images in the split {part.split!r} of {part.source}, got none")
     if val is None:
         return Splits(train, None)
     return Splits(train, _measurable(_readable(val, config, announce).for_model(train.class_names), announce))
 
 
 def open_train(config: TrainingConfig, data: Path) -> DetectionDataset:
-    """Return the pictures that a run trains on, whether there is a split to validate on or not."""
+    """Return the images that a run trains on, whether there is a split to validate on or not."""
     share = config.data.val if isinstance(config.data.val, float) else None
     return open_splits(config.replace(data=config.data.model_dump() | {"val": share}), data).train
 
@@ -99,7 +99,7 @@ def _open(config: TrainingConfig, data: Path, announce: Announce) -> tuple[Detec
     if isinstance(wanted, float):
         rest, held = hold_out(train, wanted)
         announce(
-            f"data.val {wanted:g}: {len(held)} of {len(train)} pictures of {train.split or 'the data set'} are held out"
+            f"data.val {wanted:g}: {len(held)} of {len(train)} images of {train.split or 'the data set'} are held out"
         )
         return rest, held
     try:
@@ -123,7 +123,7 @@ def _tell(findings: Sequence[AuditFinding], announce: Announce, listing: Path | 
 
 
 def _require_sound(parts: Sequence[DetectionDataset], findings: Sequence[AuditFinding]) -> None:
-    """Raise DatasetError for labels and pictures that could not be read, or whose size is not as the labels say."""
+    """Raise DatasetError for labels and images that could not be read, or whose size is not as the labels say."""
     for part in parts:
         try:
             part.require_sound()
@@ -136,14 +136,14 @@ def _require_sound(parts: Sequence[DetectionDataset], findings: Sequence[AuditFi
 
 
 def _readable(val: DetectionDataset, config: TrainingConfig, announce: Announce) -> DetectionDataset:
-    """Return the data set with the pictures that can be used; raise DatasetError where bad ones stop the run."""
+    """Return the data set with the images that can be used; raise DatasetError where bad ones stop the run."""
 
     def sound() -> Iterator[LabelledImage]:
         for image in val.images:
             try:
                 image.read()
             except (ImageDecodeError, DatasetError) as error:
-                if config.data.bad_pictures == "stop":
+                if config.data.bad_images == "stop":
                     raise DatasetError(f"{error}; {_TO_SKIP}") from error
                 announce(f"left out of validation: {error}")
             else:
@@ -151,7 +151,7 @@ def _readable(val: DetectionDataset, config: TrainingConfig, announce: Announce)
 
     images = tuple(sound())
     if not images:
-        raise DatasetError(f"expected pictures to validate on in {val.source}, got none that can be read")
+        raise DatasetError(f"expected images to validate on in {val.source}, got none that can be read")
     return replace(val, images=images)
 
 

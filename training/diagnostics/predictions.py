@@ -1,4 +1,4 @@
-"""Everything that a network predicts in one picture, predictor by predictor."""
+"""Everything that a network predicts in one image, predictor by predictor."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Predictions:
 
 @torch.no_grad()
 def predict(heads: Sequence[Tensor], spec: DetectorSpec) -> Predictions:
-    """Return the predictions of the raw heads of one picture, each [1, ...]; raises SpecError where they do not fit."""
+    """Return the predictions of the raw heads of one image, each [1, ...]; raises SpecError where they do not fit."""
     decoded = decode_heads(heads, spec)
     objectness = [_objectness(head.float(), spec, index) for index, head in enumerate(heads)]
     return Predictions(decoded.boxes_xyxy_norm[0], decoded.class_scores[0], torch.cat(objectness), spec)

@@ -1,6 +1,6 @@
 """COCO's twelve numbers, AP per class and the precision-recall curves, all by faster-coco-eval.
 
-How far AP would move with other pictures of the same kind: the bootstrap over pictures.
+How far AP would move with other images of the same kind: the bootstrap over images.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CocoResult:
 
 
 def evaluate_coco(images: Sequence[EvaluatedImage], num_classes: int) -> CocoResult:
-    """Return COCO's metrics: IoU .5 to .95, at most 100 detections per class and picture.
+    """Return COCO's metrics: IoU .5 to .95, at most 100 detections per class and image.
 
     Difficult objects count as any other; detections in a crowd are ignored. Equal scores rank by ascending image id.
     """
@@ -114,9 +114,9 @@ class Interval:
 
 
 def bootstrap(images: Sequence[EvaluatedImage], num_classes: int, resamples: int, seed: int = 0) -> dict[str, Interval]:
-    """Return the intervals of AP and AP50: as many pictures are drawn with replacement, ``resamples`` times.
+    """Return the intervals of AP and AP50: as many images are drawn with replacement, ``resamples`` times.
 
-    Draws of pictures without any object have no AP and are left out; where fewer than two have one there is no
+    Draws of images without any object have no AP and are left out; where fewer than two have one there is no
     interval. Source: Efron 1979, the percentile interval.
     """
     generator = np.random.default_rng(seed)

@@ -56,7 +56,7 @@ def confusion_matrix(
 
 
 def _count(image: EvaluatedImage, matrix: NDArray[np.int64], score_threshold: float, iou_threshold: float) -> None:
-    """Add one picture to the counts, in place."""
+    """Add one image to the counts, in place."""
     truth, found = image.truth, image.detections.select(image.detections.scores >= score_threshold)
     background = len(matrix) - 1
     iou = iou_matrix(found.boxes_xyxy.astype(np.float64), truth.boxes_xyxy_px, truth.crowd)

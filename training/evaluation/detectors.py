@@ -1,4 +1,4 @@
-"""A torch network in the place of an artefact, for evaluation while training."""
+"""A torch network in the place of an artifact, for evaluation while training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TorchDetector:
     def detect(
         self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
     ) -> list[Detections]:
-        """Return the detections of placed pictures [B, H, W, 3] in 0..255, thresholds per picture; network pixels."""
+        """Return the detections of placed images [B, H, W, 3] in 0..255, thresholds per image; network pixels."""
         with evaluating(self._module), torch.inference_mode():
             outputs = self._module(
                 torch.from_numpy(images).to(self._device),

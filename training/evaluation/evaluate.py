@@ -62,14 +62,14 @@ def evaluate(
     confusion_threshold: float = 0.25,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Run a detector over a data set and measure what it finds; ``progress`` is told of each picture done.
+    """Run a detector over a data set and measure what it finds; ``progress`` is told of each image done.
 
-    Classes go by name. Raises DatasetError if the data set has none of the pictures, or files or labels that cannot be
+    Classes go by name. Raises DatasetError if the data set has none of the images, or files or labels that cannot be
     read, or classes with objects that the model does not know.
     """
     dataset.require_sound()
     if not dataset.images:
-        raise DatasetError(f"expected pictures in {dataset.source}, got none")
+        raise DatasetError(f"expected images in {dataset.source}, got none")
     dataset = dataset.for_model(detector.spec.class_names)
     settings = settings or PredictionSettings(iou_threshold=detector.spec.nms.iou_threshold)
     timed = []

@@ -28,7 +28,7 @@ def iou_matrix(
 def match_greedily(iou: NDArray[np.float64], crowd: NDArray[np.bool_], threshold: float) -> NDArray[np.int64]:
     """Return for each detection the truth that it takes [N], or ``NO_MATCH``.
 
-    ``iou`` [N, M] is of one class and one picture, its rows score descending. Each detection takes the free truth of
+    ``iou`` [N, M] is of one class and one image, its rows score descending. Each detection takes the free truth of
     highest IoU if that is at least ``threshold``, of equal ones the last; where there is none, a crowd, which may be
     taken by many. Source: cocoapi PythonAPI/pycocotools/cocoeval.py, evaluateImg.
     """

@@ -1,8 +1,8 @@
-"""A detector run over the pictures of a data set, and how long that takes.
+"""A detector run over the images of a data set, and how long that takes.
 
-What is compared: the objects of a picture and what a detector found in it.
+What is compared: the objects of an image and what a detector found in it.
 
-Milliseconds per picture, summarised.
+Milliseconds per image, summarised.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from yoloscope.training.data.datasets import LabelledImage
 
 @dataclass(frozen=True)
 class Truth:
-    """The labelled objects of one picture.
+    """The labelled objects of one image.
 
-    ``boxes_xyxy_px`` is float64 [M, 4] in pixels of the picture, ``class_ids`` int64 [M], ``areas_px`` float64 [M]
+    ``boxes_xyxy_px`` is float64 [M, 4] in pixels of the image, ``class_ids`` int64 [M], ``areas_px`` float64 [M]
     (what COCO sorts small, medium and large by), ``crowd`` and ``difficult`` bool [M].
     """
 
@@ -41,7 +41,7 @@ class Truth:
 
     @classmethod
     def of_image(cls, image: LabelledImage) -> Truth:
-        """Return the objects of a labelled picture that a detection can match (``data.audit.UNUSABLE``)."""
+        """Return the objects of a labelled image that a detection can match (``data.audit.UNUSABLE``)."""
         rows = usable_rows(image)
         objects = [image.labels.objects[row] for row in rows]
         return cls(
@@ -55,7 +55,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class EvaluatedImage:
-    """One picture: its truth, and the detections in pixels of the picture, score descending."""
+    """One image: its truth, and the detections in pixels of the image, score descending."""
 
     image_id: int
     truth: Truth
@@ -64,7 +64,7 @@ class EvaluatedImage:
 
 @dataclass(frozen=True)
 class StageTime:
-    """Milliseconds per picture of one stage."""
+    """Milliseconds per image of one stage."""
 
     mean_ms: float
     median_ms: float
@@ -72,7 +72,7 @@ class StageTime:
 
     @classmethod
     def of(cls, values_ms: NDArray[np.float64]) -> StageTime:
-        """Summarise the times of at least one picture."""
+        """Summarise the times of at least one image."""
         return cls(float(values_ms.mean()), float(np.median(values_ms)), float(np.percentile(values_ms, 95)))
 
 
@@ -86,20 +86,20 @@ class Speed:
     total: StageTime
 
     @property
-    def pictures_per_second(self) -> float:
-        """Pictures in a second, one after another."""
+    def images_per_second(self) -> float:
+        """Images in a second, one after another."""
         return 1e3 / self.total.mean_ms
 
 
 def summarise_speed(timed: Sequence[Timed]) -> Speed:
-    """Return the times of at least one picture, summarised."""
+    """Return the times of at least one image, summarised."""
     columns = np.array([(one.read_ms, one.place_ms, one.network_ms) for one in timed], np.float64)
     read, place, network = (StageTime.of(columns[:, stage]) for stage in range(3))
     return Speed(read, place, network, StageTime.of(columns.sum(axis=1)))
 
 
 class Detector(Protocol):
-    """What is evaluated: an artefact in onnxruntime, or anything else that detects on placed pictures."""
+    """What is evaluated: an artifact in onnxruntime, or anything else that detects on placed images."""
 
     @property
     def spec(self) -> DetectorSpec:
@@ -109,13 +109,13 @@ class Detector(Protocol):
     def detect(
         self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
     ) -> list[Detections]:
-        """Return the detections of placed pictures [B, H, W, 3] in 0..255, thresholds per picture; network pixels."""
+        """Return the detections of placed images [B, H, W, 3] in 0..255, thresholds per image; network pixels."""
         ...
 
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How the detector is run: COCO's custom is a low score threshold and the best 100 boxes per picture."""
+    """How the detector is run: COCO's custom is a low score threshold and the best 100 boxes per image."""
 
     score_threshold: float = 0.001
     iou_threshold: float = 0.45
@@ -125,7 +125,7 @@ class PredictionSettings:
 
 @dataclass(frozen=True)
 class Timed:
-    """The detections of one picture in its pixels, and the milliseconds that each stage took."""
+    """The detections of one image in its pixels, and the milliseconds that each stage took."""
 
     image: LabelledImage
     detections: Detections
@@ -135,10 +135,10 @@ class Timed:
 
 
 def predict(detector: Detector, images: Sequence[LabelledImage], settings: PredictionSettings) -> Iterator[Timed]:
-    """Yield the detections of every picture, in order; boxes are not clipped.
+    """Yield the detections of every image, in order; boxes are not clipped.
 
-    The network's time (decoding and suppression included) is that of a batch divided by its pictures; one run on grey
-    comes before the first. Raises ImageDecodeError or DatasetError at a picture that cannot be used.
+    The network's time (decoding and suppression included) is that of a batch divided by its images; one run on grey
+    comes before the first. Raises ImageDecodeError or DatasetError at an image that cannot be used.
     """
     spec = detector.spec
     grey = np.full((1, spec.input_height, spec.input_width, 3), 127, np.float32)

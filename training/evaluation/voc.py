@@ -38,7 +38,7 @@ class VocResult:
 
 @dataclass
 class _Tally:
-    """What was seen of one class so far: objects that count, and per picture the scores and verdicts."""
+    """What was seen of one class so far: objects that count, and per image the scores and verdicts."""
 
     num_truth: int = 0
     scores: list[NDArray[np.float32]] = field(default_factory=list)
@@ -62,7 +62,7 @@ def evaluate_voc(images: Sequence[EvaluatedImage], num_classes: int, iou_thresho
 
 
 def _add(image: EvaluatedImage, tallies: Sequence[_Tally], iou_threshold: float) -> None:
-    """Enter one picture into the tallies."""
+    """Enter one image into the tallies."""
     truth, found = image.truth, image.detections
     iou = iou_matrix(found.boxes_xyxy.astype(np.float64), truth.boxes_xyxy_px, truth.crowd)
     for class_id in np.unique(np.concatenate((truth.class_ids, found.class_ids))):

@@ -1,1 +1,1 @@
-"""Writing the artefact: one ONNX file with its spec inside, checked against the network it came from."""
+"""Writing the artifact: one ONNX file with its spec inside, checked against the network it came from."""

@@ -1,4 +1,4 @@
-"""A changed artefact beside the one it was made from: agreement, average precision and time.
+"""A changed artifact beside the one it was made from: agreement, average precision and time.
 
 Times taken in turns, so that what else the machine does falls on all alike.
 
@@ -42,10 +42,10 @@ def times_in_turns_ms(runs: Sequence[Callable[[], object]], rounds: int) -> NDAr
     return measured[2:]
 
 
-def relative_time(network: onnx.ModelProto, reference: onnx.ModelProto, picture: NDArray[np.float32]) -> float:
+def relative_time(network: onnx.ModelProto, reference: onnx.ModelProto, image: NDArray[np.float32]) -> float:
     """Return the time of one network as a multiple of another's, on one thread: least of 15 runs by least of 15."""
     sessions = [open_session(one, threads=1) for one in (network, reference)]
-    feeds = {NETWORK_INPUT: picture}
+    feeds = {NETWORK_INPUT: image}
     runs = [lambda session=session: session.run(None, feeds) for session in sessions]
     fastest = times_in_turns_ms(runs, _ROUNDS).min(axis=0)
     return float(fastest[0] / fastest[1])
@@ -57,7 +57,7 @@ _COUNTED_SCORE: Final = 0.01
 
 
 def detection_error(expected: Sequence[Heads], got: Sequence[Heads], spec: DetectorSpec) -> float:
-    """Return the error of the predictions of some pictures as a fraction of the sum of the expected scores.
+    """Return the error of the predictions of some images as a fraction of the sum of the expected scores.
 
     Each predictor and class counts with the difference of its scores and, of the score that both share, with the part
     of the boxes that does not overlap (1 - IoU): 0 for the same predictions, 1 if nothing is found. It moves with
@@ -90,25 +90,25 @@ ROUNDS: Final = 30
 
 
 class FileDetector(Detector, Protocol):
-    """An artefact at work."""
+    """An artifact at work."""
 
     path: Path
 
     def heads(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Return the raw heads of placed pictures [B, H, W, 3] in 0..255."""
+        """Return the raw heads of placed images [B, H, W, 3] in 0..255."""
         ...
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far one artefact is from another on ``num_pictures`` pictures.
+    """How far one artifact is from another on ``num_images`` images.
 
     ``head_error`` is the largest difference of a raw head value, ``head_magnitude`` the largest value,
     ``detection_error`` that of the function of this name. Of ``num_detections`` that the original finds at score .25,
     ``num_same`` are found again: same class, IoU at least .8.
     """
 
-    num_pictures: int
+    num_images: int
     head_error: float
     head_magnitude: float
     detection_error: float
@@ -118,28 +118,28 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Timing:
-    """Median milliseconds per picture (decoding and suppression at score .25 included), measured in turns."""
+    """Median milliseconds per image (decoding and suppression at score .25 included), measured in turns."""
 
     original_ms: float
     changed_ms: float
 
     @property
     def speedup(self) -> float:
-        """How many times as fast the changed artefact is."""
+        """How many times as fast the changed artifact is."""
         return self.original_ms / self.changed_ms
 
 
-def compare(original: FileDetector, changed: FileDetector, pictures: Sequence[NDArray[Any]]) -> Agreement:
-    """Run placed pictures [H, W, 3] in 0..255 through both; raise ExportError where a head is not finite."""
-    expected = [original.heads(picture[None]) for picture in pictures]
-    got = [changed.heads(picture[None]) for picture in pictures]
+def compare(original: FileDetector, changed: FileDetector, images: Sequence[NDArray[Any]]) -> Agreement:
+    """Run placed images [H, W, 3] in 0..255 through both; raise ExportError where a head is not finite."""
+    expected = [original.heads(image[None]) for image in images]
+    got = [changed.heads(image[None]) for image in images]
     pairs = [pair for theirs, ours in zip(expected, got, strict=True) for pair in zip(theirs, ours, strict=True)]
     error = max(float(np.abs(ours - theirs).max()) for theirs, ours in pairs)
     if not np.isfinite(error):
         raise ExportError("expected finite heads of the changed network, got infinite ones or NaN")
-    found = [(_detect(original, picture), _detect(changed, picture)) for picture in pictures]
+    found = [(_detect(original, image), _detect(changed, image)) for image in images]
     return Agreement(
-        len(pictures),
+        len(images),
         error,
         max(float(np.abs(theirs).max()) for theirs, _ in pairs),
         detection_error(expected, got, original.spec),
@@ -148,20 +148,20 @@ def compare(original: FileDetector, changed: FileDetector, pictures: Sequence[ND
     )
 
 
-def time_both(original: FileDetector, changed: FileDetector, pictures: Sequence[NDArray[Any]]) -> Timing:
-    """Return the time of each on the same pictures, in turns."""
+def time_both(original: FileDetector, changed: FileDetector, images: Sequence[NDArray[Any]]) -> Timing:
+    """Return the time of each on the same images, in turns."""
     position = {id(original): 0, id(changed): 0}
 
     def run(detector: FileDetector) -> None:
-        _detect(detector, pictures[position[id(detector)] % len(pictures)])
+        _detect(detector, images[position[id(detector)] % len(images)])
         position[id(detector)] += 1
 
     medians = np.median(times_in_turns_ms([lambda: run(original), lambda: run(changed)], ROUNDS), axis=0)
     return Timing(float(medians[0]), float(medians[1]))
 
 
-def _detect(detector: FileDetector, picture: NDArray[Any]) -> Detections:
-    return detector.detect(picture[None], [SCORE], [detector.spec.nms.iou_threshold])[0]
+def _detect(detector: FileDetector, image: NDArray[Any]) -> Detections:
+    return detector.detect(image[None], [SCORE], [detector.spec.nms.iou_threshold])[0]
 
 
 def _num_same(expected: Detections, got: Detections) -> int:

@@ -1,6 +1,6 @@
-"""The one artefact: a detector as a single ONNX file with its spec inside.
+"""The one artifact: a detector as a single ONNX file with its spec inside.
 
-Artefacts as graphs: read, described anew, and written whole or not at all.
+Artifacts as graphs: read, described anew, and written whole or not at all.
 
 Torch modules to ONNX graphs, quietly.
 """
@@ -26,8 +26,8 @@ from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 from yoloscope.training.export.parity import ParityReport, check_parity
 
 
-def read_artefact(path: Path) -> tuple[onnx.ModelProto, DetectorSpec]:
-    """Return the graph and the spec of an artefact; raise ExportError where the file is none."""
+def read_artifact(path: Path) -> tuple[onnx.ModelProto, DetectorSpec]:
+    """Return the graph and the spec of an artifact; raise ExportError where the file is none."""
     try:
         model = onnx.load(path)
     except Exception as error:
@@ -39,15 +39,15 @@ def read_artefact(path: Path) -> tuple[onnx.ModelProto, DetectorSpec]:
 
 
 def with_spec(model: onnx.ModelProto, spec: DetectorSpec) -> onnx.ModelProto:
-    """Return the artefact with another spec inside."""
+    """Return the artifact with another spec inside."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     onnx.helper.set_model_props(changed, {METADATA_KEY: spec.to_json()})
     return changed
 
 
-def write_artefact(model: onnx.ModelProto, path: Path, check: Callable[[Path], None]) -> None:
-    """Write an artefact beside its place, ``check`` it there, and rename it.
+def write_artifact(model: onnx.ModelProto, path: Path, check: Callable[[Path], None]) -> None:
+    """Write an artifact beside its place, ``check`` it there, and rename it.
 
     What ``check`` raises leaves a former file as it was. Raises ExportError where the file cannot be written.
     """
@@ -139,14 +139,14 @@ NETWORK_INPUT = "network_input"
 
 
 def export_onnx(network: nn.Module, spec: DetectorSpec, path: str | Path) -> ParityReport:
-    """Write the artefact of ``network`` to ``path`` and return how well it agrees with the network.
+    """Write the artifact of ``network`` to ``path`` and return how well it agrees with the network.
 
     The file appears whole or not at all: it is written beside its place, compared with torch, then renamed. Raises
     ExportError where the network cannot be exported, is too large for one file (2 GiB), or the two disagree.
     """
     target = Path(path)
     detector = Detector(network, spec)
-    model = build_artefact(detector)
+    model = build_artifact(detector)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -161,8 +161,8 @@ def export_onnx(network: nn.Module, spec: DetectorSpec, path: str | Path) -> Par
     return report
 
 
-def build_artefact(detector: Detector) -> onnx.ModelProto:
-    """Return the graph of a detector with its spec in the metadata and the scaled pictures named network_input."""
+def build_artifact(detector: Detector) -> onnx.ModelProto:
+    """Return the graph of a detector with its spec in the metadata and the scaled images named network_input."""
     _check_size(detector)
     spec = detector.spec
     device = next(iter(detector.parameters()), torch.empty(0)).device
@@ -190,12 +190,12 @@ def build_artefact(detector: Detector) -> onnx.ModelProto:
 
 
 def read_spec(path: str | Path) -> DetectorSpec:
-    """Return the spec inside an artefact; raise ExportError where the file holds none."""
-    return read_artefact(Path(path))[1]
+    """Return the spec inside an artifact; raise ExportError where the file holds none."""
+    return read_artifact(Path(path))[1]
 
 
 def heads_from_floats(path: str | Path, num_heads: int) -> onnx.ModelProto:
-    """Return the part of an artefact from float pictures [B, 3, H, W] in 0..1 (``network_input``) to its heads."""
+    """Return the part of an artifact from float images [B, 3, H, W] in 0..1 (``network_input``) to its heads."""
     model = onnx.load(path)
     return onnx.utils.Extractor(model).extract_model([NETWORK_INPUT], [f"head_{index}" for index in range(num_heads)])
 
@@ -208,13 +208,13 @@ def _check_size(detector: Detector) -> None:
 
 
 def _name_network_input(graph: onnx.GraphProto) -> None:
-    """Give the scaled pictures, the last of Cast, Add, Transpose and Div after ``images``, the name network_input."""
+    """Give the scaled images, the last of Cast, Add, Transpose and Div after ``images``, the name network_input."""
     name = "images"
     for node in graph.node:
         if node.op_type in {"Cast", "Add", "Transpose", "Div"} and node.input[0] == name:
             name = node.output[0]
     if name == "images":
-        raise ExportError("expected the scaling of the pictures at the start of the graph, found none")
+        raise ExportError("expected the scaling of the images at the start of the graph, found none")
     for node in graph.node:
         node.input[:] = [NETWORK_INPUT if value == name else value for value in node.input]
         node.output[:] = [NETWORK_INPUT if value == name else value for value in node.output]

@@ -1,4 +1,4 @@
-"""Whether an artefact in onnxruntime says what its network says in torch.
+"""Whether an artifact in onnxruntime says what its network says in torch.
 
 onnxruntime sessions for measuring, on the CPU.
 """
@@ -51,7 +51,7 @@ class ParityReport:
     """The worst deviations over all runs.
 
     ``head_error`` is the largest |torch - onnxruntime| of a raw head value, ``head_magnitude`` the largest head value;
-    ``box_error_px`` and ``score_error`` those of ``num_detections`` detections that agree in count, class and picture.
+    ``box_error_px`` and ``score_error`` those of ``num_detections`` detections that agree in count, class and image.
     ``is_binary``: the network takes signs (xnor), so that rounding may flip one and heads are not held to a tolerance.
     """
 
@@ -74,7 +74,7 @@ class ParityReport:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Detections of a batch as flat rows: picture and class [n, 2], score [n], box [n, 4]."""
+    """Detections of a batch as flat rows: image and class [n, 2], score [n], box [n, 4]."""
 
     keys: NDArray[np.int64]
     scores: Array
@@ -82,12 +82,12 @@ class _Rows:
 
 
 def check_parity(detector: Detector, path: str | Path, providers: Sequence[Provider] = CPU) -> ParityReport:
-    """Run noise and shapes, one and three pictures at a time, through torch and the artefact at ``path``.
+    """Run noise and shapes, one and three images at a time, through torch and the artifact at ``path``.
 
     ``providers`` are onnxruntime's, with their options; torch computes on the device of the detector's parameters.
 
     Heads must agree within 2e-4, or 1e-4 of the largest value if that is more. Detections are compared between the
-    artefact and torch's decoding and suppression of the artefact's own heads, at several thresholds: the same pictures
+    artifact and torch's decoding and suppression of the artifact's own heads, at several thresholds: the same images
     and classes, boxes within .01 px (or 1e-4 of their coordinates), scores within 1e-5. Raises ExportError otherwise.
     The heads of a binary network (xnor) need only be finite: two orders of summing flip a sign here and there, and
     every flip moves what follows.
@@ -95,9 +95,9 @@ def check_parity(detector: Detector, path: str | Path, providers: Sequence[Provi
     session = _open(path, providers)
     spec = detector.spec
     is_binary = any(isinstance(module, XnorConvBlock) for module in detector.modules())
-    pictures = list(synthetic_pictures(spec.input_width, spec.input_height))
+    images = list(synthetic_images(spec.input_width, spec.input_height))
     heads_worst, magnitude, found = 0.0, 0.0, []
-    for batch in (np.stack(pictures[:1]), np.stack(pictures[1:])):
+    for batch in (np.stack(images[:1]), np.stack(images[1:])):
         expected = _torch_heads(detector, batch)
         for count, iou_threshold in SETTINGS:
             score_threshold = _thresholds(expected, spec, count)
@@ -123,7 +123,7 @@ def _open(path: str | Path, providers: Sequence[Provider]) -> onnxruntime.Infere
         raise ExportError(f"onnxruntime cannot load the exported graph: {error}") from error
 
 
-def synthetic_pictures(width: int, height: int) -> Iterator[NDArray[np.uint8]]:
+def synthetic_images(width: int, height: int) -> Iterator[NDArray[np.uint8]]:
     """Yield noise, a ramp, rectangles on grey, and noise on a ramp, uint8 [H, W, 3]."""
     rng = np.random.default_rng(0)
     ramp = np.stack(np.broadcast_arrays(*np.ogrid[0 : 255 : height * 1j, 0 : 255 : width * 1j]), -1)
@@ -133,8 +133,8 @@ def synthetic_pictures(width: int, height: int) -> Iterator[NDArray[np.uint8]]:
     for _ in range(12):
         x, y = rng.integers(0, width), rng.integers(0, height)
         blocks[y : y + height // 3, x : x + width // 4] = rng.integers(0, 256, 3)
-    for picture in (noise, ramp, blocks, (ramp + noise) / 2):
-        yield picture.astype(np.uint8)
+    for image in (noise, ramp, blocks, (ramp + noise) / 2):
+        yield image.astype(np.uint8)
 
 
 @torch.inference_mode()
@@ -146,7 +146,7 @@ def _torch_heads(detector: Detector, batch: NDArray[np.uint8]) -> tuple[Tensor, 
 
 
 def _thresholds(heads: tuple[Tensor, ...], spec: DetectorSpec, count: int) -> Array:
-    """Return per picture a threshold that about ``count`` candidates pass, in the widest gap between scores.
+    """Return per image a threshold that about ``count`` candidates pass, in the widest gap between scores.
 
     In a gap no rounding decides who passes.
     """

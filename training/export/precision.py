@@ -1,4 +1,4 @@
-"""Artefacts in fp16 and int8, made from one in float32.
+"""Artifacts in fp16 and int8, made from one in float32.
 
 A network in half precision.
 """
@@ -14,7 +14,7 @@ from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_floa
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from yoloscope.models.spec import DetectorSpec, PrecisionSpec
-from yoloscope.training.export.onnx import read_artefact, with_spec
+from yoloscope.training.export.onnx import read_artifact, with_spec
 from yoloscope.training.export.quantization.int8 import (
     Int8Network,
     Int8Settings,
@@ -22,7 +22,7 @@ from yoloscope.training.export.quantization.int8 import (
     quantize_to_int8,
     require_float32,
 )
-from yoloscope.training.export.quantization.ranges import CalibrationPictures, network_inputs
+from yoloscope.training.export.quantization.ranges import CalibrationImages, network_inputs
 from yoloscope.training.export.surgery import put_network, take_network
 
 BLOCKED: Final = sorted({*DEFAULT_OP_BLOCK_LIST} - {"Resize", "Upsample"})
@@ -53,11 +53,11 @@ def _drop_repeated(graph: onnx.GraphProto) -> None:
 
 
 def make_fp16(path: Path) -> onnx.ModelProto:
-    """Return the artefact at ``path`` with its network in half precision; decoding and suppression stay in float32.
+    """Return the artifact at ``path`` with its network in half precision; decoding and suppression stay in float32.
 
-    Raises ExportError where the file is no artefact or not in float32.
+    Raises ExportError where the file is no artifact or not in float32.
     """
-    model, spec = read_artefact(path)
+    model, spec = read_artifact(path)
     network = take_network(model)
     require_float32(network)
     precision = PrecisionSpec(kind="fp16", made_from=_sha256(path))
@@ -66,16 +66,16 @@ def make_fp16(path: Path) -> onnx.ModelProto:
 
 def make_int8(
     path: Path,
-    calibration: CalibrationPictures,
+    calibration: CalibrationImages,
     settings: Int8Settings | None = None,
     progress: Progress | None = None,
 ) -> tuple[onnx.ModelProto, Int8Network]:
-    """Return the artefact at ``path`` with its network in 8 bits, and how that came about (see ``quantize_to_int8``).
+    """Return the artifact at ``path`` with its network in 8 bits, and how that came about (see ``quantize_to_int8``).
 
-    Raises ExportError where the file is no artefact or not in float32, ImageDecodeError at a picture that cannot be
+    Raises ExportError where the file is no artifact or not in float32, ImageDecodeError at an image that cannot be
     read.
     """
-    model, spec = read_artefact(path)
+    model, spec = read_artifact(path)
     network = take_network(model)
     require_float32(network)
     made = quantize_to_int8(
@@ -85,7 +85,7 @@ def make_int8(
         kind="int8",
         made_from=_sha256(path),
         calibration_data=calibration.name,
-        calibration_pictures=len(calibration.paths),
+        calibration_images=len(calibration.paths),
         ranges=made.method,
         float_layers=made.float_layers,
         detection_error=made.error,

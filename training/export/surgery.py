@@ -1,6 +1,6 @@
-"""The layers of an exported network that are quantised or stay in float, each as a whole.
+"""The layers of an exported network that are quantized or stay in float, each as a whole.
 
-The network inside an artefact: taken out, and another put in its place.
+The network inside an artifact: taken out, and another put in its place.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Value = TypeVar("Value")
 
 
 def take_network(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the part of an artefact from float pictures [B, 3, H, W] in 0..1 (``network_input``) to its raw heads.
+    """Return the part of an artifact from float images [B, 3, H, W] in 0..1 (``network_input``) to its raw heads.
 
-    Raises ExportError where the graph is not an artefact's.
+    Raises ExportError where the graph is not an artifact's.
     """
     heads = [output.name for output in model.graph.output if output.name.startswith("head_")]
     produced = {name for node in model.graph.node for name in node.output}
     if NETWORK_INPUT not in produced or not heads:
-        raise ExportError(f"expected a graph with the values {NETWORK_INPUT!r} and 'head_0', got none: not an artefact")
+        raise ExportError(f"expected a graph with the values {NETWORK_INPUT!r} and 'head_0', got none: not an artifact")
     return onnx.utils.Extractor(model).extract_model([NETWORK_INPUT], heads)
 
 
 def put_network(model: onnx.ModelProto, network: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the artefact with ``network`` (what ``take_network`` gave, changed) in place of its own.
+    """Return the artifact with ``network`` (what ``take_network`` gave, changed) in place of its own.
 
     All names inside ``network`` get a prefix, so that a value of another type never meets its namesake outside.
     """
@@ -120,7 +120,7 @@ _ELEMENTWISE: Final = frozenset(
 class Layer:
     """A convolution or dense layer with the activation behind it.
 
-    ``nodes`` are names in the graph, ``products`` the multiplications by weights per picture, ``values`` the tensors
+    ``nodes`` are names in the graph, ``products`` the multiplications by weights per image, ``values`` the tensors
     that it reads and computes.
     """
 

@@ -89,10 +89,10 @@ def _match_cells(head: Tensor, geometry: HeadGeometry, ground_truth: GroundTruth
     raw = cell_boxes(head, geometry, (matches.images, matches.rows, matches.columns))
     cell = torch.stack((matches.columns, matches.rows), dim=-1)[:, None]
     grid = raw.new_tensor((geometry.grid_width, geometry.grid_height))
-    centre = decode_center(raw[..., :2], cell, geometry.spec.scale_xy, preset.decode_xy) / grid
+    center = decode_center(raw[..., :2], cell, geometry.spec.scale_xy, preset.decode_xy) / grid
     extent = decode_extent(raw[..., 2:], 1.0, extent_rule(preset.decode_wh, geometry))
     own = ground_truth.boxes_cxcywh_norm[matches.objects]
-    return choose_predictor(matches, torch.cat((centre, extent), dim=-1), own)
+    return choose_predictor(matches, torch.cat((center, extent), dim=-1), own)
 
 
 def _head_ledger(

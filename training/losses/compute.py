@@ -39,16 +39,16 @@ def compute_loss(
 ) -> LossReport:
     """Score raw heads against ground truth, and return the loss with its account.
 
-    Costs are summed over cells and averaged over the pictures of the batch: a picture's loss is the same alone and in
+    Costs are summed over cells and averaged over the images of the batch: an image's loss is the same alone and in
     any batch, and averaging the totals of equal parts of a batch, over accumulation steps or ranks, gives the total of
-    the whole. ``divisor`` replaces the preset's own normaliser, where the parts are not equal.
+    the whole. ``divisor`` replaces the preset's own normalizer, where the parts are not equal.
 
     ``heads`` are the network's raw outputs in the order of ``spec.heads``; half precision is computed in float32.
     ``preset`` is a name or a preset; the keys of ``spec.loss.overrides`` apply where it is the spec's own preset.
-    ``images_seen`` is how many pictures training has seen, for presets with an early phase; None: long past it.
+    ``images_seen`` is how many images training has seen, for presets with an early phase; None: long past it.
     ``detail``: ``objects`` keeps what ``by_object`` and ``assignment`` need, ``cells`` also ``by_cell``.
 
-    Raises SpecError, LabelError, PresetError, LossError for another detail, or NonFiniteLossError naming picture,
+    Raises SpecError, LabelError, PresetError, LossError for another detail, or NonFiniteLossError naming image,
     object and term.
     """
     if detail not in get_args(Detail):
@@ -132,7 +132,7 @@ def _normalizer(preset: AnyPreset) -> str:
 
 
 def natural_divisor(normalizer: str, ledgers: Sequence[HeadLedger]) -> float:
-    """Return what the sums of a batch are divided by: pictures, pairs, predictors, or 1."""
+    """Return what the sums of a batch are divided by: images, pairs, predictors, or 1."""
     batch = ledgers[0].geometry.batch_size
     if normalizer == "images":
         return float(max(batch, 1))
@@ -147,7 +147,7 @@ def checked_ground_truth(truth: GroundTruth, geometries: Sequence[HeadGeometry])
     """Return the ground truth as the losses take it; raise LabelError naming the first object that is wrong."""
     batch, classes = geometries[0].batch_size, geometries[0].num_classes
     if truth.batch_size != batch:
-        raise LabelError(f"expected ground truth of {batch} pictures, got {truth.batch_size}")
+        raise LabelError(f"expected ground truth of {batch} images, got {truth.batch_size}")
     boxes, class_ids = truth.boxes_cxcywh_norm, truth.class_ids
     limit = boxes.new_tensor((1.0, 1.0, torch.finfo(boxes.dtype).max, torch.finfo(boxes.dtype).max))
     good = ((boxes >= 0) & (boxes <= limit)).all(-1) & (class_ids >= 0) & (class_ids < classes)
@@ -161,7 +161,7 @@ def _fault(truth: GroundTruth, which: int, classes: int) -> str:
     if not all(math.isfinite(value) for value in (x, y, w, h)):
         expected = "a finite box"
     elif not (0 <= x <= 1 and 0 <= y <= 1):
-        expected = "a centre in 0..1"
+        expected = "a center in 0..1"
     elif w < 0 or h < 0:
         expected = "width and height of at least 0"
     else:

@@ -20,9 +20,9 @@ from yoloscope.training.assignment.matches import HeadMatches
 
 
 def require_finite(total: Tensor, ledgers: Sequence[HeadLedger], cube: Tensor) -> None:
-    """Raise NonFiniteLossError, naming picture, object and term, unless the total is finite.
+    """Raise NonFiniteLossError, naming image, object and term, unless the total is finite.
 
-    ``cube`` float [H, T, B] are the costs by head, term and picture; it is looked at only after the total failed.
+    ``cube`` float [H, T, B] are the costs by head, term and image; it is looked at only after the total failed.
     """
     if bool(torch.isfinite(total.detach())):
         return
@@ -55,7 +55,7 @@ def weigh_objects(ledger: HeadLedger, weights: Tensor) -> HeadLedger:
 
     A predictor that serves several objects pays its common costs at their mean weight. What predictors without an
     object cost does not change. Source: Zhang et al., Bag of Freebies for Training Object Detection Neural Networks,
-    2019, section 3.1 (the weighted loss of mixed pictures).
+    2019, section 3.1 (the weighted loss of mixed images).
     """
     of_match = weights.to(ledger.iou)[ledger.matches.objects]
     slots = ledger.slots
@@ -108,7 +108,7 @@ class HeadLedger:
         )
 
     def by_image(self) -> Tensor:
-        """Return raw costs [T, B] by term and picture, on the graph."""
+        """Return raw costs [T, B] by term and image, on the graph."""
         cube = self._zeros(len(TERMS), self.geometry.batch_size)
         if self.by_predictor:
             sums = torch.stack([costs.sum((1, 2, 3)) for costs in self.by_predictor.values()])
@@ -131,7 +131,7 @@ class HeadLedger:
         return torch.stack(tuple(rows.values()))
 
     def background(self) -> Tensor:
-        """Return raw costs [T, B] of predictors without object by term and picture, detached."""
+        """Return raw costs [T, B] of predictors without object by term and image, detached."""
         rows = dict.fromkeys(TERMS, self._zeros(self.geometry.batch_size))
         for term, costs in self.by_predictor.items():
             rows[term] = costs.detach().sum((1, 2, 3))

@@ -15,7 +15,7 @@ MAX_LOG_EXTENT = 8.0
 
 
 def decode_center(raw: Tensor, cell: Tensor | float, scale: float, rule: CenterDecode) -> Tensor:
-    """Return centres along one axis in cells.
+    """Return centers along one axis in cells.
 
     ``sigmoid``: s(t) + c. ``scaled``: scale * s(t) - (scale - 1) / 2 + c, which reaches the cell's border
     (document 000, YOLOv4; darknet ``scale_x_y``). ``linear``: t + c.

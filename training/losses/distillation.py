@@ -34,8 +34,8 @@ def distillation_costs(
     Both are raw heads of ``spec``, those of the student and of its teacher, which is a constant. With the teacher's
     objectness p every predictor costs the divergence KL(p || student's), p times that of the class probabilities, and
     p * ``box_weight`` * (1 - CIoU) of the two boxes: what the teacher takes for background teaches no box or class.
-    All is 0 where the student answers as the teacher does. Costs are summed over cells and averaged over the pictures,
-    as those of ``compute_loss``. Raises SpecError for other shapes, and NonFiniteLossError naming picture and
+    All is 0 where the student answers as the teacher does. Costs are summed over cells and averaged over the images,
+    as those of ``compute_loss``. Raises SpecError for other shapes, and NonFiniteLossError naming image and
     term.
 
     Source: Mehta and Ozturk, Object detection at 200 Frames Per Second, 2018, section 3.2 (objectness-scaled
@@ -43,7 +43,7 @@ def distillation_costs(
     """
     geometries = head_geometries(heads, spec)
     if [grid.shape for grid in geometries] != [grid.shape for grid in head_geometries(taught, spec)]:
-        raise SpecError("expected heads of student and teacher for the same pictures, got other batches or sizes")
+        raise SpecError("expected heads of student and teacher for the same images, got other batches or sizes")
     triples = zip(heads, taught, geometries, strict=True)
     with torch.autocast(device_type=heads[0].device.type, enabled=False):
         cube = torch.stack([_of_head(head, teacher.detach(), grid, box_weight) for head, teacher, grid in triples])
@@ -52,7 +52,7 @@ def distillation_costs(
 
 
 def _require_finite(cube: Tensor) -> None:
-    """Raise NonFiniteLossError, naming picture and term, unless all costs [H, 3, B] are finite."""
+    """Raise NonFiniteLossError, naming image and term, unless all costs [H, 3, B] are finite."""
     if bool(cube.isfinite().all()):
         return
     head, term, image = (~cube.isfinite()).nonzero()[0].tolist()
@@ -61,7 +61,7 @@ def _require_finite(cube: Tensor) -> None:
 
 
 def _of_head(head: Tensor, teacher: Tensor, geometry: HeadGeometry, box_weight: float) -> Tensor:
-    """Return the costs [3, B] of one head, by term and picture."""
+    """Return the costs [3, B] of one head, by term and image."""
     student, wanted = (entries_of(raw.to(compute_dtype(raw)), geometry.num_anchors) for raw in (head, teacher))
     certainty = wanted[:, :, OBJECTNESS].sigmoid()
     objectness = _binary_divergence(wanted[:, :, OBJECTNESS], student[:, :, OBJECTNESS])

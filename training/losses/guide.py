@@ -37,7 +37,7 @@ TARGET = (0.4, 0.5, 2.4, 3.2)
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture on the YOLOv2-VOC grid: a person 5 by 8 cells large, centre in cell (6, 6), and raw predictions."""
+    """One image on the YOLOv2-VOC grid: a person 5 by 8 cells large, center in cell (6, 6), and raw predictions."""
 
     head: Tensor
     truth: GroundTruth
@@ -161,7 +161,7 @@ def _cat(
     scores: tuple[float, float] = (0.0, 0.0),
     empty: tuple[float, float] = (0.0, 0.0),
 ) -> WalkthroughTerms:
-    """Document 003's picture: a cat in cell (3, 3) of 7 x 7, and what is predicted there and in the empty (1, 1)."""
+    """Document 003's image: a cat in cell (3, 3) of 7 x 7, and what is predicted there and in the empty (1, 1)."""
     boxes, confidences, classes = torch.zeros(1, 7, 7, 2, 4), torch.zeros(1, 7, 7, 2), torch.zeros(1, 7, 7, 20)
     boxes[0, 3, 3, 0] = torch.tensor(box)
     confidences[0, 3, 3, 0] = confidence

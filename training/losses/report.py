@@ -1,4 +1,4 @@
-"""The account of a loss: what every term, scale, picture, object and cell contributes to the one number.
+"""The account of a loss: what every term, scale, image, object and cell contributes to the one number.
 
 Who serves what: the assignment as a report shows it.
 """
@@ -131,7 +131,7 @@ class LossReport:
 
     ``total`` is a scalar on the graph, and the only place where weights are applied. Everything else is detached.
     ``divisor`` is what sums were divided by (``normalizer`` names it), ``preset`` and ``version`` say which loss this
-    is: totals of different presets, versions or normalisers are not comparable.
+    is: totals of different presets, versions or normalizers are not comparable.
     """
 
     total: Tensor
@@ -155,7 +155,7 @@ class LossReport:
 
     @cached_property
     def box_parts(self) -> dict[str, Term]:
-        """The box terms, split: centre and size, or overlap (1 - IoU), enclosure, distance and aspect."""
+        """The box terms, split: center and size, or overlap (1 - IoU), enclosure, distance and aspect."""
         parts: dict[str, Term] = {}
         for head, ledger in enumerate(self.ledgers):
             for name, value in ledger.parts.items():
@@ -173,12 +173,12 @@ class LossReport:
 
     @cached_property
     def by_image(self) -> Marginal:
-        """Costs by picture, as they count towards the total."""
+        """Costs by image, as they count towards the total."""
         return self._marginal(self._cube.sum(0))
 
     @property
     def image_losses(self) -> Tensor:
-        """Loss float [B] of each picture by itself: the same alone and in any batch; its mean is the total."""
+        """Loss float [B] of each image by itself: the same alone and in any batch; its mean is the total."""
         return self.by_image.total * self.divisor
 
     @cached_property

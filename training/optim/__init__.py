@@ -1,1 +1,1 @@
-"""Schedules, averages and normalisation around the optimizer."""
+"""Schedules, averages and normalization around the optimizer."""

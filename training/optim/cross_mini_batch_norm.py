@@ -1,4 +1,4 @@
-"""Cross mini-Batch Normalisation: batch statistics over the mini-batches of one optimiser batch."""
+"""Cross mini-Batch Normalization: batch statistics over the mini-batches of one optimizer batch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class CrossMiniBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that accumulates its statistics until ``finish_batch``.
+    """Batch normalization that accumulates its statistics until ``finish_batch``.
 
-    The k-th mini-batch [B, C, H, W] is normalised by mean and variance over all values of mini-batches 1..k since the
+    The k-th mini-batch [B, C, H, W] is normalized by mean and variance over all values of mini-batches 1..k since the
     last ``finish_batch``; gradients flow through the k-th alone, the earlier ones are constants. Weights stand still
-    inside an optimiser batch, so nothing needs compensating. ``finish_batch`` moves the running statistics once, by
+    inside an optimizer batch, so nothing needs compensating. ``finish_batch`` moves the running statistics once, by
     those of the whole batch. With one mini-batch per batch, and outside training, this is ``BatchNorm2d``.
 
     Source: Bochkovskiy et al., YOLOv4, 2020, figure 4; the merging of variances is Chan et al., 1979, equation 2.1.
@@ -24,7 +24,7 @@ class CrossMiniBatchNorm2d(nn.BatchNorm2d):
     _squares: Tensor | None = None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of the base class
-        """Return the normalised map, in the type of the input."""
+        """Return the normalized map, in the type of the input."""
         if not self.training:
             return super().forward(input)
         self._check_input_dim(input)
@@ -82,7 +82,7 @@ def with_cross_mini_batch_norm(network: nn.Module) -> nn.Module:
 
 
 def finish_batch(network: nn.Module) -> None:
-    """Close the optimiser batch in every accumulating layer; to be called after every optimiser step."""
+    """Close the optimizer batch in every accumulating layer; to be called after every optimizer step."""
     for module in network.modules():
         if isinstance(module, CrossMiniBatchNorm2d):
             module.finish_batch()

@@ -34,7 +34,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average towards the network; to be called after every optimiser step."""
+        """Move the average towards the network; to be called after every optimizer step."""
         self.num_updates += 1
         gain = 1 - self.decay_at(self.num_updates)
         for averaged, value in zip(_tensors(self.average), _tensors(network), strict=True):

@@ -1,6 +1,6 @@
-"""Learning rates and the DropBlock probability as functions of the optimiser step, counted from 0.
+"""Learning rates and the DropBlock probability as functions of the optimizer step, counted from 0.
 
-A step is one optimiser batch, however many mini-batches it was accumulated from.
+A step is one optimizer batch, however many mini-batches it was accumulated from.
 """
 
 from __future__ import annotations

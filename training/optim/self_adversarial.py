@@ -1,4 +1,4 @@
-"""Self-adversarial training: the network first alters the picture against itself."""
+"""Self-adversarial training: the network first alters the image against itself."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from yoloscope.models.errors import ConfigError
 def self_adversarial(
     images: Tensor, loss: Callable[[Tensor], Tensor], network: nn.Module, epsilon: float = 2 / 255
 ) -> Tensor:
-    """Return pictures [B, 3, H, W] in 0..1, each value moved by at most ``epsilon`` to where the loss grows.
+    """Return images [B, 3, H, W] in 0..1, each value moved by at most ``epsilon`` to where the loss grows.
 
     One step of the sign of d loss / d images, kept in 0..1; a value without (finite) gradient stays. ``loss`` maps
-    pictures to a scalar through ``network``. During the step the network is frozen and in evaluation mode: no
+    images to a scalar through ``network``. During the step the network is frozen and in evaluation mode: no
     ``.grad``, running statistic or accumulated statistic changes, and every module is in its former mode afterwards.
     For the paper's deception that no object is there, pass the negated loss against an empty ground truth.
 

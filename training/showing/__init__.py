@@ -1,1 +1,1 @@
-"""Pictures of what each item of the bags does, one a file; ``bags`` writes them all."""
+"""Images of what each item of the bags does, one a file; ``bags`` writes them all."""

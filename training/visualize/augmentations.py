@@ -1,34 +1,30 @@
-"""The first pictures of a run as the network will see them.
+"""The first images of a run as the network will see them.
 
-One picture for each item of the bags.
+One image for each item of the bags.
 
-Pictures with their boxes and class names in a grid: what the network is about to see.
+Images with their boxes and class names in a grid: what the network is about to see.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from yoloscope.models.errors import ConfigError
-from yoloscope.training.build import build_network
-from yoloscope.training.config import TrainingConfig
-from yoloscope.training.data.augment.color_jitter import shift_hsv
-from yoloscope.training.data.augment.geometry import resize
-from yoloscope.training.data.sample import Sample
+from yoloscope.training.build import build_network, build_shapes
+from yoloscope.training.config import ColorConfig, TrainingConfig
 from yoloscope.training.data.splits import open_train
 from yoloscope.training.train import training_data
-from yoloscope.training.visualize.drawing import Exhibit, Scene, draw_exhibit, pixel_exhibits
+from yoloscope.training.visualize.drawing import PANEL_PX, Exhibit, Panel, Scene, contact_sheet, draw_exhibit
 from yoloscope.training.visualize.network import network_exhibits
 from yoloscope.training.visualize.targets import target_exhibits
 
 
 def exhibits(scene: Scene) -> Iterator[Exhibit]:
-    """Yield what each item does to the pictures of a scene, at the run's strength or, where it is off, a usual one."""
+    """Yield what each item does to the images of a scene, at the run's strength or, where it is off, a usual one."""
     yield from pixel_exhibits(scene)
     yield from network_exhibits(scene)
     yield from target_exhibits(scene)
@@ -45,76 +41,68 @@ def write_bags(config: TrainingConfig, data: Path, folder: Path) -> list[Path]:
     return written
 
 
-_GAP = 4
-_PAPER = (32, 32, 32)
-_GOLDEN_TURN = 0.61803398875
-
-
-def contact_sheet(
-    samples: Sequence[Sample], class_names: Sequence[str], columns: int | None = None, cell_px: int = 320
-) -> Image.Image:
-    """Return an RGB picture of all samples, row by row.
-
-    Each is shrunk or enlarged with its aspect into a cell of ``cell_px``; ``columns`` defaults to a square grid. An
-    object of weight below 1 says so; a class id without a name appears as a number.
-    """
-    columns = columns or max(1, math.ceil(math.sqrt(len(samples))))
-    rows = max(1, math.ceil(len(samples) / columns))
-    size = (columns * (cell_px + _GAP) + _GAP, rows * (cell_px + _GAP) + _GAP)
-    sheet = Image.new("RGB", size, _PAPER)
-    for index, sample in enumerate(samples):
-        row, column = divmod(index, columns)
-        cell = draw_sample(sample, class_names, cell_px)
-        left = _GAP + column * (cell_px + _GAP) + (cell_px - cell.width) // 2
-        top = _GAP + row * (cell_px + _GAP) + (cell_px - cell.height) // 2
-        sheet.paste(cell, (left, top))
-    return sheet
-
-
-def draw_sample(sample: Sample, class_names: Sequence[str], longest_side_px: int) -> Image.Image:
-    """Return one picture at a size with its boxes, each in the colour of its class.
-
-    The name stands above its box, inside where there is no room.
-    """
-    scale = longest_side_px / max(sample.width, sample.height)
-    shown = resize(sample, max(1, round(sample.width * scale)), max(1, round(sample.height * scale)))
-    picture = Image.fromarray(shown.image)
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(size=11)
-    for box, class_id, weight in zip(shown.boxes_xyxy_px, shown.class_ids, shown.weights, strict=True):
-        colour = class_colour(int(class_id))
-        x1, y1, x2, y2 = (float(v) for v in box)
-        draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
-        name = class_names[class_id] if 0 <= class_id < len(class_names) else str(class_id)
-        text = name if weight == 1 else f"{name} x {weight:.2f}"
-        left, top, right, bottom = draw.textbbox((x1 + 2, y1 + 1), text, font=font)
-        lift = bottom - y1 + 1 if y1 > bottom - y1 else 0
-        draw.rectangle((left - 2, top - 1 - lift, right + 1, bottom + 1 - lift), fill=colour)
-        draw.text((x1 + 2, y1 + 1 - lift), text, fill=(0, 0, 0), font=font)
-    return picture
-
-
-def class_colour(class_id: int) -> tuple[int, int, int]:
-    """Return a bright RGB colour; neighbouring ids lie far apart on the colour wheel."""
-    red = np.array([[[255, 64, 64]]], np.uint8)
-    r, g, b = shift_hsv(red, class_id * _GOLDEN_TURN, 1, 1)[0, 0]
-    return int(r), int(g), int(b)
-
-
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def preview(config: TrainingConfig, data: Path) -> Image.Image:
-    """Return the pictures of the first optimiser step with their boxes and class names."""
+    """Return the images of the first optimizer step with their boxes and class names."""
     train = open_train(config, data)
-    pictures = training_data(config, build_network(config.replace(start=None), train).spec, train)
-    samples = [pictures.pictures[ticket].sample for ticket in pictures.plan.tickets(0)]
+    images = training_data(config, build_network(config.replace(start=None), train).spec, train)
+    samples = [images.images[ticket].sample for ticket in images.plan.tickets(0)]
     return contact_sheet(samples, train.class_names)
 
 
 def write_preview(config: TrainingConfig, data: Path, target: Path) -> None:
-    """Write what ``preview`` returns; raise ConfigError for a file type that is none of pictures."""
+    """Write what ``preview`` returns; raise ConfigError for a file type that is none of images."""
     if target.suffix.lower() not in _SUFFIXES:
         raise ConfigError(f"--show-batch: expected a file ending in {', '.join(_SUFFIXES)}, got {target}")
     target.parent.mkdir(parents=True, exist_ok=True)
     preview(config, data).save(target)
+
+
+def pixel_exhibits(scene: Scene) -> Iterator[Exhibit]:
+    """Yield one exhibit of every augmentation, at the run's strength, or at the usual one where it is off."""
+    augment = scene.config.augment
+    jitter, scales = augment.crop_jitter or 0.3, augment.random_scale or (0.5, 2.0)
+    color = (augment.color or ColorConfig()).model_dump()
+    cutmix, mixup = (
+        {"cutmix": 1.0, "cutmix_alpha": augment.cutmix_alpha},
+        {"mixup": 1.0, "mixup_alpha": augment.mixup_alpha},
+    )
+    for name, sentence, switches in (
+        ("mosaic", "Four images in one: objects are smaller, and every batch shows more of them.", {"mosaic": 1.0}),
+        ("cutmix", "A patch of another image, with what of its objects it shows.", cutmix),
+        ("mixup", "Two images on top of each other, their objects at their share.", mixup),
+        ("flip_horizontal", "Mirrored left to right.", {"flip_horizontal": 1.0}),
+        ("flip_vertical", "Mirrored top to bottom.", {"flip_vertical": 1.0}),
+        ("crop_jitter", f"Every edge moves in or out by up to {jitter:.0%} of the side.", {"crop_jitter": jitter}),
+        ("random_scale", f"Zoomed by {scales[0]:g} to {scales[1]:g}, the aspect kept.", {"random_scale": scales}),
+        ("color", "Hue turned, saturation and exposure multiplied.", {"color": color}),
+    ):
+        yield _before_and_after(scene, name, sentence, switches)
+    yield _random_shapes(scene)
+
+
+def _before_and_after(scene: Scene, name: str, sentence: str, switches: dict[str, Any]) -> Exhibit:
+    rows = [
+        (scene.panel(scene.sample(ticket), "without"), scene.panel(scene.sample(ticket, switches), f"with {name}"))
+        for ticket in scene.tickets
+    ]
+    return Exhibit(name, sentence, rows)
+
+
+def _random_shapes(scene: Scene) -> Exhibit:
+    """Show one image at the least, the base and the greatest input size, pixel by pixel alike."""
+    factor = scene.config.augment.random_shapes or 1.4
+    config = scene.config.replace(augment=scene.config.augment.model_dump() | {"random_shapes": factor})
+    shapes = build_shapes(config, scene.network.spec)
+    sizes = shapes.sizes
+    base = shapes.width, shapes.height
+    longest = max(sizes[-1])
+    panels: list[Panel] = []
+    for words, size in (("without: always", base), ("smallest", sizes[0]), ("largest", sizes[-1])):
+        ticket = scene.tickets[0]._replace(width=size[0], height=size[1])
+        shown_px = round(1.2 * PANEL_PX * max(size) / longest)
+        panels.append(scene.panel(scene.sample(ticket), f"{words} {size[0]} x {size[1]}", shown_px))
+    sentence = f"Another input size every {shapes.every} steps, between 1/{factor:g} and {factor:g} of the base."
+    return Exhibit("random_shapes", sentence, [panels])

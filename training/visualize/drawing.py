@@ -1,19 +1,19 @@
-"""What the exhibits are made from: pictures of a data set, with nothing or one thing done to them.
+"""What the exhibits are made from: images of a data set, with nothing or one thing done to them.
 
-Exhibits of what is done to pictures before the network sees them.
+Exhibits of what is done to images before the network sees them.
 
-Pictures side by side under a caption.
+Images side by side under a caption.
 
 Small line charts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,63 +22,15 @@ from torch import Tensor
 
 from yoloscope.models.network import Network
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.build import build_network, build_shapes
-from yoloscope.training.config import ColourConfig, TrainingConfig
+from yoloscope.training.build import build_network
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.augment.color_jitter import shift_hsv
+from yoloscope.training.data.augment.geometry import resize
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.data.loader import Loaded, Ticket, collate
 from yoloscope.training.data.sample import Sample
 from yoloscope.training.data.splits import open_train
 from yoloscope.training.train import training_data
-from yoloscope.training.visualize.augmentations import draw_sample
-
-
-def pixel_exhibits(scene: Scene) -> Iterator[Exhibit]:
-    """Yield one exhibit of every augmentation, at the run's strength, or at the usual one where it is off."""
-    augment = scene.config.augment
-    jitter, scales = augment.crop_jitter or 0.3, augment.random_scale or (0.5, 2.0)
-    colour = (augment.colour or ColourConfig()).model_dump()
-    cutmix, mixup = (
-        {"cutmix": 1.0, "cutmix_alpha": augment.cutmix_alpha},
-        {"mixup": 1.0, "mixup_alpha": augment.mixup_alpha},
-    )
-    for name, sentence, switches in (
-        ("mosaic", "Four pictures in one: objects are smaller, and every batch shows more of them.", {"mosaic": 1.0}),
-        ("cutmix", "A patch of another picture, with what of its objects it shows.", cutmix),
-        ("mixup", "Two pictures on top of each other, their objects at their share.", mixup),
-        ("flip_horizontal", "Mirrored left to right.", {"flip_horizontal": 1.0}),
-        ("flip_vertical", "Mirrored top to bottom.", {"flip_vertical": 1.0}),
-        ("crop_jitter", f"Every edge moves in or out by up to {jitter:.0%} of the side.", {"crop_jitter": jitter}),
-        ("random_scale", f"Zoomed by {scales[0]:g} to {scales[1]:g}, the aspect kept.", {"random_scale": scales}),
-        ("colour", "Hue turned, saturation and exposure multiplied.", {"colour": colour}),
-    ):
-        yield _before_and_after(scene, name, sentence, switches)
-    yield _random_shapes(scene)
-
-
-def _before_and_after(scene: Scene, name: str, sentence: str, switches: dict[str, Any]) -> Exhibit:
-    rows = [
-        (scene.panel(scene.sample(ticket), "without"), scene.panel(scene.sample(ticket, switches), f"with {name}"))
-        for ticket in scene.tickets
-    ]
-    return Exhibit(name, sentence, rows)
-
-
-def _random_shapes(scene: Scene) -> Exhibit:
-    """Show one picture at the least, the base and the greatest input size, pixel by pixel alike."""
-    factor = scene.config.augment.random_shapes or 1.4
-    config = scene.config.replace(augment=scene.config.augment.model_dump() | {"random_shapes": factor})
-    shapes = build_shapes(config, scene.network.spec)
-    sizes = shapes.sizes
-    base = shapes.width, shapes.height
-    longest = max(sizes[-1])
-    panels: list[Panel] = []
-    for words, size in (("without: always", base), ("smallest", sizes[0]), ("largest", sizes[-1])):
-        ticket = scene.tickets[0]._replace(width=size[0], height=size[1])
-        shown_px = round(1.2 * PANEL_PX * max(size) / longest)
-        panels.append(scene.panel(scene.sample(ticket), f"{words} {size[0]} x {size[1]}", shown_px))
-    sentence = f"Another input size every {shapes.every} steps, between 1/{factor:g} and {factor:g} of the base."
-    return Exhibit("random_shapes", sentence, [panels])
-
 
 _GAP = 10
 _PAPER, _INK, _QUIET = (250, 250, 250), (20, 20, 20), (105, 105, 105)
@@ -86,9 +38,9 @@ _PAPER, _INK, _QUIET = (250, 250, 250), (20, 20, 20), (105, 105, 105)
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture and the words under it."""
+    """An image and the words under it."""
 
-    picture: Image.Image
+    image: Image.Image
     words: str
 
 
@@ -102,14 +54,14 @@ class Exhibit:
 
 
 def draw_exhibit(exhibit: Exhibit) -> Image.Image:
-    """Return the exhibit as one RGB picture."""
+    """Return the exhibit as one RGB image."""
     title, text, small = (ImageFont.load_default(size=size) for size in (20, 14, 13))
     line_height = 20
-    widths = [sum(panel.picture.width + _GAP for panel in row) + _GAP for row in exhibit.rows]
+    widths = [sum(panel.image.width + _GAP for panel in row) + _GAP for row in exhibit.rows]
     width = max([*widths, 360])
     sentences = _wrapped(exhibit.sentence, text, width - 2 * _GAP)
     top = _GAP + 28 + line_height * len(sentences) + _GAP
-    heights = [max(panel.picture.height for panel in row) + line_height + _GAP for row in exhibit.rows]
+    heights = [max(panel.image.height for panel in row) + line_height + _GAP for row in exhibit.rows]
     sheet = Image.new("RGB", (width, top + sum(heights)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_GAP, _GAP), exhibit.name, fill=_INK, font=title)
@@ -118,9 +70,9 @@ def draw_exhibit(exhibit: Exhibit) -> Image.Image:
     for row, height in zip(exhibit.rows, heights, strict=True):
         left = _GAP
         for panel in row:
-            sheet.paste(panel.picture, (left, top))
-            draw.text((left, top + panel.picture.height + 1), panel.words, fill=_QUIET, font=small)
-            left += panel.picture.width + _GAP
+            sheet.paste(panel.image, (left, top))
+            draw.text((left, top + panel.image.height + 1), panel.words, fill=_QUIET, font=small)
+            left += panel.image.width + _GAP
         top += height
     return sheet
 
@@ -137,7 +89,7 @@ def _wrapped(sentence: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, 
     return lines
 
 
-COLOURS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (255, 127, 14))
+COLORS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (255, 127, 14))
 _MARGIN = 46
 _FEW = 6
 
@@ -145,9 +97,9 @@ _FEW = 6
 def chart(
     lines: Mapping[str, Sequence[tuple[float, float]]], x_name: str, width: int = 420, height: int = 320
 ) -> Image.Image:
-    """Return lines of points (x, y) in one frame that holds them all, each named in its colour."""
-    picture = Image.new("RGB", (width, height), (255, 255, 255))
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=12)
+    """Return lines of points (x, y) in one frame that holds them all, each named in its color."""
+    image = Image.new("RGB", (width, height), (255, 255, 255))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=12)
     points = [point for line in lines.values() for point in line]
     x1, x2 = _bounds([x for x, _ in points])
     y1, y2 = _bounds([y for _, y in points])
@@ -166,14 +118,14 @@ def chart(
         draw.text((at(x, y1)[0] - 10, frame[3] + 3), f"{x:.3g}", fill=(90, 90, 90), font=font)
     draw.text((frame[0], height - 17), x_name, fill=(90, 90, 90), font=font)
     for index, (name, line) in enumerate(lines.items()):
-        colour = COLOURS[index % len(COLOURS)]
-        draw.text((frame[0], 4 + 16 * index), name, fill=colour, font=font)
-        draw.line([at(x, y) for x, y in line], fill=colour, width=2)
+        color = COLORS[index % len(COLORS)]
+        draw.text((frame[0], 4 + 16 * index), name, fill=color, font=font)
+        draw.line([at(x, y) for x, y in line], fill=color, width=2)
         if len(line) <= 12:
             for x, y in line:
                 left, top = at(x, y)
-                draw.ellipse((left - 3, top - 3, left + 3, top + 3), fill=colour)
-    return picture
+                draw.ellipse((left - 3, top - 3, left + 3, top + 3), fill=color)
+    return image
 
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:
@@ -183,12 +135,12 @@ def _bounds(values: Sequence[float]) -> tuple[float, float]:
 
 
 PANEL_PX = 300
-_UNALTERED: dict[str, object] = {"mosaic": 0.0, "flip_horizontal": 0.0, "colour": None}
+_UNALTERED: dict[str, object] = {"mosaic": 0.0, "flip_horizontal": 0.0, "color": None}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A run's configuration and its training pictures."""
+    """A run's configuration and its training images."""
 
     config: TrainingConfig
     dataset: DetectionDataset
@@ -205,36 +157,92 @@ class Scene:
 
     @cached_property
     def tickets(self) -> tuple[Ticket, ...]:
-        """Two pictures of the first step, those with objects first."""
+        """Two images of the first step, those with objects first."""
         return self._first(2)
 
     def _first(self, number: int) -> tuple[Ticket, ...]:
-        """Return the first pictures at the base size, of those of the first step, those with objects first."""
+        """Return the first images at the base size, of those of the first step, those with objects first."""
         width, height = self.config.input_size
         plan = training_data(self.config, self.network.spec, self.dataset).plan
         drawn = [ticket._replace(width=width, height=height) for ticket in plan.tickets(0)]
-        drawn.sort(key=lambda ticket: not len(self.dataset.images[ticket.picture].labels.objects))
+        drawn.sort(key=lambda ticket: not len(self.dataset.images[ticket.image].labels.objects))
         return tuple(drawn[:number])
 
     def sample(self, ticket: Ticket, switches: Mapping[str, object] | None = None) -> Sample:
-        """Return a picture as network input, with nothing but the given keys of ``augment`` switched on."""
+        """Return an image as network input, with nothing but the given keys of ``augment`` switched on."""
         config = self.config.replace(augment=_UNALTERED | dict(switches or {}))
-        return training_data(config, self.network.spec, self.dataset).pictures[ticket].sample
+        return training_data(config, self.network.spec, self.dataset).images[ticket].sample
 
     def batch(self, number: int = 2) -> tuple[Tensor, GroundTruth]:
-        """Return the first pictures, unaltered, as float [B, 3, H, W] in 0..1, with their objects."""
+        """Return the first images, unaltered, as float [B, 3, H, W] in 0..1, with their objects."""
         batch = collate([Loaded(self.sample(ticket), ()) for ticket in self._first(number)])
         return batch.images.permute(0, 3, 1, 2).float() / 255, batch.ground_truth
 
     def panel(self, sample: Sample, words: str, longest_side_px: int = PANEL_PX) -> Panel:
-        """Return a picture with its boxes."""
+        """Return an image with its boxes."""
         return Panel(draw_sample(sample, self.dataset.class_names, longest_side_px), words)
 
 
-def picture_of(values: Tensor, longest_side_px: int = PANEL_PX) -> Image.Image:
-    """Return float [3, H, W] in 0..1 as a picture of a size, every pixel a square where it is enlarged."""
+def image_of(values: Tensor, longest_side_px: int = PANEL_PX) -> Image.Image:
+    """Return float [3, H, W] in 0..1 as an image of a size, every pixel a square where it is enlarged."""
     levels = (values.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    picture = Image.fromarray(np.ascontiguousarray(levels))
-    scale = longest_side_px / max(picture.size)
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    return picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR)
+    image = Image.fromarray(np.ascontiguousarray(levels))
+    scale = longest_side_px / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR)
+
+
+_SHEET_GAP = 4
+_SHEET_PAPER = (32, 32, 32)
+_GOLDEN_TURN = 0.61803398875
+
+
+def contact_sheet(
+    samples: Sequence[Sample], class_names: Sequence[str], columns: int | None = None, cell_px: int = 320
+) -> Image.Image:
+    """Return an RGB image of all samples, row by row.
+
+    Each is shrunk or enlarged with its aspect into a cell of ``cell_px``; ``columns`` defaults to a square grid. An
+    object of weight below 1 says so; a class id without a name appears as a number.
+    """
+    columns = columns or max(1, math.ceil(math.sqrt(len(samples))))
+    rows = max(1, math.ceil(len(samples) / columns))
+    size = (columns * (cell_px + _SHEET_GAP) + _SHEET_GAP, rows * (cell_px + _SHEET_GAP) + _SHEET_GAP)
+    sheet = Image.new("RGB", size, _SHEET_PAPER)
+    for index, sample in enumerate(samples):
+        row, column = divmod(index, columns)
+        cell = draw_sample(sample, class_names, cell_px)
+        left = _SHEET_GAP + column * (cell_px + _SHEET_GAP) + (cell_px - cell.width) // 2
+        top = _SHEET_GAP + row * (cell_px + _SHEET_GAP) + (cell_px - cell.height) // 2
+        sheet.paste(cell, (left, top))
+    return sheet
+
+
+def draw_sample(sample: Sample, class_names: Sequence[str], longest_side_px: int) -> Image.Image:
+    """Return one image at a size with its boxes, each in the color of its class.
+
+    The name stands above its box, inside where there is no room.
+    """
+    scale = longest_side_px / max(sample.width, sample.height)
+    shown = resize(sample, max(1, round(sample.width * scale)), max(1, round(sample.height * scale)))
+    image = Image.fromarray(shown.image)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=11)
+    for box, class_id, weight in zip(shown.boxes_xyxy_px, shown.class_ids, shown.weights, strict=True):
+        color = class_color(int(class_id))
+        x1, y1, x2, y2 = (float(v) for v in box)
+        draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=color, width=2)
+        name = class_names[class_id] if 0 <= class_id < len(class_names) else str(class_id)
+        text = name if weight == 1 else f"{name} x {weight:.2f}"
+        left, top, right, bottom = draw.textbbox((x1 + 2, y1 + 1), text, font=font)
+        lift = bottom - y1 + 1 if y1 > bottom - y1 else 0
+        draw.rectangle((left - 2, top - 1 - lift, right + 1, bottom + 1 - lift), fill=color)
+        draw.text((x1 + 2, y1 + 1 - lift), text, fill=(0, 0, 0), font=font)
+    return image
+
+
+def class_color(class_id: int) -> tuple[int, int, int]:
+    """Return a bright RGB color; neighbouring ids lie far apart on the color wheel."""
+    red = np.array([[[255, 64, 64]]], np.uint8)
+    r, g, b = shift_hsv(red, class_id * _GOLDEN_TURN, 1, 1)[0, 0]
+    return int(r), int(g), int(b)

@@ -12,7 +12,7 @@ from yoloscope.training.losses import compute_loss
 from yoloscope.training.optim.cross_mini_batch_norm import CrossMiniBatchNorm2d
 from yoloscope.training.optim.schedule import LinearRamp
 from yoloscope.training.optim.self_adversarial import self_adversarial
-from yoloscope.training.visualize.drawing import Exhibit, Panel, Scene, chart, picture_of
+from yoloscope.training.visualize.drawing import Exhibit, Panel, Scene, chart, image_of
 
 _CHANNELS = 32
 
@@ -25,21 +25,21 @@ def network_exhibits(scene: Scene) -> Iterator[Exhibit]:
 
 
 def _self_adversarial(scene: Scene) -> Exhibit:
-    """Show a picture, what it becomes, and the difference, magnified until the largest step is black or white."""
+    """Show an image, what it becomes, and the difference, magnified until the largest step is black or white."""
     epsilon = scene.config.bags.self_adversarial_epsilon
     gain = 1 / (2 * epsilon)
     images, truth = scene.batch()
     network, spec = scene.network, scene.network.spec
 
-    def loss(pictures: torch.Tensor) -> torch.Tensor:
-        return compute_loss(network(pictures), truth, spec, preset=None).total
+    def loss(batch: torch.Tensor) -> torch.Tensor:
+        return compute_loss(network(batch), truth, spec, preset=None).total
 
     attacked = self_adversarial(images, loss, network, epsilon)
     rows = [
         (
-            Panel(picture_of(plain), "without"),
-            Panel(picture_of(altered), "with self_adversarial"),
-            Panel(picture_of((altered - plain) * gain + 0.5), f"the difference, {gain:.3g} times"),
+            Panel(image_of(plain), "without"),
+            Panel(image_of(altered), "with self_adversarial"),
+            Panel(image_of((altered - plain) * gain + 0.5), f"the difference, {gain:.3g} times"),
         )
         for plain, altered in zip(images, attacked, strict=True)
     ]
@@ -49,13 +49,13 @@ def _self_adversarial(scene: Scene) -> Exhibit:
 
 
 def _drop_block(scene: Scene) -> Exhibit:
-    """Show which cells of one channel are dropped half-way and at the end of the ramp, dark on the picture."""
+    """Show which cells of one channel are dropped half-way and at the end of the ramp, dark on the image."""
     ramp = LinearRamp(scene.config.bags.drop_block or 0.1, 2)
     layers = [module for module in scene.network.modules() if isinstance(module, DropBlock)]
     block, relative = (layers[0].block_size, layers[0].relative_size) if layers else (3, None)
     image = scene.batch()[0][0]
     cells = tuple(max(1, side // 16) for side in image.shape[1:])
-    panels = [Panel(picture_of(image), "without")]
+    panels = [Panel(image_of(image), "without")]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(scene.config.seed)
         for step, moment in ((1, "half-way"), (2, "at the end")):
@@ -63,14 +63,14 @@ def _drop_block(scene: Scene) -> Exhibit:
             kept = (layer(torch.ones(1, _CHANNELS, *cells)) > 0).float()
             barest = kept[:, kept.sum((0, 2, 3)).argmin()][:, None]
             shade = torch.nn.functional.interpolate(barest, image.shape[1:], mode="nearest")[0] * 0.8 + 0.2
-            panels.append(Panel(picture_of(image * shade), f"{moment}: probability {ramp(step):.3g}"))
+            panels.append(Panel(image_of(image * shade), f"{moment}: probability {ramp(step):.3g}"))
     size = f"{cells[1]} x {cells[0]} cells"
     sentence = f"Squares of a feature map are dropped (dark): {size} of the barest of {_CHANNELS} channels."
     return Exhibit("drop_block", sentence, [panels])
 
 
 def _cross_mini_batch_norm(scene: Scene) -> Exhibit:
-    """Show the mean of red by which each mini-batch of one picture is normalised."""
+    """Show the mean of red by which each mini-batch of one image is normalized."""
     parts = [part[None] for part in scene.batch(8)[0]]
     crossing = CrossMiniBatchNorm2d(3, affine=False).train()
     alone = [float(part[:, 0].mean()) for part in parts]
@@ -81,11 +81,11 @@ def _cross_mini_batch_norm(scene: Scene) -> Exhibit:
         "with cross_mini_batch_norm: by all so far": list(enumerate(across, 1)),
         "the mean of the whole batch": [(1, full), (len(parts), full)],
     }
-    sentence = "Mini-batches of an accumulated batch share their statistics: here the mean of red, picture by picture."
-    return Exhibit("cross_mini_batch_norm", sentence, [[Panel(chart(lines, "mini-batch"), "one optimiser step")]])
+    sentence = "Mini-batches of an accumulated batch share their statistics: here the mean of red, image by image."
+    return Exhibit("cross_mini_batch_norm", sentence, [[Panel(chart(lines, "mini-batch"), "one optimizer step")]])
 
 
-def _mean_taken_off(part: torch.Tensor, normalised: torch.Tensor) -> float:
+def _mean_taken_off(part: torch.Tensor, normalized: torch.Tensor) -> float:
     """Return the mean m of red in (x - m) / s, from what went in and what came out."""
-    deviation = part[:, 0].std() / normalised[:, 0].std()
-    return float(part[:, 0].mean() - normalised[:, 0].mean() * deviation)
+    deviation = part[:, 0].std() / normalized[:, 0].std()
+    return float(part[:, 0].mean() - normalized[:, 0].mean() * deviation)

@@ -14,8 +14,7 @@ from yoloscope.training.assignment.geometry import head_geometries
 from yoloscope.training.build import build_schedule
 from yoloscope.training.losses.presets.base import Preset
 from yoloscope.training.losses.presets.registry import resolve_preset
-from yoloscope.training.visualize.augmentations import class_colour
-from yoloscope.training.visualize.drawing import Exhibit, Panel, Scene, chart, picture_of
+from yoloscope.training.visualize.drawing import Exhibit, Panel, Scene, chart, class_color, image_of
 
 _USUAL = Preset()
 
@@ -30,7 +29,7 @@ def target_exhibits(scene: Scene) -> Iterator[Exhibit]:
 
 
 def _multi_anchor(scene: Scene) -> Exhibit:
-    """Draw the anchors that serve each object, at the cells that hold its centre."""
+    """Draw the anchors that serve each object, at the cells that hold its center."""
     preset = resolve_preset(None, scene.network.spec)
     threshold = (preset if isinstance(preset, Preset) else _USUAL).match_threshold
     images, truth = scene.batch()
@@ -38,41 +37,41 @@ def _multi_anchor(scene: Scene) -> Exhibit:
     for index, image in enumerate(images):
         panels = []
         for words, reach in (("without: the best anchor", None), ("with multi_anchor", threshold)):
-            picture, number = _with_anchors(scene, picture_of(image), truth, index, reach)
-            panels.append(Panel(picture, f"{words}, {number} boxes"))
+            canvas, number = _with_anchors(scene, image_of(image), truth, index, reach)
+            panels.append(Panel(canvas, f"{words}, {number} boxes"))
         rows.append(panels)
     sentence = f"Besides the best one, every anchor with IoU above {threshold:g} is responsible (thin: the anchors)."
     return Exhibit("multi_anchor", sentence, rows)
 
 
 def _with_anchors(
-    scene: Scene, picture: Image.Image, truth: GroundTruth, image: int, threshold: float | None
+    scene: Scene, canvas: Image.Image, truth: GroundTruth, image: int, threshold: float | None
 ) -> tuple[Image.Image, int]:
-    """Return the picture with objects (thick) and anchors (thin), and the number of anchors."""
+    """Return the canvas with objects (thick) and anchors (thin), and the number of anchors."""
     spec = scene.network.spec
     heads = [torch.zeros(spec.head_shape(index, truth.batch_size)) for index in range(len(spec.heads))]
     matches = match_best_anchor(truth, head_geometries(heads, spec), torch.tensor(spec.anchors_px), threshold)
-    draw, number = ImageDraw.Draw(picture), 0
-    size = torch.tensor([picture.width, picture.height])
+    draw, number = ImageDraw.Draw(canvas), 0
+    size = torch.tensor([canvas.width, canvas.height])
     for object_, box in enumerate(truth.boxes_cxcywh_norm):
         if truth.image_index[object_] == image:
-            _frame(draw, box[:2] * size, box[2:] * size, class_colour(int(truth.class_ids[object_])), 3)
+            _frame(draw, box[:2] * size, box[2:] * size, class_color(int(truth.class_ids[object_])), 3)
     for match in matches:
         grid = torch.tensor([match.geometry.grid_width, match.geometry.grid_height])
         for row in (match.images == image).nonzero()[:, 0].tolist():
             cell = torch.stack((match.columns[row], match.rows[row]))
             anchor = torch.tensor(match.geometry.anchors_norm[int(match.anchors[row])])
-            colour = class_colour(int(truth.class_ids[int(match.objects[row])]))
-            _frame(draw, (cell + 0.5) / grid * size, anchor * size, colour, 1)
+            color = class_color(int(truth.class_ids[int(match.objects[row])]))
+            _frame(draw, (cell + 0.5) / grid * size, anchor * size, color, 1)
             number += 1
-    return picture, number
+    return canvas, number
 
 
 def _frame(
-    draw: ImageDraw.ImageDraw, centre: torch.Tensor, extent: torch.Tensor, colour: tuple[int, int, int], width: int
+    draw: ImageDraw.ImageDraw, center: torch.Tensor, extent: torch.Tensor, color: tuple[int, int, int], width: int
 ) -> None:
-    low, high = (centre - extent / 2).tolist(), (centre + extent / 2).tolist()
-    draw.rectangle((*low, max(low[0] + 1, high[0] - 1), max(low[1] + 1, high[1] - 1)), outline=colour, width=width)
+    low, high = (center - extent / 2).tolist(), (center + extent / 2).tolist()
+    draw.rectangle((*low, max(low[0] + 1, high[0] - 1), max(low[1] + 1, high[1] - 1)), outline=color, width=width)
 
 
 def _label_smoothing(scene: Scene) -> Exhibit:
@@ -95,7 +94,7 @@ def _bce(logit: float, target: float) -> float:
 
 
 def _grid_sensitivity(scene: Scene) -> Exhibit:
-    """Show the centre within its cell as a function of what the network puts out."""
+    """Show the center within its cell as a function of what the network puts out."""
     scales = sorted({head.scale_xy for head in scene.network.spec.heads} - {1.0}) or [1.05, 1.2]
     logits = [step / 10 for step in range(-60, 61)]
     lines = {
@@ -104,8 +103,8 @@ def _grid_sensitivity(scene: Scene) -> Exhibit:
         ]
         for scale in (1.0, *scales)
     }
-    sentence = "A centre on the border of its cell (0 or 1) is reached by a finite logit."
-    panel = Panel(chart(lines, "logit"), "centre in its cell, 0 to 1")
+    sentence = "A center on the border of its cell (0 or 1) is reached by a finite logit."
+    panel = Panel(chart(lines, "logit"), "center in its cell, 0 to 1")
     return Exhibit("grid_sensitivity", sentence, [[panel]])
 
 

@@ -97,7 +97,7 @@ def test_errors_name_line_and_key(text: str, message: str) -> None:
         (detector(conv(3), section("maxpool"), conv(3, "share_index=1")), "share_index is not supported"),
         (
             detector(net=NET.replace("channels=3", "channels=1")),
-            "line 4: .*channels is not supported: pictures are RGB",
+            "line 4: .*channels is not supported: images are RGB",
         ),
         (detector(section("reorg3d", "stride=2", "reverse=1")), "reverse=1 is not supported"),
         (detector() + conv(), "reads layer 1, a \\[yolo\\]"),

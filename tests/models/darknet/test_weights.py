@@ -67,7 +67,7 @@ def test_round_trip_is_byte_identical(header: WeightsHeader, tmp_path: Path) -> 
     assert save_weights(network, header) == data
 
 
-def test_file_order_of_a_normalised_convolution_is_biases_scales_mean_variance_kernels() -> None:
+def test_file_order_of_a_normalized_convolution_is_biases_scales_mean_variance_kernels() -> None:
     network = build_network(detector(section("convolutional", "filters=1", "batch_normalize=1")))
     load_weights(network, counting(network))
     blocks = [block.tensor.flatten().tolist() for block in weight_blocks(network)]

@@ -8,7 +8,7 @@ from yoloscope.models.layers.weight_block import weight_blocks
 from yoloscope.models.layers.xnor import BinaryWeightConvBlock, XnorConvBlock, sign
 
 
-def test_normalisation_uses_eps_1e_5_and_darknets_block_order() -> None:
+def test_normalization_uses_eps_1e_5_and_darknets_block_order() -> None:
     block = ConvBlock(1, 1, 1, activation="linear").eval()
     roles = [b.role for b in block.weight_blocks()]
     assert roles == ["biases", "scales", "mean", "variance", "weights"]
@@ -19,7 +19,7 @@ def test_normalisation_uses_eps_1e_5_and_darknets_block_order() -> None:
     torch.testing.assert_close(block(torch.full((1, 1, 1, 1), 7.0)).item(), expected, rtol=1e-5, atol=0)
 
 
-def test_bias_takes_the_place_of_normalisation() -> None:
+def test_bias_takes_the_place_of_normalization() -> None:
     block = ConvBlock(2, 3, 1, batch_norm=False, activation="linear")
     assert [b.role for b in block.weight_blocks()] == ["biases", "weights"]
 

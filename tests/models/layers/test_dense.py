@@ -31,7 +31,7 @@ def test_local_length_counts_as_darknet() -> None:
     assert LocalConv(1, 7, 7, 1, 3, padding=1)(torch.zeros(1, 1, 7, 7)).shape == (1, 1, 7, 7)
 
 
-def test_connected_reads_channels_then_rows_and_normalises() -> None:
+def test_connected_reads_channels_then_rows_and_normalizes() -> None:
     connected = Connected(4, 1, batch_norm=True, activation="linear").eval()
     with torch.no_grad():
         connected.linear.weight.copy_(torch.tensor([[1.0, 10, 100, 1000]]))

@@ -29,8 +29,8 @@ def test_shortcut_activates_the_sum_of_all() -> None:
     assert Shortcut("relu")(channels(1), channels(-3), channels(1)).item() == 0
 
 
-def test_relu_weights_are_normalised_per_map() -> None:
-    module = WeightedShortcut(2, 3, per_channel=False, normalisation="relu")
+def test_relu_weights_are_normalized_per_map() -> None:
+    module = WeightedShortcut(2, 3, per_channel=False, normalization="relu")
     with torch.no_grad():
         module.weights.copy_(torch.tensor([[3.0], [1.0]]))
     got = module(channels(1, 1, 1), channels(5, 5, 5))
@@ -38,20 +38,20 @@ def test_relu_weights_are_normalised_per_map() -> None:
 
 
 def test_negative_relu_weight_leaves_its_map_out() -> None:
-    module = WeightedShortcut(2, 1, per_channel=True, normalisation="relu")
+    module = WeightedShortcut(2, 1, per_channel=True, normalization="relu")
     with torch.no_grad():
         module.weights.copy_(torch.tensor([[-2.0], [1.0]]))
     torch.testing.assert_close(module(channels(100), channels(5)), channels(5 / 1.0001))
 
 
-def test_softmax_weights_are_normalised_per_channel() -> None:
-    module = WeightedShortcut(3, 2, per_channel=True, normalisation="softmax", activation="linear")
+def test_softmax_weights_are_normalized_per_channel() -> None:
+    module = WeightedShortcut(3, 2, per_channel=True, normalization="softmax", activation="linear")
     got = module(channels(1, 2), channels(4, 5), channels(7, 8))
     torch.testing.assert_close(got, channels(12 / 3.0001, 15 / 3.0001))
 
 
 def test_weight_file_order_is_map_after_map() -> None:
-    module = WeightedShortcut(2, 3, per_channel=True, normalisation="relu")
+    module = WeightedShortcut(2, 3, per_channel=True, normalization="relu")
     assert [block.tensor.shape for block in module.weight_blocks()] == [(2, 3)]
 
 

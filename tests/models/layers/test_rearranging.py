@@ -3,7 +3,7 @@ import torch
 
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.layers.activations import Activation
-from yoloscope.models.layers.crop import CentreCrop
+from yoloscope.models.layers.crop import CenterCrop
 from yoloscope.models.layers.reorg import Reorg, ReverseReorg, SpaceToDepth
 from yoloscope.models.layers.upsample import SumDownsample, Upsample
 
@@ -50,10 +50,10 @@ def test_negative_upsampling_sums_blocks() -> None:
     assert SumDownsample(2, 0.5)(torch.arange(4.0).reshape(1, 1, 2, 2)).item() == 3
 
 
-def test_crop_takes_the_centre_and_shifts_to_minus_one() -> None:
+def test_crop_takes_the_center_and_shifts_to_minus_one() -> None:
     x = torch.arange(5.0).reshape(1, 1, 1, 5)
-    assert CentreCrop(1, 2)(x).flatten().tolist() == [1, 3]
-    assert CentreCrop(1, 3, adjust=False)(x).flatten().tolist() == [1, 2, 3]
+    assert CenterCrop(1, 2)(x).flatten().tolist() == [1, 3]
+    assert CenterCrop(1, 3, adjust=False)(x).flatten().tolist() == [1, 2, 3]
 
 
 def test_activation_prints_its_name() -> None:

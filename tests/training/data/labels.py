@@ -14,7 +14,7 @@ VOC = """<annotation><filename>a.jpg</filename><size><width>200</width><height>1
 
 
 def image_labels(*boxes: BoxXyxy, class_id: int = 0, label_format: LabelFormat = "yolo") -> ImageLabels:
-    """Return labels of one class for a picture of 200x100."""
+    """Return labels of one class for an image of 200x100."""
     name = NAMES[class_id] if class_id >= 0 else "unicorn"
     objects = tuple(LabelObject(class_id, name, box, f"/lines/{i}") for i, box in enumerate(boxes))
     return ImageLabels(objects, 200, 100, label_format)

@@ -1,4 +1,4 @@
-"""A seeded generator of label files, all wrong for a picture of 200x100 and the classes of ``labels.NAMES``."""
+"""A seeded generator of label files, all wrong for an image of 200x100 and the classes of ``labels.NAMES``."""
 
 import json
 import random
@@ -141,7 +141,7 @@ def _native_document(source: random.Random) -> dict[str, Any]:
 def _native_entry(source: random.Random) -> bytes:
     document = _native_document(source)
     entry = document["objects"][0]
-    key = source.choice(["class_name", "box", "class_id", "colour"])
+    key = source.choice(["class_name", "box", "class_id", "color"])
     entry[key] = source.choice([None, 3.5, [], "fish"])
     if entry[key] is None:
         entry["class_name"] = "fish"

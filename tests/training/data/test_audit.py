@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tests.training.data.datasets.folders import write_picture, write_text, write_yolo
+from tests.training.data.datasets.folders import write_image, write_text, write_yolo
 from yoloscope.training.data.audit import audit, usable_rows
 from yoloscope.training.data.datasets import open_dataset
 
@@ -46,8 +46,8 @@ def test_files_come_first_and_headers_are_compared(tmp_path: Path) -> None:
     (tmp_path / "labels/train/a.txt").unlink()
     dataset = open_dataset(tmp_path)
     assert audit(dataset)[0].path.name == "a.txt"
-    write_picture(tmp_path / "images/val/b.png", (30, 40))
-    assert [finding.kind for finding in audit(dataset)] == ["missing_labels", "picture_size"]
+    write_image(tmp_path / "images/val/b.png", (30, 40))
+    assert [finding.kind for finding in audit(dataset)] == ["missing_labels", "image_size"]
 
 
 def test_bccd_has_two_boxes_without_area(data_dir: Path) -> None:

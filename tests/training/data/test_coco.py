@@ -26,7 +26,7 @@ def _read(document: object, context: LabelContext = CONTEXT) -> list[LabelObject
     return list(CocoFile.parse(document).read(context))
 
 
-def test_the_picture_s_annotations_are_found_by_name_and_its_categories_by_theirs() -> None:
+def test_the_image_s_annotations_are_found_by_name_and_its_categories_by_theirs() -> None:
     assert _read(_document()) == [
         LabelObject(2, "traffic light", (10.0, 20.0, 40.0, 60.0), "/annotations/1"),
         LabelObject(1, "dog", (0.0, 0.0, 200.0, 100.0), "/annotations/2", crowd=True),
@@ -61,7 +61,7 @@ def test_an_image_that_cannot_be_chosen_raises(name: str | None) -> None:
 
 def test_another_stated_size_is_a_problem() -> None:
     assert _read(_document(), LabelContext(CONTEXT.classes, 100, 200, "a.jpg"))[0] == LabelProblem(
-        "/images/0", "expected labels of a picture of 100x200 pixels as it is seen, got 200x100"
+        "/images/0", "expected labels of an image of 100x200 pixels as it is seen, got 200x100"
     )
 
 

@@ -7,30 +7,30 @@ from dataclasses import replace
 import numpy as np
 
 from tests.training.data.augment.scenes import flat
-from yoloscope.training.visualize.augmentations import class_colour, contact_sheet, draw_sample
+from yoloscope.training.visualize.drawing import class_color, contact_sheet, draw_sample
 
 
 def test_the_grid_is_square_unless_told() -> None:
-    pictures = [flat(10, 10, 9)] * 5
-    assert contact_sheet(pictures, (), cell_px=20).size == (3 * 24 + 4, 2 * 24 + 4)
-    assert contact_sheet(pictures, (), columns=5, cell_px=20).size == (5 * 24 + 4, 24 + 4)
+    images = [flat(10, 10, 9)] * 5
+    assert contact_sheet(images, (), cell_px=20).size == (3 * 24 + 4, 2 * 24 + 4)
+    assert contact_sheet(images, (), columns=5, cell_px=20).size == (5 * 24 + 4, 24 + 4)
     assert contact_sheet([], (), cell_px=20).size == (28, 28)
 
 
-def test_pictures_lie_row_by_row_in_the_middle_of_their_cells() -> None:
+def test_images_lie_row_by_row_in_the_middle_of_their_cells() -> None:
     sheet = np.asarray(contact_sheet([flat(10, 5, level) for level in (50, 100, 150)], (), 2, 20))
     assert [sheet[4 + 10, 4 + 10, 0], sheet[14, 38, 0], sheet[38, 14, 0]] == [50, 100, 150]
-    assert (sheet[4 + 4, 14] == 32).all()  # above the flat picture: paper
+    assert (sheet[4 + 4, 14] == 32).all()  # above the flat image: paper
 
 
-def test_a_box_is_drawn_in_the_colour_of_its_class() -> None:
-    picture = np.asarray(draw_sample(flat(50, 50, 0, [[10, 20, 40, 45]], [1]), ("a", "b"), 100))
-    assert picture.shape == (100, 100, 3)
-    colour = np.array(class_colour(1))
+def test_a_box_is_drawn_in_the_color_of_its_class() -> None:
+    image = np.asarray(draw_sample(flat(50, 50, 0, [[10, 20, 40, 45]], [1]), ("a", "b"), 100))
+    assert image.shape == (100, 100, 3)
+    color = np.array(class_color(1))
     for y, x in ((89, 60), (70, 20), (70, 79)):
-        assert (picture[y, x] == colour).all()
-    assert (picture[70, 50] == 0).all()
-    assert class_colour(0) != class_colour(1)
+        assert (image[y, x] == color).all()
+    assert (image[70, 50] == 0).all()
+    assert class_color(0) != class_color(1)
 
 
 def test_a_weight_below_one_and_an_unknown_class_are_written() -> None:

@@ -16,13 +16,13 @@ def names_held(folder: Path, share: float) -> tuple[list[str], list[str]]:
     return [image.path.name for image in rest.images], [image.path.name for image in held.images]
 
 
-def test_each_picture_is_in_one_part_and_the_share_is_met_on_average(tmp_path: Path) -> None:
+def test_each_image_is_in_one_part_and_the_share_is_met_on_average(tmp_path: Path) -> None:
     rest, held = names_held(write_shapes(tmp_path / "a", train=200, side=16), 0.25)
     assert sorted(rest + held) == sorted(f"{number}.jpg" for number in range(200))
     assert 35 <= len(held) <= 65
 
 
-def test_pictures_added_move_no_other(tmp_path: Path) -> None:
+def test_images_added_move_no_other(tmp_path: Path) -> None:
     folder = write_shapes(tmp_path / "a", train=40, side=16)
     rest, held = names_held(folder, 0.3)
     moved = tmp_path / "elsewhere"
@@ -35,11 +35,11 @@ def test_pictures_added_move_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [1e-9, 1 - 1e-9])
-def test_few_pictures_leave_one_in_each_part(tmp_path: Path, share: float) -> None:
+def test_few_images_leave_one_in_each_part(tmp_path: Path, share: float) -> None:
     rest, held = names_held(write_shapes(tmp_path / "a", train=3, side=16), share)
     assert sorted((len(rest), len(held))) == [1, 2]
 
 
-def test_one_picture_cannot_be_shared_out(tmp_path: Path) -> None:
+def test_one_image_cannot_be_shared_out(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="two names or more"):
         names_held(write_shapes(tmp_path / "a", train=1, side=16), 0.5)

@@ -15,7 +15,7 @@ from tests.training.fitting.runs import quick_config, write_shapes
 from yoloscope.models.errors import ConfigError, DatasetError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.build import build_network
-from yoloscope.training.data.augment.color_jitter import ColourJitter
+from yoloscope.training.data.augment.color_jitter import ColorJitter
 from yoloscope.training.data.augment.geometric import Flip
 from yoloscope.training.data.augment.multi_scale import TrainingShapes
 from yoloscope.training.data.augment.pipeline import Pipeline
@@ -26,7 +26,7 @@ from yoloscope.training.data.loader import (
     StepBatches,
     StepPlan,
     Ticket,
-    TrainingPictures,
+    TrainingImages,
     batches,
     collate,
     mini_batch_size,
@@ -35,19 +35,19 @@ from yoloscope.training.data.loader import (
 )
 from yoloscope.training.data.sample import Sample
 
-BUSY = Pipeline(flip=Flip(), colour_jitter=ColourJitter(), mosaic_probability=0.5, cutmix_probability=0.5)
+BUSY = Pipeline(flip=Flip(), color_jitter=ColorJitter(), mosaic_probability=0.5, cutmix_probability=0.5)
 
 
-def plan(pictures: int = 10, batch: int = 4, seed: int = 0, factor: float = 1.0) -> StepPlan:
-    return StepPlan(pictures, batch, TrainingShapes(64, 64, factor=factor, every=1), seed)
+def plan(images: int = 10, batch: int = 4, seed: int = 0, factor: float = 1.0) -> StepPlan:
+    return StepPlan(images, batch, TrainingShapes(64, 64, factor=factor, every=1), seed)
 
 
-def pictures_spec(folder: Path) -> DetectorSpec:
+def images_spec(folder: Path) -> DetectorSpec:
     return build_network(quick_config(), open_dataset(folder, "train")).spec
 
 
-def pictures_of(folder: Path, pipeline: Pipeline = BUSY, cache_mb: int = 0) -> TrainingPictures:
-    return TrainingPictures(open_dataset(folder, "train"), pictures_spec(folder), pipeline, seed=3, cache_mb=cache_mb)
+def images_of(folder: Path, pipeline: Pipeline = BUSY, cache_mb: int = 0) -> TrainingImages:
+    return TrainingImages(open_dataset(folder, "train"), images_spec(folder), pipeline, seed=3, cache_mb=cache_mb)
 
 
 def same(a: Batch, b: Batch) -> bool:
@@ -60,35 +60,35 @@ def same(a: Batch, b: Batch) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-def test_an_epoch_shows_every_picture_once_and_is_filled_up_from_its_own_start() -> None:
+def test_an_epoch_shows_every_image_once_and_is_filled_up_from_its_own_start() -> None:
     steps = plan()
     assert steps.steps_per_epoch == 3
-    seen = [ticket.picture for step in range(3) for ticket in steps.tickets(step)]
+    seen = [ticket.image for step in range(3) for ticket in steps.tickets(step)]
     assert sorted(seen[:10]) == list(range(10))
     assert seen[10:] == seen[:2]
     assert {ticket.epoch for step in range(3) for ticket in steps.tickets(step)} == {0}
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    orders = [tuple(t.picture for t in plan(seed=seed).tickets(step)) for seed in (0, 1) for step in (0, 3)]
+    orders = [tuple(t.image for t in plan(seed=seed).tickets(step)) for seed in (0, 1) for step in (0, 3)]
     assert len(set(orders)) == 4
 
 
-def test_fewer_pictures_than_a_batch_are_repeated() -> None:
-    tickets = plan(pictures=3, batch=8).tickets(0)
-    assert sorted(Counter(t.picture for t in tickets).values()) == [2, 3, 3]
+def test_fewer_images_than_a_batch_are_repeated() -> None:
+    tickets = plan(images=3, batch=8).tickets(0)
+    assert sorted(Counter(t.image for t in tickets).values()) == [2, 3, 3]
 
 
-def test_repeats_of_a_picture_are_augmented_anew_and_its_first_visit_as_ever(own_shapes: Path) -> None:
+def test_repeats_of_an_image_are_augmented_anew_and_its_first_visit_as_ever(own_shapes: Path) -> None:
     for path in sorted((own_shapes / "images" / "train").iterdir())[1:]:
         path.unlink()
-    tickets = plan(pictures=1, batch=8).tickets(0)
+    tickets = plan(images=1, batch=8).tickets(0)
     assert [ticket.visit for ticket in tickets] == list(range(8))
-    pictures = pictures_of(own_shapes)
-    assert len({pictures[ticket].sample.image.tobytes() for ticket in tickets}) == 8
-    picture, spec = read_sample(open_dataset(own_shapes, "train").images[0]), pictures_spec(own_shapes)
-    first = BUSY(lambda _index: picture, 0, 1, spec, np.random.default_rng((3, 0, 0)))
-    assert np.array_equal(pictures[tickets[0]].sample.image, first.image)
+    images = images_of(own_shapes)
+    assert len({images[ticket].sample.image.tobytes() for ticket in tickets}) == 8
+    image, spec = read_sample(open_dataset(own_shapes, "train").images[0]), images_spec(own_shapes)
+    first = BUSY(lambda _index: image, 0, 1, spec, np.random.default_rng((3, 0, 0)))
+    assert np.array_equal(images[tickets[0]].sample.image, first.image)
 
 
 def test_ranks_share_a_step_in_order() -> None:
@@ -105,8 +105,8 @@ def test_a_resumed_sampler_is_the_rest_of_the_whole() -> None:
 
 
 def test_batches_do_not_depend_on_workers_caches_or_the_global_random_state(shapes: Path) -> None:
-    steps = StepBatches(plan(pictures=6, factor=1.6), 0, 3)
-    plainly, cached = pictures_of(shapes), pictures_of(shapes, cache_mb=1)
+    steps = StepBatches(plan(images=6, factor=1.6), 0, 3)
+    plainly, cached = images_of(shapes), images_of(shapes, cache_mb=1)
     torch.manual_seed(1)
     direct = list(batches(plainly, steps, 0))
     torch.manual_seed(2)
@@ -119,7 +119,7 @@ def test_batches_do_not_depend_on_workers_caches_or_the_global_random_state(shap
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_workers_leave_signals_to_the_main_process_and_end_with_their_loader(shapes: Path, number: int) -> None:
-    steps = iter(batches(pictures_of(shapes, Pipeline()), StepBatches(plan(pictures=6), 0, 8), 1))
+    steps = iter(batches(images_of(shapes, Pipeline()), StepBatches(plan(images=6), 0, 8), 1))
     next(steps)
     (worker,) = multiprocessing.active_children()
     assert worker.pid is not None
@@ -130,9 +130,9 @@ def test_workers_leave_signals_to_the_main_process_and_end_with_their_loader(sha
 
 
 def test_a_full_cache_keeps_what_fits(shapes: Path) -> None:
-    pictures = pictures_of(shapes, Pipeline())
-    assert pictures_of(shapes, Pipeline(), cache_mb=1)[Ticket(0, 0, 64, 64)].problems == ()
-    assert pictures[Ticket(0, 1, 64, 64)].sample.image.shape == (64, 64, 3)
+    images = images_of(shapes, Pipeline())
+    assert images_of(shapes, Pipeline(), cache_mb=1)[Ticket(0, 0, 64, 64)].problems == ()
+    assert images[Ticket(0, 1, 64, 64)].sample.image.shape == (64, 64, 3)
 
 
 def test_collating_by_hand() -> None:
@@ -181,22 +181,22 @@ def test_objects_that_cannot_be_learnt_are_left_out(own_shapes: Path) -> None:
     assert sample.boxes_xyxy_px.tolist() == [[24, 24, 40, 40]]
 
 
-def test_an_unreadable_picture_is_replaced_by_the_next_and_reported(own_shapes: Path) -> None:
-    pictures = pictures_of(own_shapes, Pipeline())
+def test_an_unreadable_image_is_replaced_by_the_next_and_reported(own_shapes: Path) -> None:
+    images = images_of(own_shapes, Pipeline())
     (own_shapes / "images" / "train" / "1.jpg").write_bytes(b"broken")
-    bad, good = pictures[Ticket(0, 1, 64, 64)], pictures[Ticket(0, 2, 64, 64)]
+    bad, good = images[Ticket(0, 1, 64, 64)], images[Ticket(0, 2, 64, 64)]
     assert np.array_equal(bad.sample.image, good.sample.image)
     assert len(bad.problems) == 1
     assert "1.jpg" in bad.problems[0]
     assert good.problems == ()
 
 
-def test_no_readable_picture_at_all_is_an_error(own_shapes: Path) -> None:
-    pictures = pictures_of(own_shapes, Pipeline())
+def test_no_readable_image_at_all_is_an_error(own_shapes: Path) -> None:
+    images = images_of(own_shapes, Pipeline())
     for path in (own_shapes / "images" / "train").iterdir():
         path.write_bytes(b"broken")
     with pytest.raises(DatasetError, match="none that can be read"):
-        pictures[Ticket(0, 0, 64, 64)]
+        images[Ticket(0, 0, 64, 64)]
 
 
 def test_an_empty_split_is_an_error(tmp_path: Path) -> None:
@@ -204,8 +204,8 @@ def test_an_empty_split_is_an_error(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path, "train")
     spec = build_network(quick_config(), dataset).spec
     empty = type(dataset)(**(vars(dataset) | {"images": ()}))
-    with pytest.raises(DatasetError, match="expected pictures in"):
-        TrainingPictures(empty, spec, Pipeline(), 0)
+    with pytest.raises(DatasetError, match="expected images in"):
+        TrainingImages(empty, spec, Pipeline(), 0)
 
 
 def test_sharing_out_a_batch() -> None:

@@ -30,20 +30,20 @@ def _place(spec: DetectorSpec) -> Placement:
     return placement_of(200, 100, spec)
 
 
-def test_stretching_keeps_fractions_of_the_picture() -> None:
+def test_stretching_keeps_fractions_of_the_image() -> None:
     spec = _spec(ResizeSpec())
     truth = to_ground_truth([image_labels(BOX)], [_place(spec)], spec)
     torch.testing.assert_close(truth.boxes_cxcywh_norm, torch.tensor([[0.2, 0.3, 0.2, 0.4]]))
 
 
-def test_letterboxing_halves_heights_and_centres_them() -> None:
+def test_letterboxing_halves_heights_and_centers_them() -> None:
     spec = _spec(ResizeSpec(placement="letterbox"))
     truth = to_ground_truth([image_labels(BOX)], [_place(spec)], spec)
     torch.testing.assert_close(truth.boxes_cxcywh_norm, torch.tensor([[0.2, 0.4, 0.2, 0.2]]))
 
 
 @pytest.mark.parametrize("placement", ["stretch", "letterbox"])
-def test_a_whole_picture_comes_back_from_the_network_s_frame(placement: str) -> None:
+def test_a_whole_image_comes_back_from_the_network_s_frame(placement: str) -> None:
     spec = _spec(ResizeSpec.model_validate({"placement": placement}))
     labels = image_labels((0.0, 0.0, 200.0, 100.0), BOX)
     boxes = network_boxes(labels, _place(spec), spec) * 64

@@ -1,4 +1,4 @@
-"""Real label files: BCCD (VOC XML) and the first 128 pictures of COCO (YOLO text and COCO JSON)."""
+"""Real label files: BCCD (VOC XML) and the first 128 images of COCO (YOLO text and COCO JSON)."""
 
 import json
 from pathlib import Path
@@ -31,8 +31,8 @@ def test_coco128_s_text_and_json_labels_agree(data_dir: Path) -> None:
     names = [category["name"] for category in document["categories"]]
     coco, counts = CocoFile.parse(document), [0, 0]
     for path in sorted((folder / "images" / "train2017").iterdir()):
-        with Image.open(path) as picture:
-            context = LabelContext(ClassIndex(names), *picture.size, path.name)
+        with Image.open(path) as image:
+            context = LabelContext(ClassIndex(names), *image.size, path.name)
         text = folder / "labels" / "train2017" / f"{path.stem}.txt"
         labels = parse_labels(
             text.read_bytes() if text.exists() else b"",

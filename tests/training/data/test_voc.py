@@ -18,7 +18,7 @@ def test_objects_keep_their_order_flags_and_edges_as_written() -> None:
     ]
 
 
-def test_a_picture_without_objects() -> None:
+def test_an_image_without_objects() -> None:
     assert list(read_voc(b"<annotation/>", CONTEXT)) == []
 
 
@@ -28,10 +28,10 @@ def test_the_declared_encoding_is_obeyed(encoding: str) -> None:
     assert len(list(read_voc(document.encode(encoding), CONTEXT))) == 2
 
 
-def test_labels_of_a_picture_of_another_size_are_a_problem() -> None:
+def test_labels_of_an_image_of_another_size_are_a_problem() -> None:
     problem = _changed("<width>200</width><height>100</height>", "<width>100</width><height>200</height>")[0]
     assert problem == LabelProblem(
-        "/annotation/size", "expected labels of a picture of 200x100 pixels as it is seen, got 100x200"
+        "/annotation/size", "expected labels of an image of 200x100 pixels as it is seen, got 100x200"
     )
 
 

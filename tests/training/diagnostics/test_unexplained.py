@@ -10,7 +10,7 @@ from yoloscope.training.diagnostics.unexplained import Unexplained, find_unexpla
 
 SPEC = SPECS["v4"]
 NONE = torch.zeros(0, 4)
-# Anchor 0 of the coarse scale is 32x40; the centre of cell (1, 2), stride 16, is (24, 40): the box 8..40 x 20..60.
+# Anchor 0 of the coarse scale is 32x40; the center of cell (1, 2), stride 16, is (24, 40): the box 8..40 x 20..60.
 PLACE = Place(1, (1, 2), 0)
 BOX = torch.tensor([[8.0, 20.0, 40.0, 60.0]]) / 64
 

@@ -41,9 +41,9 @@ def image(
 
 
 def random_images(rng: Generator, count: int, num_classes: int) -> list[EvaluatedImage]:
-    """Return pictures of 0 to 12 objects of all sizes, a tenth of them crowds, with good, bad and doubled detections.
+    """Return images of 0 to 12 objects of all sizes, a tenth of them crowds, with good, bad and doubled detections.
 
-    Scores have two digits, so that many are equal; every seventh picture is empty and every fifth has no detections.
+    Scores have two digits, so that many are equal; every seventh image is empty and every fifth has no detections.
     """
     return [_random_image(rng, index, num_classes) for index in range(count)]
 

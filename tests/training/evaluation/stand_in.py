@@ -29,7 +29,7 @@ def spec_of(class_names: tuple[str, ...], placement: str = "stretch") -> Detecto
 
 
 class StandIn:
-    """Finds every label of a data set exactly (in network pixels), one picture after another, after one warm-up."""
+    """Finds every label of a data set exactly (in network pixels), one image after another, after one warm-up."""
 
     def __init__(self, dataset: DetectionDataset, spec: DetectorSpec) -> None:
         self.spec = spec

@@ -7,18 +7,18 @@ from yoloscope.training.evaluation.coco import bootstrap, evaluate_coco
 BOX: Box = (0, 0, 40, 40)
 
 
-def test_pictures_that_are_all_alike_leave_nothing_to_chance() -> None:
+def test_images_that_are_all_alike_leave_nothing_to_chance() -> None:
     images = [image([(0, BOX)], [(0, 0.9, BOX)], image_id=number) for number in (1, 2, 3)]
     for interval in bootstrap(images, 1, resamples=20).values():
         assert (interval.low, interval.high, interval.deviation) == pytest.approx((1.0, 1.0, 0.0))
         assert interval.resamples == 20
 
 
-def test_found_and_missed_pictures_spread_as_the_binomial_distribution() -> None:
+def test_found_and_missed_images_spread_as_the_binomial_distribution() -> None:
     found = [image([(0, BOX)], [(0, 0.9, BOX)], image_id=number) for number in range(1, 21)]
     missed = [image([(0, BOX)], [], image_id=number) for number in range(21, 41)]
     interval = bootstrap([*found, *missed], 1, resamples=400)["AP50"]
-    # Half of 40 pictures: the share drawn has standard deviation sqrt(.25 / 40) = .079, and AP is that share.
+    # Half of 40 images: the share drawn has standard deviation sqrt(.25 / 40) = .079, and AP is that share.
     assert interval.deviation == pytest.approx(0.079, abs=0.012)
     assert interval.low == pytest.approx(0.5 - 1.96 * 0.079, abs=0.04)
     assert interval.high == pytest.approx(0.5 + 1.96 * 0.079, abs=0.04)

@@ -26,9 +26,9 @@ class Brightness(nn.Module):
 def test_a_network_is_run_in_evaluation_mode_and_left_as_it_was() -> None:
     network = Brightness().train()
     detector = TorchDetector(network, spec_of(("thing",)))
-    picture = np.zeros((1, 32, 64, 3), np.float32)
-    picture[:, :, 32:] = 255
-    (found,) = detector.detect(picture, [0.1], [0.45])
+    image = np.zeros((1, 32, 64, 3), np.float32)
+    image[:, :, 32:] = 255
+    (found,) = detector.detect(image, [0.1], [0.45])
     assert network.training
     assert found.class_ids.tolist() == [0]
     assert found.scores[0] == pytest.approx(1, abs=1e-3)

@@ -15,7 +15,7 @@ from yoloscope.training.evaluation.report.document import to_document
 
 @pytest.mark.parametrize("placement", ["stretch", "letterbox"])
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_boxes_come_back_in_pixels_of_the_picture(tmp_path: Path, placement: str, batch_size: int) -> None:
+def test_boxes_come_back_in_pixels_of_the_image(tmp_path: Path, placement: str, batch_size: int) -> None:
     dataset = open_dataset(write_voc(tmp_path))
     detector = StandIn(dataset, spec_of(("dog", "bird", "cat"), placement))
     found = list(predict(detector, dataset.images, PredictionSettings(batch_size=batch_size)))
@@ -62,7 +62,7 @@ def test_labels_that_nothing_can_match_are_left_out_and_named(tmp_path: Path) ->
 def test_a_data_set_with_gaps_is_refused(tmp_path: Path) -> None:
     dataset = open_dataset(write_voc(tmp_path))
     (tmp_path / "JPEGImages/b.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"b\.jpg: expected a picture"):
+    with pytest.raises(DatasetError, match=r"b\.jpg: expected an image"):
         evaluate(StandIn(dataset, spec_of(("cat", "dog"))), open_dataset(tmp_path))
 
 

@@ -53,7 +53,7 @@ def perfect(root: Path, name: str = "cat") -> Evaluation:
 
 def test_the_page_is_whole_and_refers_to_nothing_outside(tmp_path: Path) -> None:
     text = check(render_page(perfect(tmp_path), "tiny"))
-    for part in ("Evaluation of tiny", "2 pictures, 2 objects", "1.000", "dog", "No class is taken for another."):
+    for part in ("Evaluation of tiny", "2 images, 2 objects", "1.000", "dog", "No class is taken for another."):
         assert part in text
 
 
@@ -65,7 +65,7 @@ def test_names_from_the_data_are_escaped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("num_classes", [1, 40])
-def test_few_classes_have_colours_and_many_are_cut_to_the_worst(tmp_path: Path, num_classes: int) -> None:
+def test_few_classes_have_colors_and_many_are_cut_to_the_worst(tmp_path: Path, num_classes: int) -> None:
     write_voc(tmp_path)
     rows = [(f"kind{index}", (4, 3, 12, 9)) for index in range(num_classes)]
     write_text(tmp_path / "Annotations/a.xml", voc_xml(rows))

@@ -98,8 +98,8 @@ def test_without_objects_there_is_no_ap_but_errors_are_counted() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_its_ap_is_cocos_and_every_detection_is_right_or_of_one_kind(seed: int) -> None:
-    pictures = random_images(np.random.default_rng(seed), 40, 4)
-    result = evaluate_tide(pictures, 4)
-    assert result.ap50 == pytest.approx(evaluate_coco(pictures, 4).numbers["AP50"], abs=1e-9)
+    images = random_images(np.random.default_rng(seed), 40, 4)
+    result = evaluate_tide(images, 4)
+    assert result.ap50 == pytest.approx(evaluate_coco(images, 4).numbers["AP50"], abs=1e-9)
     assert set(result.gains) == set(KINDS)
     assert all(gain > -1e-12 for gain in result.gains.values())

@@ -27,12 +27,12 @@ def test_recall_not_reached_counts_zero_and_nothing_found_is_zero() -> None:
     assert interpolated_ap(*none, 11) == all_point_ap(*none) == 0.0
 
 
-def test_over_pictures_and_classes() -> None:
-    pictures = [
+def test_over_images_and_classes() -> None:
+    images = [
         image([(0, A), (1, B)], [(0, 0.9, A), (0, 0.8, C)]),
         image([(0, A)], [(0, 0.7, A), (2, 0.6, A)], image_id=2),
     ]
-    result = evaluate_voc(pictures, 3)
+    result = evaluate_voc(images, 3)
     assert result.ap_all_point[:2] == pytest.approx([0.5 + 0.5 * 2 / 3, 0])
     assert np.isnan(result.ap_all_point[2])
     assert result.mean_all_point == pytest.approx((0.5 + 0.5 * 2 / 3) / 2)
@@ -53,8 +53,8 @@ def test_the_threshold_itself_is_not_enough() -> None:
 
 def test_difficult_objects_and_crowds_count_neither_way() -> None:
     rows = [(0, 0.9, A), (0, 0.8, A), (0, 0.7, B), (0, 0.6, C)]
-    picture = image([(0, A), (0, B), (0, C)], rows, crowd=[1], difficult=[0])
-    assert evaluate_voc([picture], 1).ap_all_point[0] == 1.0
+    evaluated = image([(0, A), (0, B), (0, C)], rows, crowd=[1], difficult=[0])
+    assert evaluate_voc([evaluated], 1).ap_all_point[0] == 1.0
 
 
 def test_without_objects_there_is_no_mean() -> None:

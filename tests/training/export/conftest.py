@@ -1,4 +1,4 @@
-"""Pictures and artefacts that the tests of other precisions share."""
+"""Images and artifacts that the tests of other precisions share."""
 
 from pathlib import Path
 

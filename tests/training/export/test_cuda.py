@@ -1,4 +1,4 @@
-"""The artefact on CUDA; these tests run where a CUDA device and a CUDA-enabled onnxruntime are at hand."""
+"""The artifact on CUDA; these tests run where a CUDA device and a CUDA-enabled onnxruntime are at hand."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,8 +67,8 @@ def test_the_same_objects_are_found_as_on_the_cpu(oracles_dir: Path, tmp_path: P
     load_weights(network, folder / "yolov4-tiny.weights")
     path = tmp_path / "model.onnx"
     export_onnx(network, network.spec, path)
-    with Image.open(oracles_dir / "images" / "dog.jpg") as picture:
-        placed, _ = place_exactly(np.asarray(picture.convert("RGB")), network.spec)
+    with Image.open(oracles_dir / "images" / "dog.jpg") as image:
+        placed, _ = place_exactly(np.asarray(image.convert("RGB")), network.spec)
     (expected,) = Runtime(path, "cpu").detect(placed[None], [0.25], [0.45])
     (found,) = on_cuda(path).detect(placed[None], [0.25], [0.45])
     np.testing.assert_array_equal(found.class_ids, expected.class_ids)

@@ -41,11 +41,11 @@ def test_half_the_score_is_half_an_error() -> None:
 
 
 def test_a_box_that_overlaps_by_half_is_half_an_error() -> None:
-    """Twice as wide about the same centre: IoU 1/2."""
+    """Twice as wide about the same center: IoU 1/2."""
     assert detection_error([head(0)], [head(0, math.log(2))], SPEC) == pytest.approx(0.5, abs=1e-6)
 
 
-def test_errors_add_up_over_pictures_as_a_share_of_all_scores() -> None:
+def test_errors_add_up_over_images_as_a_share_of_all_scores() -> None:
     """(.5 lost + .25 of 1) / (.5 + .75)."""
     expected, got = [head(0), head(logit(0.75))], [head(NEVER), head(logit(0.5))]
     assert detection_error(expected, got, SPEC) == pytest.approx((0.5 + 0.25) / 1.25, abs=1e-6)

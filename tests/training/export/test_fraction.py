@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.app.artefact import write_tiny_artefact
+from tests.app.artifact import write_tiny_artifact
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.network import Network
 from yoloscope.models.registry import build
@@ -24,7 +24,7 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def artefact(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "tiny.onnx"
     export_onnx(network, network.spec, path)
     return path
@@ -35,34 +35,34 @@ def torch_heads(network: Network, levels: NDArray[np.float32]) -> list[NDArray[n
         return [head.numpy() for head in network(torch.from_numpy(levels).permute(0, 3, 1, 2) / 255)]
 
 
-def test_it_is_not_among_the_required_inputs(artefact: Path) -> None:
-    session = onnxruntime.InferenceSession(str(artefact), providers=["CPUExecutionProvider"])
+def test_it_is_not_among_the_required_inputs(artifact: Path) -> None:
+    session = onnxruntime.InferenceSession(str(artifact), providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["images", "score_threshold", "iou_threshold"]
     assert [value.name for value in session.get_overridable_initializers()] == ["images_fraction"]
 
 
-def test_float_levels_are_kept_to_half_a_256th(artefact: Path, network: Network) -> None:
+def test_float_levels_are_kept_to_half_a_256th(artifact: Path, network: Network) -> None:
     kept = np.floor(LEVELS * 256 + 0.5) / 256
-    for got, expected in zip(Runtime(artefact, "cpu").heads(LEVELS), torch_heads(network, kept), strict=True):
+    for got, expected in zip(Runtime(artifact, "cpu").heads(LEVELS), torch_heads(network, kept), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-def test_whole_levels_are_taken_as_they_are(artefact: Path, network: Network) -> None:
+def test_whole_levels_are_taken_as_they_are(artifact: Path, network: Network) -> None:
     whole = LEVELS.astype(np.uint8)
     expected = torch_heads(network, whole.astype(np.float32))
-    for got, wanted in zip(Runtime(artefact, "cpu").heads(whole), expected, strict=True):
+    for got, wanted in zip(Runtime(artifact, "cpu").heads(whole), expected, strict=True):
         np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
-def test_the_whole_range_survives_the_split(artefact: Path) -> None:
-    runtime = Runtime(artefact, "cpu")
+def test_the_whole_range_survives_the_split(artifact: Path) -> None:
+    runtime = Runtime(artifact, "cpu")
     ends = np.stack([np.zeros((64, 96, 3), np.uint8), np.full((64, 96, 3), 255, np.uint8)])
     for whole, split in zip(runtime.heads(ends), runtime.heads(ends.astype(np.float32)), strict=True):
         np.testing.assert_array_equal(whole, split)
 
 
-def test_an_artefact_without_it_gets_rounded_levels(tmp_path: Path) -> None:
-    runtime = Runtime(write_tiny_artefact(tmp_path / "tiny.onnx"), "cpu")
+def test_an_artifact_without_it_gets_rounded_levels(tmp_path: Path) -> None:
+    runtime = Runtime(write_tiny_artifact(tmp_path / "tiny.onnx"), "cpu")
     height, width = runtime.spec.input_height, runtime.spec.input_width
     levels = np.random.default_rng(1).random((1, height, width, 3), np.float32) * 254
     rounded = np.floor(levels + 0.5).astype(np.uint8)

@@ -24,7 +24,7 @@ def network() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def test_every_value_of_every_picture_is_counted_between_the_extremes_of_all(network: onnx.ModelProto) -> None:
+def test_every_value_of_every_image_is_counted_between_the_extremes_of_all(network: onnx.ModelProto) -> None:
     first = np.linspace(-1, 1, 12, dtype=np.float32).reshape(1, 3, 2, 2)
     second = np.full((1, 3, 2, 2), 3, np.float32)
     runs: list[int] = []

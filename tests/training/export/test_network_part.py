@@ -1,4 +1,4 @@
-"""Taking the network out of an artefact and putting it back."""
+"""Taking the network out of an artifact and putting it back."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.app.artefact import write_tiny_artefact
+from tests.app.artifact import write_tiny_artifact
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.errors import ExportError
-from yoloscope.training.export.onnx import read_artefact, with_spec, write_artefact
+from yoloscope.training.export.onnx import read_artifact, with_spec, write_artifact
 from yoloscope.training.export.surgery import put_network, take_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
@@ -46,21 +46,21 @@ def test_operators_of_another_version_are_refused(small: Path) -> None:
         put_network(model, network)
 
 
-def test_a_graph_without_a_network_is_no_artefact(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="not an artefact"):
-        take_network(onnx.load(write_tiny_artefact(tmp_path / "tiny.onnx")))
+def test_a_graph_without_a_network_is_no_artifact(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="not an artifact"):
+        take_network(onnx.load(write_tiny_artifact(tmp_path / "tiny.onnx")))
 
 
 def test_a_failed_check_leaves_the_former_file(small: Path, tmp_path: Path) -> None:
-    model, spec = read_artefact(small)
+    model, spec = read_artifact(small)
     target = tmp_path / "model.onnx"
     target.write_text("former")
 
     def check(path: Path) -> None:
-        assert read_artefact(path)[1].name == "renamed"
+        assert read_artifact(path)[1].name == "renamed"
         raise ExportError("no good")
 
     with pytest.raises(ExportError, match="no good"):
-        write_artefact(with_spec(model, spec.model_copy(update={"name": "renamed"})), target, check)
+        write_artifact(with_spec(model, spec.model_copy(update={"name": "renamed"})), target, check)
     assert target.read_text() == "former"
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]

@@ -1,4 +1,4 @@
-"""The artefact of a small network: names, shapes, metadata, any batch, and what is refused."""
+"""The artifact of a small network: names, shapes, metadata, any batch, and what is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from yoloscope.models.errors import ExportError
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec, HeadSpec, LossSpec
 from yoloscope.training.export import onnx as export
 from yoloscope.training.export import parity
-from yoloscope.training.export.onnx import build_artefact, export_onnx, heads_from_floats, read_spec, trace
+from yoloscope.training.export.onnx import build_artifact, export_onnx, heads_from_floats, read_spec, trace
 from yoloscope.training.export.parity import ParityReport, check_parity
 
 WIDTH, HEIGHT = 48, 32
@@ -72,7 +72,7 @@ def session(exported: tuple[Path, ParityReport]) -> onnxruntime.InferenceSession
     return onnxruntime.InferenceSession(str(exported[0]), providers=["CPUExecutionProvider"])
 
 
-def pictures(count: int) -> NDArray[np.uint8]:
+def random_images(count: int) -> NDArray[np.uint8]:
     return np.random.default_rng(count).integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
 
 
@@ -121,7 +121,7 @@ def test_the_machine_that_exports_is_not_told(exported: tuple[Path, ParityReport
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_any_batch_gives_what_torch_gives(session: onnxruntime.InferenceSession, network: Net, count: int) -> None:
-    given = feeds(pictures(count))
+    given = feeds(random_images(count))
     outputs = session.run(None, given)
     with torch.inference_mode():
         wanted = Detector(network, make_spec()).eval()(*(torch.from_numpy(value) for value in given.values()))
@@ -131,13 +131,13 @@ def test_any_batch_gives_what_torch_gives(session: onnxruntime.InferenceSession,
 
 
 def test_nothing_found_gives_no_rows(session: onnxruntime.InferenceSession) -> None:
-    counts, boxes, scores, class_ids = session.run(None, feeds(pictures(2), score=1.0))[:4]
+    counts, boxes, scores, class_ids = session.run(None, feeds(random_images(2), score=1.0))[:4]
     assert counts.tolist() == [0, 0]
     assert (boxes.shape, scores.shape, class_ids.shape) == ((2, 0, 4), (2, 0), (2, 0))
 
 
-def test_thresholds_hold_per_picture(session: onnxruntime.InferenceSession) -> None:
-    given = feeds(np.repeat(pictures(1), 3, 0))
+def test_thresholds_hold_per_image(session: onnxruntime.InferenceSession) -> None:
+    given = feeds(np.repeat(random_images(1), 3, 0))
     given["score_threshold"] = np.array([0.9, 0.3, 0.05], np.float32)
     counts, _, scores, _ = session.run(None, given)[:4]
     assert counts[0] < counts[1] < counts[2] == scores.shape[1]
@@ -146,8 +146,8 @@ def test_thresholds_hold_per_picture(session: onnxruntime.InferenceSession) -> N
         assert not scores[row, count:].any()
 
 
-def test_float_pictures_to_heads(exported: tuple[Path, ParityReport], session: onnxruntime.InferenceSession) -> None:
-    images = pictures(2)
+def test_float_images_to_heads(exported: tuple[Path, ParityReport], session: onnxruntime.InferenceSession) -> None:
+    images = random_images(2)
     part = onnxruntime.InferenceSession(
         heads_from_floats(exported[0], 2).SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -192,7 +192,7 @@ def test_what_fails_parity_leaves_no_file_and_the_old_one_alone(
         assert path.is_file()
         raise ExportError("they differ")
 
-    monkeypatch.setattr(export, "build_artefact", lambda _: onnx.load(exported[0]))
+    monkeypatch.setattr(export, "build_artifact", lambda _: onnx.load(exported[0]))
     monkeypatch.setattr(export, "check_parity", disagree)
     target = tmp_path / "model.onnx"
     target.write_bytes(b"old")
@@ -205,7 +205,7 @@ def test_what_fails_parity_leaves_no_file_and_the_old_one_alone(
 def test_weights_beyond_one_file_are_refused(network: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "MAX_BYTES", 1000)
     with pytest.raises(ExportError, match="below 2 GiB"):
-        build_artefact(Detector(network, make_spec()))
+        build_artifact(Detector(network, make_spec()))
 
 
 def test_a_file_without_a_spec_is_told(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ class Unexportable(nn.Module):
 
 def test_what_cannot_be_exported_is_told() -> None:
     with pytest.raises(ExportError, match="cannot be written as an ONNX graph: "):
-        build_artefact(Detector(Unexportable(), make_spec()))
+        build_artifact(Detector(Unexportable(), make_spec()))
 
 
 def test_exporting_says_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:

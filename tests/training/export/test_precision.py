@@ -1,4 +1,4 @@
-"""Artefacts in half precision and in 8 bits."""
+"""Artifacts in half precision and in 8 bits."""
 
 from collections import Counter
 from pathlib import Path
@@ -43,7 +43,7 @@ def error_of_torch_in_half(data: Path, name: str, **options: Any) -> float:
 
 @pytest.fixture(scope="module")
 def data(shapes: Path) -> Path:
-    """The same pictures without labels, more than are held back."""
+    """The same images without labels, more than are held back."""
     return shapes / "images" / "train"
 
 
@@ -75,7 +75,7 @@ def test_the_spec_tells_the_precision(small: Path, half: Path) -> None:
 
 
 @pytest.mark.usefixtures("timeless")
-def test_8_bits_from_pictures_without_labels(small: Path, data: Path, tmp_path: Path) -> None:
+def test_8_bits_from_images_without_labels(small: Path, data: Path, tmp_path: Path) -> None:
     steps: list[str] = []
     model, made = make_int8(
         small, find_calibration(data, None, 6), Int8Settings(0.2), lambda what, _part: steps.append(what)
@@ -84,20 +84,20 @@ def test_8_bits_from_pictures_without_labels(small: Path, data: Path, tmp_path: 
     runtime = Runtime(tmp_path / "int8.onnx", "cpu", 1)
     precision = runtime.spec.precision
     assert precision is not None
-    assert (precision.kind, precision.calibration_data, precision.calibration_pictures) == ("int8", "train", 6)
+    assert (precision.kind, precision.calibration_data, precision.calibration_images) == ("int8", "train", 6)
     assert (precision.ranges, precision.detection_error) == (made.method, made.error)
     assert precision.float_layers == made.float_layers != ()
     assert sum(layer.share for layer in made.layers if layer.in_float) <= 0.2
     assert sum(layer.share for layer in made.layers) == pytest.approx(1)
     assert made.error < min(made.method_errors.values())
-    assert set(steps) == {"calibrating", "quantising each layer alone", "keeping layers in float"}
+    assert set(steps) == {"calibrating", "quantizing each layer alone", "keeping layers in float"}
     found = agreement(small, tmp_path / "int8.onnx", data.parents[1])
     assert 0 < found.detection_error < 0.5
     weights = [t for t in take_network(model).graph.initializer if t.data_type == onnx.TensorProto.INT8 and t.dims]
     assert sum(len(tensor.dims) == 4 for tensor in weights) == 21 - len(made.float_layers)
 
 
-def test_what_slows_down_is_quantised_all_the_same(small: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_slows_down_is_quantized_all_the_same(small: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "relative_time", lambda *_: 1.2)
     monkeypatch.setattr(int8, "MOST_RANKED", 3)
     _, made = make_int8(small, find_calibration(data, None, 4), Int8Settings(slowdown=1.1, method="extremes"))
@@ -136,11 +136,11 @@ def test_only_float32_can_be_converted(small: Path, half: Path, data: Path, tmp_
         make_int8(half, find_calibration(data, None, 4))
     settings = Int8Settings(float_share=0, method="extremes")
     onnx.save(make_int8(small, find_calibration(data, None, 4), settings)[0], tmp_path / "int8.onnx")
-    with pytest.raises(ExportError, match="got one that is quantised already"):
+    with pytest.raises(ExportError, match="got one that is quantized already"):
         make_fp16(tmp_path / "int8.onnx")
 
 
 @pytest.mark.parametrize(("split", "count"), [(None, 3), ("val", 64)])
-def test_too_few_calibration_pictures(shapes: Path, split: str | None, count: int) -> None:
-    with pytest.raises(DatasetError, match="expected at least 4 calibration pictures"):
+def test_too_few_calibration_images(shapes: Path, split: str | None, count: int) -> None:
+    with pytest.raises(DatasetError, match="expected at least 4 calibration images"):
         find_calibration(shapes, split, count)

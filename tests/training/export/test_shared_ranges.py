@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from yoloscope.training.export.onnx import read_artefact
+from yoloscope.training.export.onnx import read_artifact
 from yoloscope.training.export.quantization import int8
 from yoloscope.training.export.quantization.int8 import Int8Settings, quantize_to_int8
 from yoloscope.training.export.quantization.ranges import Range, find_calibration, network_inputs, share_ranges
@@ -59,17 +59,17 @@ def test_what_is_not_concatenated_keeps_its_range() -> None:
 
 @dataclass(frozen=True)
 class Scales:
-    """The scales around each concatenation of a quantised network, and the error of its detections."""
+    """The scales around each concatenation of a quantized network, and the error of its detections."""
 
     around: list[set[float]]
     error: float
 
 
 def scales_of(small: Path, shapes: Path) -> Scales:
-    model, spec = read_artefact(small)
-    pictures = network_inputs(find_calibration(shapes, "train", 6).levels(spec))
+    model, spec = read_artifact(small)
+    images = network_inputs(find_calibration(shapes, "train", 6).levels(spec))
     settings = Int8Settings(float_share=0, method="extremes")
-    made = quantize_to_int8(take_network(model), spec, pictures, settings)
+    made = quantize_to_int8(take_network(model), spec, images, settings)
     graph = made.network.graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
@@ -83,7 +83,7 @@ def scales_of(small: Path, shapes: Path) -> Scales:
     return Scales(around, made.error)
 
 
-def test_a_quantised_network_concatenates_values_of_one_scale(small: Path, shapes: Path) -> None:
+def test_a_quantized_network_concatenates_values_of_one_scale(small: Path, shapes: Path) -> None:
     around = scales_of(small, shapes).around
     assert len(around) >= 7
     assert {len(scales) for scales in around} == {1}

@@ -15,23 +15,23 @@ Configure = Callable[..., TrainingConfig]
 
 
 def write_shapes(folder: Path, train: int = 6, val: int = 2, side: int = 64) -> Path:
-    """Write a YOLO data set with one or two shapes a picture."""
+    """Write a YOLO data set with one or two shapes an image."""
     generator = np.random.default_rng(0)
     for split, count in (("train", train), ("val", val)):
         (folder / "images" / split).mkdir(parents=True)
         (folder / "labels" / split).mkdir(parents=True)
         for number in range(count):
-            picture = Image.fromarray(generator.integers(90, 160, (side, side, 3)).astype(np.uint8))
-            draw, lines = ImageDraw.Draw(picture), []
+            image = Image.fromarray(generator.integers(90, 160, (side, side, 3)).astype(np.uint8))
+            draw, lines = ImageDraw.Draw(image), []
             for class_id in range(1 + number % 2):
                 low = generator.integers(2, side // 3, 2) + class_id * side // 3
                 size = generator.integers(side // 4, side // 3, 2)
                 box = (*low.tolist(), *(low + size).tolist())
                 shape = draw.rectangle if class_id == 0 else draw.ellipse
                 shape(box, fill=(220, 40, 40) if class_id == 0 else (30, 60, 210))
-                centre, extent = (low + size / 2) / side, size / side
-                lines.append(f"{class_id} {centre[0]:.6f} {centre[1]:.6f} {extent[0]:.6f} {extent[1]:.6f}\n")
-            picture.save(folder / "images" / split / f"{number}.jpg", quality=95)
+                center, extent = (low + size / 2) / side, size / side
+                lines.append(f"{class_id} {center[0]:.6f} {center[1]:.6f} {extent[0]:.6f} {extent[1]:.6f}\n")
+            image.save(folder / "images" / split / f"{number}.jpg", quality=95)
             (folder / "labels" / split / f"{number}.txt").write_text("".join(lines))
     (folder / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [square, disc]\n")
     return folder
@@ -48,7 +48,7 @@ def quick_config(**changes: Any) -> TrainingConfig:
         "precision": "fp32",
         "data": {"workers": 0, "val": None},
         "schedule": {"kind": "constant", "warm_up_epochs": 0},
-        "augment": {"mosaic": 0, "flip_horizontal": 0, "colour": None},
+        "augment": {"mosaic": 0, "flip_horizontal": 0, "color": None},
     }
     for key, value in changes.items():
         known = values.get(key)

@@ -1,4 +1,4 @@
-"""A run learns, logs, and ends in an artefact that stands alone."""
+"""A run learns, logs, and ends in an artifact that stands alone."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def rows(folder: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def test_the_loss_falls_on_few_pictures(run: tuple[Path, FitResult]) -> None:
+def test_the_loss_falls_on_few_images(run: tuple[Path, FitResult]) -> None:
     losses = [row["loss"] for row in rows(run[0]) if "loss" in row]
     assert len(losses) == 40
     assert losses[-1] < losses[0] / 4
@@ -58,9 +58,9 @@ def test_every_term_is_logged_by_scale_and_adds_up(run: tuple[Path, FitResult]) 
     assert list((run[0] / "logs" / "tensorboard" / "from_step_0").glob("events.*"))
 
 
-def test_the_artefact_is_the_best_average_and_tells_of_its_training(run: tuple[Path, FitResult], shapes: Path) -> None:
+def test_the_artifact_is_the_best_average_and_tells_of_its_training(run: tuple[Path, FitResult], shapes: Path) -> None:
     folder, result = run
-    assert result.artefact == folder / "model.onnx"
+    assert result.artifact == folder / "model.onnx"
     assert result.parity is not None
     assert result.best is not None
     spec = read_spec(folder / "model.onnx")
@@ -70,14 +70,14 @@ def test_the_artefact_is_the_best_average_and_tells_of_its_training(run: tuple[P
     assert spec.training is not None
     assert TrainingConfig.parse(spec.training["config"]) == TrainingConfig.load(folder / "config.yaml")
     assert spec.training["best"] == {"step": result.best[0], "AP": result.best[1], "AP50": result.best[2]}
-    assert spec.training["train"]["pictures"] == 6
+    assert spec.training["train"]["images"] == 6
     best = read_checkpoint(folder / "best.ckpt")
     assert best["progress"]["step"] == result.best[0]
     runtime = Runtime(folder / "model.onnx", "cpu", 1)
-    picture = open_dataset(shapes, "train").images[0]
-    (found,) = runtime.detect(picture.read()[None], [0.3], [0.45])
+    image = open_dataset(shapes, "train").images[0]
+    (found,) = runtime.detect(image.read()[None], [0.3], [0.45])
     box = found.boxes_xyxy[0]
-    own = picture.labels.boxes_xyxy_px[0]
+    own = image.labels.boxes_xyxy_px[0]
     overlap = np.prod(np.minimum(box[2:], own[2:]) - np.maximum(box[:2], own[:2]))
     assert found.class_ids[0] == 0
     assert overlap / np.prod(own[2:] - own[:2]) > 0.5

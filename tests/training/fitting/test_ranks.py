@@ -15,7 +15,7 @@ from yoloscope.training.train import fit
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights after four steps of four pictures."""
+    """The weights after four steps of four images."""
     state = read_checkpoint(folder / "last.ckpt")
     assert state["progress"]["step"] == 4
     assert len(state["progress"]["scores"]) == 2
@@ -45,9 +45,9 @@ def test_two_processes_equal_one(num_teachers: int, shapes: Path, configure: Con
         assert torch.allclose(two[key], one[key], rtol=1e-4, atol=1e-6), key
 
 
-def test_a_bad_picture_ends_both_with_one_line(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    picture = own_shapes / "images" / "train" / "3.jpg"
-    picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
+def test_a_bad_image_ends_both_with_one_line(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
+    image = own_shapes / "images" / "train" / "3.jpg"
+    image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
     config = tmp_path / "quick.yaml"
     config.write_text(configure(epochs=2, batch_size=4).to_yaml())
     options = {"--data": own_shapes, "--config": config, "--output": tmp_path / "run", "--devices": 2}
@@ -55,4 +55,4 @@ def test_a_bad_picture_ends_both_with_one_line(own_shapes: Path, configure: Conf
     run = call("-m", "yoloscope.app.cli", "train", "--accelerator", "cpu", *words)
     assert run.returncode == 1, run.stderr[-2000:]
     assert "Traceback" not in run.stderr, run.stderr[-2000:]
-    assert run.stderr.count("set data.bad_pictures to skip to train without such pictures") == 1
+    assert run.stderr.count("set data.bad_images to skip to train without such images") == 1

@@ -42,7 +42,7 @@ def everything_on(configure: Configure, workers: int) -> TrainingConfig:
             "cutmix": 0.5,
             "mixup": 0.5,
             "flip_horizontal": 0.5,
-            "colour": {},
+            "color": {},
             "random_scale": [0.7, 1.4],
             "random_shapes": 1.6,
             "random_shapes_every": 1,
@@ -67,7 +67,7 @@ def test_ten_steps_are_five_a_stop_and_five(shapes: Path, configure: Configure, 
     whole = fit(everything_on(configure, workers=0), shapes, tmp_path / "whole")
     config = everything_on(configure, workers=1)
     stopped = fit(config, shapes, tmp_path / "parts", extra_callbacks=(Signal(signal.SIGTERM, 4),))
-    assert (stopped.step, stopped.signal, stopped.artefact) == (5, signal.SIGTERM, None)
+    assert (stopped.step, stopped.signal, stopped.artifact) == (5, signal.SIGTERM, None)
     resumed = fit(config, shapes, tmp_path / "parts", resume=True)
     assert (whole.step, resumed.step, resumed.signal) == (10, 10, None)
     once, twice = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "parts"))
@@ -78,7 +78,7 @@ def test_ten_steps_are_five_a_stop_and_five(shapes: Path, configure: Configure, 
     assert len(once["progress"]["scores"]) == 5
 
 
-def test_a_resumed_run_differs_from_one_that_starts_its_optimiser_anew(
+def test_a_resumed_run_differs_from_one_that_starts_its_optimizer_anew(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     config = everything_on(configure, workers=0)
@@ -106,7 +106,7 @@ def test_a_finished_run_is_only_exported_again(shapes: Path, configure: Configur
     before = (tmp_path / "last.ckpt").read_bytes()
     result = fit(configure(), shapes, tmp_path, resume=True)
     assert result.step == 1
-    assert result.artefact == tmp_path / "model.onnx"
+    assert result.artifact == tmp_path / "model.onnx"
     assert (tmp_path / "last.ckpt").read_bytes() == before
 
 

@@ -64,11 +64,11 @@ def test_a_configuration_saved_before_a_key_was_there_has_its_default() -> None:
 
 
 def test_weights_alone_cannot_be_resumed() -> None:
-    with pytest.raises(CheckpointError, match="to hold configuration and optimiser"):
+    with pytest.raises(CheckpointError, match="to hold configuration and optimizer"):
         require_same_run({"config": SAVED.to_yaml()}, SAVED, Path("last.ckpt"), lambda _text: None)
 
 
-def test_another_optimiser_and_fewer_pictures_are_refused_before_anything_is_written(
+def test_another_optimizer_and_fewer_images_are_refused_before_anything_is_written(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -77,12 +77,12 @@ def test_another_optimiser_and_fewer_pictures_are_refused_before_anything_is_wri
     with pytest.raises(CheckpointError, match=r"optimizer\.name: 'adamw', got 'sgd'"):
         fit(configure(epochs=2, optimizer={"name": "sgd"}), own_shapes, run, resume=True)
     (own_shapes / "images" / "train" / "5.jpg").unlink()
-    with pytest.raises(CheckpointError, match="trained on 6 pictures, got 5"):
+    with pytest.raises(CheckpointError, match="trained on 6 images, got 5"):
         fit(configure(epochs=2), own_shapes, run, resume=True)
     assert (run / "config.yaml").read_bytes() == before
 
 
-def test_a_checkpoint_from_before_pictures_were_counted_is_resumed(
+def test_a_checkpoint_from_before_images_were_counted_is_resumed(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     fit(configure(), shapes, tmp_path)
@@ -127,7 +127,7 @@ def test_a_run_that_lost_patience_is_finished(shapes: Path, configure: Configure
     assert ended == 3
     before, told = (tmp_path / "last.ckpt").read_bytes(), list[str]()
     again = fit(config, shapes, tmp_path, resume=True, announce=told.append)
-    assert (again.step, again.artefact) == (3, tmp_path / "model.onnx")
+    assert (again.step, again.artifact) == (3, tmp_path / "model.onnx")
     assert "nothing left to train: ended after step 3 by validation.patience 2" in told
     assert (tmp_path / "last.ckpt").read_bytes() == before
     patient = configure(epochs=5, data={"val": "val"}, validation={"patience": 9}, optimizer={"rate": 1e-9})

@@ -21,14 +21,14 @@ def with_val(configure: Configure, **data: object) -> TrainingConfig:
 
 
 def as_coco(folder: Path, split: str, width: int) -> Path:
-    """Describe a split anew as COCO, whose first picture is said to be ``width`` across."""
-    pictures = [
+    """Describe a split anew as COCO, whose first image is said to be ``width`` across."""
+    images = [
         {"id": number, "file_name": path.name, "width": 64 if number else width, "height": 64}
         for number, path in enumerate(sorted((folder / "images" / split).iterdir()))
     ]
-    objects = [{"id": one["id"], "image_id": one["id"], "category_id": 1, "bbox": [8, 8, 20, 20]} for one in pictures]
+    objects = [{"id": one["id"], "image_id": one["id"], "category_id": 1, "bbox": [8, 8, 20, 20]} for one in images]
     path = folder / "images" / split / "_annotations.coco.json"
-    document = {"images": pictures, "annotations": objects, "categories": [{"id": 1, "name": "square"}]}
+    document = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "square"}]}
     path.write_text(json.dumps(document))
     return path
 
@@ -44,33 +44,33 @@ def test_bad_labels_of_val_are_announced_and_the_run_goes_on(
         assert any(re.match(rf"label check: .*val/0\.txt.*: {kind}: ", line) for line in told)
 
 
-def test_a_picture_of_val_cut_off_stops_before_the_first_step(
+def test_an_image_of_val_cut_off_stops_before_the_first_step(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     cut_off(own_shapes / "images" / "val" / "1.jpg")
-    with pytest.raises(DatasetError, match=r"val/1\.jpg, got: .*; set data\.bad_pictures to skip"):
+    with pytest.raises(DatasetError, match=r"val/1\.jpg, got: .*; set data\.bad_images to skip"):
         fit(with_val(configure), own_shapes, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_picture_of_val_cut_off_is_left_out_where_that_is_wanted(
+def test_an_image_of_val_cut_off_is_left_out_where_that_is_wanted(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     cut_off(own_shapes / "images" / "val" / "1.jpg")
     told: list[str] = []
-    config = with_val(configure, bad_pictures="skip")
+    config = with_val(configure, bad_images="skip")
     assert fit(config, own_shapes, tmp_path / "run", announce=told.append).best is not None
     assert sum(line.startswith("left out of validation: ") and "1.jpg" in line for line in told) == 1
 
 
-def test_a_known_bad_picture_of_train_stops_before_the_first_step(
+def test_a_known_bad_image_of_train_stops_before_the_first_step(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     path = as_coco(own_shapes, "train", width=65)
-    with pytest.raises(DatasetError, match=r"0\.jpg: expected 65x64 pixels .*, got 64x64; set data\.bad_pictures"):
+    with pytest.raises(DatasetError, match=r"0\.jpg: expected 65x64 pixels .*, got 64x64; set data\.bad_images"):
         fit(configure(data={"train": None}), path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    config = configure(data={"train": None, "bad_pictures": "skip"})
+    config = configure(data={"train": None, "bad_images": "skip"})
     assert fit(config, path, tmp_path / "run").step == 1
 
 
@@ -92,7 +92,7 @@ def test_a_share_of_train_is_held_out(own_shapes: Path, configure: Configure, tm
     train, val = ({image.path for image in part.images} for part in (splits.train, splits.val))
     assert train.isdisjoint(val)
     assert len(train | val) == 6
-    assert told == [f"data.val 0.5: {len(val)} of 6 pictures of train are held out"]
+    assert told == [f"data.val 0.5: {len(val)} of 6 images of train are held out"]
     assert {image.path for image in open_train(config, own_shapes).images} == train
     assert fit(config, own_shapes, tmp_path / "run").best is not None
 

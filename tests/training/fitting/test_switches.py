@@ -55,7 +55,7 @@ def plain(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         {"augment": {"flip_vertical": 1.0}},
         {"augment": {"crop_jitter": 0.2}},
         {"augment": {"random_scale": [0.5, 0.6]}},
-        {"augment": {"colour": {"hue": 0.3}}},
+        {"augment": {"color": {"hue": 0.3}}},
         {"augment": {"random_shapes": 1.6, "random_shapes_every": 1}},
         {"augment": {"mosaic": 1.0, "plain_share": 0.5}},
         {"bags": {"label_smoothing": 0.2}},
@@ -96,7 +96,7 @@ def test_nothing_switched_changes_nothing(shapes: Path, configure: Configure, tm
     assert torch.equal(weights_after(configure(epochs=2), shapes, tmp_path), plain)
 
 
-def test_without_composed_pictures_to_the_end_a_run_is_plain(
+def test_without_composed_images_to_the_end_a_run_is_plain(
     shapes: Path, configure: Configure, tmp_path: Path, plain: Tensor
 ) -> None:
     config = configure(epochs=2, augment={"mosaic": 1.0, "cutmix": 1.0, "mixup": 1.0, "plain_share": 1.0})
@@ -113,7 +113,7 @@ def test_the_last_share_of_the_epochs_is_not_composed(
     plainly, composed = (training_data(config, spec, dataset) for config in (whole, none))
     for step in range(5):
         ticket = composed.plan.tickets(step)[0]
-        same = np.array_equal(plainly.pictures[ticket].sample.image, composed.pictures[ticket].sample.image)
+        same = np.array_equal(plainly.images[ticket].sample.image, composed.images[ticket].sample.image)
         assert same == (step >= plain_from)
 
 
@@ -221,7 +221,7 @@ def test_patience_ends_a_run_that_no_longer_improves(
     result = fit(config, shapes, tmp_path)
     assert (result.step, result.best, result.signal) == (4, (2, 0.3, 0.4), None)
     assert read_checkpoint(tmp_path / "best.ckpt")["progress"]["step"] == 2
-    assert result.artefact is not None
+    assert result.artifact is not None
 
 
 def test_validation_is_as_often_as_wanted_and_after_the_last_epoch(
@@ -245,7 +245,7 @@ def test_schedules_in_steps() -> None:
     assert {constant(step) for step in (0, 50, 99)} == {0.3}
 
 
-def test_weight_decay_spares_biases_and_normalisation(shapes: Path, configure: Configure) -> None:
+def test_weight_decay_spares_biases_and_normalization(shapes: Path, configure: Configure) -> None:
     config = configure(optimizer={"weight_decay": 0.1})
     kernels, others = build_optimizer(
         build_network(config, open_dataset(shapes, "train")), config.optimizer

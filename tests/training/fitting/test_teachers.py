@@ -134,7 +134,7 @@ def test_a_run_stopped_in_a_teacher_goes_on_there(shapes: Path, configure: Confi
     fit(config, shapes, whole)
     stopped = fit(config, shapes, parts, announce=signalled_at("teacher 2/2: epoch 1/2"))
     assert (stopped.signal, stopped.step) == (signal.SIGTERM, 3)
-    assert (stopped.checkpoint, stopped.artefact) == (parts / "teachers" / "1" / "last.ckpt", None)
+    assert (stopped.checkpoint, stopped.artifact) == (parts / "teachers" / "1" / "last.ckpt", None)
     assert TrainingConfig.load(parts / "config.yaml") == config
     told: list[str] = []
     resumed = fit(config, shapes, parts, resume=True, announce=told.append)
@@ -206,7 +206,7 @@ def test_a_state_is_resumed_with_the_teachers_it_had_wherever_they_are(
 def test_a_finished_run_no_longer_needs_its_teachers(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     fit(taught(configure), shapes, tmp_path)
     shutil.rmtree(tmp_path / "teachers")
-    assert fit(taught(configure), shapes, tmp_path, resume=True).artefact == tmp_path / "model.onnx"
+    assert fit(taught(configure), shapes, tmp_path, resume=True).artifact == tmp_path / "model.onnx"
 
 
 def test_a_folder_of_other_teachers_is_no_run(shapes: Path, configure: Configure, tmp_path: Path) -> None:

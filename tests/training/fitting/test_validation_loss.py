@@ -1,4 +1,4 @@
-"""The loss on validation pictures: the training's own loss, averaged over the pictures whatever the batches."""
+"""The loss on validation images: the training's own loss, averaged over the images whatever the batches."""
 
 import csv
 from pathlib import Path
@@ -21,7 +21,7 @@ from yoloscope.training.train import train
 
 
 def stated_truth(folder: Path, count: int) -> GroundTruth:
-    """Return the objects of the first pictures from their files, which hold fractions of the picture."""
+    """Return the objects of the first images from their files, which hold fractions of the image."""
     rows = [np.loadtxt(folder / "labels" / "train" / f"{number}.txt", ndmin=2) for number in range(count)]
     numbers = torch.from_numpy(np.concatenate(rows))
     index = torch.arange(count).repeat_interleave(torch.tensor([len(one) for one in rows]))
@@ -29,7 +29,7 @@ def stated_truth(folder: Path, count: int) -> GroundTruth:
 
 
 @pytest.mark.parametrize("preset", ["v4", "v3", "v4-darknet"])
-def test_it_is_the_loss_of_all_pictures_at_once(preset: str, shapes: Path, configure: Configure) -> None:
+def test_it_is_the_loss_of_all_images_at_once(preset: str, shapes: Path, configure: Configure) -> None:
     dataset = open_dataset(shapes, "train")
     network = build_network(configure(), dataset).eval()
     spec = network.spec.model_copy(update={"loss": LossSpec(preset=preset)})

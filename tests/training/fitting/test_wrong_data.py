@@ -29,7 +29,7 @@ class At(lightning.Callback):
 
 
 def cut_off(path: Path) -> None:
-    """Leave the header of a picture and lose half of its content."""
+    """Leave the header of an image and lose half of its content."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
@@ -40,52 +40,52 @@ def test_an_empty_folder(configure: Configure, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_missing_pictures(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
+def test_missing_images(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     listed = own_shapes / "train.txt"
     listed.write_text("images/train/0.jpg\nimages/train/99.jpg\n")
     (own_shapes / "data.yaml").write_text("train: train.txt\nnames: [square, disc]\n")
-    with pytest.raises(DatasetError, match=r"cannot be used: .*99\.jpg: expected a picture, got no file"):
+    with pytest.raises(DatasetError, match=r"cannot be used: .*99\.jpg: expected an image, got no file"):
         fit(configure(), own_shapes, tmp_path / "run")
     told: list[str] = []
-    result = fit(configure(data={"bad_pictures": "skip"}), own_shapes, tmp_path / "run", announce=told.append)
+    result = fit(configure(data={"bad_images": "skip"}), own_shapes, tmp_path / "run", announce=told.append)
     assert result.step == 1
     assert any("99.jpg" in line for line in told)
 
 
-def test_a_corrupt_picture_stops_with_everything_saved(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
+def test_a_corrupt_image_stops_with_everything_saved(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     bad = own_shapes / "images" / "train" / "3.jpg"
     config = configure(epochs=3, batch_size=2)
     breaking = At(3, lambda _module: cut_off(bad))
-    with pytest.raises(DatasetError, match=r"3\.jpg, got: .*; set data\.bad_pictures to skip"):
+    with pytest.raises(DatasetError, match=r"3\.jpg, got: .*; set data\.bad_images to skip"):
         fit(config, own_shapes, tmp_path / "run", extra_callbacks=(breaking,))
     done = read_checkpoint(tmp_path / "run" / "last.ckpt")["progress"]["step"]
     assert 3 <= done < 9
 
 
-def test_a_corrupt_picture_is_skipped_where_that_is_wanted(
+def test_a_corrupt_image_is_skipped_where_that_is_wanted(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     cut_off(own_shapes / "images" / "train" / "3.jpg")
     told: list[str] = []
-    config = configure(epochs=2, batch_size=2, data={"bad_pictures": "skip", "workers": 1})
+    config = configure(epochs=2, batch_size=2, data={"bad_images": "skip", "workers": 1})
     assert fit(config, own_shapes, tmp_path / "run", announce=told.append).step == 6
     assert sum(line.startswith("skipped: ") and "3.jpg" in line for line in told) == 2
 
 
 @pytest.mark.parametrize("policy", ["stop", "skip"])
-def test_pictures_of_which_none_can_be_read_end_in_one_line(
+def test_images_of_which_none_can_be_read_end_in_one_line(
     policy: str, own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     for path in (own_shapes / "images" / "train").iterdir():
         cut_off(path)
-    with pytest.raises(DatasetError, match="none that can be read: expected a whole picture") as caught:
-        fit(configure(data={"bad_pictures": policy, "workers": 1}), own_shapes, tmp_path / "run")
+    with pytest.raises(DatasetError, match="none that can be read: expected a whole image") as caught:
+        fit(configure(data={"bad_images": policy, "workers": 1}), own_shapes, tmp_path / "run")
     assert "\n" not in str(caught.value)
 
 
 def test_labels_of_another_format(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     (own_shapes / "labels" / "train" / "2.txt").write_text("<annotation><object/></annotation>\n")
-    with pytest.raises(DatasetError, match=r"cannot be used: .*2\.txt.*; set data\.bad_pictures to skip"):
+    with pytest.raises(DatasetError, match=r"cannot be used: .*2\.txt.*; set data\.bad_images to skip"):
         fit(configure(), own_shapes, tmp_path / "run")
 
 

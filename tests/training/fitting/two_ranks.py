@@ -10,7 +10,7 @@ from yoloscope.training.trainer import Machine
 
 
 def train(data: Path, folder: Path, devices: int, accumulate: int, teachers: Sequence[Path] = ()) -> None:
-    """Train on four pictures a step, whatever the processes."""
+    """Train on four images a step, whatever the processes."""
     config = quick_config(
         epochs=2,
         batch_size=4,

@@ -94,7 +94,7 @@ def truth_of(rows: list[tuple[int, int, float, float, float, float]], batch_size
 
 
 def random_truth(seed: int, batch_size: int, most: int, classes: int) -> GroundTruth:
-    """Up to ``most`` objects per picture, some pictures empty, some objects in one cell."""
+    """Up to ``most`` objects per image, some images empty, some objects in one cell."""
     generator = torch.Generator().manual_seed(seed)
     counts = torch.randint(0, most + 1, (batch_size,), generator=generator)
     n = int(counts.sum())

@@ -22,7 +22,7 @@ Anchor = tuple[float, float]
 
 @dataclass
 class Layer:
-    """One layer of one picture: raw entries [A, 5+C, h, w], all anchors as fractions, and its options."""
+    """One layer of one image: raw entries [A, 5+C, h, w], all anchors as fractions, and its options."""
 
     raw: Array
     objects: list[Object]

@@ -50,14 +50,14 @@ def shape_iou(a: tuple[float, float], b: tuple[float, float]) -> float:
 
 
 def objects_of(batch: Batch) -> list[list[Object]]:
-    """Objects (class, box) of every picture, in label order."""
-    pictures: list[list[Object]] = [[] for _ in range(batch.truth.batch_size)]
+    """Objects (class, box) of every image, in label order."""
+    images: list[list[Object]] = [[] for _ in range(batch.truth.batch_size)]
     truth = batch.truth
     for image, kind, box in zip(
         truth.image_index.tolist(), truth.class_ids.tolist(), truth.boxes_cxcywh_norm.tolist(), strict=True
     ):
-        pictures[image].append((kind, (box[0], box[1], box[2], box[3])))
-    return pictures
+        images[image].append((kind, (box[0], box[1], box[2], box[3])))
+    return images
 
 
 def v1(batch: Batch) -> float:

@@ -172,7 +172,7 @@ def test_the_prior_pull_is_a_role_of_early_training() -> None:
     assert "prior" not in late.terms
 
 
-def test_an_empty_picture_has_no_objects_to_account_for() -> None:
+def test_an_empty_image_has_no_objects_to_account_for() -> None:
     spec = spec_v4()
     heads = [torch.zeros(spec.head_shape(i, 2)) for i in range(2)]
     report = compute_loss(heads, GroundTruth.empty(2), spec, "v4", detail="cells")

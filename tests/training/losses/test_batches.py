@@ -1,4 +1,4 @@
-"""Normalisation: a picture's loss is the same alone and in any batch, over accumulation steps and over ranks."""
+"""Normalization: an image's loss is the same alone and in any batch, over accumulation steps and over ranks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def part_of(truth: GroundTruth, first: int, last: int) -> GroundTruth:
 
 
 @pytest.mark.parametrize("preset", PER_IMAGE)
-def test_a_picture_costs_the_same_alone_and_in_any_batch(preset: str) -> None:
+def test_an_image_costs_the_same_alone_and_in_any_batch(preset: str) -> None:
     batch = random_batch(preset, 6, batch_size=4)
     together = compute_loss(batch.heads, batch.truth, batch.spec, preset)
     for image in range(4):

@@ -136,7 +136,7 @@ def test_region_options_against_plain_loops(options: dict[str, Any], seen: int) 
 
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name.endswith(("darknet", "pjreddie"))])
-def test_the_gradient_of_the_total_is_minus_delta_over_the_pictures(preset: str) -> None:
+def test_the_gradient_of_the_total_is_minus_delta_over_the_images(preset: str) -> None:
     batch = random_batch(preset, 6, batch_size=3)
     report = compute_loss(batch.heads, batch.truth, batch.spec, preset)
     gradients = torch.autograd.grad(report.total, batch.heads)
@@ -159,7 +159,7 @@ def test_new_coords_behind_a_logistic_gets_the_logistics_derivative() -> None:
 
 
 def v1_batch(rows: list[tuple[int, int, float, float, float, float]], boxes: list[list[float]], **loss: Any) -> Batch:
-    """One picture on a 1 x 1 grid with two boxes, confidences .6 and .3, class scores .2 .5 .3."""
+    """One image on a 1 x 1 grid with two boxes, confidences .6 and .3, class scores .2 .5 .3."""
     spec = with_loss(spec_v1(side=1), "v1-darknet", {"rescore": 1, "coord_scale": 5.0, "noobject_scale": 0.5, **loss})
     head = torch.tensor([[0.2, 0.5, 0.3, 0.6, 0.3, *boxes[0], *boxes[1]]], dtype=torch.float64)
     return Batch((head.requires_grad_(),), truth_of(rows, 1), spec)

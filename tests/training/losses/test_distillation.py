@@ -38,7 +38,7 @@ def box_of(raw: NDArray[np.float64], head: HeadSpec, anchor: tuple[float, float]
 
 
 def by_loops(heads: tuple[Tensor, ...], taught: tuple[Tensor, ...], spec: DetectorSpec, weight: float) -> list[float]:
-    """The three sums over all heads, per picture."""
+    """The three sums over all heads, per image."""
     sums = [0.0, 0.0, 0.0]
     for index, (head, teacher) in enumerate(zip(heads, taught, strict=True)):
         own, wanted = head.detach().numpy(), teacher.detach().numpy()
@@ -124,7 +124,7 @@ def test_background_of_the_teacher_teaches_no_box_and_no_class() -> None:
     assert costs[:, OBJECTNESS].tolist() == pytest.approx(softplus)
 
 
-def test_a_batch_costs_the_mean_of_its_pictures() -> None:
+def test_a_batch_costs_the_mean_of_its_images() -> None:
     spec = SPECS["v4"]
     heads, taught = random_heads(spec, 3, 8), random_heads(spec, 3, 58)
     alone = [distillation_costs([head[[i]] for head in heads], [head[[i]] for head in taught], spec) for i in range(3)]
@@ -160,7 +160,7 @@ def test_what_is_not_finite_is_named() -> None:
 def test_heads_of_another_shape_are_refused() -> None:
     with pytest.raises(SpecError, match="expected head 0"):
         distillation_costs(random_heads(spec_v4(), 1, 12), random_heads(spec_v4(classes=4), 1, 12), spec_v4())
-    with pytest.raises(SpecError, match="for the same pictures"):
+    with pytest.raises(SpecError, match="for the same images"):
         distillation_costs(random_heads(spec_v4(), 2, 12), random_heads(spec_v4(), 1, 12), spec_v4())
 
 

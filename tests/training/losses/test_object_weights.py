@@ -28,7 +28,7 @@ def heads() -> tuple[torch.Tensor, ...]:
 
 
 def truth(weights: list[float] | None, *, same_cell: bool = False) -> GroundTruth:
-    """Two objects in picture 0 and one in picture 1; with ``same_cell`` the first two meet in one predictor."""
+    """Two objects in image 0 and one in image 1; with ``same_cell`` the first two meet in one predictor."""
     second = [0.15, 0.15, 0.25, 0.3] if same_cell else [0.8, 0.8, 0.25, 0.3]
     boxes = torch.tensor([[0.1, 0.1, 0.25, 0.25], second, [0.6, 0.3, 0.3, 0.2]], dtype=torch.float64)
     given = None if weights is None else torch.tensor(weights, dtype=torch.float64)

@@ -130,7 +130,7 @@ def test_08_two_objects_on_one_predictor_follow_the_named_rule() -> None:
 
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if not name.startswith("article")])
-def test_09_a_centre_at_exactly_one_belongs_to_the_last_cell(preset: str) -> None:
+def test_09_a_center_at_exactly_one_belongs_to_the_last_cell(preset: str) -> None:
     spec = spec_of(preset)
     truth = truth_of([(0, 0, 1.0, 1.0, 0.4, 0.4)], 1)
     report = compute_loss(zeros(spec), truth, spec, preset, detail="objects")
@@ -141,7 +141,7 @@ def test_09_a_centre_at_exactly_one_belongs_to_the_last_cell(preset: str) -> Non
     assert (int(columns), int(rows)) == (0, 0)
 
 
-def test_10_a_centre_on_a_cell_border_is_reachable_only_with_scale_xy() -> None:
+def test_10_a_center_on_a_cell_border_is_reachable_only_with_scale_xy() -> None:
     logit = torch.tensor(-math.log(11), dtype=torch.float64)
     assert decode_center(logit, 0.0, 1.2, "scaled").item() == pytest.approx(0.0, abs=1e-15)
     assert decode_center(torch.tensor(-30.0, dtype=torch.float64), 0.0, 1.2, "sigmoid").item() > 0
@@ -175,7 +175,7 @@ def test_11_a_batch_without_anything_to_pay_is_zero_and_still_on_the_graph() -> 
     assert all(torch.equal(g, torch.zeros_like(g)) for g in gradients(report, heads))
 
 
-def test_12_the_normaliser_is_the_number_of_pictures_and_is_reported() -> None:
+def test_12_the_normalizer_is_the_number_of_images_and_is_reported() -> None:
     batch = random_batch("v4", 6, batch_size=4)
     report = compute_loss(batch.heads, batch.truth, batch.spec, "v4")
     summed = compute_loss(batch.heads, batch.truth, batch.spec, "v4", divisor=1.0)
@@ -246,7 +246,7 @@ def test_17_the_ignore_test_uses_decoded_predictions_and_has_no_gradient() -> No
     assert torch.equal(gradient[0, :8, 0, 1], torch.zeros(8, dtype=torch.float64))
 
 
-def test_18_the_report_says_which_loss_and_normaliser_a_number_is_of() -> None:
+def test_18_the_report_says_which_loss_and_normalizer_a_number_is_of() -> None:
     batch = random_batch("v4", 2)
     named = compute_loss(batch.heads, batch.truth, batch.spec, "v4")
     other = compute_loss(batch.heads, batch.truth, batch.spec, PRESETS["v4"].replace(name="mine", normalizer="cells"))

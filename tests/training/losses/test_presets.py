@@ -161,7 +161,7 @@ def test_heads_and_labels_must_fit_the_spec() -> None:
         compute_loss((batch.heads[0][:, 1:], batch.heads[1]), batch.truth, batch.spec, "v4")
     with pytest.raises(SpecError, match="one network size"):
         compute_loss((batch.heads[0][:, :, 1:], batch.heads[1]), batch.truth, batch.spec, "v4")
-    with pytest.raises(LabelError, match="of 2 pictures, got 3"):
+    with pytest.raises(LabelError, match="of 2 images, got 3"):
         compute_loss(batch.heads, GroundTruth.empty(3), batch.spec, "v4")
 
 
@@ -169,7 +169,7 @@ def test_heads_and_labels_must_fit_the_spec() -> None:
     ("box", "message"),
     [
         ((float("nan"), 0.5, 0.1, 0.1), "a finite box"),
-        ((1.1, 0.5, 0.1, 0.1), "a centre in 0..1"),
+        ((1.1, 0.5, 0.1, 0.1), "a center in 0..1"),
         ((0.5, 0.5, -0.1, 0.1), "width and height of at least 0"),
     ],
 )

@@ -85,7 +85,7 @@ def test_no_object_loss(empty_cell: tuple[float, float], printed: str) -> None:
 
 
 def report_of(box: tuple[float, ...], confidence: float, classes: dict[int, float]) -> LossReport:
-    """The same picture through ``compute_loss``: a flat head, and the label as fractions of the picture."""
+    """The same image through ``compute_loss``: a flat head, and the label as fractions of the image."""
     spec = spec_v1(side=7, boxes_per_cell=2, classes=20)
     layout = DetectionLayout(49, 2, 20)
     head = torch.zeros(1, layout.size)
@@ -111,7 +111,7 @@ def test_the_preset_is_the_documents_arithmetic() -> None:
     assert report.total.item() == pytest.approx(float(weighted), rel=1e-6)
 
 
-def test_an_empty_picture_pays_for_confidence_alone() -> None:
+def test_an_empty_image_pays_for_confidence_alone() -> None:
     spec = spec_v1(side=7, boxes_per_cell=2, classes=20)
     head = torch.full(spec.head_shape(0, 1), 0.5, requires_grad=True)
     report = compute_loss((head,), GroundTruth.empty(1), spec, "v1-walkthrough")

@@ -1,4 +1,4 @@
-"""COCO instance labels: one JSON file for many pictures, category ids sparse, boxes ``[x, y, w, h]`` in pixels."""
+"""COCO instance labels: one JSON file for many images, category ids sparse, boxes ``[x, y, w, h]`` in pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yoloscope.training.data.annotations.structures import LabelContext, LabelOb
 
 @dataclass(frozen=True)
 class CocoFile:
-    """A COCO file taken apart once, so that the labels of each of its pictures are found without another pass.
+    """A COCO file taken apart once, so that the labels of each of its images are found without another pass.
 
     ``annotations`` holds (position in the file, entry) per image id. Categories go by their names: the ids of a file
     need not be those of the model.
@@ -39,7 +39,7 @@ class CocoFile:
         return cls(tuple(document["images"]), annotations, _category_names(document["categories"]))
 
     def strays(self) -> Iterator[LabelProblem]:
-        """Yield a problem for each annotation of a picture that the file does not list."""
+        """Yield a problem for each annotation of an image that the file does not list."""
         listed = {image_id for image_id, _ in self._image_ids()}
         for image_id, entries in self.annotations.items():
             if image_id not in listed:
@@ -47,7 +47,7 @@ class CocoFile:
                 yield from (LabelProblem(f"/annotations/{index}/image_id", detail) for index, _ in entries)
 
     def repeated_images(self) -> dict[int, LabelProblem]:
-        """Return a problem for the position of each picture whose id another one has too."""
+        """Return a problem for the position of each image whose id another one has too."""
         ids = tuple(self._image_ids())
         counts = Counter(image_id for image_id, _ in ids)
         return {
@@ -66,11 +66,11 @@ class CocoFile:
                 yield image_id, position
 
     def find_image(self, file_name: str | None) -> int:
-        """Return the position of a picture: of its exact name, else of its last path component, else the only one."""
+        """Return the position of an image: of its exact name, else of its last path component, else the only one."""
         if len(self.images) == 1:
             return 0
         if file_name is None:
-            raise unreadable("/images", f"expected the picture's file name to choose one of {len(self.images)} images")
+            raise unreadable("/images", f"expected the image's file name to choose one of {len(self.images)} images")
         names = [str(image.get("file_name")) for image in self.images]
         last = PurePosixPath(file_name).name
         exact = [index for index, name in enumerate(names) if name == file_name]
@@ -80,14 +80,14 @@ class CocoFile:
         return found[0]
 
     def read(self, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
-        """Yield an object or a problem for each annotation of the picture ``context.file_name``; see ``read_image``."""
+        """Yield an object or a problem for each annotation of the image ``context.file_name``; see ``read_image``."""
         return self.read_image(self.find_image(context.file_name), context)
 
     def read_image(self, position: int, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
-        """Yield an object or a problem for each annotation of the picture at ``position`` in ``images``.
+        """Yield an object or a problem for each annotation of the image at ``position`` in ``images``.
 
-        Pointers are ``/annotations/I`` with I the position in the whole file. Annotations of other pictures are not
-        looked at. A problem comes first if the file states another size than the picture's.
+        Pointers are ``/annotations/I`` with I the position in the whole file. Annotations of other images are not
+        looked at. A problem comes first if the file states another size than the image's.
         """
         image, pointer = self.images[position], f"/images/{position}"
         width, height = decimal_of_json(image.get("width", 0)), decimal_of_json(image.get("height", 0))

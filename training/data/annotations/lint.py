@@ -45,7 +45,7 @@ class LabelFinding:
 
 
 def lint(labels: ImageLabels, *, network_scale: tuple[float, float] | None = None) -> tuple[LabelFinding, ...]:
-    """Return all findings, by object; ``network_scale`` (network pixels per picture pixel, x and y) enables ``tiny``.
+    """Return all findings, by object; ``network_scale`` (network pixels per image pixel, x and y) enables ``tiny``.
 
     ``duplicate`` (IoU above 0.95 with an earlier object of its class) and ``identical`` (the same box and class) name
     the earlier object. A crowd region is never a duplicate.
@@ -81,14 +81,14 @@ def _judge_box(label: LabelObject, labels: ImageLabels) -> tuple[FindingKind, st
         return "non_finite", "finite numbers"
     if x2 <= x1 or y2 <= y1:
         return "degenerate", "a box of positive width and height"
-    picture = f"the picture of {width}x{height} pixels"
+    image = f"the image of {width}x{height} pixels"
     if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
         unit = " (YOLO labels are fractions of it)" if labels.label_format == "yolo" else ""
-        return "outside", f"a box in {picture}{unit}"
+        return "outside", f"a box in {image}{unit}"
     over = max(-x1, -y1, x2 - width, y2 - height)
-    centred = 0 <= x1 + x2 <= 2 * width and 0 <= y1 + y2 <= 2 * height
-    if over > EDGE_TOLERANCE_PX or not centred:
-        return "out_of_bounds", f"a box within {picture}, at most {EDGE_TOLERANCE_PX:g} pixel over its edge"
+    centered = 0 <= x1 + x2 <= 2 * width and 0 <= y1 + y2 <= 2 * height
+    if over > EDGE_TOLERANCE_PX or not centered:
+        return "out_of_bounds", f"a box within {image}, at most {EDGE_TOLERANCE_PX:g} pixel over its edge"
     return None
 
 

@@ -1,6 +1,6 @@
 """The project's own label JSON.
 
-``{"objects": [{"class_name": "dog", "box": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}]}``: boxes in pixels of the picture;
+``{"objects": [{"class_name": "dog", "box": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}]}``: boxes in pixels of the image;
 ``class_id`` may stand instead of or beside ``class_name``; ``difficult`` and ``crowd`` are optional. A stated
 ``"image": {"width": .., "height": ..}`` is checked.
 """

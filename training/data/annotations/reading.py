@@ -43,17 +43,17 @@ def network_boxes(labels: ImageLabels, placement: Placement, spec: DetectorSpec)
 
 
 def to_ground_truth(labels: Sequence[ImageLabels], placements: Sequence[Placement], spec: DetectorSpec) -> GroundTruth:
-    """Return the objects of a batch of placed pictures, float32, in the order of their files.
+    """Return the objects of a batch of placed images, float32, in the order of their files.
 
     Crowd regions are left out: they are no single objects, and neither darknet's nor COCO's own labels train on them.
     Raises LabelError naming every object of an unknown class or with an impossible box.
     """
     boxes, class_ids, image_index = [], [], []
-    for index, (picture, placement) in enumerate(zip(labels, placements, strict=True)):
-        check_labels(picture)
-        single = [row for row, label in enumerate(picture.objects) if not label.crowd]
-        boxes.append(network_boxes(picture, placement, spec)[single])
-        class_ids.append(picture.class_ids[single])
+    for index, (image, placement) in enumerate(zip(labels, placements, strict=True)):
+        check_labels(image)
+        single = [row for row, label in enumerate(image.objects) if not label.crowd]
+        boxes.append(network_boxes(image, placement, spec)[single])
+        class_ids.append(image.class_ids[single])
         image_index.append(np.full(len(single), index, np.int64))
     if not labels:
         return GroundTruth.empty(0)
@@ -79,10 +79,10 @@ def parse_labels(
     file_name: str | None = None,
     limits: LabelLimits = DEFAULT_LIMITS,
 ) -> ImageLabels:
-    """Return the labels that a file gives for one picture, right or wrong; ``lint`` and ``check_labels`` judge them.
+    """Return the labels that a file gives for one image, right or wrong; ``lint`` and ``check_labels`` judge them.
 
     ``auto`` tells the format by the content; an empty file is YOLO text without objects. ``file_name`` is the
-    picture's and chooses among the images of a COCO file. Raises LabelError, naming every entry that cannot be read.
+    image's and chooses among the images of a COCO file. Raises LabelError, naming every entry that cannot be read.
     """
     context = LabelContext(ClassIndex(class_names), image_width, image_height, file_name)
     scan = scan_labels(data, context, label_format=label_format, limits=limits)
@@ -131,7 +131,7 @@ def collect(
     """Sort what a reader yields into objects and problems; raise LabelError above ``limits.max_objects`` entries."""
     found = tuple(islice(entries, limits.max_objects + 1))
     if len(found) > limits.max_objects:
-        raise unreadable("", f"expected at most {limits.max_objects} objects for one picture, got more")
+        raise unreadable("", f"expected at most {limits.max_objects} objects for one image, got more")
     objects = tuple(entry for entry in found if isinstance(entry, LabelObject))
     problems = tuple(entry for entry in found if isinstance(entry, LabelProblem))
     return LabelScan(ImageLabels(objects, context.image_width, context.image_height, label_format), problems)

@@ -1,4 +1,4 @@
-"""The labels of one picture, whatever file format they came from.
+"""The labels of one image, whatever file format they came from.
 
 Class names as people write them, resolved to a model's class ids.
 """
@@ -70,7 +70,7 @@ class LabelObject:
     """One labelled object.
 
     ``class_id`` is ``UNKNOWN_CLASS`` where the model has no such class; ``class_name`` is then what the file says. The
-    box is in pixels of the picture as it is seen, and ``pointer`` is the JSON pointer of its place in the file.
+    box is in pixels of the image as it is seen, and ``pointer`` is the JSON pointer of its place in the file.
     """
 
     class_id: int
@@ -83,7 +83,7 @@ class LabelObject:
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """The objects of one picture in the order of their file."""
+    """The objects of one image in the order of their file."""
 
     objects: tuple[LabelObject, ...]
     image_width: int
@@ -95,7 +95,7 @@ class ImageLabels:
 
     @property
     def boxes_xyxy_px(self) -> NDArray[np.float64]:
-        """Boxes [N, 4] in pixels of the picture."""
+        """Boxes [N, 4] in pixels of the image."""
         return np.array([label.box_xyxy_px for label in self.objects], dtype=np.float64).reshape(-1, 4)
 
     @property
@@ -106,7 +106,7 @@ class ImageLabels:
 
 @dataclass(frozen=True)
 class LabelContext:
-    """What a reader must know besides the file: the model's classes, and the picture's size in pixels and name."""
+    """What a reader must know besides the file: the model's classes, and the image's size in pixels and name."""
 
     classes: ClassIndex
     image_width: int
@@ -125,12 +125,12 @@ class LabelContext:
         return LabelObject(known, self.classes.names[known] if known >= 0 else name, box, pointer)
 
     def size_problem(self, width: float, height: float, pointer: str) -> LabelProblem | None:
-        """Return a problem if a file states another size than the picture's; a stated 0 counts as not stated."""
+        """Return a problem if a file states another size than the image's; a stated 0 counts as not stated."""
         if not (width and height) or (width, height) == (self.image_width, self.image_height):
             return None
         expected = f"{self.image_width}x{self.image_height}"
         return LabelProblem(
-            pointer, f"expected labels of a picture of {expected} pixels as it is seen, got {width:g}x{height:g}"
+            pointer, f"expected labels of an image of {expected} pixels as it is seen, got {width:g}x{height:g}"
         )
 
 
@@ -144,7 +144,7 @@ class LabelScan:
 
 @dataclass(frozen=True)
 class LabelLimits:
-    """Bounds on a label file; ``max_objects`` counts the entries of one picture."""
+    """Bounds on a label file; ``max_objects`` counts the entries of one image."""
 
     max_bytes: int = 32 * 2**20
     max_objects: int = 10_000

@@ -1,8 +1,8 @@
-"""Pascal VOC labels: one XML file per picture.
+"""Pascal VOC labels: one XML file per image.
 
 Coordinates are taken as they are written, as edges in pixels (what labelling tools write). The VOC devkit's own
 reading, inclusive pixels counted from 1, differs by one pixel at the left and upper edge; under both, ``xmax`` may
-equal the picture's width. Parts of objects (``object/part``, the person layout task) are not objects.
+equal the image's width. Parts of objects (``object/part``, the person layout task) are not objects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NOT_STATED = ("", "unspecified")
 
 
 def read_voc(data: bytes, context: LabelContext) -> Iterator[LabelObject | LabelProblem]:
-    """Yield an object or a problem for each ``object``, after a problem if the stated size is not the picture's.
+    """Yield an object or a problem for each ``object``, after a problem if the stated size is not the image's.
 
     Pointers are ``/annotation/object/I`` with I counted from 0, continued to the element at fault.
     """

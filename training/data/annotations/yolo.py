@@ -1,4 +1,4 @@
-"""YOLO text labels: one line per object, ``class cx cy w h``, the box as fractions of the picture."""
+"""YOLO text labels: one line per object, ``class cx cy w h``, the box as fractions of the image."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def _hue_in_sextants(
     value: NDArray[np.float32],
     chroma: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Return hue as 0..6 (or just below 0, the same angle), 0 where there is no colour.
+    """Return hue as 0..6 (or just below 0, the same angle), 0 where there is no color.
 
     The channel that is the largest is selected by products with 0 and 1: NumPy's ``where`` takes twenty times as long
     on masks without a pattern.
@@ -60,7 +60,7 @@ def _hue_in_sextants(
 
 
 @dataclass(frozen=True)
-class ColourJitter:
+class ColorJitter:
     """Turn the hue by up to ``hue`` turns either way; multiply or divide saturation and value by up to their factor.
 
     A factor f gives uniform(1, f) or, as often, its reciprocal. Defaults and source: darknet src/image.c,
@@ -79,7 +79,7 @@ class ColourJitter:
             )
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """Return the sample in other colours; the boxes stay."""
+        """Return the sample in other colors; the boxes stay."""
         shift = generator.uniform(-self.hue, self.hue)
         saturation = _factor_or_reciprocal(self.saturation, generator)
         exposure = _factor_or_reciprocal(self.exposure, generator)

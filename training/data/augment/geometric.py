@@ -1,6 +1,6 @@
-"""Mirroring: the picture is a mirrored view, of which whoever reads it makes the only copy.
+"""Mirroring: the image is a mirrored view, of which whoever reads it makes the only copy.
 
-Darknet's jitter: every edge of the picture moves in or out on its own.
+Darknet's jitter: every edge of the image moves in or out on its own.
 
 Zooming in and out without changing the aspect.
 """
@@ -34,7 +34,7 @@ class CropJitter:
             raise ConfigError(f"expected jitter in 0..0.5, 0.5 excluded, got {self.jitter}")
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """Return the jittered sample; at least one pixel of the picture stays."""
+        """Return the jittered sample; at least one pixel of the image stays."""
         shares = generator.uniform(-self.jitter, self.jitter, 4)
         width, height = sample.width, sample.height
         left, top, right, bottom = (round(s) for s in shares * (width, height, width, height))
@@ -44,10 +44,10 @@ class CropJitter:
 
 @dataclass(frozen=True)
 class RandomScale:
-    """Show a window whose sides are 1 / factor of the picture's, the factor log-uniform in ``minimum``..``maximum``.
+    """Show a window whose sides are 1 / factor of the image's, the factor log-uniform in ``minimum``..``maximum``.
 
-    Brought to the training size, where everything ends, the picture is zoomed by the factor. Above 1 the window lies
-    inside the picture, below 1 the picture lies in a frame of ``fill``; the place is uniform.
+    Brought to the training size, where everything ends, the image is zoomed by the factor. Above 1 the window lies
+    inside the image, below 1 the image lies in a frame of ``fill``; the place is uniform.
     """
 
     minimum: float = 0.7

@@ -15,7 +15,7 @@ from PIL import Image
 
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.preprocess import place
-from yoloscope.models.resize import as_picture
+from yoloscope.models.resize import as_image
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.sample import Sample
 
@@ -88,11 +88,11 @@ FILL = 127
 
 
 def resample(image: NDArray[np.uint8], window_xyxy_px: Window, width: int, height: int) -> NDArray[np.uint8]:
-    """Return a window (fractional, inside the picture) of [H, W, 3] at a new size, antialiased bilinear."""
+    """Return a window (fractional, inside the image) of [H, W, 3] at a new size, antialiased bilinear."""
     whole: Window = (0, 0, width, height)
     if image.shape[:2] == (height, width) and window_xyxy_px == whole:
         return image.copy()
-    return np.array(as_picture(image).resize((width, height), Image.Resampling.BILINEAR, box=window_xyxy_px))
+    return np.array(as_image(image).resize((width, height), Image.Resampling.BILINEAR, box=window_xyxy_px))
 
 
 def resize(sample: Sample, width: int, height: int) -> Sample:
@@ -105,8 +105,8 @@ def resize(sample: Sample, width: int, height: int) -> Sample:
 def crop(sample: Sample, window_xyxy_px: tuple[int, int, int, int], visibility: Visibility, fill: int = FILL) -> Sample:
     """Return what a window shows, as a sample of the window's size.
 
-    Where the window reaches beyond the picture the pixels are ``fill``; a window inside is a view of the picture. Boxes
-    are cut to window and picture.
+    Where the window reaches beyond the image the pixels are ``fill``; a window inside is a view of the image. Boxes
+    are cut to window and image.
     """
     x1, y1, x2, y2 = window_xyxy_px
     inside = max(x1, 0), max(y1, 0), min(x2, sample.width), min(y2, sample.height)
@@ -127,7 +127,7 @@ def _corner_pair(x: float, y: float) -> NDArray[np.float64]:
 def place_sample(sample: Sample, spec: DetectorSpec, visibility: Visibility = STANDARD_VISIBILITY) -> Sample:
     """Return the sample as network input of ``spec``, boxes in network pixels.
 
-    Only the input size and ``spec.resize`` are read. Boxes are cut to the picture first, for labels that reach beyond
+    Only the input size and ``spec.resize`` are read. Boxes are cut to the image first, for labels that reach beyond
     it; one that lies inside always stays, however small it becomes.
     """
     image, placement = place(sample.image, spec)

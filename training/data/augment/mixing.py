@@ -1,6 +1,6 @@
-"""MixUp for detection: two pictures on top of each other, both sets of objects at their share.
+"""MixUp for detection: two images on top of each other, both sets of objects at their share.
 
-CutMix for detection: a rectangle of one picture replaced by the same rectangle of another.
+CutMix for detection: a rectangle of one image replaced by the same rectangle of another.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def cutmix(base: Sample, donor: Sample, patch_xyxy_px: tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class CutMix:
-    """Cut a patch of share 1 - lambda, lambda ~ Beta(alpha, alpha), with the picture's aspect, around a uniform centre.
+    """Cut a patch of share 1 - lambda, lambda ~ Beta(alpha, alpha), with the image's aspect, around a uniform center.
 
-    What of the patch falls outside the picture is cut off; alpha 0 leaves the base as it is.
+    What of the patch falls outside the image is cut off; alpha 0 leaves the base as it is.
     """
 
     alpha: float = 1.0
@@ -66,24 +66,24 @@ class CutMix:
         if self.alpha == 0:
             return base
         side_share = math.sqrt(1 - generator.beta(self.alpha, self.alpha))
-        centre_x, centre_y = generator.random(2)
-        x1, x2 = _span(centre_x, side_share, base.width)
-        y1, y2 = _span(centre_y, side_share, base.height)
+        center_x, center_y = generator.random(2)
+        x1, x2 = _span(center_x, side_share, base.width)
+        y1, y2 = _span(center_y, side_share, base.height)
         return base if x1 == x2 or y1 == y2 else cutmix(base, donor, (x1, y1, x2, y2), self.visibility)
 
 
-def _span(centre_share: float, length_share: float, side: int) -> tuple[int, int]:
+def _span(center_share: float, length_share: float, side: int) -> tuple[int, int]:
     """Return the whole pixels of one axis that the patch covers."""
-    low = round((centre_share - length_share / 2) * side)
-    high = round((centre_share + length_share / 2) * side)
+    low = round((center_share - length_share / 2) * side)
+    high = round((center_share + length_share / 2) * side)
     return max(low, 0), min(high, side)
 
 
 def mixup(first: Sample, second: Sample, share: float, fill: int = FILL) -> Sample:
-    """Return ``share`` of the first picture plus the rest of the second.
+    """Return ``share`` of the first image plus the rest of the second.
 
-    Both lie at the top left of a canvas that holds either, otherwise ``fill``; no picture is resized. The weights of
-    the objects are multiplied by their picture's share, and objects of weight 0 are left out.
+    Both lie at the top left of a canvas that holds either, otherwise ``fill``; no image is resized. The weights of
+    the objects are multiplied by their image's share, and objects of weight 0 are left out.
 
     Source: Zhang et al., mixup, 2018, equation 1, and Zhang et al., Bag of Freebies for Training Object Detection
     Neural Networks, 2019, section 3.1 (the canvas).

@@ -1,4 +1,4 @@
-"""Mosaic: four pictures in one, around a random cut."""
+"""Mosaic: four images in one, around a random cut."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def mosaic_tiles(width: int, height: int, cut_x: int, cut_y: int) -> tuple[Tile,
 class Mosaic:
     """Four samples at the output's scale, each seen through one of four tiles.
 
-    The cut is uniform in ``cut_low``..``cut_high`` of either side. Every picture is brought to the output's scale:
+    The cut is uniform in ``cut_low``..``cut_high`` of either side. Every image is brought to the output's scale:
     ``stretch`` gives it exactly the output's size, ``cover`` keeps its aspect to the pixel and the smaller excess. A
     window of its tile's size, at a uniform place, is shown. Boxes are cut to their tile and stay by ``visibility``.
-    ``interpolation`` is that of ``yoloscope.models.spec.ResizeSpec``, so that pictures look as they will at inference.
+    ``interpolation`` is that of ``yoloscope.models.spec.ResizeSpec``, so that images look as they will at inference.
 
     Source: Bochkovskiy et al., YOLOv4, 2020, section 3.3; the bounds of the cut are those of darknet's src/data.c.
     """
@@ -64,7 +64,7 @@ class Mosaic:
     def compose(self, samples: Sequence[Sample], cut_x: int, cut_y: int, places: NDArray[np.float64]) -> Sample:
         """Return the mosaic for a cut in pixels and places [4, 2].
 
-        A place (x, y) in 0..1 is where the window lies in what its picture has to spare: 0 is the left or top end.
+        A place (x, y) in 0..1 is where the window lies in what its image has to spare: 0 is the left or top end.
         Raise ConfigError unless there are four samples.
         """
         if len(samples) != 4:
@@ -97,7 +97,7 @@ class Mosaic:
         return sample.select(self.visibility.rows(boxes, seen), pixels, seen)
 
     def _whole_size(self, sample: Sample) -> tuple[int, int]:
-        """Return the size of the whole picture at the output's scale."""
+        """Return the size of the whole image at the output's scale."""
         if self.placement == "stretch":
             return self.width, self.height
         scale = max(self.width / sample.width, self.height / sample.height)

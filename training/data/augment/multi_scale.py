@@ -45,7 +45,7 @@ class TrainingShapes:
         )
 
     def size_at(self, step: int) -> tuple[int, int]:
-        """Return (width, height) of the batch of an optimiser step."""
+        """Return (width, height) of the batch of an optimizer step."""
         sizes = self.sizes
         generator = np.random.default_rng((self.seed, step // self.every))
         return sizes[int(generator.integers(len(sizes)))]

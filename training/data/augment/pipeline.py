@@ -1,4 +1,4 @@
-"""All augmentations in one order, each one switch: from pictures of a data set to one network input."""
+"""All augmentations in one order, each one switch: from images of a data set to one network input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.training.data.augment.color_jitter import ColourJitter
+from yoloscope.training.data.augment.color_jitter import ColorJitter
 from yoloscope.training.data.augment.geometric import CropJitter, Flip, RandomScale
 from yoloscope.training.data.augment.geometry import STANDARD_VISIBILITY, Visibility, place_sample
 from yoloscope.training.data.augment.mixing import CutMix, MixUp
@@ -21,17 +21,17 @@ Fetch = Callable[[int], Sample]
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What happens to a training picture; with nothing switched on it is only placed on the network's input.
+    """What happens to a training image; with nothing switched on it is only placed on the network's input.
 
-    Each picture is jittered, zoomed and mirrored by itself. With ``mosaic_probability`` four of them become one,
-    otherwise one is placed. With their probabilities a patch (CutMix) or the whole (MixUp) of another such picture is
-    mixed in. Colours are distorted last, once, over the finished picture.
+    Each image is jittered, zoomed and mirrored by itself. With ``mosaic_probability`` four of them become one,
+    otherwise one is placed. With their probabilities a patch (CutMix) or the whole (MixUp) of another such image is
+    mixed in. Colors are distorted last, once, over the finished image.
     """
 
     crop_jitter: CropJitter | None = None
     random_scale: RandomScale | None = None
     flip: Flip | None = None
-    colour_jitter: ColourJitter | None = None
+    color_jitter: ColorJitter | None = None
     mosaic_probability: float = 0.0
     cutmix_probability: float = 0.0
     cutmix: CutMix = CutMix()  # noqa: RUF009 - frozen
@@ -45,13 +45,13 @@ class Pipeline:
                 raise ConfigError(f"expected {name} in 0..1, got {getattr(self, name)}")
 
     def uncomposed(self) -> Pipeline:
-        """Return the same with every picture left by itself: no Mosaic, CutMix or MixUp."""
+        """Return the same with every image left by itself: no Mosaic, CutMix or MixUp."""
         return replace(self, mosaic_probability=0.0, cutmix_probability=0.0, mixup_probability=0.0)
 
     def __call__(
         self, fetch: Fetch, index: int, count: int, spec: DetectorSpec, generator: np.random.Generator
     ) -> Sample:
-        """Return picture ``index`` of ``count``, augmented, at the input size of ``spec``; partners are drawn."""
+        """Return image ``index`` of ``count``, augmented, at the input size of ``spec``; partners are drawn."""
         sample = self._compose(fetch, index, count, spec, generator)
         if generator.random() < self.cutmix_probability:
             donor = self._compose(fetch, int(generator.integers(count)), count, spec, generator)
@@ -59,12 +59,12 @@ class Pipeline:
         if generator.random() < self.mixup_probability:
             partner = self._compose(fetch, int(generator.integers(count)), count, spec, generator)
             sample = self.mixup(sample, partner, generator)
-        return sample if self.colour_jitter is None else self.colour_jitter(sample, generator)
+        return sample if self.color_jitter is None else self.color_jitter(sample, generator)
 
     def _compose(
         self, fetch: Fetch, index: int, count: int, spec: DetectorSpec, generator: np.random.Generator
     ) -> Sample:
-        """Return one picture placed, or four in a mosaic, of the input size."""
+        """Return one image placed, or four in a mosaic, of the input size."""
         if generator.random() >= self.mosaic_probability:
             return place_sample(self._single(fetch(index), generator), spec, self.visibility)
         indices = [index, *(int(i) for i in generator.integers(count, size=3))]
@@ -87,8 +87,8 @@ class Pipeline:
 
 
 def sample_generator(seed: int, epoch: int, index: int, visit: int = 0) -> np.random.Generator:
-    """Return the randomness of one picture in one epoch: the same for any number of workers, ranks and restarts.
+    """Return the randomness of one image in one epoch: the same for any number of workers, ranks and restarts.
 
-    ``visit`` counts the repeats of a picture in a batch that is filled up, each with randomness of its own.
+    ``visit`` counts the repeats of an image in a batch that is filled up, each with randomness of its own.
     """
     return np.random.default_rng((seed, epoch, index, visit) if visit else (seed, epoch, index))

@@ -1,4 +1,4 @@
-"""Data sets described by a COCO instances file; pictures are looked for around it.
+"""Data sets described by a COCO instances file; images are looked for around it.
 
 The COCO files of a data set: which JSON files they are, and which of them is a split's.
 """
@@ -18,7 +18,7 @@ from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDa
 from yoloscope.training.data.datasets.files import checked_names, choose_split, confined, is_usual, same_split
 from yoloscope.training.data.datasets.reading import Harvest, size_or_problem
 
-_BESIDE_PICTURES: Final = "_annotations.coco.json"
+_BESIDE_IMAGES: Final = "_annotations.coco.json"
 _HEAD_BYTES: Final = 65_536
 _KEYS: Final = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 
@@ -28,7 +28,7 @@ def find_descriptions(folder: Path) -> tuple[Path, ...]:
 
     Where there are files called ``instances_*``, others (captions, key points) do not count.
     """
-    patterns = ("*.json", "annotations/*.json", f"*/{_BESIDE_PICTURES}")
+    patterns = ("*.json", "annotations/*.json", f"*/{_BESIDE_IMAGES}")
     return _instances(path for pattern in patterns for path in folder.glob(pattern))
 
 
@@ -63,14 +63,14 @@ def file_of_split(path: Path, split: str | None, within: Path | None = None) -> 
 
 def split_name(path: Path) -> str:
     """Return the split that a file's name tells: ``val2017`` of ``instances_val2017.json``."""
-    if path.name == _BESIDE_PICTURES:
+    if path.name == _BESIDE_IMAGES:
         return path.absolute().parent.name
     return path.stem.removeprefix("instances_")
 
 
 def _beside(path: Path) -> tuple[Path, ...]:
-    if path.name == _BESIDE_PICTURES:
-        return _instances(path.absolute().parent.parent.glob(f"*/{_BESIDE_PICTURES}"))
+    if path.name == _BESIDE_IMAGES:
+        return _instances(path.absolute().parent.parent.glob(f"*/{_BESIDE_IMAGES}"))
     return _instances(path.parent.glob("*.json"))
 
 
@@ -100,15 +100,15 @@ def read_coco(path: Path, split: str | None = None, within: Path | None = None) 
     """Read the labels of one COCO file; the classes are its categories by ascending id.
 
     Of categories of one name only those count that have annotations: exports repeat a class as its own super-category.
-    Pictures have the size that the file states (or else that of their header), checked when they are read. Raises
-    DatasetError where the file is no COCO file or its pictures are nowhere near it.
+    Images have the size that the file states (or else that of their header), checked when they are read. Raises
+    DatasetError where the file is no COCO file or its images are nowhere near it.
     """
     try:
         coco = CocoFile.parse(parse_json(path.read_bytes()))
     except (OSError, LabelError) as error:
         raise DatasetError(f"expected a COCO JSON file at {path}, got: {error}") from error
     if not coco.images:
-        raise DatasetError(f"expected pictures in {path}, got none")
+        raise DatasetError(f"expected images in {path}, got none")
     category_ids = _categories(coco)
     names = checked_names([coco.category_names[identifier] for identifier in category_ids], path)
     harvest = _read_images(coco, path, ClassIndex(names), within)
@@ -118,20 +118,20 @@ def read_coco(path: Path, split: str | None = None, within: Path | None = None) 
 
 
 def _read_images(coco: CocoFile, path: Path, classes: ClassIndex, within: Path | None) -> Harvest:
-    folder = _picture_folder(coco, path)
+    folder = _image_folder(coco, path)
     ids = [integer_of_json(image.get("id")) for image in coco.images]
     harvest = Harvest()
     repeated = coco.repeated_images()
     for position, (entry, number) in enumerate(zip(coco.images, ids, strict=True)):
-        picture = confined(folder / _file_name(entry, position, path), within)
+        image_path = confined(folder / _file_name(entry, position, path), within)
         if problem := repeated.get(position):
             harvest.problems.append(DatasetProblem("unreadable_labels", path, problem.pointer, problem.detail))
             continue
-        size = _stated_size(entry, picture)
+        size = _stated_size(entry, image_path)
         if isinstance(size, DatasetProblem):
             harvest.problems.append(size)
             continue
-        context = LabelContext(classes, *size, picture.name)
+        context = LabelContext(classes, *size, image_path.name)
         try:
             scan = collect(coco.read_image(position, context), context, "coco", _LIMITS)
         except LabelError as error:
@@ -143,7 +143,7 @@ def _read_images(coco: CocoFile, path: Path, classes: ClassIndex, within: Path |
             for label in scan.labels.objects
         )
         image_id = position + 1 if None in ids or number is None else number
-        harvest.add(LabelledImage(picture, image_id, scan.labels, path, areas), scan)
+        harvest.add(LabelledImage(image_path, image_id, scan.labels, path, areas), scan)
     for stray in coco.strays():
         harvest.problems.append(DatasetProblem("unreadable_label", path, stray.pointer, stray.detail))
     return harvest
@@ -164,11 +164,11 @@ def _area(annotation: dict[str, Any], box: tuple[float, float, float, float]) ->
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _stated_size(entry: dict[str, Any], picture: Path) -> tuple[int, int] | DatasetProblem:
+def _stated_size(entry: dict[str, Any], image: Path) -> tuple[int, int] | DatasetProblem:
     width, height = integer_of_json(entry.get("width")), integer_of_json(entry.get("height"))
-    if width and height and picture.is_file():
+    if width and height and image.is_file():
         return width, height
-    return size_or_problem(picture)
+    return size_or_problem(image)
 
 
 def _file_name(entry: dict[str, Any], position: int, path: Path) -> str:
@@ -178,14 +178,14 @@ def _file_name(entry: dict[str, Any], position: int, path: Path) -> str:
     return name
 
 
-def _picture_folder(coco: CocoFile, path: Path) -> Path:
-    """Return the folder around the file that holds most of its first pictures."""
+def _image_folder(coco: CocoFile, path: Path) -> Path:
+    """Return the folder around the file that holds most of its first images."""
     names = [_file_name(entry, position, path) for position, entry in enumerate(coco.images[:_PROBES])]
     folders = list(dict.fromkeys(_likely_folders(path)))
     hits = [sum((folder / name).is_file() for name in names) for folder in folders]
     if not max(hits):
         looked = ", ".join(map(str, folders))
-        raise DatasetError(f"expected the pictures of {path}, such as {names[0]}, in one of {looked}; got none there")
+        raise DatasetError(f"expected the images of {path}, such as {names[0]}, in one of {looked}; got none there")
     return folders[hits.index(max(hits))]
 
 

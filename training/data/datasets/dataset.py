@@ -1,4 +1,4 @@
-"""A data set on disk, whatever its layout: its classes, and for each picture a path and its labels."""
+"""A data set on disk, whatever its layout: its classes, and for each image a path and its labels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.annotations import UNKNOWN_CLASS, ClassIndex, ImageLabels, LabelObject
-from yoloscope.training.data.datasets.images import read_picture
+from yoloscope.training.data.datasets.images import read_image
 
 Layout: TypeAlias = Literal["coco", "voc", "yolo"]
 ProblemKind: TypeAlias = Literal[
-    "missing_picture",
-    "unreadable_picture",
-    "picture_size",
+    "missing_image",
+    "unreadable_image",
+    "image_size",
     "missing_labels",
     "unreadable_labels",
     "unreadable_label",
@@ -28,9 +28,9 @@ ProblemKind: TypeAlias = Literal[
     "missing_split",
 ]
 HARMLESS: frozenset[ProblemKind] = frozenset(("missing_labels", "unused_labels", "missing_split"))
-"""A picture without a label file is a picture without objects, as darknet and its relatives have it.
+"""An image without a label file is an image without objects, as darknet and its relatives have it.
 
-A label file without a picture, and a ``test`` split that is named and not there, leave the rest as it is.
+A label file without an image, and a ``test`` split that is named and not there, leave the rest as it is.
 """
 
 
@@ -49,9 +49,9 @@ class DatasetProblem:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One picture of a data set.
+    """One image of a data set.
 
-    ``labels`` are in pixels of the picture as it is seen; ``areas_px`` are the objects' areas as the file states them
+    ``labels`` are in pixels of the image as it is seen; ``areas_px`` are the objects' areas as the file states them
     (COCO: those of the masks), or of their boxes. ``image_id`` is COCO's, or counts from 1.
     """
 
@@ -72,8 +72,8 @@ class LabelledImage:
         return self.labels.image_height
 
     def read(self) -> NDArray[np.uint8]:
-        """Return the picture uint8 [H, W, 3]; raise ImageDecodeError, or DatasetError if its size is not as stated."""
-        pixels = read_picture(self.path)
+        """Return the image uint8 [H, W, 3]; raise ImageDecodeError, or DatasetError if its size is not as stated."""
+        pixels = read_image(self.path)
         if pixels.shape[:2] != (self.height, self.width):
             got = f"{pixels.shape[1]}x{pixels.shape[0]}"
             raise DatasetError(f"{self.path}: expected {self.width}x{self.height} pixels as its labels say, got {got}")
@@ -82,10 +82,10 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class DetectionDataset:
-    """Pictures and labels of one split, in a stable order, with class ids that index ``class_names``.
+    """Images and labels of one split, in a stable order, with class ids that index ``class_names``.
 
     ``category_ids`` [C] are the ids that a COCO file gives the classes (elsewhere 1..C). ``problems`` are what could
-    not be read; a picture that is missing or whose label file makes no sense is not among ``images``.
+    not be read; an image that is missing or whose label file makes no sense is not among ``images``.
     """
 
     layout: Layout
@@ -106,7 +106,7 @@ class DetectionDataset:
         return tuple(counts[index] for index in range(len(self.class_names)))
 
     def require_sound(self) -> None:
-        """Raise DatasetError unless every picture and every label could be read."""
+        """Raise DatasetError unless every image and every label could be read."""
         grave = [problem for problem in self.problems if problem.kind not in HARMLESS]
         if grave:
             count = f"{len(grave)} files or labels" if len(grave) > 1 else "one file or label"

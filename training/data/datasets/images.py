@@ -1,4 +1,4 @@
-"""Picture files: their size from the header alone, and their pixels, upright."""
+"""DecodedImage files: their size from the header alone, and their pixels, upright."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _SIDEWAYS: Final = (5, 6, 7, 8)
 _WHITE: Final = (255, 255, 255)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of a picture as it is seen, its EXIF orientation applied, without decoding it.
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of an image as it is seen, its EXIF orientation applied, without decoding it.
 
-    Raises ImageDecodeError for a file that is no picture.
+    Raises ImageDecodeError for a file that is no image.
     """
     try:
         with Image.open(path) as image:
             width, height = image.size
             sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageDecodeError(f"expected a picture at {path}, got: {error}") from error
+        raise ImageDecodeError(f"expected an image at {path}, got: {error}") from error
     return (height, width) if sideways else (width, height)
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Return the pixels [H, W, 3] of a picture, RGB, upright, on white where it is transparent.
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return the pixels [H, W, 3] of an image, RGB, upright, on white where it is transparent.
 
     16-bit grey and floats of 0..1 are scaled to 8 bits. Raises ImageDecodeError for a file that is missing, damaged or
     cut off, and for other floats.
@@ -40,11 +40,11 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             return np.asarray(_rgb(ImageOps.exif_transpose(image)), np.uint8)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageDecodeError(f"expected a whole picture at {path}, got: {error}") from error
+        raise ImageDecodeError(f"expected a whole image at {path}, got: {error}") from error
 
 
-def find_pictures(folder: Path) -> tuple[Path, ...]:
-    """Return every picture file below a folder, in the order of their paths."""
+def find_images(folder: Path) -> tuple[Path, ...]:
+    """Return every image file below a folder, in the order of their paths."""
     return tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()))
 
 

@@ -21,7 +21,7 @@ from yoloscope.training.data.datasets.yolo import (
 
 _EXPECTED: Final = (
     "a COCO JSON file (in the folder or in annotations/), VOC's Annotations/ and JPEGImages/, a data.yaml with names, "
-    "a darknet .data file, or pictures and labels (in images/ and labels/, or side by side) with classes.txt or a "
+    "a darknet .data file, or images and labels (in images/ and labels/, or side by side) with classes.txt or a "
     ".names file"
 )
 _IGNORED: Final = ("__MACOSX",)
@@ -30,7 +30,7 @@ _IGNORED: Final = ("__MACOSX",)
 def open_dataset(path: Path | str, split: str | None = None, *, within: Path | None = None) -> DetectionDataset:
     """Open the data set at a folder or description file (``.json``, ``.yaml``, ``.data``).
 
-    ``split`` names one of its parts (``val``, ``valid`` and ``val2017`` are one); None means every picture, except that
+    ``split`` names one of its parts (``val``, ``valid`` and ``val2017`` are one); None means every image, except that
     one of several COCO files must be chosen. A COCO file that is named stands for its split: the file of another one is
     looked for beside it. A folder that holds one other folder alone stands for that one.
 

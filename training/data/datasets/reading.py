@@ -1,4 +1,4 @@
-"""Steps that several layouts share: a picture with its own label file, read into ``LabelledImage`` or problems."""
+"""Steps that several layouts share: an image with its own label file, read into ``LabelledImage`` or problems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from yoloscope.training.data.annotations import (
     scan_labels,
 )
 from yoloscope.training.data.datasets.dataset import DatasetProblem, LabelledImage
-from yoloscope.training.data.datasets.images import picture_size
+from yoloscope.training.data.datasets.images import image_size
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Harvest:
     problems: list[DatasetProblem] = field(default_factory=list)
 
     def add(self, image: LabelledImage, scan: LabelScan) -> None:
-        """Take a picture whose labels were read, with the entries that were none."""
+        """Take an image whose labels were read, with the entries that were none."""
         self.images.append(image)
         for problem in scan.problems:
             where = image.label_path or image.path
@@ -37,7 +37,7 @@ class Harvest:
 def read_pairs(
     pairs: Iterable[tuple[Path, Path]], classes: ClassIndex, label_format: LabelFormat, *, labels_may_miss: bool
 ) -> Harvest:
-    """Read pairs of a picture and its label file; ``image_id`` counts the pairs from 1."""
+    """Read pairs of an image and its label file; ``image_id`` counts the pairs from 1."""
     harvest = Harvest()
     for image_id, (path, label_path) in enumerate(pairs, 1):
         size = size_or_problem(path)
@@ -56,13 +56,13 @@ def read_pairs(
 
 
 def size_or_problem(path: Path) -> tuple[int, int] | DatasetProblem:
-    """Return the size of a picture file as it is seen, or what is wrong with the file."""
+    """Return the size of an image file as it is seen, or what is wrong with the file."""
     if not path.is_file():
-        return DatasetProblem("missing_picture", path, "", "expected a picture, got no file")
+        return DatasetProblem("missing_image", path, "", "expected an image, got no file")
     try:
-        return picture_size(path)
+        return image_size(path)
     except ImageDecodeError as error:
-        return DatasetProblem("unreadable_picture", path, "", f"expected a picture, got: {error.__cause__}")
+        return DatasetProblem("unreadable_image", path, "", f"expected an image, got: {error.__cause__}")
 
 
 def box_areas(labels: ImageLabels) -> tuple[float, ...]:

@@ -33,13 +33,13 @@ def read_voc_folder(folder: Path, split: str | None = None, within: Path | None 
         raise DatasetError(f"expected XML files in {folder / 'Annotations'}, got none")
     listed = find_names_file(folder)
     names = read_names(listed) if listed else checked_names(_names_in_use(annotations), folder / "Annotations")
-    pictures = {path.stem: path for path in (folder / "JPEGImages").iterdir() if path.suffix.lower() in SUFFIXES}
+    images = {path.stem: path for path in (folder / "JPEGImages").iterdir() if path.suffix.lower() in SUFFIXES}
     stems = [path.stem for path in annotations]
     if split is not None:
-        stems = _stems_of(folder, split, {*stems, *pictures})
+        stems = _stems_of(folder, split, {*stems, *images})
     pairs = [
         (
-            confined(pictures.get(stem, folder / "JPEGImages" / f"{stem}.jpg"), within),
+            confined(images.get(stem, folder / "JPEGImages" / f"{stem}.jpg"), within),
             confined(folder / "Annotations" / f"{stem}.xml", within),
         )
         for stem in stems
@@ -56,12 +56,12 @@ def _stems_of(folder: Path, split: str, known: Set[str]) -> list[str]:
     path = available[choose_split(split, available, lists)]
     rows = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     if not rows:
-        raise DatasetError(f"expected names of pictures in {path}, got none")
+        raise DatasetError(f"expected names of images in {path}, got none")
     return [stem for stem in (_stem_of(row, known) for row in rows) if stem]
 
 
 def _stem_of(row: str, known: Set[str]) -> str:
-    """Return the name that a row of a list gives, which may have spaces or the picture's suffix.
+    """Return the name that a row of a list gives, which may have spaces or the image's suffix.
 
     In the list of a class a flag follows; what it marks as without the class (-1) has the name "".
     """

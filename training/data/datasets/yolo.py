@@ -25,7 +25,7 @@ from yoloscope.training.data.datasets.files import (
     label_file,
     read_names,
 )
-from yoloscope.training.data.datasets.images import SUFFIXES, find_pictures
+from yoloscope.training.data.datasets.images import SUFFIXES, find_images
 from yoloscope.training.data.datasets.reading import read_pairs
 
 _YAML_SPLITS: Final = {"train": "train", "valid": "val", "val": "val", "test": "test"}
@@ -95,10 +95,10 @@ def describe_folder(folder: Path, within: Path | None = None) -> YoloDescription
 
 
 def describe_flat(folder: Path, within: Path | None = None) -> YoloDescription | None:
-    """Return the description of a folder where pictures, labels and a names file lie side by side, or None."""
+    """Return the description of a folder where images, labels and a names file lie side by side, or None."""
     names = find_names_file(folder)
-    pictures = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if names is None or not any(path.with_suffix(".txt").is_file() for path in pictures):
+    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if names is None or not any(path.with_suffix(".txt").is_file() for path in images):
         return None
     return YoloDescription(folder, read_names(names), {"all": (folder,)}, (folder,), within)
 
@@ -129,7 +129,7 @@ def _yaml_names(written: dict[str, object], path: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class YoloDescription:
-    """What a description says: class names, and per split the folders or list files of its pictures.
+    """What a description says: class names, and per split the folders or list files of its images.
 
     Paths inside list files are relative to the list's folder or to ``roots``; none may lead out of ``within``.
     """
@@ -145,7 +145,7 @@ def read_yolo_text(description: YoloDescription, split: str | None) -> Detection
     """Read the labels of one split, or of all where ``split`` is None; a missing label file means no objects.
 
     A ``test`` that is named and not there is a problem of all splits together, and no error: exports name one always.
-    Raises DatasetError where a split does not exist or has no pictures.
+    Raises DatasetError where a split does not exist or has no images.
     """
     source, names = description.source, description.class_names
     if split is not None:
@@ -153,16 +153,16 @@ def read_yolo_text(description: YoloDescription, split: str | None) -> Detection
     wanted = description.splits if split is None else {split: description.splits[split]}
     absent = _absent_test(wanted) if split is None else []
     places = [place for group in wanted.values() for place in group if place not in absent]
-    pictures = list(dict.fromkeys(path for place in places for path in _pictures(place, description)))
-    if not pictures:
+    images = list(dict.fromkeys(path for place in places for path in _images(place, description)))
+    if not images:
         looked = ", ".join(map(str, places))
-        raise DatasetError(f"expected pictures for {split or 'the data set'} of {source}, got none in {looked}")
-    pairs = [(path, confined(label_file(path), description.within)) for path in pictures]
+        raise DatasetError(f"expected images for {split or 'the data set'} of {source}, got none in {looked}")
+    pairs = [(path, confined(label_file(path), description.within)) for path in images]
     if not any(path.is_file() for _, path in pairs):
-        raise DatasetError(f"expected label files for the pictures of {source}, such as {pairs[0][1]}, got not one")
+        raise DatasetError(f"expected label files for the images of {source}, such as {pairs[0][1]}, got not one")
     harvest = read_pairs(pairs, ClassIndex(names), "yolo", labels_may_miss=True)
     unused = find_unused([place for place in places if place.is_dir()], {label for _, label in pairs})
-    detail = f"expected the pictures that {source} names, got no file or folder"
+    detail = f"expected the images that {source} names, got no file or folder"
     missing = [DatasetProblem("missing_split", place, "", detail) for place in absent]
     problems = (*harvest.problems, *unused, *missing)
     ids = tuple(range(1, len(names) + 1))
@@ -187,12 +187,12 @@ def _absent_test(splits: dict[str, tuple[Path, ...]]) -> list[Path]:
     return [place for place in splits.get("test", ()) if elsewhere and place not in elsewhere and not place.exists()]
 
 
-def _pictures(place: Path, description: YoloDescription) -> Iterable[Path]:
+def _images(place: Path, description: YoloDescription) -> Iterable[Path]:
     if place.is_dir():
-        return [confined(path, description.within) for path in find_pictures(place)]
+        return [confined(path, description.within) for path in find_images(place)]
     if place.suffix.lower() != ".txt" or not place.is_file():
         raise DatasetError(
-            f"expected a folder of pictures or a list of them at {place}, which {description.source} names"
+            f"expected a folder of images or a list of them at {place}, which {description.source} names"
         )
     roots = (place.parent, *description.roots)
     lines = (line.strip() for line in place.read_text("utf-8-sig").splitlines())

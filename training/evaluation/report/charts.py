@@ -49,11 +49,11 @@ def draw_errors(tide: TideResult) -> Markup:
 
 _WIDTH, _HEIGHT = 460.0, 330.0
 _LEFT, _TOP, _RIGHT, _BOTTOM = 46.0, 12.0, 14.0, 42.0
-_MOST_COLOURS = 6
+_MOST_COLORS = 6
 
 
 def draw_curves(evaluation: Evaluation) -> Markup:
-    """Return the chart; up to six classes have a colour and an entry in the legend, more are thin and grey."""
+    """Return the chart; up to six classes have a color and an entry in the legend, more are thin and grey."""
     coco, names = evaluation.coco, evaluation.dataset.class_names
     known = [int(index) for index in np.flatnonzero(~np.isnan(coco.ap50))]
     if not known:
@@ -63,7 +63,7 @@ def draw_curves(evaluation: Evaluation) -> Markup:
             "polyline",
             tag("title", f"{names[index]}: AP50 {decimal(float(coco.ap50[index]))}"),
             points=_points(coco.precision50[:, index]),
-            class_=f"curve c{rank}" if len(known) <= _MOST_COLOURS else "curve many",
+            class_=f"curve c{rank}" if len(known) <= _MOST_COLORS else "curve many",
         )
         for rank, index in enumerate(known)
     ]
@@ -110,7 +110,7 @@ def _axes() -> list[Markup]:
 
 def _legend(names: list[str]) -> Markup:
     mean = tag("span", tag("i", class_="key mean"), "mean of the classes")
-    if len(names) > _MOST_COLOURS:
+    if len(names) > _MOST_COLORS:
         each = [tag("span", tag("i", class_="key many"), f"each of {len(names)} classes")]
     else:
         each = [tag("span", tag("i", class_=f"key c{rank}"), name) for rank, name in enumerate(names)]
@@ -183,8 +183,8 @@ def _cell(row: int, column: int, count: int, share: float, labels: list[str]) ->
     if not count:
         return box
     bright = " bright" if share > 0.5 else ""
-    centre = {"x": x + _CELL / 2 - 1, "y": y + _CELL / 2 + 3}
-    return join(box, tag("text", str(count), text_anchor="middle", class_=f"count{bright}", **centre))
+    center = {"x": x + _CELL / 2 - 1, "y": y + _CELL / 2 + 3}
+    return join(box, tag("text", str(count), text_anchor="middle", class_=f"count{bright}", **center))
 
 
 def _names(position: int, label: str) -> tuple[Markup, Markup]:

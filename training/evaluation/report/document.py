@@ -23,7 +23,7 @@ def to_document(evaluation: Evaluation) -> dict[str, Any]:
         "data": {
             "source": str(dataset.source),
             "split": dataset.split,
-            "pictures": len(evaluation.images),
+            "images": len(evaluation.images),
             "objects": evaluation.num_objects,
             "detections": evaluation.num_detections,
             "left_out": list(evaluation.left_out),
@@ -46,7 +46,7 @@ def to_document(evaluation: Evaluation) -> dict[str, Any]:
             "gains": {kind: number(gain) for kind, gain in evaluation.tide.gains.items()},
         },
         "curves": {"recall": RECALLS.round(2).tolist(), "iou_threshold": 0.5, "classes": dict(_curves(evaluation))},
-        "speed": asdict(evaluation.speed) | {"pictures_per_second": evaluation.speed.pictures_per_second},
+        "speed": asdict(evaluation.speed) | {"images_per_second": evaluation.speed.images_per_second},
     }
 
 

@@ -72,7 +72,7 @@ _MEANING: Final = {
     "APs": "small objects, under 32² px",  # codespell:ignore
     "APm": "medium objects",
     "APl": "large objects, over 96² px",
-    "AR1": "best recall, 1 detection per class and picture",
+    "AR1": "best recall, 1 detection per class and image",
     "AR10": "10 detections",
     "AR100": "100 detections",
     "ARs": "100 detections, small objects",
@@ -85,7 +85,7 @@ def render_page(evaluation: Evaluation, model: str) -> str:
     """Return the whole HTML document; it refers to nothing outside itself."""
     dataset = evaluation.dataset
     lead = (
-        f"{dataset.source}{f', {dataset.split}' if dataset.split else ''}: {len(evaluation.images):,} pictures, "
+        f"{dataset.source}{f', {dataset.split}' if dataset.split else ''}: {len(evaluation.images):,} images, "
         f"{evaluation.num_objects:,} objects, {evaluation.num_detections:,} detections"
     )
     body = tag(
@@ -119,7 +119,7 @@ def _tiles(evaluation: Evaluation) -> Markup:
         tag(
             "div",
             tag("b", f"{speed.network.median_ms:.1f} ms"),
-            tag("span", "network, median per picture"),
+            tag("span", "network, median per image"),
             class_="tile",
         )
     )
@@ -178,8 +178,8 @@ def _speed(evaluation: Evaluation) -> Markup:
     rows = [
         _row(name, (f"{stage.mean_ms:.1f}", f"{stage.median_ms:.1f}", f"{stage.p95_ms:.1f}")) for name, stage in stages
     ]
-    table = _table(("ms per picture", "mean", "median", "95 %"), rows)
-    note = f"{speed.pictures_per_second:.1f} pictures per second, batches of {evaluation.settings.batch_size}."
+    table = _table(("ms per image", "mean", "median", "95 %"), rows)
+    note = f"{speed.images_per_second:.1f} images per second, batches of {evaluation.settings.batch_size}."
     return _section("Speed", table, tag("p", note, class_="note"))
 
 
@@ -204,7 +204,7 @@ def _method(evaluation: Evaluation) -> Markup:
     settings = evaluation.settings
     limits = (
         f"Score threshold {settings.score_threshold:g}, suppression at {settings.iou_threshold:g}, at most "
-        f"{settings.max_detections} detections per picture."
+        f"{settings.max_detections} detections per image."
     )
     lines = [
         limits,

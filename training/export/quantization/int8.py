@@ -1,6 +1,6 @@
-"""A network in 8 bits: ranges from calibration pictures, and in float what costs accuracy and little time.
+"""A network in 8 bits: ranges from calibration images, and in float what costs accuracy and little time.
 
-Static quantisation of a network by onnxruntime: 8-bit weights per channel, unsigned 8-bit activations.
+Static quantization of a network by onnxruntime: 8-bit weights per channel, unsigned 8-bit activations.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ OPERATORS: Final = (
     *("Conv", "Gemm", "MatMul", "LeakyRelu", "Relu", "Add"),
     *("MaxPool", "Concat", "Resize", "Slice", "Split", "Reshape", "Transpose"),
 )
-"""Operators with 8-bit kernels; other activations are computed in float between quantised convolutions."""
+"""Operators with 8-bit kernels; other activations are computed in float between quantized convolutions."""
 
-_QUANTISED: Final = frozenset(("QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger"))
+_QUANTIZED: Final = frozenset(("QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger"))
 _HALF: Final = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 def require_float32(network: onnx.ModelProto) -> None:
-    """Raise ExportError if a network is quantised or of half precision already."""
-    if any(node.op_type in _QUANTISED for node in network.graph.node):
-        raise ExportError("expected a model in float32, got one that is quantised already")
+    """Raise ExportError if a network is quantized or of half precision already."""
+    if any(node.op_type in _QUANTIZED for node in network.graph.node):
+        raise ExportError("expected a model in float32, got one that is quantized already")
     if any(tensor.data_type in _HALF for tensor in network.graph.initializer):
         raise ExportError("expected a model in float32, got one in half precision")
 
@@ -60,10 +60,10 @@ def quantize_network(
     only: Collection[str] = (),
     excluded: Collection[str] = (),
 ) -> onnx.ModelProto:
-    """Return the network of ``take_network`` with quantisation around its operators (QDQ).
+    """Return the network of ``take_network`` with quantization around its operators (QDQ).
 
-    ``only`` and ``excluded`` are names of nodes: none other than the former, none of the latter are quantised. Each
-    tensor of ``ranges`` is quantised with zero exact, asymmetrically: what the fast kernels of x86 with VNNI take.
+    ``only`` and ``excluded`` are names of nodes: none other than the former, none of the latter are quantized. Each
+    tensor of ``ranges`` is quantized with zero exact, asymmetrically: what the fast kernels of x86 with VNNI take.
     """
     prepared = onnx.ModelProto()
     prepared.CopyFrom(network)
@@ -89,8 +89,8 @@ def quantize_network(
 
 Array = NDArray[np.float32]
 Progress = Callable[[str, float], None]
-RANKING_PICTURES: Final = 8
-JUDGING_PICTURES: Final = 24
+RANKING_IMAGES: Final = 8
+JUDGING_IMAGES: Final = 24
 MOST_TRIES: Final = 16
 MOST_RANKED: Final = 32
 MIN_GAIN: Final = 0.97
@@ -102,7 +102,7 @@ class Int8Settings:
     """What may stay in float.
 
     Layers with up to ``float_share`` of the multiplications, as long as the network takes at most ``slowdown`` times
-    as long as with nothing in float, and until the detections of the calibration pictures are within
+    as long as with nothing in float, and until the detections of the calibration images are within
     ``largest_error`` of the float network's (see ``detection_error``). ``method`` None chooses the ranges by
     measurement.
     """
@@ -115,7 +115,7 @@ class Int8Settings:
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """A layer, the detection error that quantising it alone causes, its share of the multiplications, what was done.
+    """A layer, the detection error that quantizing it alone causes, its share of the multiplications, what was done.
 
     The error is None where it was not measured, because of a small rounding error in a network of many layers.
     """
@@ -128,9 +128,9 @@ class LayerChoice:
 
 @dataclass(frozen=True)
 class Int8Network:
-    """A quantised network and how it came about.
+    """A quantized network and how it came about.
 
-    ``method_errors`` are the detection errors with every layer quantised, by method of choosing ranges; ``error`` is
+    ``method_errors`` are the detection errors with every layer quantized, by method of choosing ranges; ``error`` is
     what remains.
     """
 
@@ -149,21 +149,21 @@ class Int8Network:
 def quantize_to_int8(
     network: onnx.ModelProto,
     spec: DetectorSpec,
-    pictures: Sequence[Array],
+    images: Sequence[Array],
     settings: Int8Settings,
     progress: Progress | None = None,
 ) -> Int8Network:
-    """Quantise the network of ``take_network`` with ranges from ``pictures``, each [1, 3, H, W] in 0..1.
+    """Quantize the network of ``take_network`` with ranges from ``images``, each [1, 3, H, W] in 0..1.
 
     Ranges are chosen by each method, one for all that is concatenated unless that costs accuracy, and judged by the
-    detections of all layers quantised. Then every layer (of a network of many, the 32 whose values suffer most from
-    rounding) is quantised alone; those of the greatest error per multiplication stay in float, one after another, where
+    detections of all layers quantized. Then every layer (of a network of many, the 32 whose values suffer most from
+    rounding) is quantized alone; those of the greatest error per multiplication stay in float, one after another, where
     that lowers the error and ``settings`` allow it. ``progress`` is told what is done and the part of it, 0..1.
 
-    A layer in float amid quantised ones can cost far more than its multiplications: tensors change their layout around
+    A layer in float amid quantized ones can cost far more than its multiplications: tensors change their layout around
     it and pooling beside it falls back to slow kernels. That is why time is measured.
     """
-    return _Search(network, spec, pictures, settings, progress or (lambda _what, _part: None)).run()
+    return _Search(network, spec, images, settings, progress or (lambda _what, _part: None)).run()
 
 
 class _Search:
@@ -173,16 +173,16 @@ class _Search:
         self,
         network: onnx.ModelProto,
         spec: DetectorSpec,
-        pictures: Sequence[Array],
+        images: Sequence[Array],
         settings: Int8Settings,
         progress: Progress,
     ) -> None:
-        self._network, self._spec, self._pictures = network, spec, pictures
+        self._network, self._spec, self._images = network, spec, images
         self._settings, self._progress = settings, progress
         self._layers = find_layers(network)
         self._histograms: dict[str, Histogram] = {}
-        self._judged = _evenly(pictures, JUDGING_PICTURES)
-        self._ranked = _evenly(self._judged, RANKING_PICTURES)
+        self._judged = _evenly(images, JUDGING_IMAGES)
+        self._ranked = _evenly(self._judged, RANKING_IMAGES)
         self._expected = {len(some): run_heads(network, some) for some in (self._judged, self._ranked)}
 
     def run(self) -> Int8Network:
@@ -200,26 +200,26 @@ class _Search:
 
     def _choose_method(self) -> tuple[dict[RangeMethod, Mapping[str, Range]], dict[RangeMethod, float]]:
         """Return each method's range of every tensor for itself, and the error where concatenated maps share one."""
-        runs = 2 * len(self._pictures)
+        runs = 2 * len(self._images)
         done = iter(range(1, runs + 1))
         self._histograms = collect_histograms(
-            self._network, self._pictures, lambda _: self._progress("calibrating", next(done) / runs)
+            self._network, self._images, lambda _: self._progress("calibrating", next(done) / runs)
         )
         methods = METHODS if self._settings.method is None else (self._settings.method,)
         own: dict[RangeMethod, Mapping[str, Range]] = {name: choose_ranges(self._histograms, name) for name in methods}
-        errors = {name: self._all_quantised(share_ranges(self._network, own[name])) for name in methods}
+        errors = {name: self._all_quantized(share_ranges(self._network, own[name])) for name in methods}
         return own, errors
 
     def _own_where_better(self, own: Mapping[str, Range], error: float) -> tuple[Mapping[str, Range], float]:
         """Return shared ranges, whose ``error`` is given, or each tensor's own where better; and the error."""
-        now = self._all_quantised(own)
+        now = self._all_quantized(own)
         return (own, now) if now < MIN_GAIN * error else (share_ranges(self._network, own), error)
 
-    def _all_quantised(self, ranges: Mapping[str, Range]) -> float:
+    def _all_quantized(self, ranges: Mapping[str, Range]) -> float:
         return self._error(self._judged, quantize_network(self._network, ranges))
 
     def _rank(self, ranges: Mapping[str, Range]) -> dict[Layer, float]:
-        """Return the error of each layer when nothing else is quantised."""
+        """Return the error of each layer when nothing else is quantized."""
 
         def noise(layer: Layer) -> float:
             return max(relative_error(self._histograms[name], *ranges[name]) for name in layer.values if name in ranges)
@@ -227,7 +227,7 @@ class _Search:
         errors = {}
         for number, layer in enumerate(sorted(self._layers, key=noise, reverse=True)[:MOST_RANKED], 1):
             errors[layer] = self._error(self._ranked, quantize_network(self._network, ranges, only=layer.nodes))
-            self._progress("quantising each layer alone", number / min(MOST_RANKED, len(self._layers)))
+            self._progress("quantizing each layer alone", number / min(MOST_RANKED, len(self._layers)))
         return errors
 
     def _keep(
@@ -251,14 +251,14 @@ class _Search:
                 kept, error = tried, now
         return kept, error
 
-    def _error(self, pictures: Sequence[Array], changed: onnx.ModelProto) -> float:
-        return detection_error(self._expected[len(pictures)], run_heads(changed, pictures), self._spec)
+    def _error(self, images: Sequence[Array], changed: onnx.ModelProto) -> float:
+        return detection_error(self._expected[len(images)], run_heads(changed, images), self._spec)
 
 
-def run_heads(network: onnx.ModelProto, pictures: Sequence[Array]) -> list[Heads]:
-    """Return the raw heads of every picture; raise ExportError where one is not finite."""
+def run_heads(network: onnx.ModelProto, images: Sequence[Array]) -> list[Heads]:
+    """Return the raw heads of every image; raise ExportError where one is not finite."""
     session = open_session(network)
-    heads = [session.run(None, {NETWORK_INPUT: picture}) for picture in pictures]
+    heads = [session.run(None, {NETWORK_INPUT: image}) for image in images]
     if not all(np.isfinite(head).all() for one in heads for head in one):
         raise ExportError("expected finite heads of the changed network, got infinite ones or NaN")
     return heads
@@ -268,7 +268,7 @@ def _nodes(layers: Collection[Layer]) -> list[str]:
     return [name for layer in layers for name in layer.nodes]
 
 
-def _evenly(pictures: Sequence[Array], count: int) -> list[Array]:
-    """Return at most ``count`` pictures, spread over all."""
-    places = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int)
-    return [pictures[place] for place in places]
+def _evenly(images: Sequence[Array], count: int) -> list[Array]:
+    """Return at most ``count`` images, spread over all."""
+    places = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
+    return [images[place] for place in places]

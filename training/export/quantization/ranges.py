@@ -1,6 +1,6 @@
-"""Pictures that ranges are taken from: of a labelled data set, or of any folder.
+"""Images that ranges are taken from: of a labelled data set, or of any folder.
 
-The values that every tensor of a network takes on calibration pictures.
+The values that every tensor of a network takes on calibration images.
 
 One range for all that is concatenated.
 
@@ -23,7 +23,7 @@ from yoloscope.models.errors import DatasetError
 from yoloscope.models.preprocess import place_exactly
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.datasets import open_dataset
-from yoloscope.training.data.datasets.images import find_pictures, read_picture
+from yoloscope.training.data.datasets.images import find_images, read_image
 from yoloscope.training.export.onnx import NETWORK_INPUT
 from yoloscope.training.export.parity import open_session
 
@@ -46,35 +46,35 @@ class Histogram:
         return np.linspace(self.low, self.high, len(self.counts) + 1)
 
     @property
-    def centres(self) -> NDArray[np.float64]:
+    def centers(self) -> NDArray[np.float64]:
         """The middles of the bins [bins]."""
         return (self.edges[1:] + self.edges[:-1]) / 2
 
 
 def collect_histograms(
-    network: onnx.ModelProto, pictures: Sequence[Array], progress: Progress | None = None
+    network: onnx.ModelProto, images: Sequence[Array], progress: Progress | None = None
 ) -> dict[str, Histogram]:
-    """Return a histogram for every float tensor of ``network`` over pictures [1, 3, H, W] in 0..1.
+    """Return a histogram for every float tensor of ``network`` over images [1, 3, H, W] in 0..1.
 
-    Two passes, the first for the extremes, one picture in memory at a time; ``progress`` is told of each run.
+    Two passes, the first for the extremes, one image in memory at a time; ``progress`` is told of each run.
     """
     session = open_session(_with_all_outputs(network))
     names = [output.name for output in session.get_outputs() if output.type == "tensor(float)"]
 
-    def values(picture: Array) -> dict[str, Array]:
-        found = dict(zip(names, session.run(names, {NETWORK_INPUT: picture}), strict=True))
+    def values(image: Array) -> dict[str, Array]:
+        found = dict(zip(names, session.run(names, {NETWORK_INPUT: image}), strict=True))
         if progress is not None:
             progress(1)
-        return found | {NETWORK_INPUT: picture}
+        return found | {NETWORK_INPUT: image}
 
     extremes: dict[str, tuple[float, float]] = {}
-    for picture in pictures:
-        for name, array in values(picture).items():
+    for image in images:
+        for name, array in values(image).items():
             low, high = extremes.get(name, (np.inf, -np.inf))
             extremes[name] = min(low, float(array.min())), max(high, float(array.max()))
     counts = {name: np.zeros(BINS, np.int64) for name in extremes}
-    for picture in pictures:
-        for name, array in values(picture).items():
+    for image in images:
+        for name, array in values(image).items():
             counts[name] += _count(array, *extremes[name])
     return {name: Histogram(*extremes[name], counts[name]) for name in extremes}
 
@@ -100,7 +100,7 @@ def _with_all_outputs(network: onnx.ModelProto) -> onnx.ModelProto:
 
 
 _PASSING: Final = frozenset(("MaxPool", "Resize", "Slice", "Split", "Reshape", "Transpose"))
-"""Operators whose result onnxruntime quantises as their first input."""
+"""Operators whose result onnxruntime quantizes as their first input."""
 
 
 def share_ranges(network: onnx.ModelProto, ranges: Mapping[str, Range]) -> dict[str, Range]:
@@ -146,7 +146,7 @@ _ROUNDS: Final = 3
 
 
 def choose_ranges(histograms: dict[str, Histogram], method: RangeMethod) -> dict[str, Range]:
-    """Return for each tensor the range (low <= 0 <= high) that is quantised; values beyond it are clipped.
+    """Return for each tensor the range (low <= 0 <= high) that is quantized; values beyond it are clipped.
 
     ``extremes`` clips nothing, ``percentile`` half of 1e-4 of the values at each end, ``least_squares`` what makes the
     mean square error of rounding and clipping smallest, ``least_power`` the same of ``|error| ** 2.5``, which clips
@@ -162,8 +162,8 @@ def choose_ranges(histograms: dict[str, Histogram], method: RangeMethod) -> dict
 
 
 def relative_error(histogram: Histogram, low: float, high: float) -> float:
-    """Return the mean square error of 8-bit quantisation from low <= 0 to high >= 0, over that of the values."""
-    magnitude = float(np.average(histogram.centres**2, weights=histogram.counts))
+    """Return the mean square error of 8-bit quantization from low <= 0 to high >= 0, over that of the values."""
+    magnitude = float(np.average(histogram.centers**2, weights=histogram.counts))
     error = float(_errors(histogram, np.array([low]), np.array([high]), 2.0)[0])
     return error / magnitude if magnitude else 0.0
 
@@ -197,7 +197,7 @@ def _errors(
 ) -> NDArray[np.float64]:
     """Return the mean of ``|error| ** exponent`` [K] of K ranges; infinite for an empty one."""
     used = histogram.counts > 0
-    values, weights = histogram.centres[used], histogram.counts[used] / histogram.counts.sum()
+    values, weights = histogram.centers[used], histogram.counts[used] / histogram.counts.sum()
     width = highs - lows
     scale = np.where(width > 0, width, 1.0)[:, None] / LEVELS
     zero = np.rint(-lows[:, None] / scale)
@@ -205,46 +205,46 @@ def _errors(
     return np.where(width > 0, np.abs(rounded - values) ** exponent @ weights, np.inf)
 
 
-LEAST_PICTURES: Final = 4
+LEAST_IMAGES: Final = 4
 
 
 @dataclass(frozen=True)
-class CalibrationPictures:
-    """Pictures spread evenly over those of a data set or folder; ``name`` says where they are from."""
+class CalibrationImages:
+    """Images spread evenly over those of a data set or folder; ``name`` says where they are from."""
 
     name: str
     paths: tuple[Path, ...]
 
     def levels(self, spec: DetectorSpec) -> list[NDArray[np.float32]]:
-        """Return the pictures as they are placed for detection, in levels 0..255, each float32 [H, W, 3]."""
-        return [place_exactly(read_picture(path), spec)[0] for path in self.paths]
+        """Return the images as they are placed for detection, in levels 0..255, each float32 [H, W, 3]."""
+        return [place_exactly(read_image(path), spec)[0] for path in self.paths]
 
 
-def find_calibration(data: Path, split: str | None, count: int) -> CalibrationPictures:
-    """Return at most ``count`` pictures of a labelled data set, or of a folder without labels.
+def find_calibration(data: Path, split: str | None, count: int) -> CalibrationImages:
+    """Return at most ``count`` images of a labelled data set, or of a folder without labels.
 
     Raises DatasetError where there are fewer than four, or where a part is asked of a folder that has none.
     """
-    paths = _all_pictures(data, split)
-    if len(paths) < LEAST_PICTURES or count < LEAST_PICTURES:
+    paths = _all_images(data, split)
+    if len(paths) < LEAST_IMAGES or count < LEAST_IMAGES:
         raise DatasetError(
-            f"expected at least {LEAST_PICTURES} calibration pictures (some 64 are better), "
+            f"expected at least {LEAST_IMAGES} calibration images (some 64 are better), "
             f"got {min(len(paths), count)} of {data}"
         )
     places = np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)
     name = data.resolve().name + (f" ({split})" if split else "")
-    return CalibrationPictures(name, tuple(paths[place] for place in places))
+    return CalibrationImages(name, tuple(paths[place] for place in places))
 
 
-def _all_pictures(data: Path, split: str | None) -> tuple[Path, ...]:
+def _all_images(data: Path, split: str | None) -> tuple[Path, ...]:
     try:
         return tuple(image.path for image in open_dataset(data, split).images)
     except DatasetError:
         if split is not None or not data.is_dir():
             raise
-        return find_pictures(data)
+        return find_images(data)
 
 
 def network_inputs(levels: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Return placed pictures [H, W, 3] in levels 0..255 as what the network sees: [1, 3, H, W] in 0..1."""
+    """Return placed images [H, W, 3] in levels 0..255 as what the network sees: [1, 3, H, W] in 0..1."""
     return [np.ascontiguousarray(one.transpose(2, 0, 1)[None] / np.float32(255)) for one in levels]

@@ -56,11 +56,11 @@ MEASURES = {"iou": iou, "giou": giou, "diou": diou, "ciou": ciou}
 
 @dataclass(frozen=True)
 class _Edges:
-    """Edges and centred form of a box, one axis: low, high, centre, extent."""
+    """Edges and centered form of a box, one axis: low, high, center, extent."""
 
     low: Tensor
     high: Tensor
-    centre: Tensor
+    center: Tensor
     extent: Tensor
 
 
@@ -134,16 +134,16 @@ def _edge_slopes(along: _Axis, across: _Axis, measure: str, disjoint: Tensor) ->
 
 
 def _distance_ascent(horizontal: _Axis, vertical: _Axis) -> tuple[Tensor, Tensor]:
-    squared = sum((axis.predicted.centre - axis.truth.centre) ** 2 for axis in (horizontal, vertical))
+    squared = sum((axis.predicted.center - axis.truth.center) ** 2 for axis in (horizontal, vertical))
     diagonal = horizontal.hull**2 + vertical.hull**2
-    centres, extents = [], []
+    centers, extents = [], []
     for axis in (horizontal, vertical):
         low, high = axis.hull_slopes()
-        by_centre, by_extent = high + low, (high - low) / 2
-        pull = 2 * (axis.truth.centre - axis.predicted.centre) * diagonal
-        centres.append((pull - 2 * axis.hull * by_centre * squared) / diagonal**2)
+        by_center, by_extent = high + low, (high - low) / 2
+        pull = 2 * (axis.truth.center - axis.predicted.center) * diagonal
+        centers.append((pull - 2 * axis.hull * by_center * squared) / diagonal**2)
         extents.append(2 * axis.hull * by_extent * squared / diagonal**2)
-    return torch.stack((*centres, *extents), dim=-1), diagonal
+    return torch.stack((*centers, *extents), dim=-1), diagonal
 
 
 def _aspect_ascent(predicted: Tensor, truth: Tensor, horizontal: _Axis, vertical: _Axis) -> Tensor:
@@ -170,9 +170,9 @@ def _axis(predicted: Tensor, truth: Tensor, dim: int) -> _Axis:
 
 
 def _edges(box: Tensor, dim: int) -> _Edges:
-    centre, extent = box[..., dim], box[..., dim + 2]
-    low, high = centre - extent / 2, centre + extent / 2
-    return _Edges(torch.minimum(low, high), torch.maximum(low, high), centre, extent)
+    center, extent = box[..., dim], box[..., dim + 2]
+    low, high = center - extent / 2, center + extent / 2
+    return _Edges(torch.minimum(low, high), torch.maximum(low, high), center, extent)
 
 
 def _intersection(a: Tensor, b: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ PerHead = float | tuple[float, ...]
 class DarknetPreset(PresetModel):
     """Base of the presets whose gradient is darknet's ``delta`` rather than the derivative of their value.
 
-    The gradient of the total with respect to a raw head is minus ``delta``, over the number of pictures. The value is
+    The gradient of the total with respect to a raw head is minus ``delta``, over the number of images. The value is
     the sum of squared deltas, which is what darknet prints for v1, v2 and v3: it is not the integral of the gradient,
     and weighs a term by the square of its scale.
     """
@@ -74,7 +74,7 @@ class RegionRules(DarknetPreset):
     """[region] layers: YOLOv2.
 
     ``softmax`` None: as the head says. ``size_weight``: box deltas times 2 - w*h (pjreddie). ``chain_rule``: x, y and
-    objectness deltas times the logistic's derivative (AlexeyAB). ``prior_images``: pictures seen until which every
+    objectness deltas times the logistic's derivative (AlexeyAB). ``prior_images``: images seen until which every
     predictor is pulled to its anchor with weight ``prior_scale``.
     """
 

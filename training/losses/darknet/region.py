@@ -108,10 +108,10 @@ def _background(
 
 
 def _prior(active: _Activated, rules: RegionRules) -> Tensor:
-    """Return the pull of every predictor to its cell's centre and its anchor's size, [B, A, 4, h, w]."""
+    """Return the pull of every predictor to its cell's center and its anchor's size, [B, A, 4, h, w]."""
     offset = active.output[:, :, :2]
-    centre = rules.prior_scale * (0.5 - offset) * _slope(offset, rules)
-    return torch.cat((centre, -rules.prior_scale * active.raw[:, :, W : H + 1]), dim=2)
+    center = rules.prior_scale * (0.5 - offset) * _slope(offset, rules)
+    return torch.cat((center, -rules.prior_scale * active.raw[:, :, W : H + 1]), dim=2)
 
 
 def _match(active: _Activated, geometry: HeadGeometry, truth: GroundTruth, rules: RegionRules) -> HeadMatches:

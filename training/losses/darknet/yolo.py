@@ -220,7 +220,7 @@ def yolo_delta(
 ) -> HeadDelta:
     """Return the deltas of one head.
 
-    First every predictor's objectness, then every object in label order, all pictures at once. Only objects that
+    First every predictor's objectness, then every object in label order, all images at once. Only objects that
     share a predictor need an order; they are walked by their rank on it.
     """
     output = _activate(head, geometry)

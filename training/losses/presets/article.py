@@ -46,7 +46,7 @@ class ArticleCells:
 
 @dataclass(frozen=True)
 class ArticleTerms:
-    """Mean-normalised costs by cell [...], which sum to the document's four numbers; ``positive`` bool [...]."""
+    """Mean-normalized costs by cell [...], which sum to the document's four numbers; ``positive`` bool [...]."""
 
     box: Tensor
     objectness: Tensor

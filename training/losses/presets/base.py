@@ -63,7 +63,7 @@ class Preset(PresetModel):
     ``smooth``: 1, while ignored predictors are drawn to their MaxIoU. ``box_size_weight``: 2 - w*h of the object.
     ``box_iou_gate``: box terms only where anchor and object overlap by more. ``alpha_gate``: CIoU's alpha is 0 up to
     IoU 0.5. ``scale_weights``: one factor per head on every term. ``normalizer``: what the sum is divided by; for
-    ``positives`` and ``cells``, their mean number per picture as well. ``prior_images``: images seen until which every
+    ``positives`` and ``cells``, their mean number per image as well. ``prior_images``: images seen until which every
     predictor is pulled to its anchor. ``max_delta``: bound of each gradient entry of a raw box. ``class_weights``: one
     factor per class.
     """

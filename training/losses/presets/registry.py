@@ -56,7 +56,7 @@ V3 = Preset(
     name="v3",
     source="document 000, YOLOv3: squared errors on t, gated by IoU(anchor, truth) > 0.5 and weighted by "
     "2 - w*h; BCE for objectness and classes; predictions with MaxIoU above 0.5 are ignored. All lambdas 1. Targets "
-    "for t are held within +-8, because a centre on a cell's border has none.",
+    "for t are held within +-8, because a center on a cell's border has none.",
     decode_xy="sigmoid",
     match="best_anchor",
     collision="last",
@@ -87,7 +87,7 @@ V1_DARKNET = DetectionRules(
 V2_DARKNET = RegionRules(
     name="v2-darknet",
     source="AlexeyAB/darknet src/region_layer.c, forward_region_layer; scales of cfg/yolov2-voc.cfg. An object "
-    "without area, which darknet writes to predictor 0 of picture 0, is lost",
+    "without area, which darknet writes to predictor 0 of image 0, is lost",
     object_scale=5.0,
     thresh=0.6,
     bias_match=True,

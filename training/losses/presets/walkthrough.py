@@ -20,7 +20,7 @@ class WalkthroughPreset(PresetModel):
     Departures: gradients are finite where the document's are not (its root has an infinite slope at -1e-6), and the
     IoU that objectness aims at is a constant for the gradient. Objectness of the box that is not best in a cell with
     an object costs nothing, as in the document (the paper counts it as no-object). Sums over the batch are divided by
-    its pictures, as everywhere in this project; the document's batch has one.
+    its images, as everywhere in this project; the document's batch has one.
     """
 
     engine: ClassVar[str] = "walkthrough"

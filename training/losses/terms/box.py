@@ -120,7 +120,7 @@ def _overlap_parts(pairs: PairedBoxes, preset: Preset) -> tuple[dict[str, Tensor
 
 def _coordinate_terms(pairs: PairedBoxes, geometry: HeadGeometry, preset: Preset) -> tuple[Tensor, Tensor]:
     if preset.box_loss in {"mse", "mse_sqrt"}:
-        centre = (pairs.predicted_offset - pairs.target_offset).square()
+        center = (pairs.predicted_offset - pairs.target_offset).square()
         predicted, target = pairs.predicted_cxcywh[:, 2:], pairs.target_cxcywh[:, 2:]
         if preset.box_loss == "mse_sqrt":
             rule = extent_rule(preset.decode_wh, geometry)
@@ -129,11 +129,11 @@ def _coordinate_terms(pairs: PairedBoxes, geometry: HeadGeometry, preset: Preset
             else:
                 predicted = signed_sqrt(predicted) if rule == "linear" else predicted.clamp_min(SQRT_FLOOR).sqrt()
             target = target.sqrt()
-        return centre.sum(-1), (predicted - target).square().sum(-1)
+        return center.sum(-1), (predicted - target).square().sum(-1)
     target_wh = raw_extent_target(pairs, extent_rule(preset.decode_wh, geometry))
     if preset.box_loss == "bce_xy_sse_wh":
-        centre = functional.binary_cross_entropy_with_logits(pairs.raw[:, :2], pairs.target_offset, reduction="none")
-        return centre.sum(-1), (pairs.raw[:, 2:] - target_wh).square().sum(-1) / 2
+        center = functional.binary_cross_entropy_with_logits(pairs.raw[:, :2], pairs.target_offset, reduction="none")
+        return center.sum(-1), (pairs.raw[:, 2:] - target_wh).square().sum(-1) / 2
     target_xy = raw_center_target(pairs.target_offset, geometry.spec.scale_xy if preset.decode_xy == "scaled" else 1.0)
     delta_xy, delta_wh = pairs.raw[:, :2] - target_xy, pairs.raw[:, 2:] - target_wh
     if preset.box_loss == "l1_t":
@@ -142,7 +142,7 @@ def _coordinate_terms(pairs: PairedBoxes, geometry: HeadGeometry, preset: Preset
 
 
 def raw_center_target(offset: Tensor, scale: float) -> Tensor:
-    """Return the logits that decode to ``offset``, held within +-8: a centre on the cell's border has none."""
+    """Return the logits that decode to ``offset``, held within +-8: a center on the cell's border has none."""
     inside = (offset + (scale - 1) / 2) / scale
     return torch.logit(inside.clamp(0, 1)).clamp(-MAX_LOG_EXTENT, MAX_LOG_EXTENT)
 

@@ -1,4 +1,4 @@
-"""The early pull of YOLOv2: every predictor is drawn to its cell's centre and its anchor's size.
+"""The early pull of YOLOv2: every predictor is drawn to its cell's center and its anchor's size.
 
 What objectness and class entries cost, predictor by predictor.
 """

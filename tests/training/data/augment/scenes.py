@@ -1,4 +1,4 @@
-"""Small labelled pictures for the tests of augmentations."""
+"""Small labelled images for the tests of augmentations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from yoloscope.training.data.sample import Sample
 
 
 def random_sample(seed: int, width: int, height: int, objects: int) -> Sample:
-    """A picture of noise with boxes inside it of at least 1/8 px, on a grid of 1/64 px, which float32 moves exactly."""
+    """An image of noise with boxes inside it of at least 1/8 px, on a grid of 1/64 px, which float32 moves exactly."""
     generator = np.random.default_rng(seed)
     corners = generator.integers(0, (64 * width + 1, 64 * height + 1), (objects, 2, 2)) / 64
     low, high = corners.min(axis=1), corners.max(axis=1)
@@ -21,12 +21,12 @@ def random_sample(seed: int, width: int, height: int, objects: int) -> Sample:
 
 
 def flat(width: int, height: int, level: int, boxes: ArrayLike = (), class_ids: ArrayLike = ()) -> Sample:
-    """A picture of one grey level."""
+    """An image of one grey level."""
     return Sample.of(np.full((height, width, 3), level, np.uint8), boxes, class_ids)
 
 
 def samples(max_objects: int = 6) -> st.SearchStrategy[Sample]:
-    """Noise pictures of 8..48 pixels a side."""
+    """Noise images of 8..48 pixels a side."""
     side = st.integers(8, 48)
     return st.builds(random_sample, st.integers(0, 10**6), side, side, st.integers(0, max_objects))
 

@@ -64,7 +64,7 @@ def test_the_patch_has_the_drawn_share_on_average() -> None:
     black, white = flat(60, 60, 0), flat(60, 60, 1)
     generator = np.random.default_rng(0)
     shares = [CutMix()(black, white, generator).image.mean() for _ in range(2000)]
-    # One axis: a patch of side s around a uniform centre shows s - s^2 / 4 of the unit; s^2 is uniform, so the share
+    # One axis: a patch of side s around a uniform center shows s - s^2 / 4 of the unit; s^2 is uniform, so the share
     # has the mean of (s - s^2 / 4)^2 = s^2 - s^3 / 2 + s^4 / 16: 1/2 - 1/5 + 1/48.
     assert np.mean(shares) == pytest.approx(1 / 2 - 1 / 5 + 1 / 48, abs=0.02)
 

@@ -49,7 +49,7 @@ def test_crop_inside_by_hand() -> None:
     assert crop(sample, (4, 1, 14, 9), Visibility(0.5, 2)).class_ids.tolist() == [1]
 
 
-def test_crop_beyond_the_picture_fills() -> None:
+def test_crop_beyond_the_image_fills() -> None:
     got = crop(flat(4, 4, 9, [[1, 1, 3, 3]], [0]), (-2, -1, 6, 5), KEEP_ALL, fill=127)
     assert got.image.shape == (6, 8, 3)
     assert (got.image[1:5, 2:6] == 9).all()

@@ -19,7 +19,7 @@ def test_pixels_and_weights_by_hand() -> None:
     assert got.boxes_xyxy_px.tolist() == [[0, 0, 2, 2], [1, 1, 4, 4], [0, 0, 1, 1]]
 
 
-def test_pictures_of_different_size_share_a_canvas() -> None:
+def test_images_of_different_size_share_a_canvas() -> None:
     got = mixup(flat(4, 2, 100), flat(2, 6, 200), 0.5, fill=0)
     assert got.image.shape == (6, 4, 3)
     assert got.image[..., 0].tolist()[:2] == [[150, 150, 50, 50]] * 2
@@ -32,7 +32,7 @@ def test_weights_multiply_over_two_rounds() -> None:
 
 
 @pytest.mark.parametrize(("share", "winner"), [(1.0, 0), (0.0, 1)])
-def test_the_ends_give_one_picture_whole(share: float, winner: int) -> None:
+def test_the_ends_give_one_image_whole(share: float, winner: int) -> None:
     pair = random_sample(1, 9, 9, 3), random_sample(2, 9, 9, 2)
     assert same(mixup(*pair, share), pair[winner])
 

@@ -11,7 +11,7 @@ import pytest
 from tests.training.data.augment.scenes import flat, random_sample, same
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
-from yoloscope.training.data.augment.color_jitter import ColourJitter
+from yoloscope.training.data.augment.color_jitter import ColorJitter
 from yoloscope.training.data.augment.geometric import CropJitter, Flip, RandomScale, flip_horizontally
 from yoloscope.training.data.augment.geometry import place_sample
 from yoloscope.training.data.augment.mixing import MixUp
@@ -30,10 +30,10 @@ SPEC = DetectorSpec(
     resize=ResizeSpec(interpolation="antialiased"),
     loss=LossSpec(preset="v4"),
 )
-EVERYTHING = Pipeline(CropJitter(), RandomScale(), Flip(0.5, 0.5), ColourJitter(), 0.5, 0.5, mixup_probability=0.5)
+EVERYTHING = Pipeline(CropJitter(), RandomScale(), Flip(0.5, 0.5), ColorJitter(), 0.5, 0.5, mixup_probability=0.5)
 
 
-class _Pictures:
+class _Images:
     """A data set that remembers what was asked of it."""
 
     def __init__(self) -> None:
@@ -45,8 +45,8 @@ class _Pictures:
 
 
 def _run(pipeline: Pipeline, index: int = 3, seed: int = 0) -> tuple[Sample, list[int]]:
-    pictures = _Pictures()
-    return pipeline(pictures, index, COUNT, SPEC, sample_generator(seed, 0, index)), pictures.fetched
+    images = _Images()
+    return pipeline(images, index, COUNT, SPEC, sample_generator(seed, 0, index)), images.fetched
 
 
 def test_nothing_switched_on_only_places() -> None:
@@ -62,20 +62,20 @@ def test_one_switch_does_one_thing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switch", "pictures"),
+    ("switch", "images"),
     [("mosaic_probability", 4), ("cutmix_probability", 2), ("mixup_probability", 2)],
 )
-def test_partners_are_fetched_as_needed(switch: str, pictures: int) -> None:
+def test_partners_are_fetched_as_needed(switch: str, images: int) -> None:
     pipeline = replace(Pipeline(mixup=MixUp(1.0)), **{switch: 1.0})  # type: ignore[arg-type]
     got, fetched = _run(pipeline)
-    assert len(fetched) == pictures
+    assert len(fetched) == images
     assert fetched[0] == 3
     assert got.image.shape == (32, 64, 3)
     assert not same(got, _run(Pipeline())[0])
     assert bool((got.weights < 1).any()) == (switch == "mixup_probability")
 
 
-def test_every_picture_of_a_mosaic_takes_every_corner() -> None:
+def test_every_image_of_a_mosaic_takes_every_corner() -> None:
     corners = set()
     for seed in range(60):
         image = Pipeline(mosaic_probability=1)(
@@ -85,11 +85,11 @@ def test_every_picture_of_a_mosaic_takes_every_corner() -> None:
     assert len(corners) == 4
 
 
-def test_without_partners_pictures_are_left_by_themselves() -> None:
+def test_without_partners_images_are_left_by_themselves() -> None:
     got, fetched = _run(EVERYTHING.uncomposed())
     assert fetched == [3]
     assert (got.weights == 1).all()
-    assert EVERYTHING.uncomposed().colour_jitter == EVERYTHING.colour_jitter
+    assert EVERYTHING.uncomposed().color_jitter == EVERYTHING.color_jitter
 
 
 def test_everything_at_once_keeps_boxes_inside_and_follows_its_seed() -> None:
@@ -105,10 +105,10 @@ def test_everything_at_once_keeps_boxes_inside_and_follows_its_seed() -> None:
 
 
 def test_letterboxed_networks_get_mosaics_without_distortion() -> None:
-    """A square of 2 px in pictures of 40 px, covered at 64 / 40, is one of 3.2 px where it is not cut."""
+    """A square of 2 px in images of 40 px, covered at 64 / 40, is one of 3.2 px where it is not cut."""
     spec = SPEC.model_copy(update={"resize": ResizeSpec(placement="letterbox"), "input_height": 64})
-    picture = flat(40, 40, 0, [[18, 18, 20, 20]], [0])
-    got = Pipeline(mosaic_probability=1)(lambda _: picture, 0, 1, spec, np.random.default_rng(2))
+    image = flat(40, 40, 0, [[18, 18, 20, 20]], [0])
+    got = Pipeline(mosaic_probability=1)(lambda _: image, 0, 1, spec, np.random.default_rng(2))
     sides = got.boxes_xyxy_px[:, 2:] - got.boxes_xyxy_px[:, :2]
     assert len(got)
     np.testing.assert_allclose(sides.max(axis=0), [3.2, 3.2], rtol=1e-5)
@@ -118,16 +118,16 @@ def test_letterboxed_networks_get_mosaics_without_distortion() -> None:
 @pytest.mark.parametrize(
     "pipeline", [Pipeline(), Pipeline(flip=Flip(1, 1)), Pipeline(random_scale=RandomScale(1, 2)), EVERYTHING]
 )
-def test_a_finished_picture_shares_no_memory_with_the_pictures_it_is_made_of(
+def test_a_finished_image_shares_no_memory_with_the_images_it_is_made_of(
     pipeline: Pipeline, interpolation: Literal["antialiased", "corner_aligned"]
 ) -> None:
     spec = SPEC.model_copy(update={"resize": ResizeSpec(interpolation=interpolation)})
     for size in ((64, 32), (40, 50)):
-        picture = random_sample(1, *size, 3)
-        before = picture.image.copy()
-        got = pipeline([picture].__getitem__, 0, 1, spec, np.random.default_rng(0)).image
-        assert not np.shares_memory(got, picture.image)
-        assert np.array_equal(picture.image, before)
+        image = random_sample(1, *size, 3)
+        before = image.image.copy()
+        got = pipeline([image].__getitem__, 0, 1, spec, np.random.default_rng(0)).image
+        assert not np.shares_memory(got, image.image)
+        assert np.array_equal(image.image, before)
 
 
 def test_an_impossible_probability_is_refused() -> None:

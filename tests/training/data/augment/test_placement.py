@@ -33,7 +33,7 @@ def test_boxes_by_hand(placement: str, box: list[float]) -> None:
     assert (got.image[32] == 7).all()
 
 
-def test_a_box_beyond_the_picture_is_cut_to_it() -> None:
+def test_a_box_beyond_the_image_is_cut_to_it() -> None:
     got = place_sample(flat(64, 64, 0, [[-8, 0, 16, 16], [60, 60, 200, 200]], [0, 1]), _spec("stretch"))
     assert got.boxes_xyxy_px.tolist() == [[0, 0, 16, 16]]
 

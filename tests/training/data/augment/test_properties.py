@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.data.augment.scenes import same, samples
-from yoloscope.training.data.augment.color_jitter import ColourJitter
+from yoloscope.training.data.augment.color_jitter import ColorJitter
 from yoloscope.training.data.augment.geometric import CropJitter, Flip, RandomScale
 from yoloscope.training.data.augment.geometry import Visibility, box_areas, clip_boxes
 from yoloscope.training.data.augment.mixing import CutMix, MixUp
@@ -24,7 +24,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "flip": lambda four, generator: Flip(0.5, 0.5)(four[0], generator),
     "crop_jitter": lambda four, generator: CropJitter(0.4, LOOSE)(four[0], generator),
     "random_scale": lambda four, generator: RandomScale(0.5, 2.0, LOOSE)(four[0], generator),
-    "colour_jitter": lambda four, generator: ColourJitter()(four[0], generator),
+    "color_jitter": lambda four, generator: ColorJitter()(four[0], generator),
     "mosaic": Mosaic(40, 24, visibility=LOOSE),
     "mosaic_cover": Mosaic(24, 40, placement="cover", visibility=LOOSE),
     "mosaic_corner_aligned": Mosaic(40, 24, 0.2, 0.8, "cover", "corner_aligned", LOOSE),
@@ -49,7 +49,7 @@ def test_boxes_stay_inside_with_area_and_the_seed_decides(name: str, four: list[
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_a_picture_without_objects_gives_one_without(name: str) -> None:
+def test_an_image_without_objects_gives_one_without(name: str) -> None:
     empty = Sample.of(np.zeros((20, 30, 3), np.uint8))
     got = AUGMENTATIONS[name]([empty] * 4, np.random.default_rng(0))
     assert got.boxes_xyxy_px.shape == (0, 4)

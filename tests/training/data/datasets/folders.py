@@ -1,4 +1,4 @@
-"""Builders of small data sets on disk: two pictures of 40x30 pixels, three objects of the classes cat and dog."""
+"""Builders of small data sets on disk: two images of 40x30 pixels, three objects of the classes cat and dog."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ SIZE = (40, 30)
 BOXES = {"a": [("cat", (4, 3, 12, 9)), ("dog", (20, 15, 40, 30))], "b": [("dog", (0, 0, 8, 6))]}
 
 
-def write_picture(path: Path, size: tuple[int, int] = SIZE, orientation: int | None = None) -> Path:
+def write_image(path: Path, size: tuple[int, int] = SIZE, orientation: int | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.arange(size[0] * size[1] * 3).reshape(size[1], size[0], 3) % 251
     image = Image.fromarray(pixels.astype(np.uint8))
@@ -46,7 +46,7 @@ def coco_document(**changes: Any) -> dict[str, Any]:
 
 def write_coco(root: Path, name: str = "annotations/instances_val2017.json", **changes: Any) -> Path:
     for stem in ("a", "b"):
-        write_picture(root / "val2017" / f"{stem}.png")
+        write_image(root / "val2017" / f"{stem}.png")
     return write_text(root / name, json.dumps(coco_document(**changes)))
 
 
@@ -61,7 +61,7 @@ def voc_xml(objects: list[tuple[str, tuple[int, int, int, int]]], size: tuple[in
 
 def write_voc(root: Path) -> Path:
     for stem, objects in BOXES.items():
-        write_picture(root / "JPEGImages" / f"{stem}.jpg")
+        write_image(root / "JPEGImages" / f"{stem}.jpg")
         write_text(root / "Annotations" / f"{stem}.xml", voc_xml(objects))
     write_text(root / "ImageSets/Main/train.txt", "a\n")
     write_text(root / "ImageSets/Main/test.txt", "b\n")
@@ -77,8 +77,8 @@ def yolo_lines(objects: list[tuple[str, tuple[int, int, int, int]]]) -> str:
 
 
 def write_yolo(root: Path) -> Path:
-    """Write pictures a in images/train and b in images/val with their labels, and no description."""
+    """Write images a in images/train and b in images/val with their labels, and no description."""
     for stem, split in (("a", "train"), ("b", "val")):
-        write_picture(root / "images" / split / f"{stem}.png")
+        write_image(root / "images" / split / f"{stem}.png")
         write_text(root / "labels" / split / f"{stem}.txt", yolo_lines(BOXES[stem]))
     return root

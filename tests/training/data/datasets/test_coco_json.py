@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.data.datasets.folders import coco_document, write_coco, write_picture, write_text
+from tests.training.data.datasets.folders import coco_document, write_coco, write_image, write_text
 from yoloscope.models.errors import DatasetError, ImageDecodeError
 from yoloscope.training.data.datasets import open_dataset
 
@@ -42,38 +42,38 @@ def test_several_files_must_be_chosen_from(tmp_path: Path) -> None:
         open_dataset(tmp_path, "test")
 
 
-def test_a_file_beside_its_pictures_in_the_folder_of_each_split(tmp_path: Path) -> None:
+def test_a_file_beside_its_images_in_the_folder_of_each_split(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_picture(tmp_path / "valid" / f"{name}.png")
+        write_image(tmp_path / "valid" / f"{name}.png")
     write_text(tmp_path / "valid" / "_annotations.coco.json", json.dumps(coco_document()))
     write_text(tmp_path / "train" / "_annotations.coco.json", json.dumps(coco_document()))
     assert open_dataset(tmp_path, "val").images[0].path == tmp_path / "valid" / "a.png"
 
 
-def test_a_missing_picture_is_a_problem_and_no_image(tmp_path: Path) -> None:
+def test_a_missing_image_is_a_problem_and_no_image(tmp_path: Path) -> None:
     write_coco(tmp_path)
     (tmp_path / "val2017" / "b.png").unlink()
     dataset = open_dataset(tmp_path)
     assert len(dataset) == 1
-    assert [(problem.kind, problem.path.name) for problem in dataset.problems] == [("missing_picture", "b.png")]
-    with pytest.raises(DatasetError, match=r"one file or label .*b\.png: expected a picture, got no file"):
+    assert [(problem.kind, problem.path.name) for problem in dataset.problems] == [("missing_image", "b.png")]
+    with pytest.raises(DatasetError, match=r"one file or label .*b\.png: expected an image, got no file"):
         dataset.require_sound()
 
 
-def test_pictures_nowhere_near_say_where_was_looked(tmp_path: Path) -> None:
+def test_images_nowhere_near_say_where_was_looked(tmp_path: Path) -> None:
     path = write_text(tmp_path / "labels.json", json.dumps(coco_document()))
     with pytest.raises(DatasetError, match=r"such as a\.png, in one of .*images"):
         open_dataset(path)
 
 
-def test_a_picture_of_another_size_than_stated_is_refused_when_read(tmp_path: Path) -> None:
+def test_an_image_of_another_size_than_stated_is_refused_when_read(tmp_path: Path) -> None:
     write_coco(tmp_path)
-    write_picture(tmp_path / "val2017" / "a.png", (30, 40))
+    write_image(tmp_path / "val2017" / "a.png", (30, 40))
     with pytest.raises(DatasetError, match="expected 40x30 pixels as its labels say, got 30x40"):
         open_dataset(tmp_path).images[0].read()
 
 
-def test_a_picture_cut_off_is_named_when_read(tmp_path: Path) -> None:
+def test_an_image_cut_off_is_named_when_read(tmp_path: Path) -> None:
     write_coco(tmp_path)
     path = tmp_path / "val2017" / "a.png"
     path.write_bytes(path.read_bytes()[:200])
@@ -106,7 +106,7 @@ def test_coco128(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("image_id", ["70", 71])
-def test_an_annotation_of_no_picture_is_a_problem_with_its_pointer(tmp_path: Path, image_id: object) -> None:
+def test_an_annotation_of_no_image_is_a_problem_with_its_pointer(tmp_path: Path, image_id: object) -> None:
     annotations = [{"id": 1, "image_id": image_id, "category_id": 9, "bbox": [0, 0, 1, 1]}]
     write_coco(tmp_path, annotations=annotations)
     dataset = open_dataset(tmp_path)
@@ -117,7 +117,7 @@ def test_an_annotation_of_no_picture_is_a_problem_with_its_pointer(tmp_path: Pat
         dataset.require_sound()
 
 
-def test_pictures_of_one_id_are_problems_and_get_no_boxes(tmp_path: Path) -> None:
+def test_images_of_one_id_are_problems_and_get_no_boxes(tmp_path: Path) -> None:
     images = [{"id": 5, "file_name": name, "width": 40, "height": 30} for name in ("a.png", "b.png")]
     annotations = [{"id": 2, "image_id": 5, "category_id": 9, "bbox": [0, 0, 8, 6]}]
     write_coco(tmp_path, images=images, annotations=annotations)

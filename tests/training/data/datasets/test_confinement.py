@@ -8,7 +8,7 @@ import pytest
 from tests.training.data.datasets.folders import (
     coco_document,
     write_coco,
-    write_picture,
+    write_image,
     write_text,
     write_voc,
     write_yolo,
@@ -20,7 +20,7 @@ from yoloscope.training.data.datasets import open_dataset
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
     write_text(tmp_path / "secret.txt", "0 .5 .5 .5 .5\n")
-    write_picture(tmp_path / "secret.png")
+    write_image(tmp_path / "secret.png")
     return tmp_path
 
 
@@ -33,7 +33,7 @@ def test_an_honest_data_set_of_each_layout_opens(outside: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../secret.png", "/secret.png"])
-def test_coco_pictures(outside: Path, name: str) -> None:
+def test_coco_images(outside: Path, name: str) -> None:
     write_coco(outside / "set")
     images = [*coco_document()["images"], {"id": 9, "file_name": name, "width": 40, "height": 30}]
     path = write_text(outside / "set/annotations/instances_val2017.json", json.dumps(coco_document(images=images)))
@@ -63,7 +63,7 @@ def test_paths_in_descriptions_of_text_labels(outside: Path, name: str, text: st
     root = write_yolo(outside / "set")
     write_text(root / "classes.txt", "cat\ndog\n")
     write_text(root / "list.txt", "../secret.png\n")
-    write_picture(outside / "elsewhere" / "c.png")
+    write_image(outside / "elsewhere" / "c.png")
     (root / "linked").symlink_to(outside / "elsewhere")
     with pytest.raises(DatasetError, match="inside the data set alone"):
         open_dataset(write_text(root / name, text), within=root)

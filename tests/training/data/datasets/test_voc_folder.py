@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.data.datasets.folders import voc_xml, write_picture, write_text, write_voc
+from tests.training.data.datasets.folders import voc_xml, write_image, write_text, write_voc
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.datasets import open_dataset
 
@@ -39,7 +39,7 @@ def test_lists_per_class_leave_out_what_they_mark_as_without(tmp_path: Path) -> 
 @pytest.mark.parametrize("row", ["my 1st pic", "my 1st pic.jpg", "my 1st pic  1", "my 1st pic.JPG\t1"])
 def test_a_row_of_a_list_may_have_spaces_and_a_suffix(tmp_path: Path, row: str) -> None:
     write_voc(tmp_path)
-    write_picture(tmp_path / "JPEGImages/my 1st pic.jpg")
+    write_image(tmp_path / "JPEGImages/my 1st pic.jpg")
     write_text(tmp_path / "Annotations/my 1st pic.xml", voc_xml([("cat", (1, 1, 5, 5))]))
     write_text(tmp_path / "ImageSets/Main/train.txt", f"{row}\nb -1\n")
     dataset = open_dataset(tmp_path, "train")
@@ -49,7 +49,7 @@ def test_a_row_of_a_list_may_have_spaces_and_a_suffix(tmp_path: Path, row: str) 
 
 def test_a_name_that_ends_like_a_flag_is_a_name(tmp_path: Path) -> None:
     write_voc(tmp_path)
-    write_picture(tmp_path / "JPEGImages/pic -1.jpg")
+    write_image(tmp_path / "JPEGImages/pic -1.jpg")
     write_text(tmp_path / "Annotations/pic -1.xml", voc_xml([]))
     write_text(tmp_path / "ImageSets/Main/train.txt", "pic -1\n")
     assert [image.path.name for image in open_dataset(tmp_path, "train").images] == ["pic -1.jpg"]
@@ -59,27 +59,27 @@ def test_missing_and_broken_files_are_problems(tmp_path: Path) -> None:
     write_voc(tmp_path)
     write_text(tmp_path / "ImageSets/Main/train.txt", "a\nb\nc\nd\n")
     write_text(tmp_path / "Annotations/a.xml", "<annotation><object>")
-    write_picture(tmp_path / "JPEGImages/c.jpg")
-    write_text(tmp_path / "JPEGImages/b.jpg", "no picture")
+    write_image(tmp_path / "JPEGImages/c.jpg")
+    write_text(tmp_path / "JPEGImages/b.jpg", "no image")
     dataset = open_dataset(tmp_path, "train")
     assert len(dataset) == 0
     assert [(problem.kind, problem.path.name) for problem in dataset.problems] == [
         ("unreadable_labels", "a.xml"),
-        ("unreadable_picture", "b.jpg"),
+        ("unreadable_image", "b.jpg"),
         ("missing_labels", "c.xml"),
-        ("missing_picture", "d.jpg"),
+        ("missing_image", "d.jpg"),
     ]
 
 
-def test_boxes_are_in_the_frame_of_the_picture_as_seen(tmp_path: Path) -> None:
+def test_boxes_are_in_the_frame_of_the_image_as_seen(tmp_path: Path) -> None:
     write_voc(tmp_path)
-    write_picture(tmp_path / "JPEGImages/a.jpg", (30, 40), orientation=6)
+    write_image(tmp_path / "JPEGImages/a.jpg", (30, 40), orientation=6)
     image = open_dataset(tmp_path, "train").images[0]
     assert (image.width, image.height) == (40, 30)
     assert image.read().shape == (30, 40, 3)
 
 
-def test_labels_of_another_picture_size_are_a_problem(tmp_path: Path) -> None:
+def test_labels_of_another_image_size_are_a_problem(tmp_path: Path) -> None:
     write_voc(tmp_path)
     write_text(tmp_path / "Annotations/a.xml", voc_xml([("cat", (1, 1, 5, 5))], (400, 300)))
     assert [problem.pointer for problem in open_dataset(tmp_path).problems] == ["/annotation/size"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.data.datasets.folders import write_picture, write_text, write_yolo
+from tests.training.data.datasets.folders import write_image, write_text, write_yolo
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.audit import audit
 from yoloscope.training.data.datasets import open_dataset
@@ -47,7 +47,7 @@ def test_a_test_split_that_is_not_there_is_a_harmless_problem_of_the_whole(tmp_p
     assert [problem.kind for problem in dataset.problems] == ["missing_split"]
     dataset.require_sound()
     assert [finding.kind for finding in audit(dataset)] == ["missing_split"]
-    with pytest.raises(DatasetError, match="expected a folder of pictures or a list of them"):
+    with pytest.raises(DatasetError, match="expected a folder of images or a list of them"):
         open_dataset(tmp_path, "test")
 
 
@@ -74,8 +74,8 @@ def test_bare_folders_with_a_names_file(tmp_path: Path, names: str) -> None:
     assert len(open_dataset(tmp_path)) == 2
 
 
-def test_pictures_labels_and_names_side_by_side(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.png")
+def test_images_labels_and_names_side_by_side(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
     write_text(tmp_path / "classes.txt", "cat\n")
     with pytest.raises(DatasetError, match=r"got a\.png, classes\.txt"):
         open_dataset(tmp_path)
@@ -85,8 +85,8 @@ def test_pictures_labels_and_names_side_by_side(tmp_path: Path) -> None:
     assert (dataset.class_names, dataset.problems) == (("cat",), ())
 
 
-def test_labels_beside_the_pictures(tmp_path: Path) -> None:
-    write_picture(tmp_path / "set" / "a.png")
+def test_labels_beside_the_images(tmp_path: Path) -> None:
+    write_image(tmp_path / "set" / "a.png")
     write_text(tmp_path / "set" / "a.txt", "0 .5 .5 .5 .5\n")
     write_text(tmp_path / "data.yaml", "train: set\nnames: [cat]\n")
     assert open_dataset(tmp_path).images[0].labels.boxes_xyxy_px.tolist() == [[10, 7.5, 30, 22.5]]
@@ -128,13 +128,13 @@ def test_a_line_that_is_no_label_is_a_problem(tmp_path: Path) -> None:
         ("names: [cat, cat]\ntrain: images/train\n", "each class name once .* got cat"),
         ("names: {0: cat, 2: dog}\ntrain: images/train\n", "numbered 0..1, got"),
         ("names: [cat]\n", "expected one of train, val, test"),
-        ("names: [cat]\ntrain: nowhere\n", "expected a folder of pictures or a list of them at .*nowhere"),
+        ("names: [cat]\ntrain: nowhere\n", "expected a folder of images or a list of them at .*nowhere"),
         ("names: [cat]\ntrain: {a: b}\n", "expected a path or a list of paths"),
         ("names: [cat\n", "expected a YAML file"),
         ("names: [cat, dog]\nnc: 5\ntrain: images/train\n", "as many names as nc says in .*, 5, got 2"),
         ("names: [cat, [dog]]\ntrain: images/train\n", "expected a list of names"),
-        ("names: [cat, dog]\ntest: nowhere\n", "expected a folder of pictures or a list of them at .*nowhere"),
-        ("names: [cat]\ntrain: labels/train\n", "expected pictures for the data set .* got none in"),
+        ("names: [cat, dog]\ntest: nowhere\n", "expected a folder of images or a list of them at .*nowhere"),
+        ("names: [cat]\ntrain: labels/train\n", "expected images for the data set .* got none in"),
     ],
 )
 def test_what_is_wrong_with_a_data_yaml_is_said(tmp_path: Path, text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures for the tests, made on the spot."""
+"""Images for the tests, made on the spot."""
 
 import struct
 import zlib
@@ -22,9 +22,9 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def raw_png(width: int, height: int, bit_depth: int, colour_type: int, rows: bytes, *extra: bytes) -> bytes:
+def raw_png(width: int, height: int, bit_depth: int, color_type: int, rows: bytes, *extra: bytes) -> bytes:
     """A PNG from its parts; ``rows`` are uncompressed scan lines with their filter bytes."""
-    header = struct.pack(">IIBBBBB", width, height, bit_depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bit_depth, color_type, 0, 0, 0)
     return b"".join(
         (
             b"\x89PNG\r\n\x1a\n",
@@ -41,7 +41,7 @@ def png_bomb(width: int, height: int) -> bytes:
     return raw_png(width, height, 1, 0, bytes(1 + (width + 7) // 8) * height)
 
 
-def corner_picture(width: int = 60, height: int = 40) -> Image.Image:
+def corner_image(width: int = 60, height: int = 40) -> Image.Image:
     """White with a red block at the top left and a blue one at the bottom right."""
     image = Image.new("RGB", (width, height), (255, 255, 255))
     image.paste((255, 0, 0), (0, 0, width // 4, height // 4))
@@ -59,7 +59,7 @@ UNDO_ORIENTATION = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-"""How an upright picture is stored so that the orientation tag brings it back (EXIF 2.32, table of tag 0x0112)."""
+"""How an upright image is stored so that the orientation tag brings it back (EXIF 2.32, table of tag 0x0112)."""
 
 
 def stored_with_orientation(upright: Image.Image, orientation: int, kind: str = "JPEG", **options: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""What is found in pictures that we decode and place ourselves, beside what darknet found in them."""
+"""What is found in images that we decode and place ourselves, beside what darknet found in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.parity.detections import IOU_THRESHOLD, DetectionParity, Found, centres, compare_picture
+from tests.parity.detections import IOU_THRESHOLD, DetectionParity, Found, centers, compare_image
 from yoloscope.models.detector import DETECTIONS, FRACTION, FRACTION_STEPS, INPUTS, detect
 from yoloscope.models.preprocess import place_exactly
 from yoloscope.models.spec import DetectorSpec
@@ -27,7 +27,7 @@ IOU_LEEWAY = 0.01
 
 
 def eager_detector(network: torch.nn.Module, spec: DetectorSpec) -> Detect:
-    """Return a function from a placed picture (float32 [H, W, 3] in 0..255) and both thresholds to detections."""
+    """Return a function from a placed image (float32 [H, W, 3] in 0..255) and both thresholds to detections."""
 
     def run(levels: Levels, threshold: float, iou_threshold: float) -> Outputs:
         with torch.inference_mode():
@@ -38,8 +38,8 @@ def eager_detector(network: torch.nn.Module, spec: DetectorSpec) -> Detect:
     return run
 
 
-def artefact_detector(session: onnxruntime.InferenceSession) -> Detect:
-    """Return the same of an artefact in onnxruntime, which takes levels in 256ths."""
+def artifact_detector(session: onnxruntime.InferenceSession) -> Detect:
+    """Return the same of an artifact in onnxruntime, which takes levels in 256ths."""
 
     def run(levels: Levels, threshold: float, iou_threshold: float) -> Outputs:
         steps = np.round(levels[None] * FRACTION_STEPS).astype(np.int64)
@@ -51,8 +51,8 @@ def artefact_detector(session: onnxruntime.InferenceSession) -> Detect:
     return run
 
 
-def compare_pictures(oracles: Path, model: str, spec: DetectorSpec, detector: Detect) -> Iterator[DetectionParity]:
-    """Compare every picture that darknet's detections are stored for, stretched and letterboxed.
+def compare_images(oracles: Path, model: str, spec: DetectorSpec, detector: Detect) -> Iterator[DetectionParity]:
+    """Compare every image that darknet's detections are stored for, stretched and letterboxed.
 
     JPEG decoders differ by a few levels. Where a suppression hinges on an overlap within .01 of the threshold, either
     way of it counts as the same.
@@ -60,8 +60,8 @@ def compare_pictures(oracles: Path, model: str, spec: DetectorSpec, detector: De
     kinds = {"diounms", "diounms_beta0.6"} if spec.nms.beta else {"nms_sort"}
     for path in sorted((oracles / "darknet_out" / model).glob("*.json")):
         name, _, mode = path.stem.partition("_")
-        picture = oracles / "images" / f"{name}.jpg"
-        if mode not in {"", "letterbox"} or not picture.is_file():
+        image = oracles / "images" / f"{name}.jpg"
+        if mode not in {"", "letterbox"} or not image.is_file():
             continue
         resize = spec.resize.model_copy(update={"placement": "letterbox" if mode else "stretch"})
         placing = spec.model_copy(update={"resize": resize})
@@ -70,20 +70,20 @@ def compare_pictures(oracles: Path, model: str, spec: DetectorSpec, detector: De
         for threshold in THRESHOLDS:
             rows = next(found for kind, found in results[threshold].items() if kind in kinds)
             runs = (
-                compare_picture(f"{path.stem} at {threshold}", rows, found, float(threshold), input_size)
-                for found in _found_in_picture(picture, placing, float(threshold), detector)
+                compare_image(f"{path.stem} at {threshold}", rows, found, float(threshold), input_size)
+                for found in _found_in_image(image, placing, float(threshold), detector)
             )
             first = next(runs)
             yield first if first.passed else next((run for run in runs if run.passed), first)
 
 
-def _found_in_picture(picture: Path, spec: DetectorSpec, threshold: float, detector: Detect) -> Iterator[Found]:
+def _found_in_image(image: Path, spec: DetectorSpec, threshold: float, detector: Detect) -> Iterator[Found]:
     """Yield what is found at the IoU threshold, a little below and a little above."""
-    with Image.open(picture) as opened:
+    with Image.open(image) as opened:
         pixels = np.asarray(opened.convert("RGB"))
     levels, placement = place_exactly(pixels, spec)
     for leeway in (0, -IOU_LEEWAY, IOU_LEEWAY):
         counts, boxes, scores, class_ids = detector(levels, threshold, IOU_THRESHOLD + leeway)
         rows = slice(0, int(counts[0]))
         fractions = placement.invert(boxes[0, rows]) / ((pixels.shape[1], pixels.shape[0]) * 2)
-        yield Found(class_ids[0, rows], scores[0, rows].astype(np.float64), centres(fractions))
+        yield Found(class_ids[0, rows], scores[0, rows].astype(np.float64), centers(fractions))

@@ -1,8 +1,8 @@
-"""What 8 bits cost and bring: ``python -m tests.benchmarks.quantisation [--coco FOLDER] [--bccd FOLDER --model FILE]``.
+"""What 8 bits cost and bring: ``python -m tests.benchmarks.quantization [--coco FOLDER] [--bccd FOLDER --model FILE]``.
 
-The official yolov4-tiny on coco128, calibrated twice: on every other picture to be measured on those between, and the
-other way round, so that no picture is measured by a file that was calibrated on it; AP is over all of them. A model of
-one's own on BCCD's test pictures, calibrated on its train pictures. ``plain`` is static quantisation of everything,
+The official yolov4-tiny on coco128, calibrated twice: on every other image to be measured on those between, and the
+other way round, so that no image is measured by a file that was calibrated on it; AP is over all of them. A model of
+one's own on BCCD's test images, calibrated on its train images. ``plain`` is static quantization of everything,
 ranges from the extremes. Times are medians in turns with the float32 file, detection at score .25 included, on one
 thread and on two.
 """
@@ -20,7 +20,7 @@ from typing import Final
 import onnx
 
 from tests.benchmarks.report import heading
-from yoloscope.app.services.hub import ensure_artefact
+from yoloscope.app.services.hub import ensure_artifact
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import load_settings
 from yoloscope.models.preprocess import place_exactly
@@ -30,13 +30,13 @@ from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSett
 from yoloscope.training.export.compare import Timing, time_both
 from yoloscope.training.export.precision import make_fp16, make_int8
 from yoloscope.training.export.quantization.int8 import Int8Settings
-from yoloscope.training.export.quantization.ranges import CalibrationPictures
+from yoloscope.training.export.quantization.ranges import CalibrationImages
 
 DATA: Final = Path(os.environ.get("DATA_DIR", Path(__file__).resolve().parents[3] / "shared" / "data"))
-PICTURES, TIMED = 64, 16
+IMAGES, TIMED = 64, 16
 THREADS: Final = (1, 2)
 INT8: Final = {"int8, plain": Int8Settings(float_share=0, method="extremes"), "int8": Int8Settings()}
-Part = tuple[CalibrationPictures, DetectionDataset]
+Part = tuple[CalibrationImages, DetectionDataset]
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Row:
     remark: str = ""
 
 
-def calibration(dataset: DetectionDataset, name: str) -> CalibrationPictures:
-    """Return at most 64 pictures of a data set, evenly spread."""
-    step = -(-len(dataset) // PICTURES)
-    return CalibrationPictures(name, tuple(image.path for image in dataset.images[::step]))
+def calibration(dataset: DetectionDataset, name: str) -> CalibrationImages:
+    """Return at most 64 images of a data set, evenly spread."""
+    step = -(-len(dataset) // IMAGES)
+    return CalibrationImages(name, tuple(image.path for image in dataset.images[::step]))
 
 
 def halves(dataset: DetectionDataset) -> list[Part]:
     """Return each half of a data set with the other one to calibrate on."""
     even, odd = (replace(dataset, images=dataset.images[start::2]) for start in (0, 1))
-    return [(calibration(even, "even pictures"), odd), (calibration(odd, "odd pictures"), even)]
+    return [(calibration(even, "even images"), odd), (calibration(odd, "odd images"), even)]
 
 
 def measure(name: str, source: Path, changed: Sequence[Path], parts: Sequence[Part], remark: str = "") -> Row:
@@ -72,9 +72,9 @@ def measure(name: str, source: Path, changed: Sequence[Path], parts: Sequence[Pa
             EvaluatedImage(done.image.image_id, Truth.of_image(done.image), done.detections)
             for done in predict(runtime, dataset.images, settings)
         )
-    pictures = [place_exactly(image.read(), runtime.spec)[0] for image in parts[0][1].images[:TIMED]]
+    timed = [place_exactly(image.read(), runtime.spec)[0] for image in parts[0][1].images[:TIMED]]
     timings = tuple(
-        time_both(Runtime(source, "cpu", threads), Runtime(changed[0], "cpu", threads), pictures) for threads in THREADS
+        time_both(Runtime(source, "cpu", threads), Runtime(changed[0], "cpu", threads), timed) for threads in THREADS
     )
     return Row(name, tuple(images), changed[0].stat().st_size / 1e6, timings, remark)
 
@@ -89,8 +89,8 @@ def compare(title: str, source: Path, parts: Sequence[Part]) -> None:
         rows.append(measure("fp16", source, paths, parts))
         for name, settings in INT8.items():
             kept = []
-            for path, (pictures, _) in zip(paths, parts, strict=True):
-                model, made = make_int8(source, pictures, settings)
+            for path, (images, _) in zip(paths, parts, strict=True):
+                model, made = make_int8(source, images, settings)
                 onnx.save(model, path)
                 kept.append(f"{made.method}; in float: {', '.join(made.float_layers) or 'nothing'}")
             rows.append(measure(name, source, paths, parts, " / ".join(kept)))
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, help="a model trained on BCCD")
     options = parser.parse_args(arguments)
     if options.coco.is_dir():
-        source = ensure_artefact("yolov4-tiny", load_settings())
+        source = ensure_artifact("yolov4-tiny", load_settings())
         names = Runtime(source, "cpu", 1).spec.class_names
         compare("yolov4-tiny on coco128", source, halves(open_dataset(options.coco).for_model(names)))
     else:
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.model is not None and options.bccd.is_dir():
         names = Runtime(options.model, "cpu", 1).spec.class_names
         train, test = (open_dataset(options.bccd, split).for_model(names) for split in ("train", "test"))
-        compare(f"{options.model.stem} on BCCD's test pictures", options.model, [(calibration(train, "train"), test)])
+        compare(f"{options.model.stem} on BCCD's test images", options.model, [(calibration(train, "train"), test)])
 
 
 if __name__ == "__main__":

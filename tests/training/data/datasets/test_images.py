@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.data.datasets.folders import write_picture
+from tests.training.data.datasets.folders import write_image
 from yoloscope.models.errors import ImageDecodeError
-from yoloscope.models.images import ImageLimits, decode_picture
-from yoloscope.training.data.datasets import picture_size, read_picture
-from yoloscope.training.data.datasets.images import find_pictures
+from yoloscope.models.images import ImageLimits, decode_image
+from yoloscope.training.data.datasets import image_size, read_image
+from yoloscope.training.data.datasets.images import find_images
 
 LIMITS = ImageLimits(10**7, 10**7, 10**4)
 RAMP = np.arange(20 * 30 * 4, dtype=np.int64).reshape(20, 30, 4) % 256
@@ -35,51 +35,51 @@ def test_pixels_are_those_of_the_service(tmp_path: Path, kind: str) -> None:
     image, suffix, options = KINDS[kind]
     path = tmp_path / f"a.{suffix}"
     image.save(path, **options)
-    pixels = read_picture(path)
-    np.testing.assert_array_equal(pixels, decode_picture(path.read_bytes(), LIMITS).pixels)
+    pixels = read_image(path)
+    np.testing.assert_array_equal(pixels, decode_image(path.read_bytes(), LIMITS).pixels)
     assert pixels.shape == (20, 30, 3)
-    assert picture_size(path) == (30, 20)
+    assert image_size(path) == (30, 20)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_upright(tmp_path: Path, orientation: int) -> None:
-    path = write_picture(tmp_path / "a.jpg", (30, 20), orientation)
-    pixels = read_picture(path)
-    np.testing.assert_array_equal(pixels, decode_picture(path.read_bytes(), LIMITS).pixels)
-    assert picture_size(path) == (pixels.shape[1], pixels.shape[0])
-    assert picture_size(path) == ((20, 30) if orientation >= 5 else (30, 20))
+def test_images_are_upright(tmp_path: Path, orientation: int) -> None:
+    path = write_image(tmp_path / "a.jpg", (30, 20), orientation)
+    pixels = read_image(path)
+    np.testing.assert_array_equal(pixels, decode_image(path.read_bytes(), LIMITS).pixels)
+    assert image_size(path) == (pixels.shape[1], pixels.shape[0])
+    assert image_size(path) == ((20, 30) if orientation >= 5 else (30, 20))
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
 def test_other_files_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    for read in (picture_size, read_picture):
+    for read in (image_size, read_image):
         with pytest.raises(ImageDecodeError, match=r"a\.png"):
             read(path)
 
 
-def test_pictures_are_found_at_any_depth_in_the_order_of_their_paths(tmp_path: Path) -> None:
-    paths = [write_picture(tmp_path / name) for name in ("b.PNG", "a/z.jpg", "a/b.jpeg")]
+def test_images_are_found_at_any_depth_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    paths = [write_image(tmp_path / name) for name in ("b.PNG", "a/z.jpg", "a/b.jpeg")]
     (tmp_path / "a" / "notes.txt").write_text("")
-    assert find_pictures(tmp_path) == (paths[2], paths[1], paths[0])
+    assert find_images(tmp_path) == (paths[2], paths[1], paths[0])
 
 
 @pytest.mark.parametrize("suffix", ["tif", "TIFF"])
 def test_a_tiff_is_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(RAMP[..., :3].astype(np.uint8)).save(path)
-    assert find_pictures(tmp_path) == (path,)
-    np.testing.assert_array_equal(read_picture(path), RAMP[..., :3])
+    assert find_images(tmp_path) == (path,)
+    np.testing.assert_array_equal(read_image(path), RAMP[..., :3])
 
 
 def test_floats_from_nought_to_one_are_scaled(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 0.5, 1]], np.float32)).save(tmp_path / "a.tif")
-    assert read_picture(tmp_path / "a.tif").tolist() == [[[0] * 3, [128] * 3, [255] * 3]]
+    assert read_image(tmp_path / "a.tif").tolist() == [[[0] * 3, [128] * 3, [255] * 3]]
 
 
 @pytest.mark.parametrize("level", [-0.5, 255.0, float("nan")])
 def test_floats_of_another_range_are_refused(tmp_path: Path, level: float) -> None:
     Image.fromarray(np.array([[0, level]], np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(ImageDecodeError, match=r"a\.tif, got: expected floats of 0\.\.1"):
-        read_picture(tmp_path / "a.tif")
+        read_image(tmp_path / "a.tif")

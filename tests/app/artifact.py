@@ -1,4 +1,4 @@
-"""A tiny artefact, made by hand: four fixed candidates, the first one's score tells how bright the picture is."""
+"""A tiny artifact, made by hand: four fixed candidates, the first one's score tells how bright the image is."""
 
 from pathlib import Path
 
@@ -29,8 +29,8 @@ def tiny_spec(name: str = "tiny") -> DetectorSpec:
     )
 
 
-def write_tiny_artefact(path: Path, metadata: str | None = None) -> Path:
-    """Write the artefact; ``metadata`` replaces the spec's JSON."""
+def write_tiny_artifact(path: Path, metadata: str | None = None) -> Path:
+    """Write the artifact; ``metadata`` replaces the spec's JSON."""
     spec = tiny_spec(path.stem)
     model = helper.make_model(_graph(), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, {METADATA_KEY: spec.to_json() if metadata is None else metadata})
@@ -53,7 +53,7 @@ def _graph() -> onnx.GraphProto:
         "box_tail": np.array([4, 4], np.int64),
         "three": np.array([3], np.int64),
         "head_tail": np.array([8, 2, 2], np.int64),
-        "picture_axes": np.array([1, 2, 3], np.int64),
+        "image_axes": np.array([1, 2, 3], np.int64),
     }
     node = helper.make_node
     nodes = [

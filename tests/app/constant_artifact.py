@@ -1,4 +1,4 @@
-"""Artefacts whose heads are the same for every picture: what a loss of known inputs is tested with."""
+"""Artifacts whose heads are the same for every image: what a loss of known inputs is tested with."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 
 
-def write_constant_artefact(path: Path, spec: DetectorSpec, heads: Sequence[NDArray[np.float32]]) -> Path:
-    """Write an artefact without detections whose raw heads are ``heads``, each [1, ...]."""
+def write_constant_artifact(path: Path, spec: DetectorSpec, heads: Sequence[NDArray[np.float32]]) -> Path:
+    """Write an artifact without detections whose raw heads are ``heads``, each [1, ...]."""
     model = helper.make_model(_graph(spec, heads), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     onnx.checker.check_model(model)

@@ -1,4 +1,4 @@
-"""Colours against the standard library's HSV, and the draws of darknet's distortion."""
+"""Colors against the standard library's HSV, and the draws of darknet's distortion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.data.augment.scenes import random_sample, same
 from yoloscope.models.errors import ConfigError
-from yoloscope.training.data.augment.color_jitter import ColourJitter, shift_hsv
+from yoloscope.training.data.augment.color_jitter import ColorJitter, shift_hsv
 
 LEVELS = np.array(list(itertools.product((0, 1, 37, 128, 200, 254, 255), repeat=3)), np.uint8)[None]
 
@@ -32,7 +32,7 @@ def test_every_shift_equals_the_standard_library(shift: float, saturation: float
     assert np.abs(got - _reference(LEVELS, shift, saturation, exposure)).max() <= 0.5 + 1e-3
 
 
-def test_no_shift_is_the_identity_for_every_colour() -> None:
+def test_no_shift_is_the_identity_for_every_color() -> None:
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (200, 200, 3)).astype(np.uint8)
     assert np.array_equal(shift_hsv(image, 0, 1, 1), image)
@@ -53,17 +53,17 @@ def test_grey_has_no_hue_and_saturation_zero_makes_grey() -> None:
 
 def test_strength_zero_is_the_identity_and_boxes_stay() -> None:
     sample = random_sample(3, 12, 9, 4)
-    assert same(ColourJitter(0, 1, 1)(sample, np.random.default_rng(0)), sample)
-    jittered = ColourJitter()(sample, np.random.default_rng(0))
+    assert same(ColorJitter(0, 1, 1)(sample, np.random.default_rng(0)), sample)
+    jittered = ColorJitter()(sample, np.random.default_rng(0))
     assert np.array_equal(jittered.boxes_xyxy_px, sample.boxes_xyxy_px)
     assert not np.array_equal(jittered.image, sample.image)
 
 
 def test_factors_are_as_often_above_one_as_below() -> None:
-    """A flat picture of 100 shows the exposure factor: half of 2000 draws in 100..150, half in 67..100."""
+    """A flat image of 100 shows the exposure factor: half of 2000 draws in 100..150, half in 67..100."""
     sample = random_sample(0, 1, 1, 0).with_image(np.full((1, 1, 3), 100, np.uint8))
     generator = np.random.default_rng(0)
-    levels = np.array([int(ColourJitter()(sample, generator).image[0, 0, 0]) for _ in range(2000)])
+    levels = np.array([int(ColorJitter()(sample, generator).image[0, 0, 0]) for _ in range(2000)])
     assert (levels.min(), levels.max()) == (67, 150)
     assert (levels > 100).mean() == pytest.approx(0.5, abs=0.04)
 
@@ -71,4 +71,4 @@ def test_factors_are_as_often_above_one_as_below() -> None:
 @pytest.mark.parametrize("options", [(-0.1, 1, 1), (0.6, 1, 1), (0, 0.9, 1), (0, 1, 0.9)])
 def test_impossible_strengths_are_refused(options: tuple[float, float, float]) -> None:
     with pytest.raises(ConfigError):
-        ColourJitter(*options)
+        ColorJitter(*options)
