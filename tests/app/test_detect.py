@@ -285,6 +285,6 @@ def test_bodies_that_cannot_be_parsed(client: Client) -> None:
 
 
 def test_multipart_needs_a_file_named_image(client: Client, grey_png: bytes) -> None:
-    assert pointers(client.post("/v1/detect", files={"image": ("a", grey_png)})) == ["/image"]
+    assert pointers(client.post("/v1/detect", files={"picture": ("a", grey_png)})) == ["/picture"]
     assert pointers(client.post("/v1/detect", files={"image": (None, "text")})) == ["/image"]
     assert pointers(client.post("/v1/detect", files={"format": (None, "coco")})) == ["/image"]
