@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from yoloscope.models.anchors import group_by_stride
 from yoloscope.models.errors import ConfigError, DatasetError
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.training.data.audit import usable_rows
+from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.losses.presets.base import Preset
 from yoloscope.training.losses.presets.registry import resolve_preset
@@ -207,7 +207,7 @@ def object_shapes_px(dataset: DetectionDataset, spec: DetectorSpec) -> NDArray[n
     """Return (width, height) [N, 2] of every object that can be learnt, in network pixels."""
     shapes = [np.zeros((0, 2))]
     for image in dataset.images:
-        boxes = image.labels.boxes_xyxy_px[usable_rows(image)]
+        boxes = image.labels.boxes_xyxy_px[usable_rows(image.labels)]
         scale = np.array((spec.input_width / image.width, spec.input_height / image.height))
         if spec.resize.placement == "letterbox":
             scale = np.full(2, scale.min())

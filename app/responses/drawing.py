@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
+from yoloscope.models.classes import class_color, text_color_on
 from yoloscope.models.images import DecodedImage
 from yoloscope.models.structures import Detections
 
@@ -16,18 +16,7 @@ Color = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 
 MAX_LABELS: Final = 200
-_GOLDEN_RATIO: Final = 0.618033988749895
 _PILLOW_FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG"}
-
-
-def class_color(class_id: int) -> Color:
-    """Return the color of a class, the same in every image; neighbours in the list get distant hues.
-
-    Hues that come close again, five classes on, differ in brightness.
-    """
-    hue = (0.08 + class_id * _GOLDEN_RATIO) % 1.0
-    red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.7, 0.8)[class_id % 3], (1.0, 0.6, 0.8)[class_id // 5 % 3])
-    return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def draw_detections(image: DecodedImage, detections: Detections, class_names: Sequence[str]) -> Image.Image:
@@ -77,7 +66,7 @@ def _draw_label(
     size = right - left + 2 * pad, bottom - top + 2 * pad
     plate = _place_label(box, size, draw.im.size, taken)
     draw.rectangle(plate, fill=color)
-    draw.text((plate[0] + pad - left, plate[1] + pad - top), text, fill=_readable_on(color), font=font)
+    draw.text((plate[0] + pad - left, plate[1] + pad - top), text, fill=text_color_on(color), font=font)
     return plate
 
 
@@ -103,8 +92,3 @@ def _shifted_inside(place: Box, canvas: tuple[int, int]) -> Box:
 
 def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _readable_on(color: Color) -> Color:
-    red, green, blue = color
-    return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)

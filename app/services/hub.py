@@ -17,6 +17,7 @@ import httpx
 
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, artifact_path
 from yoloscope.app.settings import Settings
+from yoloscope.models.classes import read_class_names
 from yoloscope.models.darknet.builder import build_network
 from yoloscope.models.darknet.network import require_complete
 from yoloscope.models.darknet.weights import darknet_source, load_weights
@@ -37,22 +38,11 @@ def convert_official(official: OfficialWeights, weights: Path, target: Path) -> 
 
 def convert_darknet(cfg: Path, weights: Path, names: Path | None, target: Path) -> tuple[ParityReport, tuple[str, ...]]:
     """Build the network of a cfg, load its weights, write the artifact; return the parity and the notices."""
-    network = build_network(cfg, class_names=None if names is None else read_names(names))
+    network = build_network(cfg, class_names=None if names is None else read_class_names(names))
     require_complete(network)
     header = load_weights(network, weights)
     source = darknet_source(weights, header, network.notices)
     return export_onnx(network, network.spec.model_copy(update={"source": source}), target), network.notices
-
-
-def read_names(path: Path) -> tuple[str, ...]:
-    """Return the class names of a .names file: one per line, blank lines at its end ignored."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the class names {path}: {error}") from error
-    if "" in lines or not lines:
-        raise ConfigError(f"expected one class name per line in {path}, got a blank line or none at all")
-    return tuple(lines)
 
 
 _CHUNK: Final = 1 << 18

@@ -17,12 +17,12 @@ from yoloscope.app.schemas.score import LabelsFormat, ScoreDetail
 from yoloscope.app.services.container import Services
 from yoloscope.app.services.inference import Prepared, Timing, prepare
 from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import ImageError, LabelError, LabelProblem
 from yoloscope.models.images import DecodedImage
 from yoloscope.models.preprocess import Placement
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import (
-    ClassIndex,
     ImageLabels,
     LabelContext,
     LabelLimits,

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.app.client import Client
 from tests.app.scoring import LABELS, image, score, score_settings, send, write_models
-from tests.training.data.malformed import malformed_files
+from tests.training.data.annotations.malformed import malformed_files
 from yoloscope.app.main import create_app
 
 

@@ -1,6 +1,5 @@
 """Settings, CPU count, content negotiation, formats, colors: by hand."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +7,10 @@ import pytest
 
 from yoloscope.app.requests.accept import preferred
 from yoloscope.app.responses.detect import COCO_CATEGORY_IDS, is_coco
-from yoloscope.app.responses.drawing import class_color, draw_detections
-from yoloscope.app.services.hub import read_names
+from yoloscope.app.responses.drawing import draw_detections
 from yoloscope.app.services.inference import resolve_classes
 from yoloscope.app.settings import available_cpus, cgroup_quota, load_settings
+from yoloscope.models.classes import class_color
 from yoloscope.models.errors import ConfigError, NotAcceptableError, RequestError
 from yoloscope.models.images import DecodedImage
 from yoloscope.models.structures import Detections
@@ -108,13 +107,6 @@ def test_classes_by_name_come_before_ids() -> None:
         resolve_classes(["x", 3, "-1", "²"], ("a", "b", "c"))
 
 
-def test_colors_are_stable_and_neighbours_differ() -> None:
-    colors = [class_color(index) for index in range(80)]
-    assert colors == [class_color(index) for index in range(80)]
-    assert len(set(colors)) == 80
-    assert all(max(np.abs(np.subtract(a, b))) > 60 for a, b in pairwise(colors))
-
-
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (640, 480)])
 def test_drawing_takes_any_box_and_leaves_the_image(size: tuple[int, int]) -> None:
     pixels = np.full((size[1], size[0], 3), 90, np.uint8)
@@ -139,12 +131,3 @@ def test_a_box_is_drawn_where_it_is() -> None:
     for y, x in ((60, 100), (160, 100), (110, 50), (110, 150)):
         assert tuple(drawn[y, x]) == class_color(3)
     assert not drawn[110, 100].any()
-
-
-def test_names_files_as_editors_write_them(tmp_path: Path) -> None:
-    path = tmp_path / "my.names"
-    path.write_bytes(b"\xef\xbb\xbfcat\r\ntraffic light \r\n\r\n")
-    assert read_names(path) == ("cat", "traffic light")
-    path.write_bytes(b"cat\n\ndog\n")
-    with pytest.raises(ConfigError, match="blank line"):
-        read_names(path)

@@ -11,7 +11,7 @@ import torch
 
 from tests.app.scoring import image as small_image
 from tests.e2e.conftest import Service
-from tests.training.data.malformed import malformed_files
+from tests.training.data.annotations.malformed import malformed_files
 from yoloscope.app.services.inference import prepare
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import available_cpus

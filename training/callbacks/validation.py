@@ -17,8 +17,7 @@ from torch import Tensor
 from yoloscope.models.preprocess import placement_of
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.callbacks.base import AfterStep
-from yoloscope.training.data.annotations import ImageLabels, to_ground_truth
-from yoloscope.training.data.audit import usable_rows
+from yoloscope.training.data.annotations import ImageLabels, to_ground_truth, usable_rows
 from yoloscope.training.data.augment.geometry import clip_boxes
 from yoloscope.training.data.datasets import DetectionDataset, LabelledImage
 from yoloscope.training.evaluation.coco import evaluate_coco
@@ -56,7 +55,7 @@ class ValidationLoss:
 
 
 def _learnt(image: LabelledImage) -> ImageLabels:
-    rows = usable_rows(image)
+    rows = usable_rows(image.labels)
     inside = clip_boxes(image.labels.boxes_xyxy_px[rows], (0.0, 0.0, image.width, image.height)).tolist()
     objects = [
         replace(image.labels.objects[row], box_xyxy_px=tuple(box)) for row, box in zip(rows, inside, strict=True)

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from yoloscope.models.errors import ConfigError, DatasetError, ImageDecodeError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.data.audit import usable_rows
+from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.augment.multi_scale import TrainingShapes
 from yoloscope.training.data.augment.pipeline import Pipeline, sample_generator
 from yoloscope.training.data.datasets import DetectionDataset, LabelledImage
@@ -144,7 +144,7 @@ class TrainingImages(Dataset[Loaded]):
             raise DatasetError(f"expected images in {dataset.source}, got none")
         self._images, self._source = dataset.images, dataset.source
         self._spec, self._pipeline, self._seed = spec, pipeline, seed
-        self._plain_pipeline, self._plain_from = pipeline.uncomposed(), plain_from
+        self._plain_pipeline, self._plain_from = pipeline.without_mixing(), plain_from
         self._cache: dict[int, Sample] = {}
         self._room = cache_mb * 2**20
 
@@ -185,7 +185,7 @@ def read_sample(image: LabelledImage) -> Sample:
 
     Raises ImageDecodeError or DatasetError where the image cannot be used.
     """
-    rows = [row for row in usable_rows(image) if not image.labels.objects[row].crowd]
+    rows = [row for row in usable_rows(image.labels) if not image.labels.objects[row].crowd]
     return Sample.of(image.read(), image.labels.boxes_xyxy_px[rows], image.labels.class_ids[rows])
 
 

@@ -13,8 +13,9 @@ from typing import Final
 
 from yoloscope.models.errors import DatasetError, ImageDecodeError
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.data.audit import AuditFinding, AuditKind, audit, usable_rows
-from yoloscope.training.data.datasets import DetectionDataset, LabelledImage, open_dataset
+from yoloscope.training.data.annotations import usable_rows
+from yoloscope.training.data.audit import audit
+from yoloscope.training.data.datasets import DatasetProblem, DetectionDataset, LabelledImage, ProblemKind, open_dataset
 
 
 def hold_out(dataset: DetectionDataset, share: float) -> tuple[DetectionDataset, DetectionDataset]:
@@ -48,7 +49,7 @@ def _place(name: str) -> float:
 
 
 _SHOWN_FINDINGS = 20
-_USELESS: Final[frozenset[AuditKind]] = frozenset(("missing_image", "unreadable_image", "image_size"))
+_USELESS: Final[frozenset[ProblemKind]] = frozenset(("missing_image", "unreadable_image", "image_size"))
 _TO_SKIP: Final = "set data.bad_images to skip to go on without them"
 _WITHOUT_VAL: Final = "data.val in a --config file may also be a share of train to hold out, as 0.1, or null for none"
 
@@ -108,7 +109,7 @@ def _open(config: TrainingConfig, data: Path, announce: Announce) -> tuple[Detec
         raise DatasetError(f"{error}; {_WITHOUT_VAL}") from error
 
 
-def _tell(findings: Sequence[AuditFinding], announce: Announce, listing: Path | None) -> None:
+def _tell(findings: Sequence[DatasetProblem], announce: Announce, listing: Path | None) -> None:
     for finding in findings[:_SHOWN_FINDINGS]:
         announce(f"label check: {finding}")
     more = len(findings) - _SHOWN_FINDINGS
@@ -122,7 +123,7 @@ def _tell(findings: Sequence[AuditFinding], announce: Announce, listing: Path | 
     announce(f"label check: {more} more findings{where}")
 
 
-def _require_sound(parts: Sequence[DetectionDataset], findings: Sequence[AuditFinding]) -> None:
+def _require_sound(parts: Sequence[DetectionDataset], findings: Sequence[DatasetProblem]) -> None:
     """Raise DatasetError for labels and images that could not be read, or whose size is not as the labels say."""
     for part in parts:
         try:
@@ -158,7 +159,7 @@ def _readable(val: DetectionDataset, config: TrainingConfig, announce: Announce)
 def _measurable(val: DetectionDataset, announce: Announce) -> DetectionDataset | None:
     """Return the data set, or None where it has no object that could be found."""
     for image in val.images:
-        if any(not image.labels.objects[row].crowd for row in usable_rows(image)):
+        if any(not image.labels.objects[row].crowd for row in usable_rows(image.labels)):
             return val
     announce(f"no validation: expected objects in the split {val.split!r} of {val.source}, got none; {_WITHOUT_VAL}")
     return None

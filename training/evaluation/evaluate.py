@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from yoloscope.models.errors import DatasetError
-from yoloscope.training.data.annotations import lint
-from yoloscope.training.data.audit import UNUSABLE
+from yoloscope.training.data.annotations import find_unusable
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.evaluation.coco import CocoResult, evaluate_coco
 from yoloscope.training.evaluation.confusion import Confusion, confusion_matrix
@@ -96,6 +95,5 @@ def _left_out(dataset: DetectionDataset) -> tuple[str, ...]:
     return tuple(
         f"{image.label_path}#{finding.problem.pointer}: {finding.problem.detail}"
         for image in dataset.images
-        for finding in lint(image.labels)
-        if finding.kind in UNUSABLE
+        for finding in find_unusable(image.labels)
     )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from yoloscope.models.preprocess import Placement, place_exactly
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import Detections
-from yoloscope.training.data.audit import usable_rows
+from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.datasets import LabelledImage
 
 
@@ -41,8 +41,8 @@ class Truth:
 
     @classmethod
     def of_image(cls, image: LabelledImage) -> Truth:
-        """Return the objects of a labelled image that a detection can match (``data.audit.UNUSABLE``)."""
-        rows = usable_rows(image)
+        """Return the objects of a labelled image that a detection can match (see ``usable_rows``)."""
+        rows = usable_rows(image.labels)
         objects = [image.labels.objects[row] for row in rows]
         return cls(
             image.labels.boxes_xyxy_px[rows],

@@ -20,11 +20,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from yoloscope.models.classes import class_color, text_color_on
 from yoloscope.models.network import Network
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.build import build_network
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.data.augment.color_jitter import shift_hsv
 from yoloscope.training.data.augment.geometry import resize
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.data.loader import Loaded, Ticket, collate
@@ -194,7 +194,6 @@ def image_of(values: Tensor, longest_side_px: int = PANEL_PX) -> Image.Image:
 
 _SHEET_GAP = 4
 _SHEET_PAPER = (32, 32, 32)
-_GOLDEN_TURN = 0.61803398875
 
 
 def contact_sheet(
@@ -237,12 +236,5 @@ def draw_sample(sample: Sample, class_names: Sequence[str], longest_side_px: int
         left, top, right, bottom = draw.textbbox((x1 + 2, y1 + 1), text, font=font)
         lift = bottom - y1 + 1 if y1 > bottom - y1 else 0
         draw.rectangle((left - 2, top - 1 - lift, right + 1, bottom + 1 - lift), fill=color)
-        draw.text((x1 + 2, y1 + 1 - lift), text, fill=(0, 0, 0), font=font)
+        draw.text((x1 + 2, y1 + 1 - lift), text, fill=text_color_on(color), font=font)
     return image
-
-
-def class_color(class_id: int) -> tuple[int, int, int]:
-    """Return a bright RGB color; neighbouring ids lie far apart on the color wheel."""
-    red = np.array([[[255, 64, 64]]], np.uint8)
-    r, g, b = shift_hsv(red, class_id * _GOLDEN_TURN, 1, 1)[0, 0]
-    return int(r), int(g), int(b)

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from PIL import Image, ImageDraw
 
+from yoloscope.models.classes import class_color
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.anchors import match_best_anchor
 from yoloscope.training.assignment.geometry import head_geometries
 from yoloscope.training.build import build_schedule
 from yoloscope.training.losses.presets.base import Preset
 from yoloscope.training.losses.presets.registry import resolve_preset
-from yoloscope.training.visualize.drawing import Exhibit, Panel, Scene, chart, class_color, image_of
+from yoloscope.training.visualize.drawing import Exhibit, Panel, Scene, chart, image_of
 
 _USUAL = Preset()
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from tests.training.data.augment.scenes import flat
-from yoloscope.training.visualize.drawing import class_color, contact_sheet, draw_sample
+from yoloscope.models.classes import class_color
+from yoloscope.training.visualize.drawing import contact_sheet, draw_sample
 
 
 def test_the_grid_is_square_unless_told() -> None:

@@ -40,7 +40,7 @@ def test_bad_labels_of_val_are_announced_and_the_run_goes_on(
     told: list[str] = []
     result = fit(with_val(configure), own_shapes, tmp_path / "run", announce=told.append)
     assert result.best is not None
-    for kind in ("unknown_class", "out_of_range"):
+    for kind in ("unknown_class", "out_of_bounds"):
         assert any(re.match(rf"label check: .*val/0\.txt.*: {kind}: ", line) for line in told)
 
 
@@ -67,7 +67,9 @@ def test_a_known_bad_image_of_train_stops_before_the_first_step(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     path = as_coco(own_shapes, "train", width=65)
-    with pytest.raises(DatasetError, match=r"0\.jpg: expected 65x64 pixels .*, got 64x64; set data\.bad_images"):
+    with pytest.raises(
+        DatasetError, match=r"0\.jpg: expected labels of an image of 64x64 pixels .*, got 65x64; set data\.bad_images"
+    ):
         fit(configure(data={"train": None}), path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     config = configure(data={"train": None, "bad_images": "skip"})

@@ -94,9 +94,9 @@ def test_bad_labels_are_named_before_the_first_step(own_shapes: Path, configure:
     told: list[str] = []
     fit(configure(), own_shapes, tmp_path / "run", announce=told.append)
     checks = [line for line in told if line.startswith("label check: ")]
-    assert {kind for line in checks for kind in ("duplicate", "zero_area") if f": {kind}: " in line} == {
-        "duplicate",
-        "zero_area",
+    assert {kind for line in checks for kind in ("identical", "degenerate") if f": {kind}: " in line} == {
+        "identical",
+        "degenerate",
     }
     assert told.index(checks[-1]) < told.index(next(line for line in told if line.startswith("epoch 1/1")))
 

@@ -11,7 +11,9 @@ from yoloscope.training.losses import guide
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "losses.md"
 SHOWN = dict(
-    re.findall(r"```console\n\$ python -m yoloscope\.training\.losses\.guide (\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    re.findall(
+        r"```console\n\$ python -m yoloscope\.training\.losses\.guide (\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL
+    )
 )
 
 

@@ -1,11 +1,20 @@
-"""Label files: YOLO text, VOC XML, COCO JSON and the project's own JSON, one module each, read into one structure.
+"""Label files: YOLO text, VOC XML, COCO JSON and native JSON, one module each, read into ``ImageLabels``.
 
-Nothing is clipped or dropped in silence: what cannot be read or is wrong is named by JSON pointer (RFC 6901; the
-empty pointer is the whole file).
+Nothing is clipped or dropped silently: every fault is named by a JSON pointer (RFC 6901; the empty pointer is the whole
+file).
 """
 
 from yoloscope.training.data.annotations.coco import CocoFile
-from yoloscope.training.data.annotations.lint import FAULTS, LabelFinding, find_faults, lint
+from yoloscope.training.data.annotations.lint import (
+    FAULTS,
+    UNUSABLE,
+    LabelFault,
+    LabelFinding,
+    find_faults,
+    find_unusable,
+    lint,
+    usable_rows,
+)
 from yoloscope.training.data.annotations.reading import (
     check_labels,
     network_boxes,
@@ -14,35 +23,43 @@ from yoloscope.training.data.annotations.reading import (
     to_ground_truth,
     valid_labels,
 )
+from yoloscope.training.data.annotations.shapes import LabelShape, ShapePolicy, count_shapes
 from yoloscope.training.data.annotations.structures import (
-    UNKNOWN_CLASS,
-    ClassIndex,
     ImageLabels,
     LabelContext,
     LabelFormat,
     LabelLimits,
     LabelObject,
     LabelScan,
+    SizeProblem,
+    size_mismatch,
 )
 
 __all__ = [
     "FAULTS",
-    "UNKNOWN_CLASS",
-    "ClassIndex",
+    "UNUSABLE",
     "CocoFile",
     "ImageLabels",
     "LabelContext",
+    "LabelFault",
     "LabelFinding",
     "LabelFormat",
     "LabelLimits",
     "LabelObject",
     "LabelScan",
+    "LabelShape",
+    "ShapePolicy",
+    "SizeProblem",
     "check_labels",
+    "count_shapes",
     "find_faults",
+    "find_unusable",
     "lint",
     "network_boxes",
     "parse_labels",
     "scan_labels",
+    "size_mismatch",
     "to_ground_truth",
+    "usable_rows",
     "valid_labels",
 ]

@@ -1,21 +1,25 @@
-"""COCO instance labels: one JSON file for many images, category ids sparse, boxes ``[x, y, w, h]`` in pixels."""
+"""COCO instance labels: one JSON file for many images, sparse category ids, boxes ``[x, y, w, h]`` in pixels.
+
+An annotation without ``bbox`` is read as the box around its ``segmentation``, polygons or a run-length encoded mask.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import PureWindowsPath
 from typing import Any
 
 from yoloscope.models.errors import LabelProblem
 from yoloscope.training.data.annotations.parsing import decimal_of_json, integer_of_json, shown, unreadable
+from yoloscope.training.data.annotations.shapes import BoxXyxy, LabelShape, ShapePolicy, mask_box, polygons_box
 from yoloscope.training.data.annotations.structures import LabelContext, LabelObject
 
 
 @dataclass(frozen=True)
 class CocoFile:
-    """A COCO file taken apart once, so that the labels of each of its images are found without another pass.
+    """A parsed COCO file, its annotations grouped by image.
 
     ``annotations`` holds (position in the file, entry) per image id. Categories go by their names: the ids of a file
     need not be those of the model.
@@ -38,7 +42,7 @@ class CocoFile:
             annotations.setdefault(image_id, []).append((index, entry))
         return cls(tuple(document["images"]), annotations, _category_names(document["categories"]))
 
-    def strays(self) -> Iterator[LabelProblem]:
+    def orphan_annotations(self) -> Iterator[LabelProblem]:
         """Yield a problem for each annotation of an image that the file does not list."""
         listed = {image_id for image_id, _ in self._image_ids()}
         for image_id, entries in self.annotations.items():
@@ -66,15 +70,18 @@ class CocoFile:
                 yield image_id, position
 
     def find_image(self, file_name: str | None) -> int:
-        """Return the position of an image: of its exact name, else of its last path component, else the only one."""
+        """Return the position of an image: of its exact name, else of its last path component, else the only one.
+
+        Both slashes and backslashes separate path components.
+        """
         if len(self.images) == 1:
             return 0
         if file_name is None:
             raise unreadable("/images", f"expected the image's file name to choose one of {len(self.images)} images")
         names = [str(image.get("file_name")) for image in self.images]
-        last = PurePosixPath(file_name).name
+        last = PureWindowsPath(file_name).name
         exact = [index for index, name in enumerate(names) if name == file_name]
-        found = exact or [index for index, name in enumerate(names) if PurePosixPath(name).name == last]
+        found = exact or [index for index, name in enumerate(names) if PureWindowsPath(name).name == last]
         if len(found) != 1:
             raise unreadable("/images", f"expected one image named {shown(file_name)}, got {len(found)}")
         return found[0]
@@ -110,14 +117,37 @@ class CocoFile:
         crowd = 0 if crowd is None else crowd
         if crowd not in (0, 1):
             return LabelProblem(f"{pointer}/iscrowd", f"expected 0 or 1, got {shown(crowd)}")
-        bbox = entry.get("bbox")
-        numbers = [decimal_of_json(value) for value in bbox] if isinstance(bbox, list) else []
-        values = [number for number in numbers if number is not None]
-        if len(numbers) != 4 or len(values) != 4:
-            return LabelProblem(f"{pointer}/bbox", f"expected four numbers [x, y, w, h], got {shown(bbox)}")
-        x, y, w, h = values
-        label = context.object_of_name(self.category_names[category], (x, y, x + w, y + h), pointer)
+        box, shape = _read_box(entry, pointer, (context.image_width, context.image_height), context.shapes)
+        if isinstance(box, LabelProblem):
+            return box
+        label = context.object_of_name(self.category_names[category], box, pointer, shape)
         return replace(label, crowd=bool(crowd))
+
+
+def _read_box(
+    entry: dict[str, Any], pointer: str, image_size: tuple[int, int], shapes: ShapePolicy
+) -> tuple[BoxXyxy | LabelProblem, LabelShape]:
+    bbox, segmentation = entry.get("bbox"), entry.get("segmentation")
+    if not bbox and segmentation and shapes == "enclose":
+        shape: LabelShape = "mask" if isinstance(segmentation, dict) else "polygon"
+        try:
+            return _segmentation_box(segmentation, image_size), shape
+        except ValueError as error:
+            return LabelProblem(f"{pointer}/segmentation", str(error)), shape
+    numbers = [decimal_of_json(value) for value in bbox] if isinstance(bbox, list) else []
+    values = [number for number in numbers if number is not None]
+    if len(numbers) != 4 or len(values) != 4:
+        return LabelProblem(f"{pointer}/bbox", f"expected four numbers [x, y, w, h], got {shown(bbox)}"), "box"
+    x, y, w, h = values
+    return (x, y, x + w, y + h), "box"
+
+
+def _segmentation_box(segmentation: object, image_size: tuple[int, int]) -> BoxXyxy:
+    if isinstance(segmentation, dict):
+        return mask_box(segmentation, image_size)
+    if not isinstance(segmentation, list):
+        raise ValueError(f"expected polygons, or an object with size and counts, got {shown(segmentation)}")  # noqa: TRY004
+    return polygons_box(segmentation)
 
 
 def _check_entries(entries: object, pointer: str) -> None:

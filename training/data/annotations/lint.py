@@ -1,4 +1,4 @@
-"""What is wrong with labels that could be read, found without a model."""
+"""Check labels for unknown classes, impossible boxes, duplicates and objects under a pixel; needs no model."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ import torch
 from numpy.typing import NDArray
 
 from yoloscope.models.boxes import pairwise_iou
+from yoloscope.models.classes import UNKNOWN_CLASS
 from yoloscope.models.errors import LabelProblem
-from yoloscope.training.data.annotations.structures import UNKNOWN_CLASS, ImageLabels, LabelFormat, LabelObject
+from yoloscope.training.data.annotations.structures import ImageLabels, LabelFormat, LabelObject
 
-EDGE_TOLERANCE_PX = 1.0
-"""How far a box may reach over the edge: what rounding and the two VOC conventions account for."""
-DUPLICATE_IOU = 0.95
-_CHUNK = 512
-
-FindingKind: TypeAlias = Literal[
+LabelFault: TypeAlias = Literal[
     "unknown_class", "non_finite", "degenerate", "outside", "out_of_bounds", "identical", "duplicate", "tiny"
 ]
-FAULTS: frozenset[FindingKind] = frozenset(("unknown_class", "non_finite", "degenerate", "outside", "out_of_bounds"))
-"""Findings under which a loss would have no meaning; the others only cast doubt on a label."""
+UNUSABLE: frozenset[LabelFault] = frozenset(("unknown_class", "non_finite", "degenerate", "outside"))
+"""Faults of objects that can be neither learned nor detected."""
+FAULTS: frozenset[LabelFault] = UNUSABLE | {"out_of_bounds"}
+"""Faults under which a loss has no meaning; the others only cast doubt on a label."""
+
+EDGE_TOLERANCE_PX = 1.0
+"""Largest overhang of a box over the image's edge: rounding and the two VOC conventions account for a pixel."""
+DUPLICATE_IOU = 0.95
+_CHUNK = 512
 
 _PARTS: dict[LabelFormat, tuple[str, str]] = {
     "yolo": ("", ""),
@@ -32,14 +35,14 @@ _PARTS: dict[LabelFormat, tuple[str, str]] = {
     "coco": ("/category_id", "/bbox"),
     "native": ("", "/box"),
 }
-"""Where, below an object's pointer, each format keeps the class and the box."""
+"""JSON pointers of class and box below that of their object, by format."""
 
 
 @dataclass(frozen=True)
 class LabelFinding:
-    """One thing wrong or doubtful about the object at position ``index``."""
+    """One fault of the object at position ``index``."""
 
-    kind: FindingKind
+    kind: LabelFault
     index: int
     problem: LabelProblem
 
@@ -50,7 +53,7 @@ def lint(labels: ImageLabels, *, network_scale: tuple[float, float] | None = Non
     ``duplicate`` (IoU above 0.95 with an earlier object of its class) and ``identical`` (the same box and class) name
     the earlier object. A crowd region is never a duplicate.
     """
-    found = [finding for index, label in enumerate(labels.objects) for finding in _judge(index, label, labels)]
+    found = list(_judge_all(labels))
     found += _duplicates(labels, {finding.index for finding in found})
     if network_scale:
         found += _tiny(labels, network_scale, {finding.index for finding in found if finding.kind in FAULTS})
@@ -59,7 +62,23 @@ def lint(labels: ImageLabels, *, network_scale: tuple[float, float] | None = Non
 
 def find_faults(labels: ImageLabels) -> tuple[LabelProblem, ...]:
     """Return the problems that make labels unfit for a loss (``FAULTS``), in the order of the file."""
-    return tuple(f.problem for index, label in enumerate(labels.objects) for f in _judge(index, label, labels))
+    return tuple(finding.problem for finding in _judge_all(labels))
+
+
+def usable_rows(labels: ImageLabels) -> list[int]:
+    """Return the positions of the objects that can be learned and detected (no fault of ``UNUSABLE``), in order."""
+    bad = {finding.index for finding in _judge_all(labels) if finding.kind in UNUSABLE}
+    return [index for index in range(len(labels)) if index not in bad]
+
+
+def find_unusable(labels: ImageLabels) -> tuple[LabelFinding, ...]:
+    """Return the faults of the objects that can be neither learned nor detected."""
+    return tuple(finding for finding in _judge_all(labels) if finding.kind in UNUSABLE)
+
+
+def _judge_all(labels: ImageLabels) -> Iterator[LabelFinding]:
+    for index, label in enumerate(labels.objects):
+        yield from _judge(index, label, labels)
 
 
 def _judge(index: int, label: LabelObject, labels: ImageLabels) -> Iterator[LabelFinding]:
@@ -74,7 +93,7 @@ def _judge(index: int, label: LabelObject, labels: ImageLabels) -> Iterator[Labe
         yield LabelFinding(kind, index, LabelProblem(label.pointer + box_part, detail))
 
 
-def _judge_box(label: LabelObject, labels: ImageLabels) -> tuple[FindingKind, str] | None:
+def _judge_box(label: LabelObject, labels: ImageLabels) -> tuple[LabelFault, str] | None:
     x1, y1, x2, y2 = label.box_xyxy_px
     width, height = labels.image_width, labels.image_height
     if not all(map(math.isfinite, label.box_xyxy_px)):
@@ -118,7 +137,7 @@ def _name_duplicates(
         if iou > DUPLICATE_IOU:
             index = rows[start + offset]
             label, twin = labels.objects[index], labels.objects[rows[other]]
-            kind: FindingKind = "identical" if label.box_xyxy_px == twin.box_xyxy_px else "duplicate"
+            kind: LabelFault = "identical" if label.box_xyxy_px == twin.box_xyxy_px else "duplicate"
             detail = f"expected each object once, got IoU {iou:.3f} with {twin.pointer} of the same class"
             yield LabelFinding(kind, index, LabelProblem(label.pointer, detail))
 

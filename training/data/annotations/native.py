@@ -1,4 +1,4 @@
-"""The project's own label JSON.
+"""Native label JSON, the project's own format.
 
 ``{"objects": [{"class_name": "dog", "box": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}]}``: boxes in pixels of the image;
 ``class_id`` may stand instead of or beside ``class_name``; ``difficult`` and ``crowd`` are optional. A stated
@@ -19,7 +19,8 @@ from yoloscope.training.data.annotations.parsing import (
     shown,
     unreadable,
 )
-from yoloscope.training.data.annotations.structures import BoxXyxy, LabelContext, LabelObject
+from yoloscope.training.data.annotations.shapes import BoxXyxy
+from yoloscope.training.data.annotations.structures import LabelContext, LabelObject
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 _OBJECT_KEYS = frozenset(("class_name", "class_id", "box", "difficult", "crowd"))

@@ -1,8 +1,6 @@
-"""XML read without entities: a document type declaration, and so every entity in it, is refused.
+"""Strict parsing of numbers, text, JSON and XML in label files.
 
-Numbers and texts found in label files, read strictly.
-
-JSON read strictly: no NaN, no key twice, no surprise from depth or length.
+JSON: no NaN, no repeated key, bounded depth. XML: no document type declaration, and so no entities; bounded size.
 """
 
 from __future__ import annotations
@@ -15,8 +13,12 @@ from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from yoloscope.models.classes import decode_text
 from yoloscope.models.errors import LabelError, LabelProblem
 
+MAX_XML_DEPTH = 32
+MAX_XML_ELEMENTS = 400_000
+"""More than 10,000 objects of forty elements each."""
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
@@ -61,17 +63,18 @@ def unreadable(pointer: str, detail: str) -> LabelError:
     return LabelError(f"labels cannot be read: {pointer or 'the file'}: {detail}", (LabelProblem(pointer, detail),))
 
 
-def utf8_text(data: bytes) -> str:
-    """Decode UTF-8 with or without a byte order mark; raise LabelError for anything else."""
+def label_text(data: bytes) -> str:
+    """Decode UTF-8, or UTF-16 or UTF-32 with a byte order mark; raise LabelError for anything else."""
     try:
-        return data.decode("utf-8-sig")
+        return decode_text(data)
     except UnicodeDecodeError as error:
-        raise unreadable("", f"expected UTF-8 text, got byte 0x{data[error.start]:02x} at {error.start}") from error
+        got = f"got byte 0x{data[error.start]:02x} at {error.start}"
+        raise unreadable("", f"expected UTF-8 text, or UTF-16 with a byte order mark, {got}") from error
 
 
 def parse_json(data: bytes) -> object:
     """Return the value of a JSON document; raise LabelError if it is malformed, too deep or repeats a key."""
-    text = utf8_text(data)
+    text = label_text(data)
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
@@ -99,41 +102,6 @@ def escape_pointer(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-MAX_DEPTH = 32
-MAX_ELEMENTS = 400_000
-"""More than 10,000 objects of forty elements each."""
-
-
-class _BoundedBuilder:
-    def __init__(self) -> None:
-        self._tree = TreeBuilder()
-        self._depth = 0
-        self._count = 0
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
-        self._count += 1
-        if self._count > MAX_ELEMENTS:
-            raise unreadable("", f"expected XML of at most {MAX_ELEMENTS} elements, got more")
-        if self._depth > MAX_DEPTH:
-            raise unreadable("", f"expected XML of at most {MAX_DEPTH} levels, got more")
-        self._tree.start(tag, attributes)
-
-    def end(self, tag: str) -> None:
-        self._depth -= 1
-        self._tree.end(tag)
-
-    def data(self, text: str) -> None:
-        self._tree.data(text)
-
-    def close(self) -> Element:
-        return self._tree.close()
-
-
-def _refuse_doctype(name: str, _system: str | None, _public: str | None, _internal: int) -> None:
-    raise unreadable("", f"expected XML without a document type declaration, got one for {shown(name)}")
-
-
 def parse_xml(data: bytes) -> Element:
     """Return the root element of an XML document; raise LabelError if it is malformed, too large or has a DOCTYPE."""
     builder = _BoundedBuilder()
@@ -150,3 +118,33 @@ def parse_xml(data: bytes) -> Element:
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise unreadable("", f"expected well-formed XML: {error}") from error
     return builder.close()
+
+
+class _BoundedBuilder:
+    def __init__(self) -> None:
+        self._tree = TreeBuilder()
+        self._depth = 0
+        self._count = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        self._count += 1
+        if self._count > MAX_XML_ELEMENTS:
+            raise unreadable("", f"expected XML of at most {MAX_XML_ELEMENTS} elements, got more")
+        if self._depth > MAX_XML_DEPTH:
+            raise unreadable("", f"expected XML of at most {MAX_XML_DEPTH} levels, got more")
+        self._tree.start(tag, attributes)
+
+    def end(self, tag: str) -> None:
+        self._depth -= 1
+        self._tree.end(tag)
+
+    def data(self, text: str) -> None:
+        self._tree.data(text)
+
+    def close(self) -> Element:
+        return self._tree.close()
+
+
+def _refuse_doctype(name: str, _system: str | None, _public: str | None, _internal: int) -> None:
+    raise unreadable("", f"expected XML without a document type declaration, got one for {shown(name)}")

@@ -1,19 +1,17 @@
-"""Label files of any supported format, told or detected, read into ``ImageLabels``.
-
-Labels brought onto the network's input.
-"""
+"""Read label files of any supported format, given or detected, and convert labels to a loss's ground truth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from yoloscope.models.boxes import xyxy_to_cxcywh
+from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import LabelError, LabelProblem
 from yoloscope.models.preprocess import Placement
 from yoloscope.models.spec import DetectorSpec
@@ -21,9 +19,8 @@ from yoloscope.models.structures import GroundTruth
 from yoloscope.training.data.annotations.coco import CocoFile
 from yoloscope.training.data.annotations.lint import find_faults
 from yoloscope.training.data.annotations.native import read_native
-from yoloscope.training.data.annotations.parsing import decimal_of_text, parse_json, shown, unreadable, utf8_text
+from yoloscope.training.data.annotations.parsing import decimal_of_text, label_text, parse_json, shown, unreadable
 from yoloscope.training.data.annotations.structures import (
-    ClassIndex,
     ImageLabels,
     LabelContext,
     LabelFormat,
@@ -34,39 +31,12 @@ from yoloscope.training.data.annotations.structures import (
 from yoloscope.training.data.annotations.voc import read_voc
 from yoloscope.training.data.annotations.yolo import read_yolo
 
-
-def network_boxes(labels: ImageLabels, placement: Placement, spec: DetectorSpec) -> NDArray[np.float64]:
-    """Return the corner boxes [N, 4] of all objects as fractions of the network input."""
-    size = np.array((spec.input_width, spec.input_height) * 2, np.float64)
-    boxes: NDArray[np.float64] = placement.apply(labels.boxes_xyxy_px) / size
-    return boxes
-
-
-def to_ground_truth(labels: Sequence[ImageLabels], placements: Sequence[Placement], spec: DetectorSpec) -> GroundTruth:
-    """Return the objects of a batch of placed images, float32, in the order of their files.
-
-    Crowd regions are left out: they are no single objects, and neither darknet's nor COCO's own labels train on them.
-    Raises LabelError naming every object of an unknown class or with an impossible box.
-    """
-    boxes, class_ids, image_index = [], [], []
-    for index, (image, placement) in enumerate(zip(labels, placements, strict=True)):
-        check_labels(image)
-        single = [row for row, label in enumerate(image.objects) if not label.crowd]
-        boxes.append(network_boxes(image, placement, spec)[single])
-        class_ids.append(image.class_ids[single])
-        image_index.append(np.full(len(single), index, np.int64))
-    if not labels:
-        return GroundTruth.empty(0)
-    return GroundTruth(
-        xyxy_to_cxcywh(torch.from_numpy(np.concatenate(boxes))).float(),
-        torch.from_numpy(np.concatenate(class_ids)),
-        torch.from_numpy(np.concatenate(image_index)),
-        len(labels),
-    )
-
-
-_Entries = Iterator[LabelObject | LabelProblem]
+_Entries: TypeAlias = Iterator[LabelObject | LabelProblem]
 DEFAULT_LIMITS = LabelLimits()
+_TRIED = (
+    "format not recognized; tried native JSON (an object with 'objects'), COCO JSON (an object with 'images', "
+    "'annotations' and 'categories'), VOC XML (begins with '<') and YOLO text (lines of numbers)"
+)
 
 
 def parse_labels(
@@ -81,7 +51,7 @@ def parse_labels(
 ) -> ImageLabels:
     """Return the labels that a file gives for one image, right or wrong; ``lint`` and ``check_labels`` judge them.
 
-    ``auto`` tells the format by the content; an empty file is YOLO text without objects. ``file_name`` is the
+    ``auto`` detects the format from the content; an empty file is YOLO text without objects. ``file_name`` is the
     image's and chooses among the images of a COCO file. Raises LabelError, naming every entry that cannot be read.
     """
     context = LabelContext(ClassIndex(class_names), image_width, image_height, file_name)
@@ -137,6 +107,36 @@ def collect(
     return LabelScan(ImageLabels(objects, context.image_width, context.image_height, label_format), problems)
 
 
+def network_boxes(labels: ImageLabels, placement: Placement, spec: DetectorSpec) -> NDArray[np.float64]:
+    """Return the corner boxes [N, 4] of all objects as fractions of the network input."""
+    size = np.array((spec.input_width, spec.input_height) * 2, np.float64)
+    boxes: NDArray[np.float64] = placement.apply(labels.boxes_xyxy_px) / size
+    return boxes
+
+
+def to_ground_truth(labels: Sequence[ImageLabels], placements: Sequence[Placement], spec: DetectorSpec) -> GroundTruth:
+    """Return the objects of a batch of placed images, float32, in the order of their files.
+
+    Crowd regions are left out: they are no single objects, and neither darknet's nor COCO's own labels train on them.
+    Raises LabelError naming every object of an unknown class or with an impossible box.
+    """
+    boxes, class_ids, image_index = [], [], []
+    for index, (image, placement) in enumerate(zip(labels, placements, strict=True)):
+        check_labels(image)
+        single = [row for row, label in enumerate(image.objects) if not label.crowd]
+        boxes.append(network_boxes(image, placement, spec)[single])
+        class_ids.append(image.class_ids[single])
+        image_index.append(np.full(len(single), index, np.int64))
+    if not labels:
+        return GroundTruth.empty(0)
+    return GroundTruth(
+        xyxy_to_cxcywh(torch.from_numpy(np.concatenate(boxes))).float(),
+        torch.from_numpy(np.concatenate(class_ids)),
+        torch.from_numpy(np.concatenate(image_index)),
+        len(labels),
+    )
+
+
 def _open(
     data: bytes, context: LabelContext, label_format: LabelFormat | Literal["auto"]
 ) -> tuple[LabelFormat, _Entries]:
@@ -156,10 +156,12 @@ def _open_json(document: object, context: LabelContext, label_format: LabelForma
 
 
 def _detect(data: bytes, context: LabelContext) -> tuple[LabelFormat, _Entries]:
-    start = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if start == b"<" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _open(data, context, "voc")
-    if start in (b"{", b"["):
+    if data.lstrip(b" \t\r\n").startswith(b"<"):
+        return "voc", read_voc(data, context)
+    text = label_text(data).lstrip()
+    if text.startswith("<"):
+        return "voc", read_voc(data, context)
+    if text.startswith(("{", "[")):
         document = parse_json(data)
         keys = document.keys() if isinstance(document, dict) else set()
         if "objects" in keys:
@@ -167,16 +169,10 @@ def _detect(data: bytes, context: LabelContext) -> tuple[LabelFormat, _Entries]:
         if keys & {"annotations", "images", "categories"}:
             return _open_json(document, context, "coco")
         raise unreadable("", f"{_TRIED}; got JSON with neither 'objects' nor 'annotations'")
-    first = utf8_text(data).split(maxsplit=1)
+    first = text.split(maxsplit=1)
     if first and decimal_of_text(first[0]) is None:
         raise unreadable("", f"{_TRIED}; got a file that begins with {shown(first[0])}")
-    return _open(data, context, "yolo")
-
-
-_TRIED = (
-    "format not recognised; tried native JSON (an object with 'objects'), COCO JSON (an object with 'images', "
-    "'annotations' and 'categories'), VOC XML (begins with '<') and YOLO text (lines of numbers)"
-)
+    return "yolo", read_yolo(data, context)
 
 
 def _file_order(problem: LabelProblem) -> list[tuple[int, str]]:

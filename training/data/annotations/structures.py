@@ -1,67 +1,17 @@
-"""The labels of one image, whatever file format they came from.
-
-Class names as people write them, resolved to a model's class ids.
-"""
+"""Labels of one image, independent of the file format they came from."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import LabelProblem
+from yoloscope.training.data.annotations.shapes import BoxXyxy, LabelShape, ShapePolicy
 
-UNKNOWN_CLASS = -1
-
-_SYNONYMS = (
-    ("motorbike", "motorcycle"),
-    ("aeroplane", "airplane"),
-    ("sofa", "couch"),
-    ("potted plant", "pottedplant"),
-    ("dining table", "diningtable"),
-    ("tv", "tvmonitor"),
-)
-"""Classes that Pascal VOC (and darknet's coco.names) and COCO spell differently."""
-
-
-class ClassIndex:
-    """Finds the class id of a written name.
-
-    An exact match wins. Otherwise case, spaces, hyphens and underscores are evened out, and the six spellings in which
-    VOC and COCO differ count as one; a loose match must be unique to count.
-    """
-
-    def __init__(self, class_names: Sequence[str]) -> None:
-        self.names = tuple(class_names)
-        self._exact = {name: index for index, name in reversed(tuple(enumerate(self.names)))}
-        loose = [_loosen(name) for name in self.names]
-        counts = Counter(loose)
-        self._loose = {key: index for index, key in enumerate(loose) if counts[key] == 1}
-
-    def by_name(self, name: str) -> int:
-        """Return the class id of a name, or ``UNKNOWN_CLASS``."""
-        if name in self._exact:
-            return self._exact[name]
-        return self._loose.get(_loosen(name), UNKNOWN_CLASS)
-
-    def by_id(self, class_id: int) -> int:
-        """Return the id itself if the model has it, else ``UNKNOWN_CLASS``."""
-        return class_id if 0 <= class_id < len(self.names) else UNKNOWN_CLASS
-
-
-_CANONICAL = {spelling: pair[0] for pair in _SYNONYMS for spelling in pair}
-
-
-def _loosen(name: str) -> str:
-    evened = " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
-    return _CANONICAL.get(evened, evened)
-
-
-BoxXyxy: TypeAlias = tuple[float, float, float, float]
 LabelFormat: TypeAlias = Literal["yolo", "voc", "coco", "native"]
 
 
@@ -69,8 +19,9 @@ LabelFormat: TypeAlias = Literal["yolo", "voc", "coco", "native"]
 class LabelObject:
     """One labelled object.
 
-    ``class_id`` is ``UNKNOWN_CLASS`` where the model has no such class; ``class_name`` is then what the file says. The
-    box is in pixels of the image as it is seen, and ``pointer`` is the JSON pointer of its place in the file.
+    ``class_id`` is ``UNKNOWN_CLASS`` where the model has no such class; ``class_name`` is then the file's. The box is
+    in pixels of the upright image and encloses the ``shape`` that the file gives; ``pointer`` is the JSON pointer of
+    the object's place in the file.
     """
 
     class_id: int
@@ -79,6 +30,7 @@ class LabelObject:
     pointer: str
     difficult: bool = False
     crowd: bool = False
+    shape: LabelShape = "box"
 
 
 @dataclass(frozen=True)
@@ -105,41 +57,49 @@ class ImageLabels:
 
 
 @dataclass(frozen=True)
+class SizeProblem(LabelProblem):
+    """Labels that state another size than their image has: every box of them is in doubt."""
+
+
+@dataclass(frozen=True)
 class LabelContext:
-    """What a reader must know besides the file: the model's classes, and the image's size in pixels and name."""
+    """Input of a label reader besides the file: the model's classes, the image's size in pixels and its file name."""
 
     classes: ClassIndex
     image_width: int
     image_height: int
     file_name: str | None = None
+    shapes: ShapePolicy = "enclose"
 
-    def object_of_id(self, class_id: int, box: BoxXyxy, pointer: str) -> LabelObject:
+    def object_of_id(self, class_id: int, box: BoxXyxy, pointer: str, shape: LabelShape = "box") -> LabelObject:
         """Return an object whose file gives a class id."""
         known = self.classes.by_id(class_id)
         name = self.classes.names[known] if known >= 0 else str(class_id)
-        return LabelObject(known, name, box, pointer)
+        return LabelObject(known, name, box, pointer, shape=shape)
 
-    def object_of_name(self, name: str, box: BoxXyxy, pointer: str) -> LabelObject:
+    def object_of_name(self, name: str, box: BoxXyxy, pointer: str, shape: LabelShape = "box") -> LabelObject:
         """Return an object whose file gives a class name; it carries the model's spelling."""
         known = self.classes.by_name(name)
-        return LabelObject(known, self.classes.names[known] if known >= 0 else name, box, pointer)
+        return LabelObject(known, self.classes.names[known] if known >= 0 else name, box, pointer, shape=shape)
 
-    def size_problem(self, width: float, height: float, pointer: str) -> LabelProblem | None:
+    def size_problem(self, width: float, height: float, pointer: str) -> SizeProblem | None:
         """Return a problem if a file states another size than the image's; a stated 0 counts as not stated."""
         if not (width and height) or (width, height) == (self.image_width, self.image_height):
             return None
-        expected = f"{self.image_width}x{self.image_height}"
-        return LabelProblem(
-            pointer, f"expected labels of an image of {expected} pixels as it is seen, got {width:g}x{height:g}"
-        )
+        return SizeProblem(pointer, size_mismatch((self.image_width, self.image_height), (width, height)))
 
 
 @dataclass(frozen=True)
 class LabelScan:
-    """The result of reading a label file to its end: the objects, and a problem for each entry that is none."""
+    """Result of reading a label file to its end: the objects, and a problem for each entry that is none."""
 
     labels: ImageLabels
     problems: tuple[LabelProblem, ...]
+
+    @property
+    def size_problem(self) -> SizeProblem | None:
+        """The problem of a file that states another size than the image's, if it does."""
+        return next((problem for problem in self.problems if isinstance(problem, SizeProblem)), None)
 
 
 @dataclass(frozen=True)
@@ -148,3 +108,19 @@ class LabelLimits:
 
     max_bytes: int = 32 * 2**20
     max_objects: int = 10_000
+
+
+def size_mismatch(image_size: tuple[int, int], stated_size: tuple[float, float]) -> str:
+    """Return the message for labels whose stated (width, height) is not that of the upright image.
+
+    Swapped sides are those of a photo that was labelled without its EXIF orientation.
+    """
+    (width, height), (stated_width, stated_height) = image_size, stated_size
+    hint = ""
+    if (stated_width, stated_height) == (height, width):
+        hint = (
+            "; the sides are swapped, as where a photo was labeled without its EXIF orientation: remove the "
+            "orientation from the image file, or label the image upright"
+        )
+    got = f"{stated_width:g}x{stated_height:g}"
+    return f"expected labels of an image of {width}x{height} pixels as it is seen, got {got}{hint}"

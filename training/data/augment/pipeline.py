@@ -44,7 +44,7 @@ class Pipeline:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"expected {name} in 0..1, got {getattr(self, name)}")
 
-    def uncomposed(self) -> Pipeline:
+    def without_mixing(self) -> Pipeline:
         """Return the same with every image left by itself: no Mosaic, CutMix or MixUp."""
         return replace(self, mosaic_probability=0.0, cutmix_probability=0.0, mixup_probability=0.0)
 

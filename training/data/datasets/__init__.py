@@ -3,7 +3,13 @@
 Labels are read once, when a data set is opened; images are read on demand.
 """
 
-from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset, LabelledImage, Layout
+from yoloscope.training.data.datasets.dataset import (
+    DatasetProblem,
+    DetectionDataset,
+    LabelledImage,
+    Layout,
+    ProblemKind,
+)
 from yoloscope.training.data.datasets.images import image_size, read_image
 from yoloscope.training.data.datasets.open import open_dataset
 
@@ -12,6 +18,7 @@ __all__ = [
     "DetectionDataset",
     "LabelledImage",
     "Layout",
+    "ProblemKind",
     "image_size",
     "open_dataset",
     "read_image",

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import DatasetError, LabelError
-from yoloscope.training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelLimits
+from yoloscope.training.data.annotations import CocoFile, LabelContext, LabelLimits
 from yoloscope.training.data.annotations.parsing import integer_of_json, parse_json
 from yoloscope.training.data.annotations.reading import collect
 from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset, LabelledImage
@@ -144,8 +145,8 @@ def _read_images(coco: CocoFile, path: Path, classes: ClassIndex, within: Path |
         )
         image_id = position + 1 if None in ids or number is None else number
         harvest.add(LabelledImage(image_path, image_id, scan.labels, path, areas), scan)
-    for stray in coco.strays():
-        harvest.problems.append(DatasetProblem("unreadable_label", path, stray.pointer, stray.detail))
+    for orphan in coco.orphan_annotations():
+        harvest.problems.append(DatasetProblem("unreadable_label", path, orphan.pointer, orphan.detail))
     return harvest
 
 

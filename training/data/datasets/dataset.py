@@ -12,39 +12,54 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from yoloscope.models.classes import UNKNOWN_CLASS, ClassIndex
 from yoloscope.models.errors import DatasetError
-from yoloscope.training.data.annotations import UNKNOWN_CLASS, ClassIndex, ImageLabels, LabelObject
+from yoloscope.training.data.annotations import ImageLabels, LabelFault, LabelObject, size_mismatch
 from yoloscope.training.data.datasets.images import read_image
 
 Layout: TypeAlias = Literal["coco", "voc", "yolo"]
-ProblemKind: TypeAlias = Literal[
-    "missing_image",
-    "unreadable_image",
-    "image_size",
-    "missing_labels",
-    "unreadable_labels",
-    "unreadable_label",
-    "unused_labels",
-    "missing_split",
-]
+ProblemKind: TypeAlias = (
+    LabelFault
+    | Literal[
+        "missing_image",
+        "unreadable_image",
+        "image_size",
+        "missing_labels",
+        "unreadable_labels",
+        "unreadable_label",
+        "unused_labels",
+        "missing_split",
+    ]
+)
 HARMLESS: frozenset[ProblemKind] = frozenset(("missing_labels", "unused_labels", "missing_split"))
-"""An image without a label file is an image without objects, as darknet and its relatives have it.
+"""Problems that leave the rest of a data set as it is.
 
-A label file without an image, and a ``test`` split that is named and not there, leave the rest as it is.
+As in darknet, an image without a label file has no objects.
 """
 
 
 @dataclass(frozen=True)
 class DatasetProblem:
-    """Something of a data set that could not be read: the file, a JSON pointer into it, and what is wrong."""
+    """One bad file or label: the kind of fault, the file, the JSON pointer into it, and the fault in words.
+
+    Opening a data set finds files and labels that cannot be read, ``audit`` also the faults of ``lint``. ``image`` and
+    ``class_name`` are set for faults of one object.
+    """
 
     kind: ProblemKind
     path: Path
     pointer: str
     detail: str
+    image: Path | None = None
+    class_name: str | None = None
+
+    @property
+    def location(self) -> str:
+        """File and JSON pointer, as in ``labels/a.txt#/lines/3``."""
+        return f"{self.path}{'#' if self.pointer else ''}{self.pointer}"
 
     def __str__(self) -> str:
-        return f"{self.path}{'#' if self.pointer else ''}{self.pointer}: {self.detail}"
+        return f"{self.location}: {self.kind}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -75,8 +90,8 @@ class LabelledImage:
         """Return the image uint8 [H, W, 3]; raise ImageDecodeError, or DatasetError if its size is not as stated."""
         pixels = read_image(self.path)
         if pixels.shape[:2] != (self.height, self.width):
-            got = f"{pixels.shape[1]}x{pixels.shape[0]}"
-            raise DatasetError(f"{self.path}: expected {self.width}x{self.height} pixels as its labels say, got {got}")
+            seen = (pixels.shape[1], pixels.shape[0])
+            raise DatasetError(f"{self.path}: {size_mismatch(seen, (self.width, self.height))}")
         return pixels
 
 
@@ -110,7 +125,7 @@ class DetectionDataset:
         grave = [problem for problem in self.problems if problem.kind not in HARMLESS]
         if grave:
             count = f"{len(grave)} files or labels" if len(grave) > 1 else "one file or label"
-            shown = "; ".join(map(str, grave[:3]))
+            shown = "; ".join(f"{problem.location}: {problem.detail}" for problem in grave[:3])
             raise DatasetError(f"{count} of the data set {self.source} cannot be used: {shown}")
 
     def for_model(self, class_names: Sequence[str]) -> DetectionDataset:

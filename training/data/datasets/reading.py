@@ -6,15 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import ImageDecodeError, LabelError
-from yoloscope.training.data.annotations import (
-    ClassIndex,
-    ImageLabels,
-    LabelContext,
-    LabelFormat,
-    LabelScan,
-    scan_labels,
-)
+from yoloscope.training.data.annotations import ImageLabels, LabelContext, LabelFormat, LabelScan, scan_labels
 from yoloscope.training.data.datasets.dataset import DatasetProblem, LabelledImage
 from yoloscope.training.data.datasets.images import image_size
 

@@ -6,8 +6,8 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Final
 
+from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import DatasetError, LabelError
-from yoloscope.training.data.annotations import ClassIndex
 from yoloscope.training.data.annotations.parsing import parse_xml
 from yoloscope.training.data.datasets.dataset import DetectionDataset
 from yoloscope.training.data.datasets.files import checked_names, choose_split, confined, find_names_file, read_names

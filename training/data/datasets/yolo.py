@@ -12,8 +12,8 @@ from typing import Final
 
 import yaml
 
+from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import DatasetError
-from yoloscope.training.data.annotations import ClassIndex
 from yoloscope.training.data.annotations.parsing import integer_of_text
 from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset
 from yoloscope.training.data.datasets.files import (

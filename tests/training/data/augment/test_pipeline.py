@@ -86,10 +86,10 @@ def test_every_image_of_a_mosaic_takes_every_corner() -> None:
 
 
 def test_without_partners_images_are_left_by_themselves() -> None:
-    got, fetched = _run(EVERYTHING.uncomposed())
+    got, fetched = _run(EVERYTHING.without_mixing())
     assert fetched == [3]
     assert (got.weights == 1).all()
-    assert EVERYTHING.uncomposed().color_jitter == EVERYTHING.color_jitter
+    assert EVERYTHING.without_mixing().color_jitter == EVERYTHING.color_jitter
 
 
 def test_everything_at_once_keeps_boxes_inside_and_follows_its_seed() -> None:

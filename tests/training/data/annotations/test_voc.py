@@ -1,8 +1,8 @@
 import pytest
 
-from tests.training.data.labels import CONTEXT, VOC
+from tests.training.data.annotations.labels import CONTEXT, VOC
 from yoloscope.models.errors import LabelError, LabelProblem
-from yoloscope.training.data.annotations import LabelObject
+from yoloscope.training.data.annotations import LabelObject, SizeProblem
 from yoloscope.training.data.annotations.voc import read_voc
 
 
@@ -30,8 +30,11 @@ def test_the_declared_encoding_is_obeyed(encoding: str) -> None:
 
 def test_labels_of_an_image_of_another_size_are_a_problem() -> None:
     problem = _changed("<width>200</width><height>100</height>", "<width>100</width><height>200</height>")[0]
-    assert problem == LabelProblem(
-        "/annotation/size", "expected labels of an image of 200x100 pixels as it is seen, got 100x200"
+    assert problem == SizeProblem(
+        "/annotation/size",
+        "expected labels of an image of 200x100 pixels as it is seen, got 100x200; the sides are swapped, as where a "
+        "photo was labeled without its EXIF orientation: remove the orientation from the image file, or label the "
+        "image upright",
     )
 
 

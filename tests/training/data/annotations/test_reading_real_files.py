@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from yoloscope.training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelObject, lint, parse_labels
+from yoloscope.models.classes import ClassIndex
+from yoloscope.training.data.annotations import CocoFile, LabelContext, LabelObject, lint, parse_labels
 
 BCCD_NAMES = ("RBC", "WBC", "Platelets")
 

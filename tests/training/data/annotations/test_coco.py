@@ -2,9 +2,10 @@ from typing import Any
 
 import pytest
 
-from tests.training.data.labels import CONTEXT
+from tests.training.data.annotations.labels import CONTEXT
+from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import LabelError, LabelProblem
-from yoloscope.training.data.annotations import ClassIndex, CocoFile, LabelContext, LabelObject
+from yoloscope.training.data.annotations import CocoFile, LabelContext, LabelObject, SizeProblem
 
 
 def _document() -> dict[str, Any]:
@@ -60,8 +61,8 @@ def test_an_image_that_cannot_be_chosen_raises(name: str | None) -> None:
 
 
 def test_another_stated_size_is_a_problem() -> None:
-    assert _read(_document(), LabelContext(CONTEXT.classes, 100, 200, "a.jpg"))[0] == LabelProblem(
-        "/images/0", "expected labels of an image of 100x200 pixels as it is seen, got 200x100"
+    assert _read(_document(), LabelContext(CONTEXT.classes, 100, 100, "a.jpg"))[0] == SizeProblem(
+        "/images/0", "expected labels of an image of 100x100 pixels as it is seen, got 200x100"
     )
 
 

@@ -2,9 +2,10 @@ from typing import Any
 
 import pytest
 
-from tests.training.data.labels import CONTEXT
+from tests.training.data.annotations.labels import CONTEXT
+from yoloscope.models.classes import UNKNOWN_CLASS
 from yoloscope.models.errors import LabelError, LabelProblem
-from yoloscope.training.data.annotations import UNKNOWN_CLASS, LabelObject
+from yoloscope.training.data.annotations import LabelObject
 from yoloscope.training.data.annotations.native import read_native
 
 BOX = {"x1": 1, "y1": 2.5, "x2": 30, "y2": 40}

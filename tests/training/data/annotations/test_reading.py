@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.training.data.labels import CONTEXT, NAMES, VOC
+from tests.training.data.annotations.labels import CONTEXT, NAMES, VOC
 from yoloscope.models.errors import LabelError
 from yoloscope.training.data.annotations import ImageLabels, LabelLimits, parse_labels, scan_labels, valid_labels
 

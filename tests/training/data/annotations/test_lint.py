@@ -2,10 +2,11 @@ import math
 
 import pytest
 
-from tests.training.data.labels import image_labels
+from tests.training.data.annotations.labels import image_labels
 from yoloscope.models.errors import LabelError
-from yoloscope.training.data.annotations import ImageLabels, check_labels, find_faults, lint
-from yoloscope.training.data.annotations.structures import BoxXyxy, LabelFormat
+from yoloscope.training.data.annotations import ImageLabels, check_labels, find_faults, find_unusable, lint, usable_rows
+from yoloscope.training.data.annotations.shapes import BoxXyxy
+from yoloscope.training.data.annotations.structures import LabelFormat
 
 GOOD: BoxXyxy = (20.0, 10.0, 60.0, 50.0)
 
@@ -90,3 +91,11 @@ def test_an_object_under_one_network_pixel_is_tiny() -> None:
     labels = image_labels((10.0, 10.0, 12.0, 30.0), (50.0, 10.0, 52.1, 30.0))
     assert _kinds(labels, (0.49, 1.0)) == [(0, "tiny")]
     assert _kinds(labels) == []
+
+
+def test_usable_rows_leave_out_what_can_be_neither_learned_nor_detected() -> None:
+    boxes: list[BoxXyxy] = [GOOD, (20.0, 10.0, 20.0, 50.0), (200.0, 1.0, 210.0, 9.0), (150.0, 10.0, 201.5, 50.0), GOOD]
+    labels = image_labels(*boxes)
+    assert usable_rows(labels) == [0, 3, 4]
+    assert [(finding.index, finding.kind) for finding in find_unusable(labels)] == [(1, "degenerate"), (2, "outside")]
+    assert usable_rows(image_labels(GOOD, class_id=-1)) == []

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.data.labels import CONTEXT, VOC
-from tests.training.data.malformed import malformed_files
+from tests.training.data.annotations.labels import CONTEXT, VOC
+from tests.training.data.annotations.malformed import malformed_files
 from yoloscope.models.errors import LabelError, LabelProblem
 from yoloscope.training.data.annotations import LabelFormat, lint, scan_labels, valid_labels
 

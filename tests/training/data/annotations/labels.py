@@ -1,7 +1,8 @@
 """Small label files that several tests read."""
 
-from yoloscope.training.data.annotations import ClassIndex, ImageLabels, LabelContext, LabelFormat, LabelObject
-from yoloscope.training.data.annotations.structures import BoxXyxy
+from yoloscope.models.classes import ClassIndex
+from yoloscope.training.data.annotations import ImageLabels, LabelContext, LabelFormat, LabelObject
+from yoloscope.training.data.annotations.shapes import BoxXyxy
 
 NAMES = ("cat", "dog", "traffic light")
 CONTEXT = LabelContext(ClassIndex(NAMES), 200, 100, "a.jpg")
