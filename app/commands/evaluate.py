@@ -38,7 +38,7 @@ from yoloscope.training.evaluation.coco import Interval, bootstrap, detection_ro
 from yoloscope.training.evaluation.detectors import TorchDetector
 from yoloscope.training.evaluation.evaluate import Evaluation
 from yoloscope.training.evaluation.evaluate import evaluate as run_evaluation
-from yoloscope.training.evaluation.predict import Detector, PredictionSettings
+from yoloscope.training.evaluation.predict import ImageDetector, PredictionSettings
 from yoloscope.training.evaluation.report import render_page
 from yoloscope.training.evaluation.report.document import shown_classes, to_document
 from yoloscope.training.evaluation.report.markup import decimal
@@ -106,7 +106,7 @@ class EvaluatedModel:
     name: str
     version: str
     provider: str
-    detector: Detector
+    detector: ImageDetector
 
 
 def open_model(settings: Settings) -> EvaluatedModel:
@@ -212,7 +212,7 @@ def _intervals(evaluation: Evaluation, resamples: int | None) -> dict[str, Inter
 
 
 def _run(
-    detector: Detector, dataset: DetectionDataset, settings: PredictionSettings, confusion_threshold: float
+    detector: ImageDetector, dataset: DetectionDataset, settings: PredictionSettings, confusion_threshold: float
 ) -> Evaluation:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with progress_bar(*columns) as progress:

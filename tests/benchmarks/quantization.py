@@ -26,7 +26,7 @@ from yoloscope.app.settings import load_settings
 from yoloscope.models.preprocess import place_exactly
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.evaluation.coco import evaluate_coco
-from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSettings, Truth, predict
+from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSettings, Truth, predict_images
 from yoloscope.training.export.compare import Timing, time_both
 from yoloscope.training.export.precision import make_fp16, make_int8
 from yoloscope.training.export.quantization.int8 import Int8Settings
@@ -70,7 +70,7 @@ def measure(name: str, source: Path, changed: Sequence[Path], parts: Sequence[Pa
         settings = PredictionSettings(iou_threshold=runtime.spec.nms.iou_threshold)
         images.extend(
             EvaluatedImage(done.image.image_id, Truth.of_image(done.image), done.detections)
-            for done in predict(runtime, dataset.images, settings)
+            for done in predict_images(runtime, dataset.images, settings)
         )
     timed = [place_exactly(image.read(), runtime.spec)[0] for image in parts[0][1].images[:TIMED]]
     timings = tuple(

@@ -22,7 +22,7 @@ from yoloscope.training.data.augment.geometry import clip_boxes
 from yoloscope.training.data.datasets import DetectionDataset, LabelledImage
 from yoloscope.training.evaluation.coco import evaluate_coco
 from yoloscope.training.evaluation.detectors import TorchDetector
-from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSettings, Truth, predict
+from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSettings, Truth, predict_images
 from yoloscope.training.losses import compute_loss
 from yoloscope.training.module import TrainingModule, log_values
 
@@ -98,7 +98,7 @@ class Validating(AfterStep):
         loss = ValidationLoss(spec, module.images_seen)
         images: list[EvaluatedImage] = []
         settings = PredictionSettings(iou_threshold=spec.nms.iou_threshold, batch_size=size)
-        for one in predict(detector, self._dataset.images, settings):
+        for one in predict_images(detector, self._dataset.images, settings):
             if len(images) % size == 0:
                 loss.add(detector.heads, self._dataset.images[len(images) : len(images) + size])
             images.append(EvaluatedImage(one.image.image_id, Truth.of_image(one.image), one.detections))

@@ -1,9 +1,7 @@
-"""A generated data set: real handwritten digits in painted scenes, so that a demo and the tests download nothing.
+"""Generated data set of handwritten digits in painted scenes, for demos and tests without a download.
 
 The digits are the 1,797 of 8 x 8 pixels that come with scikit-learn (Alpaydin and Kaynak, Optical Recognition of
 Handwritten Digits, UCI, 1998).
-
-Backgrounds of generated scenes: a color gradient under soft noise of several scales and fine grain.
 """
 
 from __future__ import annotations
@@ -20,32 +18,10 @@ from PIL import Image
 from yoloscope.models.errors import ConfigError
 from yoloscope.training.data.sample import Sample
 
-_NOISE_CELLS = (3, 7, 17)
-
-
-def paint_background(width: int, height: int, generator: np.random.Generator) -> NDArray[np.float32]:
-    """Return an image float32 [height, width, 3] in 0..1."""
-    first, second = generator.uniform(0.05, 0.95, (2, 3))
-    angle = generator.uniform(0, 2 * np.pi)
-    across = np.linspace(-1, 1, width)[None] * np.cos(angle) + np.linspace(-1, 1, height)[:, None] * np.sin(angle)
-    blend = np.clip(0.5 + across / 2, 0, 1)[..., None] * generator.uniform(0.1, 0.6)
-    canvas = first + blend * (second - first)
-    for cells in _NOISE_CELLS:
-        strength = generator.uniform(0, 0.12)
-        canvas = canvas + strength * _soft_noise(width, height, cells, generator)[..., None]
-    canvas = canvas + generator.normal(0, generator.uniform(0, 0.04), (height, width, 1))
-    return np.asarray(np.clip(canvas, 0, 1), np.float32)
-
-
-def _soft_noise(width: int, height: int, cells: int, generator: np.random.Generator) -> NDArray[np.float32]:
-    """Return noise [height, width] of about unit spread, smooth between cells x cells random values."""
-    coarse = Image.fromarray(generator.normal(0, 1, (cells, cells)).astype(np.float32))
-    return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
-
-
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _INK_FLOOR = 0.25
 _PLACING_ATTEMPTS = 30
+_NOISE_CELLS = (3, 7, 17)
 
 
 @dataclass(frozen=True)
@@ -58,7 +34,7 @@ class DigitPool:
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """How scenes look; sizes in pixels, ``max_overlap`` as a share of the smaller of two boxes."""
+    """Settings of the scenes; sizes in pixels, ``max_overlap`` as a share of the smaller of two boxes."""
 
     width: int = 192
     height: int = 192
@@ -121,7 +97,7 @@ def generate(
 ) -> Path:
     """Write a data set in the YOLO layout and return its ``data.yaml``.
 
-    ``counts`` gives the images of ``train`` (default 400) and ``val`` (100). DecodedImage i of a split depends on the
+    ``counts`` gives the images of ``train`` (default 400) and ``val`` (100). Image i of a split depends on the
     seed, the split and i alone. ``on_image`` is called after each, for a progress bar. Raise ConfigError for an
     unknown split, or a folder that holds anything.
     """
@@ -142,6 +118,26 @@ def generate(
     names = "".join(f"  {index}: {name}\n" for index, name in enumerate(CLASS_NAMES))
     description.write_text(f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}", encoding="utf-8")
     return description
+
+
+def paint_background(width: int, height: int, generator: np.random.Generator) -> NDArray[np.float32]:
+    """Return a background float32 [height, width, 3] in 0..1: a gradient, soft noise and grain."""
+    first, second = generator.uniform(0.05, 0.95, (2, 3))
+    angle = generator.uniform(0, 2 * np.pi)
+    across = np.linspace(-1, 1, width)[None] * np.cos(angle) + np.linspace(-1, 1, height)[:, None] * np.sin(angle)
+    blend = np.clip(0.5 + across / 2, 0, 1)[..., None] * generator.uniform(0.1, 0.6)
+    canvas = first + blend * (second - first)
+    for cells in _NOISE_CELLS:
+        strength = generator.uniform(0, 0.12)
+        canvas = canvas + strength * _soft_noise(width, height, cells, generator)[..., None]
+    canvas = canvas + generator.normal(0, generator.uniform(0, 0.04), (height, width, 1))
+    return np.asarray(np.clip(canvas, 0, 1), np.float32)
+
+
+def _soft_noise(width: int, height: int, cells: int, generator: np.random.Generator) -> NDArray[np.float32]:
+    """Return noise [height, width] of about unit spread, smooth between cells x cells random values."""
+    coarse = Image.fromarray(generator.normal(0, 1, (cells, cells)).astype(np.float32))
+    return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
 
 
 def _written(ink: NDArray[np.float32], options: SceneOptions, generator: np.random.Generator) -> NDArray[np.float32]:

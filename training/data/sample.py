@@ -1,4 +1,4 @@
-"""One labelled image on its way into a training batch."""
+"""A training sample: one image with its boxes, class ids and object weights."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How good a detector is on labelled images: COCO's numbers, VOC's AP, curves, confusions, kinds of error, speed."""
+"""Evaluation of a detector on labelled images: COCO and VOC AP, curves, confusion matrix, TIDE errors, speed."""

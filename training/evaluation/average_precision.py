@@ -1,4 +1,4 @@
-"""Average precision of one class from a ranked list, by the three interpolations in use."""
+"""Precision-recall curve and average precision (11-point, 101-point, all-point) of one class."""
 
 from __future__ import annotations
 

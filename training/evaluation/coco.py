@@ -1,7 +1,4 @@
-"""COCO's twelve numbers, AP per class and the precision-recall curves, all by faster-coco-eval.
-
-How far AP would move with other images of the same kind: the bootstrap over images.
-"""
+"""COCO metrics by faster-coco-eval: the twelve numbers, AP per class, precision-recall curves, bootstrap intervals."""
 
 from __future__ import annotations
 

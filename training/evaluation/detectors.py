@@ -1,4 +1,4 @@
-"""A torch network in the place of an artifact, for evaluation while training."""
+"""Adapter that lets a torch network be evaluated as an artifact is, for validation during training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole evaluation: one detector on one data set."""
+"""Evaluate one detector on one data set: COCO and VOC AP, confusion matrix, TIDE errors, speed."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.evaluation.coco import CocoResult, evaluate_coco
 from yoloscope.training.evaluation.confusion import Confusion, confusion_matrix
 from yoloscope.training.evaluation.predict import (
-    Detector,
     EvaluatedImage,
+    ImageDetector,
     PredictionSettings,
     Speed,
     Truth,
-    predict,
-    summarise_speed,
+    predict_images,
+    summarize_speed,
 )
 from yoloscope.training.evaluation.tide import TideResult, evaluate_tide
 from yoloscope.training.evaluation.voc import VocResult, evaluate_voc
 
-Progress = Callable[[int], None]
-
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything measured.
+    """Results of an evaluation.
 
-    ``dataset`` carries the model's classes; ``left_out`` names the labels that nothing can match.
+    ``dataset`` has the model's classes; ``left_out`` names the labels that no detection can match.
     """
 
     dataset: DetectionDataset
@@ -44,24 +42,24 @@ class Evaluation:
 
     @property
     def num_objects(self) -> int:
-        """Objects that were asked for, crowds included."""
+        """Number of usable objects, crowds included."""
         return sum(len(image.truth) for image in self.images)
 
     @property
     def num_detections(self) -> int:
-        """Detections at the low threshold of the evaluation."""
+        """Number of detections at the low threshold of the evaluation."""
         return sum(len(image.detections) for image in self.images)
 
 
 def evaluate(
-    detector: Detector,
+    detector: ImageDetector,
     dataset: DetectionDataset,
     settings: PredictionSettings | None = None,
     *,
     confusion_threshold: float = 0.25,
-    progress: Progress | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Run a detector over a data set and measure what it finds; ``progress`` is told of each image done.
+    """Run a detector over a data set and measure its detections; ``progress(1)`` is called after each image.
 
     Classes go by name. Raises DatasetError if the data set has none of the images, or files or labels that cannot be
     read, or classes with objects that the model does not know.
@@ -72,7 +70,7 @@ def evaluate(
     dataset = dataset.for_model(detector.spec.class_names)
     settings = settings or PredictionSettings(iou_threshold=detector.spec.nms.iou_threshold)
     timed = []
-    for done in predict(detector, dataset.images, settings):
+    for done in predict_images(detector, dataset.images, settings):
         timed.append(done)
         if progress is not None:
             progress(1)
@@ -87,7 +85,7 @@ def evaluate(
         evaluate_voc(images, num_classes),
         confusion_matrix(images, num_classes, confusion_threshold),
         evaluate_tide(images, num_classes),
-        summarise_speed(timed),
+        summarize_speed(timed),
     )
 
 

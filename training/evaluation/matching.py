@@ -1,4 +1,4 @@
-"""IoU of detections with truth, and COCO's way of matching them."""
+"""IoU of detections with ground truth, and COCO's greedy matching."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""A detector run over the images of a data set, and how long that takes.
-
-What is compared: the objects of an image and what a detector found in it.
-
-Milliseconds per image, summarised.
-"""
+"""Run a detector over the images of a data set: ground truth and detections of each image, and the time it takes."""
 
 from __future__ import annotations
 
@@ -20,6 +15,31 @@ from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import Detections
 from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.datasets import LabelledImage
+
+
+class ImageDetector(Protocol):
+    """A detector that can be evaluated: an artifact in onnxruntime, a torch network, or a stand-in of a test."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """The detector's description."""
+        ...
+
+    def detect(
+        self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
+    ) -> list[Detections]:
+        """Return the detections of placed images [B, H, W, 3] in 0..255, thresholds per image; network pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """Settings of a detector under evaluation; the defaults are COCO's low threshold and best 100 boxes per image."""
+
+    score_threshold: float = 0.001
+    iou_threshold: float = 0.45
+    max_detections: int = 100
+    batch_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,68 +83,7 @@ class EvaluatedImage:
 
 
 @dataclass(frozen=True)
-class StageTime:
-    """Milliseconds per image of one stage."""
-
-    mean_ms: float
-    median_ms: float
-    p95_ms: float
-
-    @classmethod
-    def of(cls, values_ms: NDArray[np.float64]) -> StageTime:
-        """Summarise the times of at least one image."""
-        return cls(float(values_ms.mean()), float(np.median(values_ms)), float(np.percentile(values_ms, 95)))
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Where the time goes: reading and decoding the file, placing it, the network with decoding and suppression."""
-
-    read: StageTime
-    place: StageTime
-    network: StageTime
-    total: StageTime
-
-    @property
-    def images_per_second(self) -> float:
-        """Images in a second, one after another."""
-        return 1e3 / self.total.mean_ms
-
-
-def summarise_speed(timed: Sequence[Timed]) -> Speed:
-    """Return the times of at least one image, summarised."""
-    columns = np.array([(one.read_ms, one.place_ms, one.network_ms) for one in timed], np.float64)
-    read, place, network = (StageTime.of(columns[:, stage]) for stage in range(3))
-    return Speed(read, place, network, StageTime.of(columns.sum(axis=1)))
-
-
-class Detector(Protocol):
-    """What is evaluated: an artifact in onnxruntime, or anything else that detects on placed images."""
-
-    @property
-    def spec(self) -> DetectorSpec:
-        """The detector's description."""
-        ...
-
-    def detect(
-        self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
-    ) -> list[Detections]:
-        """Return the detections of placed images [B, H, W, 3] in 0..255, thresholds per image; network pixels."""
-        ...
-
-
-@dataclass(frozen=True)
-class PredictionSettings:
-    """How the detector is run: COCO's custom is a low score threshold and the best 100 boxes per image."""
-
-    score_threshold: float = 0.001
-    iou_threshold: float = 0.45
-    max_detections: int = 100
-    batch_size: int = 1
-
-
-@dataclass(frozen=True)
-class Timed:
+class TimedPrediction:
     """The detections of one image in its pixels, and the milliseconds that each stage took."""
 
     image: LabelledImage
@@ -134,7 +93,9 @@ class Timed:
     network_ms: float
 
 
-def predict(detector: Detector, images: Sequence[LabelledImage], settings: PredictionSettings) -> Iterator[Timed]:
+def predict_images(
+    detector: ImageDetector, images: Sequence[LabelledImage], settings: PredictionSettings
+) -> Iterator[TimedPrediction]:
     """Yield the detections of every image, in order; boxes are not clipped.
 
     The network's time (decoding and suppression included) is that of a batch divided by its images; one run on grey
@@ -148,8 +109,8 @@ def predict(detector: Detector, images: Sequence[LabelledImage], settings: Predi
 
 
 def _predict_batch(
-    detector: Detector, images: Sequence[LabelledImage], settings: PredictionSettings
-) -> Iterator[Timed]:
+    detector: ImageDetector, images: Sequence[LabelledImage], settings: PredictionSettings
+) -> Iterator[TimedPrediction]:
     prepared = [_prepare(image, detector.spec) for image in images]
     count = len(prepared)
     start = time.perf_counter()
@@ -163,7 +124,7 @@ def _predict_batch(
         best = raw.select(slice(settings.max_detections))
         boxes = one.placement.invert(best.boxes_xyxy).astype(np.float32)
         found = Detections(boxes, best.scores, best.class_ids)
-        yield Timed(image, found, one.read_ms, one.place_ms, network_ms)
+        yield TimedPrediction(image, found, one.read_ms, one.place_ms, network_ms)
 
 
 @dataclass(frozen=True)
@@ -180,3 +141,39 @@ def _prepare(image: LabelledImage, spec: DetectorSpec) -> _Prepared:
     read = time.perf_counter()
     placed, placement = place_exactly(pixels, spec)
     return _Prepared(placed, placement, (read - start) * 1e3, (time.perf_counter() - read) * 1e3)
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Milliseconds per image of one stage."""
+
+    mean_ms: float
+    median_ms: float
+    p95_ms: float
+
+    @classmethod
+    def of(cls, values_ms: NDArray[np.float64]) -> StageTime:
+        """Summarize the times of at least one image."""
+        return cls(float(values_ms.mean()), float(np.median(values_ms)), float(np.percentile(values_ms, 95)))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Times of the stages: read and decode the file, place it on the network input, network with decoding and NMS."""
+
+    read: StageTime
+    place: StageTime
+    network: StageTime
+    total: StageTime
+
+    @property
+    def images_per_second(self) -> float:
+        """Images in a second, one after another."""
+        return 1e3 / self.total.mean_ms
+
+
+def summarize_speed(timed: Sequence[TimedPrediction]) -> Speed:
+    """Return the times of at least one image, summarized."""
+    columns = np.array([(one.read_ms, one.place_ms, one.network_ms) for one in timed], np.float64)
+    read, place, network = (StageTime.of(columns[:, stage]) for stage in range(3))
+    return Speed(read, place, network, StageTime.of(columns.sum(axis=1)))

@@ -1,4 +1,4 @@
-"""Kinds of error and what each costs in AP.
+"""TIDE: errors of a detector by kind, and the AP that each kind costs.
 
 At IoU .5 every wrong detection is of one kind, by the first of these that holds, with the IoU of its best object of the
 same class (same) and of another class (other):

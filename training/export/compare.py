@@ -24,7 +24,7 @@ from yoloscope.models.errors import ExportError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import Detections
 from yoloscope.training.evaluation.matching import iou_matrix
-from yoloscope.training.evaluation.predict import Detector
+from yoloscope.training.evaluation.predict import ImageDetector
 from yoloscope.training.export.onnx import NETWORK_INPUT
 from yoloscope.training.export.parity import open_session
 
@@ -89,7 +89,7 @@ SAME_IOU: Final = 0.8
 ROUNDS: Final = 30
 
 
-class FileDetector(Detector, Protocol):
+class FileDetector(ImageDetector, Protocol):
     """An artifact at work."""
 
     path: Path

@@ -9,7 +9,7 @@ from tests.training.evaluation.stand_in import StandIn, spec_of
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.evaluation.evaluate import evaluate
-from yoloscope.training.evaluation.predict import PredictionSettings, predict
+from yoloscope.training.evaluation.predict import PredictionSettings, predict_images
 from yoloscope.training.evaluation.report.document import to_document
 
 
@@ -18,7 +18,7 @@ from yoloscope.training.evaluation.report.document import to_document
 def test_boxes_come_back_in_pixels_of_the_image(tmp_path: Path, placement: str, batch_size: int) -> None:
     dataset = open_dataset(write_voc(tmp_path))
     detector = StandIn(dataset, spec_of(("dog", "bird", "cat"), placement))
-    found = list(predict(detector, dataset.images, PredictionSettings(batch_size=batch_size)))
+    found = list(predict_images(detector, dataset.images, PredictionSettings(batch_size=batch_size)))
     assert detector.calls == [(1, 32, 64, 3)] + [(batch_size, 32, 64, 3)] * (2 // batch_size)
     for one, image in zip(found, dataset.images, strict=True):
         np.testing.assert_allclose(one.detections.boxes_xyxy, image.labels.boxes_xyxy_px, atol=1e-5)
@@ -28,7 +28,7 @@ def test_boxes_come_back_in_pixels_of_the_image(tmp_path: Path, placement: str, 
 def test_only_the_best_detections_are_kept(tmp_path: Path) -> None:
     dataset = open_dataset(write_voc(tmp_path))
     detector = StandIn(dataset, spec_of(("cat", "dog")))
-    found = list(predict(detector, dataset.images, PredictionSettings(max_detections=1)))
+    found = list(predict_images(detector, dataset.images, PredictionSettings(max_detections=1)))
     assert [one.detections.scores.tolist() for one in found] == [[pytest.approx(0.9)], [pytest.approx(0.9)]]
 
 

@@ -1,4 +1,4 @@
-"""Hue, saturation and exposure, as darknet distorts them."""
+"""Color jitter: hue, saturation and exposure, as darknet distorts them."""
 
 from __future__ import annotations
 

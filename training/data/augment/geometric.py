@@ -1,9 +1,4 @@
-"""Mirroring: the image is a mirrored view, of which whoever reads it makes the only copy.
-
-Darknet's jitter: every edge of the image moves in or out on its own.
-
-Zooming in and out without changing the aspect.
-"""
+"""Geometric augmentations of one image: flips, darknet's crop jitter, random scale."""
 
 from __future__ import annotations
 
@@ -17,11 +12,44 @@ from yoloscope.training.data.augment.geometry import FILL, STANDARD_VISIBILITY, 
 from yoloscope.training.data.sample import Sample
 
 
+def flip_horizontally(sample: Sample) -> Sample:
+    """Return the sample mirrored left to right: x becomes W - x; the image is a view, not a copy."""
+    boxes = sample.boxes_xyxy_px[:, [2, 1, 0, 3]].copy()
+    boxes[:, [0, 2]] = sample.width - boxes[:, [0, 2]]
+    return Sample(sample.image[:, ::-1], boxes, sample.class_ids, sample.weights)
+
+
+def flip_vertically(sample: Sample) -> Sample:
+    """Return the sample mirrored top to bottom: y becomes H - y; the image is a view, not a copy."""
+    boxes = sample.boxes_xyxy_px[:, [0, 3, 2, 1]].copy()
+    boxes[:, [1, 3]] = sample.height - boxes[:, [1, 3]]
+    return Sample(sample.image[::-1], boxes, sample.class_ids, sample.weights)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Random flip, left to right and top to bottom, each with its own probability (darknet: .5 and 0)."""
+
+    horizontal: float = 0.5
+    vertical: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.horizontal <= 1 and 0 <= self.vertical <= 1):
+            raise ConfigError(f"expected flip probabilities in 0..1, got {self.horizontal} and {self.vertical}")
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Return the sample, mirrored or not."""
+        across, down = generator.random(2)
+        if across < self.horizontal:
+            sample = flip_horizontally(sample)
+        return flip_vertically(sample) if down < self.vertical else sample
+
+
 @dataclass(frozen=True)
 class CropJitter:
-    """Move every edge by a uniform share -jitter..jitter of the side, then show that window.
+    """Random crop: every edge moves in or out by a uniform share -jitter..jitter of the side.
 
-    An edge that moves out uncovers ``fill``. The result has the window's size, so that stretching it to the training
+    An edge that moves out uncovers ``fill``. The result keeps the window's size, so that stretching it to the training
     size changes scale, place and aspect at once. Source: darknet src/data.c, load_data_detection (``jitter``).
     """
 
@@ -44,7 +72,7 @@ class CropJitter:
 
 @dataclass(frozen=True)
 class RandomScale:
-    """Show a window whose sides are 1 / factor of the image's, the factor log-uniform in ``minimum``..``maximum``.
+    """Random zoom without change of aspect: a window of 1 / factor of the sides, factor log-uniform in a range.
 
     Brought to the training size, where everything ends, the image is zoomed by the factor. Above 1 the window lies
     inside the image, below 1 the image lies in a frame of ``fill``; the place is uniform.
@@ -60,42 +88,9 @@ class RandomScale:
             raise ConfigError(f"expected 0 < minimum <= maximum, got {self.minimum} and {self.maximum}")
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """Return what the window shows, at the window's size."""
+        """Return the zoomed sample, at the window's size."""
         factor = math.exp(generator.uniform(math.log(self.minimum), math.log(self.maximum)))
         width, height = max(1, round(sample.width / factor)), max(1, round(sample.height / factor))
         place_x, place_y = generator.random(2)
         x, y = round(place_x * (sample.width - width)), round(place_y * (sample.height - height))
         return crop(sample, (x, y, x + width, y + height), self.visibility, self.fill)
-
-
-def flip_horizontally(sample: Sample) -> Sample:
-    """Return the sample mirrored left to right: x becomes W - x."""
-    boxes = sample.boxes_xyxy_px[:, [2, 1, 0, 3]].copy()
-    boxes[:, [0, 2]] = sample.width - boxes[:, [0, 2]]
-    return Sample(sample.image[:, ::-1], boxes, sample.class_ids, sample.weights)
-
-
-def flip_vertically(sample: Sample) -> Sample:
-    """Return the sample mirrored top to bottom: y becomes H - y."""
-    boxes = sample.boxes_xyxy_px[:, [0, 3, 2, 1]].copy()
-    boxes[:, [1, 3]] = sample.height - boxes[:, [1, 3]]
-    return Sample(sample.image[::-1], boxes, sample.class_ids, sample.weights)
-
-
-@dataclass(frozen=True)
-class Flip:
-    """Mirror left to right and top to bottom, each with its own probability (darknet: .5 and 0)."""
-
-    horizontal: float = 0.5
-    vertical: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.horizontal <= 1 and 0 <= self.vertical <= 1):
-            raise ConfigError(f"expected flip probabilities in 0..1, got {self.horizontal} and {self.vertical}")
-
-    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """Return the sample, mirrored or not."""
-        across, down = generator.random(2)
-        if across < self.horizontal:
-            sample = flip_horizontally(sample)
-        return flip_vertically(sample) if down < self.vertical else sample

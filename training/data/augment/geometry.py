@@ -1,9 +1,4 @@
-"""Moving pixels and boxes together: windows, resizing.
-
-Bringing a sample to the network's input as the service will: stretched or letterboxed.
-
-Cutting boxes, and deciding which of them still show enough of their object to be a label.
-"""
+"""Geometry of samples: resize, crop, and placement on the network input; visibility of the boxes that are cut."""
 
 from __future__ import annotations
 
@@ -21,6 +16,9 @@ from yoloscope.training.data.sample import Sample
 
 Boxes = NDArray[np.floating]
 Window = tuple[float, float, float, float]
+
+FILL = 127
+"""Grey level of uncovered pixels, as in darknet."""
 
 
 def box_areas(boxes_xyxy_px: Boxes) -> NDArray[np.float64]:
@@ -51,9 +49,10 @@ def uncovered_boxes(boxes_xyxy_px: Boxes, window_xyxy_px: Window) -> NDArray[np.
 
 @dataclass(frozen=True)
 class Visibility:
-    """Which cut boxes stay: at least ``min_area_share`` of the area visible and both sides ``min_side_px`` long.
+    """Rule for cut boxes: those with enough visible area and long enough sides stay.
 
-    The area is that before the cut at hand. A box that was not cut always stays; one without visible area never does.
+    At least ``min_area_share`` of the area must be visible and both sides be ``min_side_px`` long. The area is that
+    before the cut at hand. A box that was not cut always stays; one without visible area never does.
     """
 
     min_area_share: float = 0.2
@@ -84,9 +83,6 @@ class Visibility:
 STANDARD_VISIBILITY = Visibility()
 
 
-FILL = 127
-
-
 def resample(image: NDArray[np.uint8], window_xyxy_px: Window, width: int, height: int) -> NDArray[np.uint8]:
     """Return a window (fractional, inside the image) of [H, W, 3] at a new size, antialiased bilinear."""
     whole: Window = (0, 0, width, height)
@@ -103,7 +99,7 @@ def resize(sample: Sample, width: int, height: int) -> Sample:
 
 
 def crop(sample: Sample, window_xyxy_px: tuple[int, int, int, int], visibility: Visibility, fill: int = FILL) -> Sample:
-    """Return what a window shows, as a sample of the window's size.
+    """Return the part of a sample inside a window, at the window's size.
 
     Where the window reaches beyond the image the pixels are ``fill``; a window inside is a view of the image. Boxes
     are cut to window and image.

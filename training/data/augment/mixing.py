@@ -1,7 +1,4 @@
-"""MixUp for detection: two images on top of each other, both sets of objects at their share.
-
-CutMix for detection: a rectangle of one image replaced by the same rectangle of another.
-"""
+"""CutMix and MixUp for detection: a patch of another image, or two images blended with the objects of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mosaic: four images in one, around a random cut."""
+"""Mosaic augmentation: four images in one, around a random cut."""
 
 from __future__ import annotations
 

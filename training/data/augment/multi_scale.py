@@ -1,4 +1,4 @@
-"""Random training shapes: another input size every few batches."""
+"""Multi-scale training: another input size every few batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All augmentations in one order, each one switch: from images of a data set to one network input."""
+"""The augmentation pipeline: from images of a data set to one augmented network input, each step a switch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Fetch = Callable[[int], Sample]
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What happens to a training image; with nothing switched on it is only placed on the network's input.
+    """Augmentations of a training image; with nothing switched on it is only placed on the network's input.
 
     Each image is jittered, zoomed and mirrored by itself. With ``mosaic_probability`` four of them become one,
     otherwise one is placed. With their probabilities a patch (CutMix) or the whole (MixUp) of another such image is
@@ -45,7 +45,7 @@ class Pipeline:
                 raise ConfigError(f"expected {name} in 0..1, got {getattr(self, name)}")
 
     def without_mixing(self) -> Pipeline:
-        """Return the same with every image left by itself: no Mosaic, CutMix or MixUp."""
+        """Return the pipeline without Mosaic, CutMix and MixUp."""
         return replace(self, mosaic_probability=0.0, cutmix_probability=0.0, mixup_probability=0.0)
 
     def __call__(
@@ -87,7 +87,7 @@ class Pipeline:
 
 
 def sample_generator(seed: int, epoch: int, index: int, visit: int = 0) -> np.random.Generator:
-    """Return the randomness of one image in one epoch: the same for any number of workers, ranks and restarts.
+    """Return the random generator of one image in one epoch: the same for any number of workers, ranks and restarts.
 
     ``visit`` counts the repeats of an image in a batch that is filled up, each with randomness of its own.
     """

@@ -1,9 +1,4 @@
-"""The confusion matrix as a heat map, and its largest confusions as a list.
-
-What each kind of error costs, as bars.
-
-Precision against recall at IoU .5, one line a class and a thick one for their mean.
-"""
+"""Charts of the report as HTML and SVG: TIDE errors as bars, precision-recall curves, the confusion matrix."""
 
 from __future__ import annotations
 
@@ -27,6 +22,12 @@ _MEANING: Final[dict[TideKind, str]] = {
     "background": "no object there",
     "missed": "an object that nothing points at",
 }
+_CURVE_WIDTH, _CURVE_HEIGHT = 460.0, 330.0
+_LEFT, _TOP, _RIGHT, _BOTTOM = 46.0, 12.0, 14.0, 42.0
+_MAX_COLORS = 6
+_MAX_CLASSES = 16
+_CELL_PX, _MARGIN_LEFT, _MARGIN_TOP = 34.0, 120.0, 96.0
+_MAX_NAME_LENGTH = 15
 
 
 def draw_errors(tide: TideResult) -> Markup:
@@ -47,13 +48,8 @@ def draw_errors(tide: TideResult) -> Markup:
     return tag("table", tag("thead", head), tag("tbody", *rows), class_="errors")
 
 
-_WIDTH, _HEIGHT = 460.0, 330.0
-_LEFT, _TOP, _RIGHT, _BOTTOM = 46.0, 12.0, 14.0, 42.0
-_MOST_COLORS = 6
-
-
 def draw_curves(evaluation: Evaluation) -> Markup:
-    """Return the chart; up to six classes have a color and an entry in the legend, more are thin and grey."""
+    """Return the precision-recall curves at IoU .5; up to six classes have a color, more are thin and grey."""
     coco, names = evaluation.coco, evaluation.dataset.class_names
     known = [int(index) for index in np.flatnonzero(~np.isnan(coco.ap50))]
     if not known:
@@ -63,7 +59,7 @@ def draw_curves(evaluation: Evaluation) -> Markup:
             "polyline",
             tag("title", f"{names[index]}: AP50 {decimal(float(coco.ap50[index]))}"),
             points=_points(coco.precision50[:, index]),
-            class_=f"curve c{rank}" if len(known) <= _MOST_COLORS else "curve many",
+            class_=f"curve c{rank}" if len(known) <= _MAX_COLORS else "curve many",
         )
         for rank, index in enumerate(known)
     ]
@@ -73,7 +69,7 @@ def draw_curves(evaluation: Evaluation) -> Markup:
         *_axes(),
         *lines,
         mean,
-        viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
+        viewBox=f"0 0 {_CURVE_WIDTH:.0f} {_CURVE_HEIGHT:.0f}",
         role="img",
         aria_label="precision against recall",
     )
@@ -88,11 +84,11 @@ def _points(precision: NDArray[np.float64]) -> str:
 
 
 def _x(recall: float) -> float:
-    return _LEFT + recall * (_WIDTH - _LEFT - _RIGHT)
+    return _LEFT + recall * (_CURVE_WIDTH - _LEFT - _RIGHT)
 
 
 def _y(precision: float) -> float:
-    return _TOP + (1 - precision) * (_HEIGHT - _TOP - _BOTTOM)
+    return _TOP + (1 - precision) * (_CURVE_HEIGHT - _TOP - _BOTTOM)
 
 
 def _axes() -> list[Markup]:
@@ -102,7 +98,7 @@ def _axes() -> list[Markup]:
         parts.append(tag("line", x1=_x(0), x2=_x(1), y1=_y(value), y2=_y(value), class_="grid"))
         parts.append(tag("text", f"{value:.1f}", x=_x(0) - 8, y=_y(value) + 4, text_anchor="end"))
         parts.append(tag("text", f"{value:.1f}", x=_x(value), y=_y(0) + 18, text_anchor="middle"))
-    parts.append(tag("text", "recall", x=_x(0.5), y=_HEIGHT - 5, text_anchor="middle"))
+    parts.append(tag("text", "recall", x=_x(0.5), y=_CURVE_HEIGHT - 5, text_anchor="middle"))
     middle = _y(0.5)
     parts.append(tag("text", "precision", x=12, y=middle, text_anchor="middle", transform=f"rotate(-90 12 {middle})"))
     return parts
@@ -110,16 +106,11 @@ def _axes() -> list[Markup]:
 
 def _legend(names: list[str]) -> Markup:
     mean = tag("span", tag("i", class_="key mean"), "mean of the classes")
-    if len(names) > _MOST_COLORS:
+    if len(names) > _MAX_COLORS:
         each = [tag("span", tag("i", class_="key many"), f"each of {len(names)} classes")]
     else:
         each = [tag("span", tag("i", class_=f"key c{rank}"), name) for rank, name in enumerate(names)]
     return tag("p", mean, *each, class_="legend")
-
-
-_MOST_CLASSES = 16
-_CELL, _MARGIN_LEFT, _MARGIN_TOP = 34.0, 120.0, 96.0
-_LONGEST = 15
 
 
 def draw_confusion(evaluation: Evaluation) -> Markup:
@@ -139,7 +130,7 @@ def _most_confused(evaluation: Evaluation) -> list[int]:
     matrix = evaluation.confusion.matrix
     wrong = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diagonal(matrix)
     ranked = sorted(shown_classes(evaluation), key=lambda index: -int(wrong[index]))
-    return sorted(ranked[:_MOST_CLASSES])
+    return sorted(ranked[:_MAX_CLASSES])
 
 
 def _chart(part: NDArray[np.int64], labels: list[str]) -> Markup:
@@ -152,7 +143,7 @@ def _chart(part: NDArray[np.int64], labels: list[str]) -> Markup:
         if row < count - 1 or column < count - 1
     ]
     names = [name for position, label in enumerate(labels) for name in _names(position, _shorten(label))]
-    width, height = _MARGIN_LEFT + count * _CELL + 40, _MARGIN_TOP + count * _CELL + 4
+    width, height = _MARGIN_LEFT + count * _CELL_PX + 40, _MARGIN_TOP + count * _CELL_PX + 4
     return tag(
         "svg",
         tag("text", "true class", x=4, y=_MARGIN_TOP - 10, class_="axis"),
@@ -167,15 +158,15 @@ def _chart(part: NDArray[np.int64], labels: list[str]) -> Markup:
 
 
 def _cell(row: int, column: int, count: int, share: float, labels: list[str]) -> Markup:
-    x, y = _MARGIN_LEFT + column * _CELL, _MARGIN_TOP + row * _CELL
+    x, y = _MARGIN_LEFT + column * _CELL_PX, _MARGIN_TOP + row * _CELL_PX
     kind = "right" if row == column else "wrong"
     box = tag(
         "rect",
         tag("title", f"true {labels[row]}, predicted {labels[column]}: {count} ({share:.0%} of the row)"),
         x=x,
         y=y,
-        width=_CELL - 2,
-        height=_CELL - 2,
+        width=_CELL_PX - 2,
+        height=_CELL_PX - 2,
         rx=3,
         class_=f"cell {kind}",
         style=f"fill-opacity:{0.06 + 0.94 * share:.2f}",
@@ -183,12 +174,12 @@ def _cell(row: int, column: int, count: int, share: float, labels: list[str]) ->
     if not count:
         return box
     bright = " bright" if share > 0.5 else ""
-    center = {"x": x + _CELL / 2 - 1, "y": y + _CELL / 2 + 3}
+    center = {"x": x + _CELL_PX / 2 - 1, "y": y + _CELL_PX / 2 + 3}
     return join(box, tag("text", str(count), text_anchor="middle", class_=f"count{bright}", **center))
 
 
 def _names(position: int, label: str) -> tuple[Markup, Markup]:
-    along = position * _CELL + _CELL / 2
+    along = position * _CELL_PX + _CELL_PX / 2
     x, y = _MARGIN_LEFT + along, _MARGIN_TOP - 8
     left = tag("text", label, x=_MARGIN_LEFT - 8, y=_MARGIN_TOP + along + 3, text_anchor="end")
     above = tag("text", label, x=x, y=y, transform=f"rotate(-45 {x:.0f} {y:.0f})")
@@ -211,4 +202,4 @@ def _largest(evaluation: Evaluation) -> Markup:
 
 
 def _shorten(label: str) -> str:
-    return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
+    return label if len(label) <= _MAX_NAME_LENGTH else f"{label[: _MAX_NAME_LENGTH - 1]}…"

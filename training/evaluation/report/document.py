@@ -1,4 +1,4 @@
-"""An evaluation as a document for programs."""
+"""The JSON document of an evaluation."""
 
 from __future__ import annotations
 

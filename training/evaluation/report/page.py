@@ -1,7 +1,4 @@
-"""The page: the headline figures, curves, errors, classes, confusions, speed, and how it was measured.
-
-The style sheet of the page: light or dark as the reader's system says, and fit for printing.
-"""
+"""The HTML page of an evaluation: headline figures, curves, errors, classes, confusions, speed and method."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from yoloscope.training.evaluation.report.document import shown_classes
 from yoloscope.training.evaluation.report.markup import Markup, decimal, join, tag
 
 STYLE: Final = """
+/* light or dark by the reader's system; fit for printing */
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #1a202c; --soft: #64707f; --line: #e3e7ec;
   --accent: #2563eb; --wrong: #d9480f; --many: #a9b4c2;
   --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #b8860b; --c5: #56b4e9; }
