@@ -1,9 +1,4 @@
-"""The artifact's forward: images and thresholds to detections and raw heads.
-
-From raw heads to the scored boxes that are worth suppressing, all images of a batch in one flat list.
-
-Facts about data-dependent sizes, for the exporter.
-"""
+"""A detector: network, decoding and DIoU-NMS in one module; its forward is what the ONNX file computes."""
 
 from __future__ import annotations
 
@@ -19,93 +14,6 @@ from yoloscope.models.nms import diou_nms
 from yoloscope.models.spec import DetectorSpec
 
 MAX_ROWS = 2**31
-
-
-class Candidates(NamedTuple):
-    """Boxes above the threshold: corners as fractions of the network input [n, 4]; scores, classes, images [n].
-
-    One row per box and class. Rows of one image are in the order of ``decode_heads``, then by class.
-    """
-
-    boxes_xyxy_norm: Tensor
-    scores: Tensor
-    class_ids: Tensor
-    image_index: Tensor
-
-    def select(self, rows: Tensor) -> Candidates:
-        """Return the given rows, in the given order."""
-        return Candidates(*(column[rows] for column in self))
-
-
-def find_candidates(heads: Sequence[Tensor], spec: DetectorSpec, score_threshold: Tensor) -> Candidates:
-    """Return what scores strictly above the threshold [B] of its image.
-
-    In anchor-based heads objectness alone must pass too, as in darknet (src/yolo_layer.c, get_yolo_detections); since
-    most predictors are background, class probabilities are computed only where it does. A YOLOv1 head has no such test.
-    """
-    check_heads(heads, spec)
-    parts = [
-        (_detection if spec.heads[index].kind == "detection" else _anchored)(head.float(), spec, index, score_threshold)
-        for index, head in enumerate(heads)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    return Candidates(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
-
-
-def best(candidates: Candidates, count: int) -> Candidates:
-    """Return at most ``count`` rows, those of the highest scores, in the order they had."""
-    if torch.compiler.is_exporting():
-        rank = torch.sort(torch.sort(candidates.scores, descending=True)[1])[1]
-    elif len(candidates.scores) <= count:
-        return candidates
-    else:
-        rank = candidates.scores.argsort(descending=True, stable=True).argsort()
-    return candidates.select((rank < count).nonzero().squeeze(1))
-
-
-def _detection(head: Tensor, spec: DetectorSpec, index: int, score_threshold: Tensor) -> Candidates:
-    boxes, scores = decode_detection(head, spec.heads[index], spec.num_classes)
-    image, row, class_id = _where(scores > score_threshold[:, None, None])
-    return Candidates(boxes[image, row], scores[image, row, class_id], class_id, image)
-
-
-def _anchored(head: Tensor, spec: DetectorSpec, index: int, score_threshold: Tensor) -> Candidates:
-    boxes, confidence, _ = decode_predictors(head, spec, index)
-    image, anchor, cell = _where(confidence > score_threshold[:, None, None])
-    logits = _gather_logits(head, spec, index, (image, anchor, cell))
-    probabilities = class_probabilities(logits[None, None], spec.heads[index], spec.class_tree)[0, 0]
-    scores = (confidence[image, anchor, cell] * probabilities).T
-    row, class_id = _where(scores > score_threshold[image][:, None])
-    box = boxes[image, anchor * confidence.shape[2] + cell]
-    return Candidates(box[row], scores[row, class_id], class_id, image[row])
-
-
-def _gather_logits(head: Tensor, spec: DetectorSpec, index: int, where: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Return the class logits [C, n] of n predictors of a head [B, A*(5+C), h, w]."""
-    image, anchor, cell = where
-    head_spec, num_classes = spec.heads[index], spec.num_classes
-    cells = head_spec.grid_height * head_spec.grid_width
-    first = GAUSSIAN_CLASSES if head_spec.kind == "gaussian_yolo" else CLASSES
-    predictor = image * head_spec.num_anchors + anchor
-    start = (predictor * (first + num_classes) + first) * cells + cell
-    classes = torch.arange(num_classes, device=head.device) * cells
-    return head.flatten()[classes[:, None] + start]
-
-
-def _where(mask: Tensor) -> tuple[Tensor, ...]:
-    """Return the positions where ``mask`` holds, one index tensor per dimension."""
-    positions = mask.nonzero()
-    state(positions.shape[0] < MAX_ROWS)
-    return positions.unbind(1)
-
-
-def state(fact: bool) -> None:  # noqa: FBT001 - a comparison of sizes, symbolic where the graph is being exported
-    """Tell the exporter what it cannot derive; raise RuntimeError in eager where it does not hold."""
-    check: Callable[[bool], None] = torch._check  # noqa: SLF001 - documented API in spite of its name
-    check(fact)
-
-
 INPUTS = ("images", "score_threshold", "iou_threshold")
 FRACTION = "images_fraction"
 FRACTION_STEPS = 256
@@ -157,7 +65,7 @@ def detect(
 
     Suppression is per class and image, on boxes as fractions of the network input.
     """
-    candidates = best(find_candidates(heads, spec, score_threshold), spec.nms.max_candidates)
+    candidates = top_k(find_candidates(heads, spec, score_threshold), spec.nms.max_candidates)
     group = candidates.image_index * len(spec.class_names) + candidates.class_ids
     kept = diou_nms(
         candidates.boxes_xyxy_norm, candidates.scores, group, iou_threshold[candidates.image_index], spec.nms.beta
@@ -171,7 +79,7 @@ def _pack(detections: Candidates, batch_size: int, spec: DetectorSpec) -> tuple[
     belongs = image == torch.arange(batch_size, device=image.device)[:, None]
     counts = belongs.sum(1)
     width = cast(int, counts.max().item())
-    state(width >= 0)
+    torch_check(width >= 0)
     place = (belongs.to(torch.int64).cumsum(1) - 1).gather(0, image[None])[0]
     target = image * width + place
     size = torch.tensor([spec.input_width, spec.input_height] * 2, device=image.device)
@@ -182,3 +90,88 @@ def _pack(detections: Candidates, batch_size: int, spec: DetectorSpec) -> tuple[
         scores.new_zeros(batch_size * width).index_put((target,), scores).reshape(batch_size, width),
         image.new_zeros(batch_size * width).index_put((target,), detections.class_ids).reshape(batch_size, width),
     )
+
+
+class Candidates(NamedTuple):
+    """Boxes above the threshold: corners as fractions of the network input [n, 4]; scores, classes, images [n].
+
+    One row per box and class. Rows of one image are in the order of ``decode_heads``, then by class.
+    """
+
+    boxes_xyxy_norm: Tensor
+    scores: Tensor
+    class_ids: Tensor
+    image_index: Tensor
+
+    def select(self, rows: Tensor) -> Candidates:
+        """Return the given rows, in the given order."""
+        return Candidates(*(column[rows] for column in self))
+
+
+def find_candidates(heads: Sequence[Tensor], spec: DetectorSpec, score_threshold: Tensor) -> Candidates:
+    """Return what scores strictly above the threshold [B] of its image.
+
+    In anchor-based heads objectness alone must pass too, as in darknet (src/yolo_layer.c, get_yolo_detections); since
+    most predictors are background, class probabilities are computed only where it does. A YOLOv1 head has no such test.
+    """
+    check_heads(heads, spec)
+    parts = [
+        (_detection if spec.heads[index].kind == "detection" else _anchored)(head.float(), spec, index, score_threshold)
+        for index, head in enumerate(heads)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return Candidates(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def top_k(candidates: Candidates, count: int) -> Candidates:
+    """Return the ``count`` candidates of the highest scores (or all), in the order they had."""
+    if torch.compiler.is_exporting():
+        rank = torch.sort(torch.sort(candidates.scores, descending=True)[1])[1]
+    elif len(candidates.scores) <= count:
+        return candidates
+    else:
+        rank = candidates.scores.argsort(descending=True, stable=True).argsort()
+    return candidates.select((rank < count).nonzero().squeeze(1))
+
+
+def _detection(head: Tensor, spec: DetectorSpec, index: int, score_threshold: Tensor) -> Candidates:
+    boxes, scores = decode_detection(head, spec.heads[index], spec.num_classes)
+    image, row, class_id = _where(scores > score_threshold[:, None, None])
+    return Candidates(boxes[image, row], scores[image, row, class_id], class_id, image)
+
+
+def _anchored(head: Tensor, spec: DetectorSpec, index: int, score_threshold: Tensor) -> Candidates:
+    boxes, confidence, _ = decode_predictors(head, spec, index)
+    image, anchor, cell = _where(confidence > score_threshold[:, None, None])
+    logits = _gather_logits(head, spec, index, (image, anchor, cell))
+    probabilities = class_probabilities(logits[None, None], spec.heads[index], spec.class_tree)[0, 0]
+    scores = (confidence[image, anchor, cell] * probabilities).T
+    row, class_id = _where(scores > score_threshold[image][:, None])
+    box = boxes[image, anchor * confidence.shape[2] + cell]
+    return Candidates(box[row], scores[row, class_id], class_id, image[row])
+
+
+def _gather_logits(head: Tensor, spec: DetectorSpec, index: int, where: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Return the class logits [C, n] of n predictors of a head [B, A*(5+C), h, w]."""
+    image, anchor, cell = where
+    head_spec, num_classes = spec.heads[index], spec.num_classes
+    cells = head_spec.grid_height * head_spec.grid_width
+    first = GAUSSIAN_CLASSES if head_spec.kind == "gaussian_yolo" else CLASSES
+    predictor = image * head_spec.num_anchors + anchor
+    start = (predictor * (first + num_classes) + first) * cells + cell
+    classes = torch.arange(num_classes, device=head.device) * cells
+    return head.flatten()[classes[:, None] + start]
+
+
+def _where(mask: Tensor) -> tuple[Tensor, ...]:
+    """Return the positions where ``mask`` holds, one index tensor per dimension."""
+    positions = mask.nonzero()
+    torch_check(positions.shape[0] < MAX_ROWS)
+    return positions.unbind(1)
+
+
+def torch_check(fact: bool) -> None:  # noqa: FBT001 - a comparison of sizes, symbolic where the graph is being exported
+    """Assert a fact about data-dependent sizes, which the exporter may rely on; raises RuntimeError in eager mode."""
+    check: Callable[[bool], None] = torch._check  # noqa: SLF001 - documented API in spite of its name
+    check(fact)

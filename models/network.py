@@ -1,7 +1,4 @@
-"""What a network is built for, and the DetectorSpec that follows from it.
-
-Training and evaluation mode of modules.
-"""
+"""Configuration and base class of the native networks, and the DetectorSpec of each family."""
 
 from __future__ import annotations
 
@@ -16,26 +13,13 @@ from yoloscope.models.anchors import Anchors, AnchorSet, group_by_stride
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, NmsSpec, ResizeSpec
 
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode, and every part of it back into the mode it was in."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-
-
 IOU_NMS = NmsSpec(beta=None)
 DIOU_NMS = NmsSpec(beta=0.6)
 
 
 @dataclass(frozen=True)
-class Outline:
-    """What a user chooses: the classes, the size of the input, and anchors (None: those of the paper)."""
+class NetworkConfig:
+    """Classes, input size and anchors (None: those of the paper) that a network is built for."""
 
     name: str
     class_names: tuple[str, ...]
@@ -72,7 +56,7 @@ class Network(nn.Module):
 
 
 def yolo_spec(
-    outline: Outline,
+    config: NetworkConfig,
     family: Literal["v3", "v4"],
     scales: Sequence[Scale],
     published: AnchorSet,
@@ -83,10 +67,10 @@ def yolo_spec(
 ) -> DetectorSpec:
     """Return the spec of a network with one ``yolo`` head per scale; own anchors are shared out by size."""
     strides = [scale.stride for scale in scales]
-    anchors = published if outline.anchors_px is None else group_by_stride(outline.anchors_px, strides)
+    anchors = published if config.anchors_px is None else group_by_stride(config.anchors_px, strides)
     heads = []
     for scale, mask in zip(scales, anchors.masks, strict=True):
-        columns, rows = outline.grid(scale.stride)
+        columns, rows = config.grid(scale.stride)
         heads.append(
             HeadSpec(
                 kind="yolo",
@@ -97,13 +81,13 @@ def yolo_spec(
                 new_coords=new_coords,
             )
         )
-    return _spec(outline, family, heads, LossSpec(preset=family), anchors.anchors_px, nms, resize)
+    return _spec(config, family, heads, LossSpec(preset=family), anchors.anchors_px, nms, resize)
 
 
-def region_spec(outline: Outline, published: AnchorSet, stride: int) -> DetectorSpec:
+def region_spec(config: NetworkConfig, published: AnchorSet, stride: int) -> DetectorSpec:
     """Return the spec of a YOLOv2 network."""
-    anchors = published if outline.anchors_px is None else group_by_stride(outline.anchors_px, [stride])
-    columns, rows = outline.grid(stride)
+    anchors = published if config.anchors_px is None else group_by_stride(config.anchors_px, [stride])
+    columns, rows = config.grid(stride)
     head = HeadSpec(
         kind="region",
         grid_width=columns,
@@ -111,18 +95,18 @@ def region_spec(outline: Outline, published: AnchorSet, stride: int) -> Detector
         anchor_indices=anchors.masks[0],
         class_activation="softmax",
     )
-    return _spec(outline, "v2", [head], LossSpec(preset="v2"), anchors.anchors_px)
+    return _spec(config, "v2", [head], LossSpec(preset="v2"), anchors.anchors_px)
 
 
-def detection_spec(outline: Outline, stride: int, boxes_per_cell: int, *, logistic: bool) -> DetectorSpec:
+def detection_spec(config: NetworkConfig, stride: int, boxes_per_cell: int, *, logistic: bool) -> DetectorSpec:
     """Return the spec of a YOLOv1 network.
 
     Its head is linear and predicts roots of sizes, as in darknet, trained by ``v1-darknet``; or, if ``logistic``, all
     box entries are logistic and the classes a softmax, trained by ``v1``.
     """
-    if outline.anchors_px is not None:
-        raise ConfigError(f"{outline.name}: expected no anchors, got {len(outline.anchors_px)}")
-    columns, rows = outline.grid(stride)
+    if config.anchors_px is not None:
+        raise ConfigError(f"{config.name}: expected no anchors, got {len(config.anchors_px)}")
+    columns, rows = config.grid(stride)
     head = HeadSpec(
         kind="detection",
         grid_width=columns,
@@ -132,11 +116,11 @@ def detection_spec(outline: Outline, stride: int, boxes_per_cell: int, *, logist
         class_activation="softmax" if logistic else "none",
         sqrt_wh=not logistic,
     )
-    return _spec(outline, "v1", [head], LossSpec(preset="v1" if logistic else "v1-darknet"))
+    return _spec(config, "v1", [head], LossSpec(preset="v1" if logistic else "v1-darknet"))
 
 
 def _spec(
-    outline: Outline,
+    config: NetworkConfig,
     family: Literal["v1", "v2", "v3", "v4"],
     heads: Sequence[HeadSpec],
     loss: LossSpec,
@@ -145,14 +129,26 @@ def _spec(
     resize: ResizeSpec = ResizeSpec(),  # noqa: B008 - frozen
 ) -> DetectorSpec:
     return DetectorSpec(
-        name=outline.name,
+        name=config.name,
         family=family,
-        class_names=outline.class_names,
-        input_width=outline.input_width,
-        input_height=outline.input_height,
+        class_names=config.class_names,
+        input_width=config.input_width,
+        input_height=config.input_height,
         anchors_px=anchors_px,
         heads=tuple(heads),
         resize=resize,
         nms=nms,
         loss=loss,
     )
+
+
+@contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode for the block; each submodule gets its own mode back afterwards."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode

@@ -1,4 +1,4 @@
-"""Placing an image on the network's input, and bringing boxes back; numpy only."""
+"""Resizing or letterboxing an image to the network's input, and mapping boxes back; numpy only."""
 
 from __future__ import annotations
 
@@ -61,19 +61,11 @@ def placement_of(image_width: int, image_height: int, spec: DetectorSpec) -> Pla
     return Placement(image_width, image_height, left, top, width, height)
 
 
-def place(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray[np.uint8], Placement]:
-    """Return an image uint8 [h, w, 3] as the network wants it, rounded to uint8 [H, W, 3], and its placement.
+def preprocess(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray[np.float32], Placement]:
+    """Resize or letterbox an image uint8 [h, w, 3] to the network's input; return it and its placement.
 
-    Raises ImageError where the image has another type or shape, or no pixels.
-    """
-    levels, placement = place_exactly(image, spec)
-    return to_whole_levels(levels), placement
-
-
-def place_exactly(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray[np.float32], Placement]:
-    """Return an image as ``place`` does, but with the levels as interpolated: float32 [H, W, 3] in 0..255.
-
-    Rounding them to whole levels moves scores by up to .03 and boxes by up to .003 of the image.
+    The result is float32 [H, W, 3] in levels 0..255 as interpolated. Raises ImageError where the image has another
+    type or shape, or no pixels.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ImageError(f"expected an image of uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
@@ -81,6 +73,15 @@ def place_exactly(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray
     resize = _RESIZES[spec.resize.interpolation]
     resized = resize(image, placement.width, placement.height)
     return _on_canvas(resized, placement, spec), placement
+
+
+def preprocess_uint8(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray[np.uint8], Placement]:
+    """Resize or letterbox an image as ``preprocess`` does, and round its levels: uint8 [H, W, 3].
+
+    Rounding moves scores by up to .03 and boxes by up to .003 of the image. Raises ImageError as ``preprocess`` does.
+    """
+    levels, placement = preprocess(image, spec)
+    return to_whole_levels(levels), placement
 
 
 def _on_canvas(resized: NDArray[np.float32], placement: Placement, spec: DetectorSpec) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from yoloscope.models.errors import ConfigError
-from yoloscope.models.network import Network, Outline
+from yoloscope.models.network import Network, NetworkConfig
 from yoloscope.models.yolov1 import yolov1, yolov1_tiny
 from yoloscope.models.yolov2 import yolov2, yolov2_tiny, yolov2_tiny_voc, yolov2_voc
 from yoloscope.models.yolov3 import yolov3, yolov3_spp, yolov3_tiny
@@ -75,7 +75,7 @@ def build(
         known = ", ".join(options(name)) or "none"
         raise ConfigError(f"{name}: expected options among {known}, got {', '.join(sorted(unknown))}")
     width, height = input_size or (entry.side, entry.side)
-    outline = Outline(
+    config = NetworkConfig(
         name=name,
         class_names=_class_names(num_classes, class_names),
         input_width=width,
@@ -84,7 +84,7 @@ def build(
     )
     parameters = inspect.signature(entry.build, eval_str=True).parameters
     checked = {key: _option(f"{name}: {key}", parameters[key], value) for key, value in network_options.items()}
-    return entry.build(outline, **checked)
+    return entry.build(config, **checked)
 
 
 def _entry(name: str) -> _Entry:

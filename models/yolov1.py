@@ -11,7 +11,7 @@ from yoloscope.models.backbones.darknet import TinyBackbone, YoloV1Backbone, sca
 from yoloscope.models.layers.connected import Connected
 from yoloscope.models.layers.convolution import ConvBlock
 from yoloscope.models.layers.local import LocalConv
-from yoloscope.models.network import Network, Outline, detection_spec
+from yoloscope.models.network import Network, NetworkConfig, detection_spec
 from yoloscope.models.spec import DetectorSpec
 
 _LOCAL_FILTERS = 256
@@ -41,9 +41,9 @@ class YoloV1(Network):
         return (self.predict(features).flatten(1),)
 
 
-def yolov1(outline: Outline, *, boxes_per_cell: int = 3, logistic: bool = False) -> YoloV1:
+def yolov1(config: NetworkConfig, *, boxes_per_cell: int = 3, logistic: bool = False) -> YoloV1:
     """Return the network; ``logistic`` has its entries decoded as the article's formulas say."""
-    return YoloV1(detection_spec(outline, YoloV1Backbone.stride, boxes_per_cell, logistic=logistic))
+    return YoloV1(detection_spec(config, YoloV1Backbone.stride, boxes_per_cell, logistic=logistic))
 
 
 _TINY_STRIDE = 64
@@ -66,6 +66,8 @@ class YoloV1Tiny(Network):
         return (self.predict(self.mix(self.backbone(images)[-1])).flatten(1),)
 
 
-def yolov1_tiny(outline: Outline, *, boxes_per_cell: int = 2, logistic: bool = False, width: float = 1.0) -> YoloV1Tiny:
+def yolov1_tiny(
+    config: NetworkConfig, *, boxes_per_cell: int = 2, logistic: bool = False, width: float = 1.0
+) -> YoloV1Tiny:
     """Return the network; ``logistic`` has its entries decoded as the article's formulas say."""
-    return YoloV1Tiny(detection_spec(outline, _TINY_STRIDE, boxes_per_cell, logistic=logistic), width)
+    return YoloV1Tiny(detection_spec(config, _TINY_STRIDE, boxes_per_cell, logistic=logistic), width)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from yoloscope.models.anchors import YOLOV2_COCO, YOLOV2_TINY_VOC, YOLOV2_VOC, AnchorSet
 from yoloscope.models.backbones.darknet import Darknet19, TinyBackbone, scaled
 from yoloscope.models.layers.convolution import ConvBlock
-from yoloscope.models.layers.reorg import Reorg
-from yoloscope.models.network import Network, Outline, region_spec
+from yoloscope.models.layers.space_to_depth import PassthroughReorder
+from yoloscope.models.network import Network, NetworkConfig, region_spec
 from yoloscope.models.spec import DetectorSpec
 
 _STRIDE = 32
@@ -25,7 +25,7 @@ class YoloV2(Network):
         super().__init__(spec)
         self.backbone = Darknet19()
         self.deepen = nn.Sequential(ConvBlock(1024, 1024, 3), ConvBlock(1024, 1024, 3))
-        self.passthrough = nn.Sequential(ConvBlock(512, 64, 1), Reorg(2))
+        self.passthrough = nn.Sequential(ConvBlock(512, 64, 1), PassthroughReorder(2))
         self.mix = ConvBlock(64 * 4 + 1024, 1024, 3)
         self.predict = ConvBlock(1024, self.head_channels(0), 1, batch_norm=False, activation="linear")
 
@@ -36,18 +36,18 @@ class YoloV2(Network):
         return (self.predict(self.mix(torch.cat((self.passthrough(fine), deep), 1))),)
 
 
-def yolov2(outline: Outline) -> YoloV2:
+def yolov2(config: NetworkConfig) -> YoloV2:
     """Return the network with the anchors published for COCO."""
-    return _build(outline, YOLOV2_COCO)
+    return _build(config, YOLOV2_COCO)
 
 
-def yolov2_voc(outline: Outline) -> YoloV2:
+def yolov2_voc(config: NetworkConfig) -> YoloV2:
     """Return the network with the anchors published for VOC."""
-    return _build(outline, YOLOV2_VOC)
+    return _build(config, YOLOV2_VOC)
 
 
-def _build(outline: Outline, published: AnchorSet) -> YoloV2:
-    return YoloV2(region_spec(outline, published, _STRIDE))
+def _build(config: NetworkConfig, published: AnchorSet) -> YoloV2:
+    return YoloV2(region_spec(config, published, _STRIDE))
 
 
 _TINY_STRIDE = 32
@@ -68,11 +68,11 @@ class YoloV2Tiny(Network):
         return (self.predict(self.mix(self.backbone(images)[-1])),)
 
 
-def yolov2_tiny(outline: Outline, *, width: float = 1.0) -> YoloV2Tiny:
+def yolov2_tiny(config: NetworkConfig, *, width: float = 1.0) -> YoloV2Tiny:
     """Return the network published for COCO."""
-    return YoloV2Tiny(region_spec(outline, YOLOV2_COCO, _TINY_STRIDE), 512, width)
+    return YoloV2Tiny(region_spec(config, YOLOV2_COCO, _TINY_STRIDE), 512, width)
 
 
-def yolov2_tiny_voc(outline: Outline, *, width: float = 1.0) -> YoloV2Tiny:
+def yolov2_tiny_voc(config: NetworkConfig, *, width: float = 1.0) -> YoloV2Tiny:
     """Return the network published for VOC, whose last convolution is twice as wide."""
-    return YoloV2Tiny(region_spec(outline, YOLOV2_TINY_VOC, _TINY_STRIDE), 1024, width)
+    return YoloV2Tiny(region_spec(config, YOLOV2_TINY_VOC, _TINY_STRIDE), 1024, width)

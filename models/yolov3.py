@@ -14,7 +14,7 @@ from yoloscope.models.backbones.darknet import Darknet53, TinyBackbone, scaled
 from yoloscope.models.layers.convolution import ConvBlock
 from yoloscope.models.necks.blocks import FiveConvs, SpatialPyramid
 from yoloscope.models.necks.fpn import FpnHeads, TinyFpnHeads
-from yoloscope.models.network import Network, Outline, Scale, yolo_spec
+from yoloscope.models.network import Network, NetworkConfig, Scale, yolo_spec
 from yoloscope.models.spec import DetectorSpec
 
 SCALES = (Scale(32), Scale(16), Scale(8))
@@ -34,14 +34,14 @@ class YoloV3(Network):
         return heads
 
 
-def yolov3(outline: Outline) -> YoloV3:
+def yolov3(config: NetworkConfig) -> YoloV3:
     """Return the network."""
-    return YoloV3(yolo_spec(outline, "v3", SCALES, YOLOV3), FiveConvs(1024, 512))
+    return YoloV3(yolo_spec(config, "v3", SCALES, YOLOV3), FiveConvs(1024, 512))
 
 
-def yolov3_spp(outline: Outline) -> YoloV3:
+def yolov3_spp(config: NetworkConfig) -> YoloV3:
     """Return the network."""
-    return YoloV3(yolo_spec(outline, "v3", SCALES, YOLOV3), SpatialPyramid(1024, 512))
+    return YoloV3(yolo_spec(config, "v3", SCALES, YOLOV3), SpatialPyramid(1024, 512))
 
 
 _SCALES = (Scale(32), Scale(16))
@@ -64,6 +64,6 @@ class YoloV3Tiny(Network):
         return heads
 
 
-def yolov3_tiny(outline: Outline, *, width: float = 1.0) -> YoloV3Tiny:
+def yolov3_tiny(config: NetworkConfig, *, width: float = 1.0) -> YoloV3Tiny:
     """Return the network."""
-    return YoloV3Tiny(yolo_spec(outline, "v3", _SCALES, YOLOV3_TINY), width)
+    return YoloV3Tiny(yolo_spec(config, "v3", _SCALES, YOLOV3_TINY), width)

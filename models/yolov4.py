@@ -19,7 +19,7 @@ from yoloscope.models.layers.csp import CspPlainBlock
 from yoloscope.models.necks.blocks import CspSpatialPyramid, FiveConvs, SpatialPyramid
 from yoloscope.models.necks.fpn import FpnHeads, TinyFpnHeads
 from yoloscope.models.necks.pan import PanHeads
-from yoloscope.models.network import DIOU_NMS, Network, Outline, Scale, yolo_spec
+from yoloscope.models.network import DIOU_NMS, Network, NetworkConfig, Scale, yolo_spec
 from yoloscope.models.spec import DetectorSpec, ResizeSpec
 
 SCALES = (Scale(8, 1.2), Scale(16, 1.1), Scale(32, 1.05))
@@ -40,7 +40,7 @@ class YoloV4(Network):
 
 
 def yolov4(  # noqa: PLR0913 - the switches of the network
-    outline: Outline,
+    config: NetworkConfig,
     *,
     backbone_activation: str = "mish",
     neck_activation: str = "leaky",
@@ -61,7 +61,7 @@ def yolov4(  # noqa: PLR0913 - the switches of the network
     multiply channels and residual blocks.
     """
     scales = SCALES if pan else SCALES[::-1]
-    spec = yolo_spec(outline, "v4", scales, YOLOV4, nms=DIOU_NMS)
+    spec = yolo_spec(config, "v4", scales, YOLOV4, nms=DIOU_NMS)
     backbone = (CspDarknet53 if csp else Darknet53)(
         activation=backbone_activation,
         weighted_residuals=weighted_residuals,
@@ -81,10 +81,10 @@ def yolov4(  # noqa: PLR0913 - the switches of the network
 _CSP_SCALES = (Scale(8, 2.0), Scale(16, 2.0), Scale(32, 2.0))
 
 
-def yolov4_csp(outline: Outline) -> YoloV4:
+def yolov4_csp(config: NetworkConfig) -> YoloV4:
     """Return the network; its boxes are in new coordinates and its images letterboxed, as in the cfg."""
     spec = yolo_spec(
-        outline, "v4", _CSP_SCALES, YOLOV4, nms=DIOU_NMS, resize=ResizeSpec(placement="letterbox"), new_coords=True
+        config, "v4", _CSP_SCALES, YOLOV4, nms=DIOU_NMS, resize=ResizeSpec(placement="letterbox"), new_coords=True
     )
     neck = PanHeads(
         CspSpatialPyramid(1024, 512),
@@ -122,11 +122,13 @@ class YoloV4Tiny(Network):
         return heads
 
 
-def yolov4_tiny(outline: Outline, *, width: float = 1.0, spp: bool = False, third_head: bool = False) -> YoloV4Tiny:
+def yolov4_tiny(
+    config: NetworkConfig, *, width: float = 1.0, spp: bool = False, third_head: bool = False
+) -> YoloV4Tiny:
     """Return the network; the published anchors leave the smallest one to no head, own anchors are shared out.
 
     ``width`` multiplies channels, ``spp`` puts spatial pyramid pooling before the heads. ``third_head`` adds one at
     stride 8 for small objects, with nine anchors (darknet cfg/yolov4-tiny-3l.cfg).
     """
     scales, anchors = (_TINY_SCALES, YOLOV4_TINY_3L) if third_head else (_TINY_SCALES[:2], YOLOV4_TINY)
-    return YoloV4Tiny(yolo_spec(outline, "v4", scales, anchors, nms=DIOU_NMS), width, spp=spp)
+    return YoloV4Tiny(yolo_spec(config, "v4", scales, anchors, nms=DIOU_NMS), width, spp=spp)

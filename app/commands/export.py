@@ -35,7 +35,7 @@ from yoloscope.app.commands.options import (
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError
-from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.preprocess import preprocess
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.checkpoint.files import named_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
@@ -205,7 +205,7 @@ def _images(what: Measuring, spec: DetectorSpec) -> list[NDArray[Any]]:
     if not paths:
         return list(synthetic_images(spec.input_width, spec.input_height))
     places = np.linspace(0, len(paths) - 1, min(COMPARED, len(paths))).round().astype(int)
-    return [place_exactly(read_image(paths[place]), spec)[0] for place in places]
+    return [preprocess(read_image(paths[place]), spec)[0] for place in places]
 
 
 PRECISIONS: Final = ("fp32", "fp16", "int8")

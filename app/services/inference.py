@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from yoloscope.models.errors import RequestError
 from yoloscope.models.images import DecodedImage, ImageLimits, decode_image
-from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.preprocess import preprocess
 from yoloscope.models.structures import Detections
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Timing:
 def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_image: bool = False) -> Prepared:
     """Decode an image and place it on the network's input; the decoded pixels are kept only if asked for."""
     image = decode_image(data, limits)
-    placed, placement = place_exactly(image.pixels, spec)
+    placed, placement = preprocess(image.pixels, spec)
     return Prepared(placed, placement, image.width, image.height, image if keep_image else None)
 
 

@@ -8,10 +8,10 @@ from torch import nn
 
 from yoloscope.models.darknet.layer_plan import Context, Layer, Shape
 from yoloscope.models.darknet.options import Options
-from yoloscope.models.layers.routing import Concat
+from yoloscope.models.layers.concat import Concat
+from yoloscope.models.layers.residual import ResidualSum, WeightedResidual
 from yoloscope.models.layers.sam import AttentionProduct
 from yoloscope.models.layers.scale_channels import ScaleChannels
-from yoloscope.models.layers.shortcut import Shortcut, WeightedShortcut
 
 _NORMALISATIONS: dict[str, Literal["relu", "softmax"]] = {"relu": "relu", "avg_relu": "relu", "softmax": "softmax"}
 _NORMALISATION_KEYS = ("weights_normalization", "weights_normalizion")
@@ -54,10 +54,10 @@ def build_shortcut(options: Options, context: Context) -> Layer:
     sources = (context.previous, *others)
     kind = options.text("weights_type", "none")
     if kind == "none":
-        return Layer(Shortcut(options.activation("linear")), entering, sources)
+        return Layer(ResidualSum(options.activation("linear")), entering, sources)
     if kind not in {"per_feature", "per_layer", "per_channel"}:
         options.refuse("weights_type", f"expected none, per_feature, per_layer or per_channel, got {kind!r}")
-    module = WeightedShortcut(
+    module = WeightedResidual(
         len(sources),
         entering.channels,
         per_channel=kind == "per_channel",

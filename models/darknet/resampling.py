@@ -8,7 +8,7 @@ from yoloscope.models.darknet.options import Options
 from yoloscope.models.layers.antialias import Antialiased, Blur
 from yoloscope.models.layers.crop import CenterCrop
 from yoloscope.models.layers.pooling import DepthMaxPool, GlobalAvgPool, LocalAvgPool, MaxPool, pooled_length
-from yoloscope.models.layers.reorg import Reorg, ReverseReorg, SpaceToDepth
+from yoloscope.models.layers.space_to_depth import DepthToSpace, PassthroughReorder, SpaceToDepth
 from yoloscope.models.layers.upsample import SumDownsample, Upsample
 
 
@@ -75,8 +75,8 @@ def build_reorg(options: Options, context: Context) -> Layer:
     entering = _divisible(options, context.input_shape(options), stride, by_channels=True)
     if options.flag("reverse"):
         shape = Shape(entering.channels // stride**2, entering.height * stride, entering.width * stride)
-        return Layer(ReverseReorg(stride), shape, (context.previous,))
-    return Layer(Reorg(stride), _gathered(entering, stride), (context.previous,))
+        return Layer(DepthToSpace(stride), shape, (context.previous,))
+    return Layer(PassthroughReorder(stride), _gathered(entering, stride), (context.previous,))
 
 
 def build_reorg3d(options: Options, context: Context) -> Layer:

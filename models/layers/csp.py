@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from yoloscope.models.layers.convolution import ConvBlock
-from yoloscope.models.layers.shortcut import Shortcut, WeightedShortcut
+from yoloscope.models.layers.residual import ResidualSum, WeightedResidual
 
 
 class Residual(nn.Module):
@@ -19,7 +19,7 @@ class Residual(nn.Module):
         super().__init__()
         self.squeeze = ConvBlock(channels, hidden, 1, activation=activation)
         self.expand = ConvBlock(hidden, channels, 3, activation=activation)
-        self.add = WeightedShortcut(2, channels, per_channel=False, normalization="relu") if weighted else Shortcut()
+        self.add = WeightedResidual(2, channels, per_channel=False, normalization="relu") if weighted else ResidualSum()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sum."""

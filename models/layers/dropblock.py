@@ -1,7 +1,4 @@
-"""DropBlock: dropping whole squares of a feature map during training (Ghiasi et al. 2018).
-
-Setting the probability of every DropBlock of a network while it trains.
-"""
+"""DropBlock: dropping whole squares of a feature map during training (Ghiasi et al. 2018)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import torch
 
 from tests.benchmarks.report import heading
 from yoloscope.app.services.runtime import Provider, Runtime
-from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.preprocess import preprocess
 from yoloscope.models.registry import build
 from yoloscope.training.export.onnx import export_onnx
 
@@ -53,14 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     photo = random.integers(0, 256, (576, 768, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         runtime = open_runtime(Path(folder), options.provider)
-        placed, _ = place_exactly(photo, runtime.spec)
+        placed, _ = preprocess(photo, runtime.spec)
         everything = runtime.detect(placed[None], [0.0], [1.0])[0].scores
         threshold = float(everything[min(CANDIDATES, len(everything) - 1)])
         print(heading(f"yolov4-tiny on {runtime.provider}, ms per image (ratio)", "onnxruntime-gpu"))
         print("| batch | placing a 768x576 image | heads | detections |\n|---|---|---|---|")
         for batch in BATCHES:
             images = np.repeat(placed[None], batch, 0)
-            place_ms = milliseconds(partial(place_exactly, photo, runtime.spec))
+            place_ms = milliseconds(partial(preprocess, photo, runtime.spec))
             heads_ms = milliseconds(partial(runtime.heads, images)) / batch
             full_ms = milliseconds(partial(runtime.detect, images, [threshold] * batch, [0.45] * batch)) / batch
             cells = [f"{value:.2f} ({value / heads_ms:.2f})" for value in (place_ms, heads_ms, full_ms)]

@@ -23,7 +23,7 @@ from tests.benchmarks.report import heading
 from yoloscope.app.services.hub import ensure_artifact
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import load_settings
-from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.preprocess import preprocess
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.evaluation.coco import evaluate_coco
 from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSettings, Truth, predict_images
@@ -72,7 +72,7 @@ def measure(name: str, source: Path, changed: Sequence[Path], parts: Sequence[Pa
             EvaluatedImage(done.image.image_id, Truth.of_image(done.image), done.detections)
             for done in predict_images(runtime, dataset.images, settings)
         )
-    timed = [place_exactly(image.read(), runtime.spec)[0] for image in parts[0][1].images[:TIMED]]
+    timed = [preprocess(image.read(), runtime.spec)[0] for image in parts[0][1].images[:TIMED]]
     timings = tuple(
         time_both(Runtime(source, "cpu", threads), Runtime(changed[0], "cpu", threads), timed) for threads in THREADS
     )

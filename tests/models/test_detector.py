@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.models.greedy import greedy_nms
 from yoloscope.models.decoding import decode_heads
-from yoloscope.models.detector import Detector, best, detect, find_candidates, scale_pixels
+from yoloscope.models.detector import Detector, detect, find_candidates, scale_pixels, top_k
 from yoloscope.models.errors import SpecError
 from yoloscope.models.spec import ClassTree, DetectorSpec, HeadSpec, LossSpec, NmsSpec
 
@@ -149,7 +149,7 @@ def test_images_of_a_batch_do_not_meet() -> None:
 def test_the_best_candidates_are_kept_in_their_order(count: int) -> None:
     spec = two_heads("yolo")
     candidates = find_candidates(random_heads(spec, 2), spec, torch.zeros(2))
-    kept = best(candidates, count)
+    kept = top_k(candidates, count)
     by_score = candidates.scores.argsort(descending=True, stable=True)[:count]
     assert torch.equal(kept.scores, candidates.scores[by_score.sort()[0]])
 

@@ -16,8 +16,8 @@ from yoloscope.models.darknet.builder import build_network
 from yoloscope.models.darknet.weights import load_weights
 from yoloscope.models.layers.csp import Residual
 from yoloscope.models.layers.dropblock import DropBlock
+from yoloscope.models.layers.residual import WeightedResidual
 from yoloscope.models.layers.sam import Sam
-from yoloscope.models.layers.shortcut import WeightedShortcut
 from yoloscope.models.layers.spp import Spp
 from yoloscope.models.layers.weight_block import weight_blocks
 from yoloscope.models.network import Network
@@ -214,8 +214,8 @@ def count(network: nn.Module, kind: type[nn.Module]) -> int:
 
 def test_specials_of_yolov4_are_where_they_are_asked_for() -> None:
     plain, special = on_meta("yolov4"), on_meta("yolov4", sam=True, weighted_residuals=True, dropblock=0.1)
-    assert [count(plain, kind) for kind in (Sam, WeightedShortcut, Spp)] == [0, 0, 1]
-    assert [count(special, kind) for kind in (Sam, WeightedShortcut, Spp)] == [3, 23, 1]
+    assert [count(plain, kind) for kind in (Sam, WeightedResidual, Spp)] == [0, 0, 1]
+    assert [count(special, kind) for kind in (Sam, WeightedResidual, Spp)] == [3, 23, 1]
     assert {module.probability for module in special.modules() if isinstance(module, DropBlock)} == {0.1}
     assert count(on_meta("yolov4", spp=False), Spp) == 0
     assert [count(on_meta("yolov4-tiny", spp=spp), Spp) for spp in (False, True)] == [0, 1]

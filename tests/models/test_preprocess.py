@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from yoloscope.models.errors import ImageError
-from yoloscope.models.preprocess import Placement, place, place_exactly, placement_of
+from yoloscope.models.preprocess import Placement, placement_of, preprocess, preprocess_uint8
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
 
 
@@ -52,7 +52,7 @@ def corner_aligned_float64(image: NDArray[np.uint8], width: int, height: int) ->
 @pytest.mark.parametrize("size", [(33, 57), (90, 40), (64, 96), (200, 300), (1, 1), (1, 300), (300, 1), (2, 2)])
 def test_corner_aligned_resize_is_the_formula_rounded(size: tuple[int, int]) -> None:
     image = noise(*size)
-    placed, _ = place(image, make_spec(96, 64))
+    placed, _ = preprocess_uint8(image, make_spec(96, 64))
     assert placed.dtype == np.uint8
     assert placed.shape == (64, 96, 3)
     # Half a level of rounding, and what float32 positions move a pixel by.
@@ -62,7 +62,7 @@ def test_corner_aligned_resize_is_the_formula_rounded(size: tuple[int, int]) -> 
 def test_corners_stay_and_the_middle_is_interpolated() -> None:
     image = np.zeros((2, 2, 3), np.uint8)
     image[0, 1], image[1, 0], image[1, 1] = 100, 50, 150
-    placed, _ = place(image, make_spec(3, 3))
+    placed, _ = preprocess_uint8(image, make_spec(3, 3))
     np.testing.assert_array_equal(placed[:, :, 0], [[0, 50, 100], [25, 75, 125], [50, 100, 150]])
 
 
@@ -70,7 +70,7 @@ def test_corners_stay_and_the_middle_is_interpolated() -> None:
 @pytest.mark.parametrize("interpolation", ["corner_aligned", "antialiased"])
 def test_an_image_of_the_right_size_is_left_alone(placement: Any, interpolation: Any) -> None:
     image = noise(64, 96)
-    placed, where = place(image, make_spec(96, 64, placement, interpolation))
+    placed, where = preprocess_uint8(image, make_spec(96, 64, placement, interpolation))
     np.testing.assert_array_equal(placed, image)
     assert not np.shares_memory(placed, image)
     assert where == Placement(96, 64, 0, 0, 96, 64)
@@ -78,15 +78,15 @@ def test_an_image_of_the_right_size_is_left_alone(placement: Any, interpolation:
 
 def test_views_with_strides_are_taken_as_they_look() -> None:
     image = noise(50, 70)
-    flipped, _ = place(image[:, ::-1], make_spec(96, 64))
-    np.testing.assert_array_equal(flipped, place(np.ascontiguousarray(image[:, ::-1]), make_spec(96, 64))[0])
+    flipped, _ = preprocess_uint8(image[:, ::-1], make_spec(96, 64))
+    np.testing.assert_array_equal(flipped, preprocess_uint8(np.ascontiguousarray(image[:, ::-1]), make_spec(96, 64))[0])
 
 
 def test_antialiasing_smooths_and_corner_alignment_does_not() -> None:
     stripes = np.zeros((8, 512, 3), np.uint8)
     stripes[:, ::2] = 255
-    smooth, _ = place(stripes, make_spec(32, 8, interpolation="antialiased"))
-    sharp, _ = place(stripes, make_spec(32, 8))
+    smooth, _ = preprocess_uint8(stripes, make_spec(32, 8, interpolation="antialiased"))
+    sharp, _ = preprocess_uint8(stripes, make_spec(32, 8))
     assert abs(int(smooth[0, 16, 0]) - 127) <= 2
     assert sharp.std() > 30
 
@@ -105,7 +105,7 @@ def test_letterboxed_input_equals_darknets(oracles_dir: Path, model: str) -> Non
 
 def compare_with_darknet(oracles_dir: Path, stored: NDArray[np.float32], placement: Any) -> None:
     image = np.array(Image.open(oracles_dir / "images" / "dog.jpg").convert("RGB"))
-    placed, _ = place_exactly(image, make_spec(stored.shape[2], stored.shape[1], placement))
+    placed, _ = preprocess(image, make_spec(stored.shape[2], stored.shape[1], placement))
     difference = np.abs(placed.transpose(2, 0, 1) - 255.0 * stored)
     # Pillow decodes JPEG up to 3 levels away from darknet's decoder, .2 on average.
     assert difference.max() <= 3.001
@@ -114,15 +114,15 @@ def compare_with_darknet(oracles_dir: Path, stored: NDArray[np.float32], placeme
 
 def test_rounding_is_half_up_and_at_most_half_a_level() -> None:
     image, spec = noise(70, 50), make_spec(96, 64)
-    exact, where = place_exactly(image, spec)
-    placed, same = place(image, spec)
+    exact, where = preprocess(image, spec)
+    placed, same = preprocess_uint8(image, spec)
     assert same == where
     np.testing.assert_array_equal(placed, np.floor(exact.astype(np.float64) + 0.5).astype(np.uint8))
     assert 0.4 < np.abs(placed - exact).max() <= 0.5
 
 
 def test_letterbox_margins_are_grey_and_the_smaller_half_comes_first() -> None:
-    placed, where = place_exactly(np.zeros((3, 10, 3), np.uint8), make_spec(32, 32, "letterbox"))
+    placed, where = preprocess(np.zeros((3, 10, 3), np.uint8), make_spec(32, 32, "letterbox"))
     assert where == Placement(10, 3, 0, 11, 32, 9)
     assert (placed[:11] == 127.5).all()
     assert (placed[11:20] == 0).all()
@@ -131,7 +131,7 @@ def test_letterbox_margins_are_grey_and_the_smaller_half_comes_first() -> None:
 
 @pytest.mark.parametrize(("size", "rectangle"), [((1, 20000), (0, 207, 416, 1)), ((20000, 1), (207, 0, 1, 416))])
 def test_needles_keep_one_pixel(size: tuple[int, int], rectangle: tuple[int, int, int, int]) -> None:
-    placed, where = place(noise(*size), make_spec(placement="letterbox"))
+    placed, where = preprocess_uint8(noise(*size), make_spec(placement="letterbox"))
     assert placed.shape == (416, 416, 3)
     assert (where.left, where.top, where.width, where.height) == rectangle
     assert np.isfinite(where.invert(np.array([[0.0, 0.0, 416.0, 416.0]]))).all()
@@ -159,7 +159,7 @@ def test_an_edge_in_the_image_is_found_where_the_placement_says(placement: Any, 
     height, width = size
     image = np.zeros((height, width, 3), np.uint8)
     image[height // 3 :, width // 4 :] = 255
-    placed, where = place(image, make_spec(256, 320, placement))
+    placed, where = preprocess_uint8(image, make_spec(256, 320, placement))
     inside = placed[where.top : where.top + where.height, where.left : where.left + where.width, 0] > 127
     left = where.left + int(np.argmax(inside[-1]))
     top = where.top + int(np.argmax(inside[:, -1]))
@@ -184,4 +184,4 @@ def test_no_boxes() -> None:
 )
 def test_what_is_not_an_image_is_refused(image: NDArray[Any]) -> None:
     with pytest.raises(ImageError, match=r"expected an image of uint8 \[H, W, 3\], got"):
-        place(image, make_spec())
+        preprocess_uint8(image, make_spec())

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.parity.detections import IOU_THRESHOLD, DetectionParity, Found, centers, compare_image
 from yoloscope.models.detector import DETECTIONS, FRACTION, FRACTION_STEPS, INPUTS, detect
-from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.preprocess import preprocess
 from yoloscope.models.spec import DetectorSpec
 
 Levels = NDArray[np.float32]
@@ -81,7 +81,7 @@ def _found_in_image(image: Path, spec: DetectorSpec, threshold: float, detector:
     """Yield what is found at the IoU threshold, a little below and a little above."""
     with Image.open(image) as opened:
         pixels = np.asarray(opened.convert("RGB"))
-    levels, placement = place_exactly(pixels, spec)
+    levels, placement = preprocess(pixels, spec)
     for leeway in (0, -IOU_LEEWAY, IOU_LEEWAY):
         counts, boxes, scores, class_ids = detector(levels, threshold, IOU_THRESHOLD + leeway)
         rows = slice(0, int(counts[0]))

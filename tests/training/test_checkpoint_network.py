@@ -11,7 +11,7 @@ import yoloscope.training.train
 from tests.training.fitting.runs import Configure
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.errors import CheckpointError
-from yoloscope.models.network import evaluating
+from yoloscope.models.network import eval_mode
 from yoloscope.training.checkpoint.files import find_checkpoint, read_checkpoint, write_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.evaluation.detectors import TorchDetector
@@ -97,7 +97,7 @@ def test_networks_of_other_families(
     config = configure(average=None).replace(network=name, network_options=options)
     yoloscope.training.train.fit(config, shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
-    with evaluating(network), torch.no_grad():
+    with eval_mode(network), torch.no_grad():
         heads = network(torch.zeros(1, 3, 64, 64))
     assert [tuple(head.shape) for head in heads] == [
         network.spec.head_shape(index, 1) for index in range(len(network.spec.heads))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yoloscope.models.detector import Detector
-from yoloscope.models.network import evaluating
+from yoloscope.models.network import eval_mode
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import Detections
 
@@ -35,7 +35,7 @@ class TorchDetector:
         self, images: NDArray[np.float32], score_threshold: Sequence[float], iou_threshold: Sequence[float]
     ) -> list[Detections]:
         """Return the detections of placed images [B, H, W, 3] in 0..255, thresholds per image; network pixels."""
-        with evaluating(self._module), torch.inference_mode():
+        with eval_mode(self._module), torch.inference_mode():
             outputs = self._module(
                 torch.from_numpy(images).to(self._device),
                 torch.tensor(score_threshold, dtype=torch.float32, device=self._device),

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from yoloscope.models.preprocess import Placement, place_exactly
+from yoloscope.models.preprocess import Placement, preprocess
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import Detections
 from yoloscope.training.data.annotations import usable_rows
@@ -139,7 +139,7 @@ def _prepare(image: LabelledImage, spec: DetectorSpec) -> _Prepared:
     start = time.perf_counter()
     pixels = image.read()
     read = time.perf_counter()
-    placed, placement = place_exactly(pixels, spec)
+    placed, placement = preprocess(pixels, spec)
     return _Prepared(placed, placement, (read - start) * 1e3, (time.perf_counter() - read) * 1e3)
 
 

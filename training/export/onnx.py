@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from yoloscope.models.detector import FRACTION, INPUTS, Detector
 from yoloscope.models.errors import ExportError
-from yoloscope.models.network import evaluating
+from yoloscope.models.network import eval_mode
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 from yoloscope.training.export.parity import ParityReport, check_parity
 
@@ -80,7 +80,7 @@ def trace(
     the exporter's reason.
     """
     try:
-        with evaluating(module), _quiet(), torch.no_grad():
+        with eval_mode(module), _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 module,
                 tuple(inputs),

@@ -20,7 +20,7 @@ from torch import Tensor
 from yoloscope.models.detector import DETECTIONS, INPUTS, Detector, detect, find_candidates, scale_pixels
 from yoloscope.models.errors import ExportError
 from yoloscope.models.layers.xnor import XnorConvBlock
-from yoloscope.models.network import evaluating
+from yoloscope.models.network import eval_mode
 from yoloscope.models.spec import DetectorSpec
 
 
@@ -140,7 +140,7 @@ def synthetic_images(width: int, height: int) -> Iterator[NDArray[np.uint8]]:
 @torch.inference_mode()
 def _torch_heads(detector: Detector, batch: NDArray[np.uint8]) -> tuple[Tensor, ...]:
     device = next(iter(detector.parameters()), torch.empty(0)).device
-    with evaluating(detector):
+    with eval_mode(detector):
         heads = detector.network(scale_pixels(torch.from_numpy(batch).to(device)))
     return tuple(head.float().cpu() for head in heads)
 

@@ -14,7 +14,7 @@ from yoloscope.models.darknet.builder import build_network
 from yoloscope.models.darknet.weights import load_weights
 from yoloscope.models.detector import Detector
 from yoloscope.models.errors import ProviderError
-from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.preprocess import preprocess
 from yoloscope.models.registry import build
 from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.export.parity import check_parity
@@ -68,7 +68,7 @@ def test_the_same_objects_are_found_as_on_the_cpu(oracles_dir: Path, tmp_path: P
     path = tmp_path / "model.onnx"
     export_onnx(network, network.spec, path)
     with Image.open(oracles_dir / "images" / "dog.jpg") as image:
-        placed, _ = place_exactly(np.asarray(image.convert("RGB")), network.spec)
+        placed, _ = preprocess(np.asarray(image.convert("RGB")), network.spec)
     (expected,) = Runtime(path, "cpu").detect(placed[None], [0.25], [0.45])
     (found,) = on_cuda(path).detect(placed[None], [0.25], [0.45])
     np.testing.assert_array_equal(found.class_ids, expected.class_ids)

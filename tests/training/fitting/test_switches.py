@@ -14,7 +14,7 @@ from yoloscope.models import registry
 from yoloscope.models.anchors import YOLOV4_TINY
 from yoloscope.models.errors import ConfigError, PresetError
 from yoloscope.models.layers.dropblock import DropBlock
-from yoloscope.models.network import Network, Outline, Scale, yolo_spec
+from yoloscope.models.network import Network, NetworkConfig, Scale, yolo_spec
 from yoloscope.training.build import build_network, build_optimizer, build_schedule, build_shapes
 from yoloscope.training.callbacks import Validating
 from yoloscope.training.checkpoint.files import read_checkpoint
@@ -167,8 +167,8 @@ def test_mixup_needs_a_loss_that_weighs_objects(shapes: Path, configure: Configu
 class Dropping(Network):
     """One convolution, DropBlock, two heads."""
 
-    def __init__(self, outline: Outline) -> None:
-        super().__init__(yolo_spec(outline, "v4", (Scale(32), Scale(16)), YOLOV4_TINY))
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(yolo_spec(config, "v4", (Scale(32), Scale(16)), YOLOV4_TINY))
         self.stem = nn.Conv2d(3, 8, 16, 16)
         self.drop = DropBlock(0.0, block_size=1)
         self.coarse = nn.Conv2d(8, self.head_channels(0), 2, 2)
@@ -186,7 +186,7 @@ def test_drop_block_ramps_up(
 
     def build(name: str, classes: int, *_: object, class_names: tuple[str, ...], **_options: object) -> Network:
         assert classes == len(class_names)
-        built.append(Dropping(Outline(name, class_names, 64, 64)))
+        built.append(Dropping(NetworkConfig(name, class_names, 64, 64)))
         return built[-1]
 
     monkeypatch.setattr(registry, "build", build)

@@ -9,7 +9,7 @@ import torch
 
 from tests.training.fitting.runs import Configure
 from yoloscope.models.detector import scale_pixels
-from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.preprocess import preprocess
 from yoloscope.models.spec import LossSpec
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.build import build_network
@@ -33,7 +33,7 @@ def test_it_is_the_loss_of_all_images_at_once(preset: str, shapes: Path, configu
     dataset = open_dataset(shapes, "train")
     network = build_network(configure(), dataset).eval()
     spec = network.spec.model_copy(update={"loss": LossSpec(preset=preset)})
-    pixels = np.stack([place_exactly(image.read(), spec)[0] for image in dataset.images[:3]])
+    pixels = np.stack([preprocess(image.read(), spec)[0] for image in dataset.images[:3]])
     with torch.no_grad():
         heads = network(scale_pixels(torch.from_numpy(pixels)))
         expected = compute_loss(heads, stated_truth(shapes, 3), spec, preset=None, images_seen=0)
@@ -75,7 +75,7 @@ def test_a_box_over_the_edge_counts_as_far_as_it_is_inside(own_shapes: Path, con
         image = open_dataset(own_shapes, "train").images[0]
         network = build_network(configure(), open_dataset(own_shapes, "train")).eval()
         detector, loss = TorchDetector(network, network.spec), ValidationLoss(network.spec, images_seen=0)
-        detector.detect(place_exactly(image.read(), network.spec)[0][None], [0.5], [0.5])
+        detector.detect(preprocess(image.read(), network.spec)[0][None], [0.5], [0.5])
         loss.add(detector.heads, [image])
         values.append(loss.values()["val/loss"])
     assert values[0] == pytest.approx(values[1], rel=1e-6)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from yoloscope.models.errors import ConfigError
-from yoloscope.models.preprocess import place
+from yoloscope.models.preprocess import preprocess_uint8
 from yoloscope.models.resize import as_image
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.sample import Sample
@@ -126,7 +126,7 @@ def place_sample(sample: Sample, spec: DetectorSpec, visibility: Visibility = ST
     Only the input size and ``spec.resize`` are read. Boxes are cut to the image first, for labels that reach beyond
     it; one that lies inside always stays, however small it becomes.
     """
-    image, placement = place(sample.image, spec)
+    image, placement = preprocess_uint8(sample.image, spec)
     inside = clip_boxes(sample.boxes_xyxy_px, (0, 0, sample.width, sample.height))
     rows = visibility.rows(sample.boxes_xyxy_px, inside)
     return sample.select(rows, image, placement.apply(inside))

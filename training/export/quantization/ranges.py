@@ -20,7 +20,7 @@ import onnx
 from numpy.typing import NDArray
 
 from yoloscope.models.errors import DatasetError
-from yoloscope.models.preprocess import place_exactly
+from yoloscope.models.preprocess import preprocess
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.data.datasets.images import find_images, read_image
@@ -217,7 +217,7 @@ class CalibrationImages:
 
     def levels(self, spec: DetectorSpec) -> list[NDArray[np.float32]]:
         """Return the images as they are placed for detection, in levels 0..255, each float32 [H, W, 3]."""
-        return [place_exactly(read_image(path), spec)[0] for path in self.paths]
+        return [preprocess(read_image(path), spec)[0] for path in self.paths]
 
 
 def find_calibration(data: Path, split: str | None, count: int) -> CalibrationImages:

@@ -1,4 +1,4 @@
-"""Residual sums: plain, and weighted over several inputs (MiWRC: YOLOv4 2.2, EfficientDet's fast fusion)."""
+"""Residual sums (darknet's shortcut), plain or weighted per input (MiWRC: YOLOv4 2.2, EfficientDet's fast fusion)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fit_channels(x: Tensor, channels: int) -> Tensor:
     return functional.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 
-class Shortcut(nn.Module):
+class ResidualSum(nn.Module):
     """Activated sum of one map and others of the same height and width; the first one's channel count is kept."""
 
     def __init__(self, activation: str = "linear") -> None:
@@ -37,7 +37,7 @@ class Shortcut(nn.Module):
         return activated
 
 
-class WeightedShortcut(nn.Module):
+class WeightedResidual(nn.Module):
     """Activated sum of maps, each with a learned and normalized weight.
 
     ``weights`` is [inputs, 1] (one weight per map) or [inputs, C] (one per map and channel). Normalization over the

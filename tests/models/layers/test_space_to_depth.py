@@ -4,14 +4,14 @@ import torch
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.layers.activations import Activation
 from yoloscope.models.layers.crop import CenterCrop
-from yoloscope.models.layers.reorg import Reorg, ReverseReorg, SpaceToDepth
+from yoloscope.models.layers.space_to_depth import DepthToSpace, PassthroughReorder, SpaceToDepth
 from yoloscope.models.layers.upsample import SumDownsample, Upsample
 
 
-def test_reorg_reads_memory_as_darknet_does() -> None:
+def test_passthrough_reorder_reads_memory_as_darknet_does() -> None:
     channels, height, width, s = 8, 4, 6, 2
     x = torch.arange(channels * height * width, dtype=torch.float32)
-    got = Reorg(s)(x.reshape(1, channels, height, width)).flatten()
+    got = PassthroughReorder(s)(x.reshape(1, channels, height, width)).flatten()
     expected = torch.empty_like(x)
     fewer = channels // s**2
     position = 0
@@ -25,10 +25,10 @@ def test_reorg_reads_memory_as_darknet_does() -> None:
     assert torch.equal(got, expected)
 
 
-def test_reorg_is_not_space_to_depth() -> None:
+def test_passthrough_reorder_is_not_space_to_depth() -> None:
     x = torch.randn(1, 8, 4, 4)
-    assert Reorg()(x).shape == SpaceToDepth()(x).shape == (1, 32, 2, 2)
-    assert not torch.equal(Reorg()(x), SpaceToDepth()(x))
+    assert PassthroughReorder()(x).shape == SpaceToDepth()(x).shape == (1, 32, 2, 2)
+    assert not torch.equal(PassthroughReorder()(x), SpaceToDepth()(x))
 
 
 def test_space_to_depth_has_the_phase_as_slow_index() -> None:
@@ -36,9 +36,9 @@ def test_space_to_depth_has_the_phase_as_slow_index() -> None:
     assert SpaceToDepth()(x).flatten().tolist() == [0, 4, 1, 5, 2, 6, 3, 7]
 
 
-def test_reverse_reorg_undoes_space_to_depth() -> None:
+def test_depth_to_space_undoes_space_to_depth() -> None:
     x = torch.randn(2, 3, 4, 6)
-    assert torch.equal(ReverseReorg()(SpaceToDepth()(x)), x)
+    assert torch.equal(DepthToSpace()(SpaceToDepth()(x)), x)
 
 
 def test_upsample_repeats_and_scales() -> None:

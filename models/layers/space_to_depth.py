@@ -1,11 +1,11 @@
-"""Trading resolution for channels, in darknet's three orders (src/reorg_old_layer.c, src/reorg_layer.c)."""
+"""Space to depth and back, and YOLOv2's passthrough order (darknet's reorg: src/reorg_old_layer.c, reorg_layer.c)."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 
-class Reorg(nn.Module):
+class PassthroughReorder(nn.Module):
     """YOLOv2's passthrough [B, C, H, W] -> [B, C*s*s, H/s, W/s].
 
     Not a space-to-depth: the memory of the map is read as [C/s/s, H*s, W*s], that is split into s*s phases, and the
@@ -24,7 +24,7 @@ class Reorg(nn.Module):
         return phases.reshape(batch, channels * s * s, height // s, width // s)
 
 
-class ReverseReorg(nn.Module):
+class DepthToSpace(nn.Module):
     """Depth-to-space [B, C, H, W] -> [B, C/s/s, H*s, W*s]; the phase (dy, dx) is the slow index of the channels."""
 
     def __init__(self, stride: int = 2) -> None:

@@ -1,8 +1,8 @@
 import torch
 
-from yoloscope.models.layers.routing import Concat
+from yoloscope.models.layers.concat import Concat
+from yoloscope.models.layers.residual import ResidualSum, WeightedResidual, fit_channels
 from yoloscope.models.layers.scale_channels import ScaleChannels
-from yoloscope.models.layers.shortcut import Shortcut, WeightedShortcut, fit_channels
 
 
 def channels(*values: float) -> torch.Tensor:
@@ -19,18 +19,18 @@ def test_concat_of_one_whole_map_is_that_map() -> None:
     assert Concat()(x) is x
 
 
-def test_shortcut_adds_only_the_common_channels() -> None:
-    assert Shortcut()(channels(1, 2, 3), channels(10, 20)).flatten().tolist() == [11, 22, 3]
-    assert Shortcut()(channels(1, 2), channels(10, 20, 30)).flatten().tolist() == [11, 22]
+def test_residual_sum_adds_only_the_common_channels() -> None:
+    assert ResidualSum()(channels(1, 2, 3), channels(10, 20)).flatten().tolist() == [11, 22, 3]
+    assert ResidualSum()(channels(1, 2), channels(10, 20, 30)).flatten().tolist() == [11, 22]
     assert fit_channels(channels(1, 2), 2).flatten().tolist() == [1, 2]
 
 
-def test_shortcut_activates_the_sum_of_all() -> None:
-    assert Shortcut("relu")(channels(1), channels(-3), channels(1)).item() == 0
+def test_residual_sum_activates_the_sum_of_all() -> None:
+    assert ResidualSum("relu")(channels(1), channels(-3), channels(1)).item() == 0
 
 
 def test_relu_weights_are_normalized_per_map() -> None:
-    module = WeightedShortcut(2, 3, per_channel=False, normalization="relu")
+    module = WeightedResidual(2, 3, per_channel=False, normalization="relu")
     with torch.no_grad():
         module.weights.copy_(torch.tensor([[3.0], [1.0]]))
     got = module(channels(1, 1, 1), channels(5, 5, 5))
@@ -38,20 +38,20 @@ def test_relu_weights_are_normalized_per_map() -> None:
 
 
 def test_negative_relu_weight_leaves_its_map_out() -> None:
-    module = WeightedShortcut(2, 1, per_channel=True, normalization="relu")
+    module = WeightedResidual(2, 1, per_channel=True, normalization="relu")
     with torch.no_grad():
         module.weights.copy_(torch.tensor([[-2.0], [1.0]]))
     torch.testing.assert_close(module(channels(100), channels(5)), channels(5 / 1.0001))
 
 
 def test_softmax_weights_are_normalized_per_channel() -> None:
-    module = WeightedShortcut(3, 2, per_channel=True, normalization="softmax", activation="linear")
+    module = WeightedResidual(3, 2, per_channel=True, normalization="softmax", activation="linear")
     got = module(channels(1, 2), channels(4, 5), channels(7, 8))
     torch.testing.assert_close(got, channels(12 / 3.0001, 15 / 3.0001))
 
 
 def test_weight_file_order_is_map_after_map() -> None:
-    module = WeightedShortcut(2, 3, per_channel=True, normalization="relu")
+    module = WeightedResidual(2, 3, per_channel=True, normalization="relu")
     assert [block.tensor.shape for block in module.weight_blocks()] == [(2, 3)]
 
 

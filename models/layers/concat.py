@@ -1,4 +1,4 @@
-"""Concatenation of feature maps along the channels, whole or by groups (darknet src/route_layer.c)."""
+"""Concatenation of feature maps along the channels, whole or by groups (darknet's route: src/route_layer.c)."""
 
 from __future__ import annotations
 
