@@ -1,4 +1,4 @@
-"""Data sets on disk: COCO JSON, Pascal VOC folders and YOLO or darknet text labels, one module per layout.
+"""Data sets on disk: COCO JSON, Pascal VOC XML and YOLO text labels, one module for each layout.
 
 Labels are read once, when a data set is opened; images are read on demand.
 """
@@ -11,7 +11,7 @@ from yoloscope.training.data.datasets.dataset import (
     ProblemKind,
 )
 from yoloscope.training.data.datasets.images import image_size, read_image
-from yoloscope.training.data.datasets.open import open_dataset
+from yoloscope.training.data.datasets.open import list_splits, open_dataset, open_split_or_all
 
 __all__ = [
     "DatasetProblem",
@@ -20,6 +20,8 @@ __all__ = [
     "Layout",
     "ProblemKind",
     "image_size",
+    "list_splits",
     "open_dataset",
+    "open_split_or_all",
     "read_image",
 ]

@@ -1,7 +1,4 @@
-"""Data sets described by a COCO instances file; images are looked for around it.
-
-The COCO files of a data set: which JSON files they are, and which of them is a split's.
-"""
+"""COCO data sets: an instances file and the images around it, one file for each split or one for all."""
 
 from __future__ import annotations
 
@@ -16,24 +13,37 @@ from yoloscope.training.data.annotations import CocoFile, LabelContext, LabelLim
 from yoloscope.training.data.annotations.parsing import integer_of_json, parse_json
 from yoloscope.training.data.annotations.reading import collect
 from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset, LabelledImage
-from yoloscope.training.data.datasets.files import checked_names, choose_split, confined, is_usual, same_split
-from yoloscope.training.data.datasets.reading import Harvest, size_or_problem
+from yoloscope.training.data.datasets.files import checked_names, choose_split, is_usual, same_split
+from yoloscope.training.data.datasets.images import SUFFIXES
+from yoloscope.training.data.datasets.paths import PathFinder, ensure_within
+from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, ReadResult, size_or_problem
 
 _BESIDE_IMAGES: Final = "_annotations.coco.json"
+_PATTERNS: Final = ("*.json", "*/*.json", "*/*/*.json")
+_MAX_FILES_IN_FOLDER: Final = 50
+"""Folders of more JSON files hold one for each image (labelme), no COCO."""
 _HEAD_BYTES: Final = 65_536
 _KEYS: Final = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+_LIMITS: Final = LabelLimits()
+_PROBES: Final = 50
 
 
-def find_descriptions(folder: Path) -> tuple[Path, ...]:
-    """Return the COCO instance files of a data set: in the folder, in ``annotations``, or one in each split's folder.
+def find_coco_files(folder: Path) -> tuple[Path, ...]:
+    """Return the COCO instance files of a data set: in its folder or up to two folders below.
 
     Where there are files called ``instances_*``, others (captions, key points) do not count.
     """
-    patterns = ("*.json", "annotations/*.json", f"*/{_BESIDE_IMAGES}")
-    return _instances(path for pattern in patterns for path in folder.glob(pattern))
+    found = [path for pattern in _PATTERNS for path in _few(folder.glob(pattern))]
+    return _instances(path for path in found if not any(part.startswith(".") for part in path.parts[-3:-1]))
 
 
-def choose_description(paths: tuple[Path, ...], split: str | None, folder: Path) -> Path:
+def coco_splits(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    """Return the names of the splits that files are of; a single file whose name is no split's has none."""
+    names = tuple(split_name(path) for path in paths)
+    return names if len(names) > 1 or any(map(is_usual, names)) else ()
+
+
+def choose_coco_file(paths: tuple[Path, ...], split: str | None, folder: Path) -> Path:
     """Return the file of a split; raise DatasetError if none or several could be meant."""
     by_name = {split_name(path): path for path in paths}
     if split is not None:
@@ -46,7 +56,7 @@ def choose_description(paths: tuple[Path, ...], split: str | None, folder: Path)
 def file_of_split(path: Path, split: str | None, within: Path | None = None) -> Path:
     """Return the file that is meant by a named file and a split: itself, or the one beside it that is called so.
 
-    A file whose name tells no split (``labels.json``) is ``train``. Raises DatasetError listing the splits there are.
+    A file whose name is no split's (``labels.json``) is ``train``. Raises DatasetError listing the splits there are.
     """
     own = split_name(path)
     if split is None or split == own:
@@ -59,20 +69,35 @@ def file_of_split(path: Path, split: str | None, within: Path | None = None) -> 
         chosen = choose_split(split, by_name, path)
     except DatasetError as error:
         raise DatasetError(f"{error}; name no split to take the whole file") from error
-    return confined(by_name[chosen], within)
+    return ensure_within(by_name[chosen], within)
 
 
 def split_name(path: Path) -> str:
-    """Return the split that a file's name tells: ``val2017`` of ``instances_val2017.json``."""
+    """Return the split that a file's name or folder gives: ``val2017`` of ``instances_val2017.json``."""
+    stem = path.stem.removeprefix("instances_")
     if path.name == _BESIDE_IMAGES:
         return path.absolute().parent.name
-    return path.stem.removeprefix("instances_")
+    usual = [part for part in re.split(r"[_\-. ]+", stem) if is_usual(part)]
+    if len(usual) == 1:
+        return usual[0]
+    parent = path.absolute().parent.name
+    return parent if not usual and is_usual(parent) else stem
 
 
 def _beside(path: Path) -> tuple[Path, ...]:
-    if path.name == _BESIDE_IMAGES:
-        return _instances(path.absolute().parent.parent.glob(f"*/{_BESIDE_IMAGES}"))
+    parent = path.absolute().parent
+    if path.name == _BESIDE_IMAGES or (split_name(path) == parent.name and is_usual(parent.name)):
+        return _instances(parent.parent.glob(f"*/{path.name}"))
     return _instances(path.parent.glob("*.json"))
+
+
+def _few(paths: Iterable[Path]) -> Iterator[Path]:
+    by_folder: dict[Path, list[Path]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent, []).append(path)
+    for group in by_folder.values():
+        if len(group) <= _MAX_FILES_IN_FOLDER:
+            yield from group
 
 
 def _instances(places: Iterable[Path]) -> tuple[Path, ...]:
@@ -85,24 +110,22 @@ def _looks_like_coco(path: Path) -> bool:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            seen = set(_KEYS.findall(file.read(_HEAD_BYTES)))
+            seen = set(_KEYS.findall(file.read(_HEAD_BYTES).replace(b"\0", b"")))
             file.seek(max(0, size - _HEAD_BYTES))
-            seen |= set(_KEYS.findall(file.read()))
+            seen |= set(_KEYS.findall(file.read().replace(b"\0", b"")))
     except OSError:
         return False
     return len(seen) >= (2 if size <= 2 * _HEAD_BYTES else 1)
 
 
-_LIMITS: Final = LabelLimits()
-_PROBES: Final = 50
-
-
-def read_coco(path: Path, split: str | None = None, within: Path | None = None) -> DetectionDataset:
+def read_coco(
+    path: Path, split: str | None = None, options: ReadOptions = DEFAULT_OPTIONS, folder: Path | None = None
+) -> DetectionDataset:
     """Read the labels of one COCO file; the classes are its categories by ascending id.
 
     Of categories of one name only those count that have annotations: exports repeat a class as its own super-category.
-    Images have the size that the file states (or else that of their header), checked when they are read. Raises
-    DatasetError where the file is no COCO file or its images are nowhere near it.
+    Images lie around the file, or anywhere in ``folder`` (the data set's); one of another size than the file states is
+    left out. Raises DatasetError where the file is no COCO file or its images are nowhere near it.
     """
     try:
         coco = CocoFile.parse(parse_json(path.read_bytes()))
@@ -112,31 +135,35 @@ def read_coco(path: Path, split: str | None = None, within: Path | None = None) 
         raise DatasetError(f"expected images in {path}, got none")
     category_ids = _categories(coco)
     names = checked_names([coco.category_names[identifier] for identifier in category_ids], path)
-    harvest = _read_images(coco, path, ClassIndex(names), within)
+    finder = _finder(coco, path, folder, options.within)
+    result = _read_images(coco, path, ClassIndex(names), finder, options)
+    notes = (*finder.note(path), *result.notes(path))
+    split = split or split_name(path)
     return DetectionDataset(
-        "coco", path, split or split_name(path), names, category_ids, tuple(harvest.images), tuple(harvest.problems)
+        "coco", path, split, names, category_ids, tuple(result.images), tuple(result.problems), notes
     )
 
 
-def _read_images(coco: CocoFile, path: Path, classes: ClassIndex, within: Path | None) -> Harvest:
-    folder = _image_folder(coco, path)
+def _read_images(
+    coco: CocoFile, path: Path, classes: ClassIndex, finder: PathFinder, options: ReadOptions
+) -> ReadResult:
     ids = [integer_of_json(image.get("id")) for image in coco.images]
-    harvest = Harvest()
+    result = ReadResult()
     repeated = coco.repeated_images()
     for position, (entry, number) in enumerate(zip(coco.images, ids, strict=True)):
-        image_path = confined(folder / _file_name(entry, position, path), within)
+        image_path = finder.find(_file_name(entry, position, path), accept=_is_image)
         if problem := repeated.get(position):
-            harvest.problems.append(DatasetProblem("unreadable_labels", path, problem.pointer, problem.detail))
+            result.problems.append(DatasetProblem("unreadable_labels", path, problem.pointer, problem.detail))
             continue
-        size = _stated_size(entry, image_path)
+        size = size_or_problem(image_path)
         if isinstance(size, DatasetProblem):
-            harvest.problems.append(size)
+            result.problems.append(size)
             continue
-        context = LabelContext(classes, *size, image_path.name)
+        context = LabelContext(classes, *size, image_path.name, options.shapes)
         try:
             scan = collect(coco.read_image(position, context), context, "coco", _LIMITS)
         except LabelError as error:
-            harvest.problems.append(DatasetProblem("unreadable_labels", path, f"/images/{position}", str(error)))
+            result.problems.append(DatasetProblem("unreadable_labels", path, f"/images/{position}", str(error)))
             continue
         annotations = dict(coco.annotations.get(entry["id"], ()))
         areas = tuple(
@@ -144,10 +171,10 @@ def _read_images(coco: CocoFile, path: Path, classes: ClassIndex, within: Path |
             for label in scan.labels.objects
         )
         image_id = position + 1 if None in ids or number is None else number
-        harvest.add(LabelledImage(image_path, image_id, scan.labels, path, areas), scan)
+        result.add(LabelledImage(image_path, image_id, scan.labels, path, areas), scan)
     for orphan in coco.orphan_annotations():
-        harvest.problems.append(DatasetProblem("unreadable_label", path, orphan.pointer, orphan.detail))
-    return harvest
+        result.problems.append(DatasetProblem("unreadable_label", path, orphan.pointer, orphan.detail))
+    return result
 
 
 def _categories(coco: CocoFile) -> tuple[int, ...]:
@@ -165,13 +192,6 @@ def _area(annotation: dict[str, Any], box: tuple[float, float, float, float]) ->
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _stated_size(entry: dict[str, Any], image: Path) -> tuple[int, int] | DatasetProblem:
-    width, height = integer_of_json(entry.get("width")), integer_of_json(entry.get("height"))
-    if width and height and image.is_file():
-        return width, height
-    return size_or_problem(image)
-
-
 def _file_name(entry: dict[str, Any], position: int, path: Path) -> str:
     name = entry.get("file_name")
     if not isinstance(name, str) or not name:
@@ -179,21 +199,29 @@ def _file_name(entry: dict[str, Any], position: int, path: Path) -> str:
     return name
 
 
-def _image_folder(coco: CocoFile, path: Path) -> Path:
-    """Return the folder around the file that holds most of its first images."""
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _finder(coco: CocoFile, path: Path, folder: Path | None, within: Path | None) -> PathFinder:
+    """Return the finder whose root is the folder around the file that holds most of its first images."""
     names = [_file_name(entry, position, path) for position, entry in enumerate(coco.images[:_PROBES])]
-    folders = list(dict.fromkeys(_likely_folders(path)))
-    hits = [sum((folder / name).is_file() for name in names) for folder in folders]
-    if not max(hits):
+    around = path.parent.parent if path.parent.name == "annotations" else path.parent
+    finder = PathFinder(folder or around, within=within)
+    folders = list(dict.fromkeys(_likely_folders(path, finder.folder)))
+    forms = [name.replace("\\", "/") for name in names]
+    hits = [sum((place / name).is_file() for name in forms) for place in folders]
+    finder.roots = (folders[hits.index(max(hits))],)
+    if not max(hits) and not any(finder.find(name, accept=_is_image).is_file() for name in names):
         looked = ", ".join(map(str, folders))
         raise DatasetError(f"expected the images of {path}, such as {names[0]}, in one of {looked}; got none there")
-    return folders[hits.index(max(hits))]
+    return finder
 
 
-def _likely_folders(path: Path) -> Iterator[Path]:
+def _likely_folders(path: Path, folder: Path) -> Iterator[Path]:
     split = split_name(path)
     roots = (path.parent.parent, path.parent) if path.parent.name == "annotations" else (path.parent,)
-    for root in roots:
+    for root in dict.fromkeys((*roots, folder)):
         yield from (root, root / split, root / "images", root / "images" / split)
-    for root in roots:
-        yield from sorted(path for path in root.iterdir() if path.is_dir())
+    for root in dict.fromkeys((*roots, folder)):
+        yield from sorted(inner for inner in (*root.glob("*/"), *root.glob("*/*/")) if inner.is_dir())

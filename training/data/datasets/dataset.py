@@ -1,4 +1,4 @@
-"""A data set on disk, whatever its layout: its classes, and for each image a path and its labels."""
+"""A detection data set, whatever its layout: its classes, and for each image a path and its labels."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ class DetectionDataset:
     """Images and labels of one split, in a stable order, with class ids that index ``class_names``.
 
     ``category_ids`` [C] are the ids that a COCO file gives the classes (elsewhere 1..C). ``problems`` are what could
-    not be read; an image that is missing or whose label file makes no sense is not among ``images``.
+    not be read; an image that is missing or whose label file makes no sense is not among ``images``. ``notes`` say in
+    words what was read otherwise than it is written, such as polygons as boxes.
     """
 
     layout: Layout
@@ -110,6 +111,7 @@ class DetectionDataset:
     category_ids: tuple[int, ...]
     images: tuple[LabelledImage, ...]
     problems: tuple[DatasetProblem, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

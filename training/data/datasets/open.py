@@ -1,33 +1,56 @@
-"""The entry: any data set, its layout told by what lies in the folder."""
+"""Open any data set: its layout is recognized by the files in its folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from yoloscope.models.errors import DatasetError
-from yoloscope.training.data.datasets.coco import choose_description, file_of_split, find_descriptions, read_coco
+from yoloscope.training.data.annotations import ShapePolicy
+from yoloscope.training.data.datasets.coco import (
+    choose_coco_file,
+    coco_splits,
+    file_of_split,
+    find_coco_files,
+    read_coco,
+    split_name,
+)
 from yoloscope.training.data.datasets.dataset import DetectionDataset
-from yoloscope.training.data.datasets.voc import is_voc, read_voc_folder
+from yoloscope.training.data.datasets.files import is_usual, read_text
+from yoloscope.training.data.datasets.reading import ReadOptions
+from yoloscope.training.data.datasets.voc import find_voc_files, read_voc_folder, voc_splits
 from yoloscope.training.data.datasets.yolo import (
-    describe_flat,
-    describe_folder,
+    YoloConfig,
+    find_yolo,
     read_darknet_data,
     read_data_yaml,
     read_yolo_text,
 )
 
 _EXPECTED: Final = (
-    "a COCO JSON file (in the folder or in annotations/), VOC's Annotations/ and JPEGImages/, a data.yaml with names, "
-    "a darknet .data file, or images and labels (in images/ and labels/, or side by side) with classes.txt or a "
-    ".names file"
+    "a COCO JSON file (with images, annotations and categories), VOC XML files with their images, a data.yaml with "
+    "names, a darknet .data file, or images and YOLO text labels (in folders of any name, or side by side) with "
+    "classes.txt or a .names file"
 )
+_ADVICE: Final = "pass the folder that holds images and labels, or the description file itself"
 _IGNORED: Final = ("__MACOSX",)
 
 
-def open_dataset(path: Path | str, split: str | None = None, *, within: Path | None = None) -> DetectionDataset:
+@dataclass(frozen=True)
+class _Source:
+    """One way to open a data set: what describes it, the names of its splits, and the reader of a split or of all."""
+
+    name: str
+    splits: Callable[[], tuple[str, ...]]
+    read: Callable[[str | None], DetectionDataset]
+
+
+def open_dataset(
+    path: Path | str, split: str | None = None, *, within: Path | None = None, shapes: ShapePolicy = "enclose"
+) -> DetectionDataset:
     """Open the data set at a folder or description file (``.json``, ``.yaml``, ``.data``).
 
     ``split`` names one of its parts (``val``, ``valid`` and ``val2017`` are one); None means every image, except that
@@ -35,59 +58,98 @@ def open_dataset(path: Path | str, split: str | None = None, *, within: Path | N
     looked for beside it. A folder that holds one other folder alone stands for that one.
 
     ``within`` is a folder that no file of the data set may lie outside of: what a data set that somebody else wrote is
-    opened with. Raises DatasetError saying what was looked for and what was found.
+    opened with. Labels of other ``shapes`` than boxes are read as the boxes that enclose them and counted in ``notes``,
+    or refused. Raises DatasetError saying what was looked for and what was found.
     """
-    path = Path(path)
+    return _find(Path(path), ReadOptions(within, shapes)).read(split)
+
+
+def list_splits(path: Path | str, *, within: Path | None = None) -> tuple[str, ...]:
+    """Return the names of the splits of a data set, none where it is not divided; raises as ``open_dataset`` does."""
+    return _find(Path(path), ReadOptions(within)).splits()
+
+
+def open_split_or_all(
+    path: Path | str, split: str | None, *, within: Path | None = None, shapes: ShapePolicy = "enclose"
+) -> DetectionDataset:
+    """Open a split as ``open_dataset`` does, or all of a data set that has no splits, which a note says.
+
+    A data set has splits where one of its parts has a usual name: a spelling of train, val or test.
+    """
+    source = _find(Path(path), ReadOptions(within, shapes))
+    if split is None or any(map(is_usual, source.splits())):
+        return source.read(split)
+    dataset = source.read(None)
+    note = f"{dataset.source} has no splits: all of its {len(dataset)} images stand for {split}"
+    return replace(dataset, notes=(*dataset.notes, note))
+
+
+def _find(path: Path, options: ReadOptions) -> _Source:
     if path.is_file():
-        return _open_file(path, split, within)
+        return _file_source(path, options)
     if not path.is_dir():
         raise DatasetError(f"expected a data set at {path}, got no file or folder")
     folder = _descend(path)
-    found = list(_layouts(folder, split, within))
+    found = list(_sources(folder, options))
     if len(found) == 1:
-        return found[0][1]()
+        return found[0]
     if found:
-        listed = ", ".join(name for name, _ in found)
+        listed = ", ".join(source.name for source in found)
         raise DatasetError(f"expected one description of the data set in {folder}, got {listed}: name the file to use")
-    raise DatasetError(f"expected {_EXPECTED} in {folder}, got {_listing(folder)}")
+    raise DatasetError(f"expected {_EXPECTED} in {folder}, got {_listing(folder)}; {_ADVICE}")
 
 
-def _open_file(path: Path, split: str | None, within: Path | None) -> DetectionDataset:
+def _file_source(path: Path, options: ReadOptions) -> _Source:
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return read_coco(file_of_split(path, split, within), split, within)
+
+        def read(split: str | None) -> DetectionDataset:
+            return read_coco(file_of_split(path, split, options.within), split, options)
+
+        return _Source(path.name, lambda: (split_name(path),) if is_usual(split_name(path)) else (), read)
     if suffix in (".yaml", ".yml"):
-        return read_yolo_text(read_data_yaml(path, within), split)
+        return _yolo_source(path.name, partial(read_data_yaml, path, options.within), options)
     if suffix == ".data":
-        return read_yolo_text(read_darknet_data(path, within), split)
+        return _yolo_source(path.name, partial(read_darknet_data, path, options.within), options)
     hint = "; unpack it first" if suffix in (".zip", ".tar", ".gz", ".tgz") else ""
     raise DatasetError(f"expected a folder, or a .json, .yaml or .data file, got {path}{hint}")
 
 
-def _layouts(
-    folder: Path, split: str | None, within: Path | None
-) -> Iterator[tuple[str, Callable[[], DetectionDataset]]]:
-    """Yield a name and the way to open it for each description in a folder."""
-    coco = find_descriptions(folder)
+def _yolo_source(name: str, config: Callable[[], YoloConfig], options: ReadOptions) -> _Source:
+    return _Source(name, lambda: tuple(config().splits), lambda split: read_yolo_text(config(), split, options))
+
+
+def _sources(folder: Path, options: ReadOptions) -> Iterator[_Source]:
+    """Yield every way to open a folder: descriptions first; bare labels count only where nothing else describes it."""
+    coco = find_coco_files(folder)
     if coco:
+
+        def read(split: str | None) -> DetectionDataset:
+            return read_coco(choose_coco_file(coco, split, folder), split, options, folder)
+
         names = " and ".join(str(path.relative_to(folder)) for path in coco)
-        yield names, lambda: read_coco(choose_description(coco, split, folder), split, within)
-    if is_voc(folder):
-        yield "Annotations/", partial(read_voc_folder, folder, split, within)
-    described = is_voc(folder)
+        yield _Source(names, partial(coco_splits, coco), read)
+    voc = find_voc_files(folder)
+    if voc:
+        name = "*.xml" if voc[0].parent == folder else f"{voc[0].parent.relative_to(folder)}/"
+        yield _Source(
+            name, partial(voc_splits, folder, voc), lambda split: read_voc_folder(folder, voc, split, options)
+        )
+    described = bool(coco or voc)
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() == ".data" or (path.suffix.lower() in (".yaml", ".yml") and _has_names(path)):
             described = True
-            yield path.name, partial(_open_file, path, split, within)
-    bare = None if described else describe_folder(folder, within)
-    if bare is None and not (described or coco):
-        bare = describe_flat(folder, within)
+            yield _file_source(path, options)
+    bare = None if described else find_yolo(folder, options.within)
     if bare is not None:
-        yield "labels/", partial(read_yolo_text, bare, split)
+        yield _yolo_source("labels/", lambda: bare, options)
 
 
 def _has_names(path: Path) -> bool:
-    lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+    try:
+        lines = read_text(path, "a YAML file").splitlines()
+    except DatasetError:
+        return False
     return any(line.startswith("names:") for line in lines)
 
 

@@ -1,56 +1,96 @@
-"""Steps that several layouts share: an image with its own label file, read into ``LabelledImage`` or problems."""
+"""Read images and their label files into ``LabelledImage`` or problems; shared by all layouts."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, Literal
 
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import ImageDecodeError, LabelError
-from yoloscope.training.data.annotations import ImageLabels, LabelContext, LabelFormat, LabelScan, scan_labels
+from yoloscope.training.data.annotations import (
+    ImageLabels,
+    LabelContext,
+    LabelFormat,
+    LabelScan,
+    LabelShape,
+    ShapePolicy,
+    count_shapes,
+    scan_labels,
+)
 from yoloscope.training.data.datasets.dataset import DatasetProblem, LabelledImage
 from yoloscope.training.data.datasets.images import image_size
 
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options of every layout: the folder that no file may lie outside of, and what to do with other label shapes."""
+
+    within: Path | None = None
+    shapes: ShapePolicy = "enclose"
+
+
+DEFAULT_OPTIONS: Final = ReadOptions()
+
+
 @dataclass
-class Harvest:
-    """What reading has found so far."""
+class ReadResult:
+    """Images and problems collected while a data set is read."""
 
     images: list[LabelledImage] = field(default_factory=list)
     problems: list[DatasetProblem] = field(default_factory=list)
 
     def add(self, image: LabelledImage, scan: LabelScan) -> None:
-        """Take an image whose labels were read, with the entries that were none."""
+        """Take an image whose labels were read, and a problem for each entry that is no object.
+
+        An image of another size than its labels state is left out: all its boxes are in doubt.
+        """
+        where = image.label_path or image.path
+        if problem := scan.size_problem:
+            detail = f"{image.path.name}: {problem.detail}"
+            self.problems.append(DatasetProblem("image_size", where, problem.pointer, detail, image.path))
+            return
         self.images.append(image)
-        for problem in scan.problems:
-            where = image.label_path or image.path
-            self.problems.append(DatasetProblem("unreadable_label", where, problem.pointer, problem.detail))
+        for entry in scan.problems:
+            self.problems.append(DatasetProblem("unreadable_label", where, entry.pointer, entry.detail))
+
+    def notes(self, source: Path) -> tuple[str, ...]:
+        """Return one note that counts the labels that are no plain boxes, if there are any."""
+        shapes: Counter[LabelShape] = Counter(label.shape for image in self.images for label in image.labels.objects)
+        counts = count_shapes(shapes)
+        return (f"{counts} in {source}: read as the boxes that enclose them",) if counts else ()
 
 
 def read_pairs(
-    pairs: Iterable[tuple[Path, Path]], classes: ClassIndex, label_format: LabelFormat, *, labels_may_miss: bool
-) -> Harvest:
+    pairs: Iterable[tuple[Path, Path]],
+    classes: ClassIndex,
+    label_format: LabelFormat,
+    *,
+    without_labels: Literal["no_objects", "left_out"],
+    shapes: ShapePolicy,
+) -> ReadResult:
     """Read pairs of an image and its label file; ``image_id`` counts the pairs from 1."""
-    harvest = Harvest()
+    result = ReadResult()
     for image_id, (path, label_path) in enumerate(pairs, 1):
         size = size_or_problem(path)
         if isinstance(size, DatasetProblem):
-            harvest.problems.append(size)
+            result.problems.append(size)
             continue
-        context = LabelContext(classes, *size, path.name)
+        context = LabelContext(classes, *size, path.name, shapes)
         scan = _scan_file(label_path, context, label_format)
         if isinstance(scan, LabelScan):
-            harvest.add(LabelledImage(path, image_id, scan.labels, label_path, box_areas(scan.labels)), scan)
+            result.add(LabelledImage(path, image_id, scan.labels, label_path, box_areas(scan.labels)), scan)
             continue
-        harvest.problems.append(scan)
-        if scan.kind == "missing_labels" and labels_may_miss:
-            harvest.images.append(LabelledImage(path, image_id, ImageLabels((), *size, label_format), None, ()))
-    return harvest
+        result.problems.append(scan)
+        if scan.kind == "missing_labels" and without_labels == "no_objects":
+            result.images.append(LabelledImage(path, image_id, ImageLabels((), *size, label_format), None, ()))
+    return result
 
 
 def size_or_problem(path: Path) -> tuple[int, int] | DatasetProblem:
-    """Return the size of an image file as it is seen, or what is wrong with the file."""
+    """Return (width, height) of an image file as it is seen, or the problem of the file."""
     if not path.is_file():
         return DatasetProblem("missing_image", path, "", "expected an image, got no file")
     try:

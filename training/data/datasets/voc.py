@@ -1,67 +1,123 @@
-"""Pascal VOC folders: ``Annotations/*.xml``, ``JPEGImages`` and, for splits, ``ImageSets/Main/<split>.txt``."""
+"""Pascal VOC data sets: XML files and images in folders of any name, splits as lists or as folders.
+
+VOC's own layout is ``Annotations/*.xml``, ``JPEGImages`` and ``ImageSets/Main/<split>.txt``; as common are
+``annotations`` or ``annots`` beside ``images``, and XML beside the images, in one folder or one for each split.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Set
-from pathlib import Path
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path, PureWindowsPath
 from typing import Final
 
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import DatasetError, LabelError
 from yoloscope.training.data.annotations.parsing import parse_xml
 from yoloscope.training.data.datasets.dataset import DetectionDataset
-from yoloscope.training.data.datasets.files import checked_names, choose_split, confined, find_names_file, read_names
-from yoloscope.training.data.datasets.images import SUFFIXES
-from yoloscope.training.data.datasets.reading import read_pairs
+from yoloscope.training.data.datasets.files import (
+    checked_names,
+    choose_split,
+    find_names_file,
+    is_usual,
+    read_list,
+    read_names,
+    split_of,
+)
+from yoloscope.training.data.datasets.images import SUFFIXES, find_images
+from yoloscope.training.data.datasets.pairing import NameIndex
+from yoloscope.training.data.datasets.paths import ensure_within
+from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, read_pairs
 
 _FLAGS: Final = ("1", "0", "-1")
+_LISTS: Final = ("ImageSets/Main", "ImageSets", ".")
+_HEAD_BYTES: Final = 2048
 
 
-def is_voc(folder: Path) -> bool:
-    """Tell whether a folder has VOC's two folders."""
-    return (folder / "Annotations").is_dir() and (folder / "JPEGImages").is_dir()
+def find_voc_files(folder: Path) -> tuple[Path, ...]:
+    """Return every XML file below a folder that is a VOC annotation (its root element is ``annotation``)."""
+    return tuple(path for path in sorted(folder.rglob("*.xml")) if _is_annotation(path))
 
 
-def read_voc_folder(folder: Path, split: str | None = None, within: Path | None = None) -> DetectionDataset:
+def voc_splits(folder: Path, annotations: Sequence[Path]) -> tuple[str, ...]:
+    """Return the names of the splits of a VOC data set: its lists, or else its folders called so."""
+    return tuple(_lists(folder)) or tuple(_split_folders(folder, annotations))
+
+
+def read_voc_folder(
+    folder: Path, annotations: Sequence[Path], split: str | None = None, options: ReadOptions = DEFAULT_OPTIONS
+) -> DetectionDataset:
     """Read the labels of one split, or of every annotation file where ``split`` is None.
 
     Classes are those of a names file in the folder, else all that any annotation of the whole folder names, sorted:
     their order does not depend on the split. Raises DatasetError.
     """
-    annotations = sorted((folder / "Annotations").glob("*.xml"))
-    if not annotations:
-        raise DatasetError(f"expected XML files in {folder / 'Annotations'}, got none")
     listed = find_names_file(folder)
-    names = read_names(listed) if listed else checked_names(_names_in_use(annotations), folder / "Annotations")
-    images = {path.stem: path for path in (folder / "JPEGImages").iterdir() if path.suffix.lower() in SUFFIXES}
-    stems = [path.stem for path in annotations]
-    if split is not None:
-        stems = _stems_of(folder, split, {*stems, *images})
+    names = read_names(listed) if listed else checked_names(_names_in_use(annotations), folder)
+    images = find_images(folder)
+    chosen = annotations if split is None else _annotations_of(folder, split, annotations, images)
+    index = NameIndex(images, folder)
+    found = {path: index.find(path) for path in chosen}
+    places = {path.parent: image.parent for path, image in found.items() if image}
     pairs = [
         (
-            confined(images.get(stem, folder / "JPEGImages" / f"{stem}.jpg"), within),
-            confined(folder / "Annotations" / f"{stem}.xml", within),
+            ensure_within(image or places.get(path.parent, path.parent) / f"{path.stem}.jpg", options.within),
+            ensure_within(path, options.within),
         )
-        for stem in stems
+        for path, image in found.items()
     ]
-    harvest = read_pairs(pairs, ClassIndex(names), "voc", labels_may_miss=False)
-    return DetectionDataset(
-        "voc", folder, split, names, tuple(range(1, len(names) + 1)), tuple(harvest.images), tuple(harvest.problems)
-    )
+    result = read_pairs(pairs, ClassIndex(names), "voc", without_labels="left_out", shapes=options.shapes)
+    notes = result.notes(folder)
+    if split is None:
+        notes += _note_unlabelled({path for path in images if path.parent in places.values()} - set(found.values()))
+    ids = tuple(range(1, len(names) + 1))
+    return DetectionDataset("voc", folder, split, names, ids, tuple(result.images), tuple(result.problems), notes)
 
 
-def _stems_of(folder: Path, split: str, known: Set[str]) -> list[str]:
-    lists = folder / "ImageSets" / "Main"
-    available = {path.stem: path for path in lists.glob("*.txt")}
-    path = available[choose_split(split, available, lists)]
-    rows = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+def _is_annotation(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES).replace(b"\0", b"")
+    except OSError:
+        return False
+    return b"<annotation>" in head or b"<annotation " in head
+
+
+def _lists(folder: Path) -> dict[str, Path]:
+    """Return the list file of each split; of those beside other files only those with the usual names."""
+    for place in _LISTS:
+        found = sorted((folder / place).glob("*.txt"))
+        lists = {path.stem: path for path in found if place != "." or is_usual(path.stem)}
+        if lists:
+            return lists
+    return {}
+
+
+def _split_folders(folder: Path, annotations: Sequence[Path]) -> Iterator[str]:
+    names = (split_of(path.relative_to(folder).parts[:-1]) for path in annotations)
+    yield from sorted({name for name in names if name})
+
+
+def _annotations_of(folder: Path, split: str, annotations: Sequence[Path], images: Sequence[Path]) -> Sequence[Path]:
+    lists = _lists(folder)
+    if not lists:
+        chosen = choose_split(split, _split_folders(folder, annotations), folder)
+        return [path for path in annotations if split_of(path.relative_to(folder).parts[:-1]) == chosen]
+    path = lists[choose_split(split, lists, lists[next(iter(lists))].parent)]
+    by_stem = {annotation.stem: annotation for annotation in annotations}
+    stems = _stems_of(path, {*by_stem, *(image.stem for image in images)})
+    usual = annotations[0].parent
+    return [by_stem.get(stem, usual / f"{stem}.xml") for stem in stems]
+
+
+def _stems_of(path: Path, known: Set[str]) -> list[str]:
+    rows = read_list(path)
     if not rows:
         raise DatasetError(f"expected names of images in {path}, got none")
     return [stem for stem in (_stem_of(row, known) for row in rows) if stem]
 
 
 def _stem_of(row: str, known: Set[str]) -> str:
-    """Return the name that a row of a list gives, which may have spaces or the image's suffix.
+    """Return the name that a row of a list gives, which may have spaces, folders or the image's suffix.
 
     In the list of a class a flag follows; what it marks as without the class (-1) has the name "".
     """
@@ -71,10 +127,19 @@ def _stem_of(row: str, known: Set[str]) -> str:
     if name and flag in _FLAGS:
         return "" if flag == "-1" else _stem_of(name[0], known)
     stem, dot, suffix = row.rpartition(".")
-    return stem if dot and f".{suffix}".lower() in SUFFIXES else row
+    stem = stem if dot and f".{suffix}".lower() in SUFFIXES else row
+    last = PureWindowsPath(stem).name
+    return last if last in known else stem
 
 
-def _names_in_use(annotations: list[Path]) -> list[str]:
+def _note_unlabelled(images: Set[Path]) -> tuple[str, ...]:
+    if not images:
+        return ()
+    count = f"{len(images)} images have" if len(images) > 1 else "one image has"
+    return (f"{count} no annotation file, such as {min(images)}: left out",)
+
+
+def _names_in_use(annotations: Sequence[Path]) -> list[str]:
     names: set[str] = set()
     for path in annotations:
         try:

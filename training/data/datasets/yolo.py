@@ -1,7 +1,4 @@
-"""Data sets of YOLO text labels: ``data.yaml``, darknet's ``.data`` file, or bare ``images`` and ``labels`` folders.
-
-The three ways in which sets of YOLO text labels are described.
-"""
+"""YOLO text data sets: described by ``data.yaml``, by darknet's ``.data`` file, or by a file of class names alone."""
 
 from __future__ import annotations
 
@@ -19,88 +16,148 @@ from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDa
 from yoloscope.training.data.datasets.files import (
     checked_names,
     choose_split,
-    confined,
     find_names_file,
-    find_unused,
-    label_file,
+    read_list,
     read_names,
+    read_text,
+    split_of,
 )
 from yoloscope.training.data.datasets.images import SUFFIXES, find_images
-from yoloscope.training.data.datasets.reading import read_pairs
+from yoloscope.training.data.datasets.pairing import NameIndex, find_unused, label_file, label_files
+from yoloscope.training.data.datasets.paths import PathFinder, ensure_within
+from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, read_pairs
 
 _YAML_SPLITS: Final = {"train": "train", "valid": "val", "val": "val", "test": "test"}
+_DARKNET_FOLDERS: Final = ("cfg", "data")
 _DARKNET_SPLITS: Final = {"train": "train", "valid": "val", "test": "test"}
 
 
-def read_data_yaml(path: Path, within: Path | None = None) -> YoloDescription:
+@dataclass(frozen=True)
+class YoloConfig:
+    """Class names of a YOLO text data set and, per split, its images: files, folders or list files.
+
+    ``finder`` finds what lists name; ``index`` the label files that are not where darknet looks.
+    """
+
+    source: Path
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[Path, ...]]
+    finder: PathFinder
+    index: NameIndex | None = None
+
+
+def read_data_yaml(path: Path, within: Path | None = None) -> YoloConfig:
     """Read a ``data.yaml``: ``names`` as a list or by number; ``train``, ``val`` or ``valid``, ``test`` below ``path``.
 
     Names are what is written, be it a word of YAML's own (``no``) or a number. Raises DatasetError, also where ``nc``
     is not their number.
     """
+    text = read_text(path, "a YAML file")
     try:
-        text = path.read_text("utf-8-sig")
         document, written = yaml.safe_load(text), yaml.BaseLoader(text).get_single_data()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
         raise DatasetError(f"expected a YAML file at {path}, got: {error}") from error
     if not isinstance(document, dict) or "names" not in document:
         raise DatasetError(f"expected the key 'names' in {path}, got none")
-    root = resolve(str(document.get("path") or "."), (path.parent,), within)
-    roots = (root, path.parent)
+    finder = _yaml_finder(document.get("path"), path, within)
     splits: dict[str, tuple[Path, ...]] = {}
     for key, split in _YAML_SPLITS.items():
         if document.get(key):
-            splits[split] = tuple(resolve(text, roots, within) for text in _texts(document[key], f"{path}: {key}"))
+            texts = _texts(document[key], f"{path}: {key}")
+            splits[split] = tuple(finder.find(text, accept=_has_images) for text in texts)
     if not splits:
         raise DatasetError(f"expected one of {', '.join(dict.fromkeys(_YAML_SPLITS.values()))} in {path}, got none")
-    return YoloDescription(path, _yaml_names(written, path), splits, roots, within)
+    return YoloConfig(path, _yaml_names(written, path), splits, finder)
 
 
-def read_darknet_data(path: Path, within: Path | None = None) -> YoloDescription:
+def read_darknet_data(path: Path, within: Path | None = None) -> YoloConfig:
     """Read darknet's ``key = value`` file; paths may be relative to it or to a folder above it.
 
     darknet takes them relative to where it is started. ``valid`` is the split ``val``. Raises DatasetError.
     """
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"expected a darknet data file at {path}, got: {error}") from error
     options: dict[str, str] = {}
-    for line in lines:
+    for line in read_text(path, "a darknet data file").splitlines():
         key, equals, value = line.partition("=")
         if equals and not key.lstrip().startswith(("#", ";")):
             options[key.strip()] = value.strip()
-    roots = (path.parent, *path.parent.resolve().parents[:2])
+    folder = path.parent.parent if path.parent.name in _DARKNET_FOLDERS else path.parent
+    finder = PathFinder(folder, (path.parent, *path.parent.resolve().parents[:2]), within)
     splits: dict[str, tuple[Path, ...]] = {
-        split: (resolve(options[key], roots, within),) for key, split in _DARKNET_SPLITS.items() if options.get(key)
+        split: (finder.find(options[key], accept=_has_images),)
+        for key, split in _DARKNET_SPLITS.items()
+        if options.get(key)
     }
     if not splits or not options.get("names"):
         raise DatasetError(f"expected names and one of {', '.join(_DARKNET_SPLITS)} in {path}, got {sorted(options)}")
-    return YoloDescription(path, read_names(resolve(options["names"], roots, within)), splits, roots, within)
+    return YoloConfig(path, read_names(finder.find(options["names"], accept=Path.is_file)), splits, finder)
 
 
-def describe_folder(folder: Path, within: Path | None = None) -> YoloDescription | None:
-    """Return the description of bare folders ``images`` and ``labels`` with a names file, or None.
+def find_yolo(folder: Path, within: Path | None = None) -> YoloConfig | None:
+    """Return the images and labels of a folder that has a file of class names and no description, or None.
 
-    Folders inside ``images``, or beside each other with an ``images`` each, are splits.
+    Images and labels may lie in ``images`` and ``labels``, in folders of other names, or side by side. Folders inside
+    ``images`` are splits, and so are those with the usual names.
     """
     names = find_names_file(folder)
-    images = folder / "images"
-    if names is None or not (images.is_dir() or list(folder.glob("*/images"))):
+    images = () if names is None else find_images(folder)
+    if names is None or not images:
         return None
-    inner = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
-    splits: dict[str, tuple[Path, ...]] = {path.name: (path,) for path in inner}
-    splits |= {path.parent.name: (path,) for path in sorted(folder.glob("*/images"))}
-    return YoloDescription(folder, read_names(names), splits or {"all": (images,)}, (folder,), within)
+    index = NameIndex(label_files(folder), folder)
+    if not any(label_file(path, index).is_file() for path in images):
+        return None
+    splits: dict[str, list[Path]] = {}
+    for path in images:
+        splits.setdefault(_folder_split(path.relative_to(folder).parts[:-1]), []).append(path)
+    by_split = {split: tuple(paths) for split, paths in splits.items()}
+    return YoloConfig(folder, read_names(names), by_split, PathFinder(folder, within=within), index)
 
 
-def describe_flat(folder: Path, within: Path | None = None) -> YoloDescription | None:
-    """Return the description of a folder where images, labels and a names file lie side by side, or None."""
-    names = find_names_file(folder)
-    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if names is None or not any(path.with_suffix(".txt").is_file() for path in images):
-        return None
-    return YoloDescription(folder, read_names(names), {"all": (folder,)}, (folder,), within)
+def read_yolo_text(
+    config: YoloConfig, split: str | None = None, options: ReadOptions = DEFAULT_OPTIONS
+) -> DetectionDataset:
+    """Read the labels of one split, or of all where ``split`` is None; a missing label file means no objects.
+
+    A ``test`` that is named and not there is a problem of all splits together, and no error: exports name one always.
+    Raises DatasetError where a split does not exist or has no images.
+    """
+    source, names = config.source, config.class_names
+    if split is not None:
+        split = choose_split(split, config.splits, source)
+    wanted = config.splits if split is None else {split: config.splits[split]}
+    absent = _absent_test(wanted) if split is None else []
+    places = [place for group in wanted.values() for place in group if place not in absent]
+    images = list(dict.fromkeys(path for place in places for path in _images(place, config)))
+    if not images:
+        looked = ", ".join(map(str, places))
+        raise DatasetError(f"expected images for {split or 'the data set'} of {source}, got none in {looked}")
+    pairs = [(path, ensure_within(label_file(path, config.index), options.within)) for path in images]
+    if not any(path.is_file() for _, path in pairs):
+        raise DatasetError(f"expected label files for the images of {source}, such as {pairs[0][1]}, got not one")
+    result = read_pairs(pairs, ClassIndex(names), "yolo", without_labels="no_objects", shapes=options.shapes)
+    labels = {label for _, label in pairs}
+    folders = dict.fromkeys(place if place.is_dir() else place.parent for place in places if place.suffix != ".txt")
+    beside = {label.parent for label in labels if label.is_file()} if config.index and split is None else ()
+    unused = find_unused(folders, labels, beside)
+    detail = f"expected the images that {source} names, got no file or folder"
+    missing = [DatasetProblem("missing_split", place, "", detail) for place in absent]
+    problems = (*result.problems, *unused, *missing)
+    notes = (*config.finder.note(source), *result.notes(source))
+    ids = tuple(range(1, len(names) + 1))
+    return DetectionDataset("yolo", source, split, names, ids, tuple(result.images), problems, notes)
+
+
+def _yaml_finder(written: object, path: Path, within: Path | None) -> PathFinder:
+    """Return the finder of a ``data.yaml``; its key ``path`` may be that of another machine."""
+    folder = path.parent
+    finder = PathFinder(folder, within=within)
+    if not written:
+        return finder
+    root = folder / str(written).replace("\\", "/")
+    if not root.exists():
+        finder.relocated[str(written)] = folder
+        return finder
+    finder.roots = (ensure_within(root, within), folder)
+    return finder
 
 
 def _texts(value: object, where: str) -> list[str]:
@@ -127,59 +184,22 @@ def _yaml_names(written: dict[str, object], path: Path) -> tuple[str, ...]:
     return checked_names(value, path)
 
 
-@dataclass(frozen=True)
-class YoloDescription:
-    """What a description says: class names, and per split the folders or list files of its images.
-
-    Paths inside list files are relative to the list's folder or to ``roots``; none may lead out of ``within``.
-    """
-
-    source: Path
-    class_names: tuple[str, ...]
-    splits: dict[str, tuple[Path, ...]]
-    roots: tuple[Path, ...]
-    within: Path | None = None
+def _has_images(path: Path) -> bool:
+    return path.suffix.lower() == ".txt" if path.is_file() else any(find_images(path))
 
 
-def read_yolo_text(description: YoloDescription, split: str | None) -> DetectionDataset:
-    """Read the labels of one split, or of all where ``split`` is None; a missing label file means no objects.
-
-    A ``test`` that is named and not there is a problem of all splits together, and no error: exports name one always.
-    Raises DatasetError where a split does not exist or has no images.
-    """
-    source, names = description.source, description.class_names
-    if split is not None:
-        split = choose_split(split, description.splits, source)
-    wanted = description.splits if split is None else {split: description.splits[split]}
-    absent = _absent_test(wanted) if split is None else []
-    places = [place for group in wanted.values() for place in group if place not in absent]
-    images = list(dict.fromkeys(path for place in places for path in _images(place, description)))
-    if not images:
-        looked = ", ".join(map(str, places))
-        raise DatasetError(f"expected images for {split or 'the data set'} of {source}, got none in {looked}")
-    pairs = [(path, confined(label_file(path), description.within)) for path in images]
-    if not any(path.is_file() for _, path in pairs):
-        raise DatasetError(f"expected label files for the images of {source}, such as {pairs[0][1]}, got not one")
-    harvest = read_pairs(pairs, ClassIndex(names), "yolo", labels_may_miss=True)
-    unused = find_unused([place for place in places if place.is_dir()], {label for _, label in pairs})
-    detail = f"expected the images that {source} names, got no file or folder"
-    missing = [DatasetProblem("missing_split", place, "", detail) for place in absent]
-    problems = (*harvest.problems, *unused, *missing)
-    ids = tuple(range(1, len(names) + 1))
-    return DetectionDataset("yolo", source, split, names, ids, tuple(harvest.images), problems)
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
 
 
-def resolve(text: str, roots: Iterable[Path], within: Path | None = None) -> Path:
-    """Return the first existing path of a text under the roots, else the one under the first of them.
-
-    Exports with the splits beside ``data.yaml`` often write ``../train/images`` for ``train/images``; both are tried.
-    """
-    written = Path(text)
-    if written.is_absolute():
-        return confined(written, within)
-    inner = Path(*written.parts[1:]) if written.parts[:1] == ("..",) else written
-    candidates = [root / form for root in roots for form in dict.fromkeys((written, inner))]
-    return confined(next((path for path in candidates if path.exists()), candidates[0]), within)
+def _folder_split(parts: tuple[str, ...]) -> str:
+    """Return the split of an image by its folders: the first usual name, else that around or inside ``images``."""
+    usual = split_of(parts)
+    if usual is not None:
+        return usual
+    if len(parts) > 1 and "images" in (parts[0], parts[-1]):
+        return parts[1] if parts[0] == "images" else parts[0]
+    return "all"
 
 
 def _absent_test(splits: dict[str, tuple[Path, ...]]) -> list[Path]:
@@ -187,13 +207,12 @@ def _absent_test(splits: dict[str, tuple[Path, ...]]) -> list[Path]:
     return [place for place in splits.get("test", ()) if elsewhere and place not in elsewhere and not place.exists()]
 
 
-def _images(place: Path, description: YoloDescription) -> Iterable[Path]:
+def _images(place: Path, config: YoloConfig) -> Iterable[Path]:
+    finder = config.finder
     if place.is_dir():
-        return [confined(path, description.within) for path in find_images(place)]
+        return [ensure_within(path, finder.within) for path in find_images(place)]
+    if _is_image(place):
+        return [ensure_within(place, finder.within)]
     if place.suffix.lower() != ".txt" or not place.is_file():
-        raise DatasetError(
-            f"expected a folder of images or a list of them at {place}, which {description.source} names"
-        )
-    roots = (place.parent, *description.roots)
-    lines = (line.strip() for line in place.read_text("utf-8-sig").splitlines())
-    return [resolve(line, roots, description.within) for line in lines if line]
+        raise DatasetError(f"expected a folder of images or a list of them at {place}, which {config.source} names")
+    return [finder.find(line, (place.parent,), _is_image) for line in read_list(place)]

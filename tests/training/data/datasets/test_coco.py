@@ -66,21 +66,34 @@ def test_images_nowhere_near_say_where_was_looked(tmp_path: Path) -> None:
         open_dataset(path)
 
 
-def test_an_image_of_another_size_than_stated_is_refused_when_read(tmp_path: Path) -> None:
+def test_an_image_of_another_size_than_stated_is_a_problem_and_left_out(tmp_path: Path) -> None:
     write_coco(tmp_path)
+    write_image(tmp_path / "val2017" / "a.png", (40, 31))
+    dataset = open_dataset(tmp_path)
+    assert [image.path.name for image in dataset.images] == ["b.png"]
+    (problem,) = dataset.problems
+    assert (problem.kind, problem.pointer) == ("image_size", "/images/0")
+    assert problem.image == tmp_path / "val2017" / "a.png"
+    assert problem.detail == "a.png: expected labels of an image of 40x31 pixels as it is seen, got 40x30"
+
+
+def test_an_image_that_changes_its_size_later_is_refused_when_read(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    dataset = open_dataset(tmp_path)
     write_image(tmp_path / "val2017" / "a.png", (30, 40))
     with pytest.raises(
         DatasetError, match=r"a\.png: expected labels of an image of 30x40 .* got 40x30; the sides are swapped, .* EXIF"
     ):
-        open_dataset(tmp_path).images[0].read()
+        dataset.images[0].read()
 
 
 def test_an_image_cut_off_is_named_when_read(tmp_path: Path) -> None:
     write_coco(tmp_path)
+    dataset = open_dataset(tmp_path)
     path = tmp_path / "val2017" / "a.png"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ImageDecodeError, match=r"a\.png"):
-        open_dataset(tmp_path).images[0].read()
+        dataset.images[0].read()
 
 
 def test_an_annotation_of_no_category_is_a_problem_with_its_pointer(tmp_path: Path) -> None:
