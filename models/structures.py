@@ -71,6 +71,17 @@ class GroundTruth:
         """Return a batch without objects."""
         return cls(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), batch_size)
 
+    @property
+    def has_area(self) -> Tensor:
+        """Mask bool [N] of the objects whose width and height are above 0."""
+        return (self.boxes_cxcywh_norm[:, 2:] > 0).all(-1)
+
+    @property
+    def first_rows(self) -> Tensor:
+        """Row int64 [B] at which each image's objects begin."""
+        counts = torch.bincount(self.image_index, minlength=self.batch_size)
+        return counts.cumsum(0) - counts
+
     def to(self, device: torch.device | str) -> GroundTruth:
         """Return a copy whose tensors live on ``device``."""
         return GroundTruth(

@@ -18,8 +18,7 @@ from yoloscope.models.errors import ConfigError, DatasetError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.datasets import DetectionDataset
-from yoloscope.training.losses.presets.base import Preset
-from yoloscope.training.losses.presets.registry import resolve_preset
+from yoloscope.training.losses import get_preset
 
 Shapes = NDArray[np.floating]
 Masks = tuple[tuple[int, ...], ...]
@@ -261,7 +260,4 @@ def anchor_strides(spec: DetectorSpec) -> list[int]:
 
 
 def _multi_iou(spec: DetectorSpec) -> float | None:
-    preset = resolve_preset(None, spec)
-    if isinstance(preset, Preset) and preset.match == "anchors_above":
-        return preset.match_threshold
-    return None
+    return get_preset(None, spec).extra_anchor_iou

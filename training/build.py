@@ -33,9 +33,8 @@ from yoloscope.training.data.augment.mixing import CutMix, MixUp
 from yoloscope.training.data.augment.multi_scale import TrainingShapes
 from yoloscope.training.data.augment.pipeline import Pipeline
 from yoloscope.training.data.datasets import DetectionDataset
+from yoloscope.training.losses import get_preset
 from yoloscope.training.losses.distillation import can_be_distilled
-from yoloscope.training.losses.presets.base import Preset
-from yoloscope.training.losses.presets.registry import resolve_preset
 from yoloscope.training.optim.cross_mini_batch_norm import with_cross_mini_batch_norm
 from yoloscope.training.optim.schedule import CosineRestarts, StepSchedule
 
@@ -103,16 +102,16 @@ def configured_spec(spec: DetectorSpec, config: TrainingConfig) -> DetectorSpec:
     if not config.bags.grid_sensitivity:
         updates["heads"] = tuple(head.model_copy(update={"scale_xy": 1.0}) for head in spec.heads)
     plain = spec.model_copy(update=updates)
-    preset = resolve_preset(None, plain)
-    if config.augment.mixup and not isinstance(preset, Preset):
+    preset = get_preset(None, plain)
+    if config.augment.mixup and not preset.is_formula:
         raise ConfigError("augment.mixup: expected a formula preset (v1..v4), which weighs objects, got another")
     if config.distill is not None and not all(can_be_distilled(head) for head in plain.heads):
         raise ConfigError(
             f"distill: expected heads with anchors, logistic objectness and no tree of classes, got {plain.name}"
         )
-    overrides = dict(config.loss.overrides) | _loss_switches(config.bags, formula=isinstance(preset, Preset))
+    overrides = dict(config.loss.overrides) | _loss_switches(config.bags, formula=preset.is_formula)
     final = plain.model_copy(update={"loss": LossSpec(preset=plain.loss.preset, overrides=overrides)})
-    resolve_preset(None, final)
+    get_preset(None, final)
     return final
 
 

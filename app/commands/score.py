@@ -43,7 +43,7 @@ from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
 from yoloscope.models.images import ImageLimits
 from yoloscope.training.data.annotations import LabelLimits
-from yoloscope.training.losses.presets.registry import resolve_preset
+from yoloscope.training.losses import get_preset
 
 
 def show_score(answer: ScoreAnswer, console: Console) -> None:
@@ -196,7 +196,7 @@ def _query(preset: str | None, detail: str, labels_format: str, save: Path | Non
 
 
 def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, settings: Settings) -> ScoreRun:
-    resolve_preset(query.preset, runtime.spec)
+    get_preset(query.preset, runtime.spec)
     limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
     timing = Timing()
     with timing.stage("total"), torch_threads(settings.threads):

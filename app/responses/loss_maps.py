@@ -42,7 +42,7 @@ def draw_term_maps(scored: Scored, title: str) -> Image.Image:
         "RGB",
         (
             max(_MARGIN + cell_width * len(terms), _LEAST_PAGE_WIDTH),
-            _TITLE + _MARGIN + cell_height * len(report.ledgers),
+            _TITLE + _MARGIN + cell_height * len(report.heads),
         ),
         _PAGE,
     )
@@ -54,7 +54,7 @@ def draw_term_maps(scored: Scored, title: str) -> Image.Image:
         for row, head_map in enumerate(report.by_cell(term)):
             corner = _MARGIN + column * cell_width, _TITLE + _MARGIN + row * cell_height
             values = head_map[0].sum(0).numpy().astype(np.float64)
-            stride = report.ledgers[row].geometry.net_width / report.ledgers[row].geometry.grid_width
+            stride = report.heads[row].geometry.net_width / report.heads[row].geometry.grid_width
             caption = f"{term}, stride {stride:g}: {values.sum():.4g}"
             _draw_panel(page, corner, grey, values, caption, scored)
     return page

@@ -30,12 +30,12 @@ from yoloscope.app.schemas.score import Predictor as PredictorEntry
 from yoloscope.app.services.scoring import Scored, ScoreRun
 from yoloscope.models.boxes import pairwise_iou
 from yoloscope.training.assignment.anchors import shape_overlap
-from yoloscope.training.assignment.matches import Fate, Role
+from yoloscope.training.assignment.grid import MatchStatus, Role
 from yoloscope.training.data.annotations import lint
 from yoloscope.training.diagnostics.predictions import Place
 from yoloscope.training.diagnostics.unexplained import find_unexplained
 from yoloscope.training.losses.costs import TERMS
-from yoloscope.training.losses.report import LossReport, Serving, Term
+from yoloscope.training.losses.report import AssignedPredictor, LossReport, Term
 
 ROLE_NAMES: dict[Role, PredictorRole] = {
     Role.BACKGROUND: "background",
@@ -55,7 +55,7 @@ def object_scores(scored: Scored) -> list[ObjectScore]:
     totals = report.by_object.total.tolist()
     ranks = {row: rank for rank, row in enumerate(sorted(range(len(totals)), key=lambda row: -totals[row]), start=1)}
     flags = _flags(scored)
-    servings = [report.assignment.serving(row) for row in range(len(totals))]
+    servings = [report.assignment.predictors_of(row) for row in range(len(totals))]
     predicted = _predicted(scored, servings)
     return [
         ObjectScore(
@@ -89,8 +89,10 @@ def image_boxes(scored: Scored, boxes_xyxy_norm: Tensor) -> list[list[float]]:
 
 
 def _object_terms(report: LossReport) -> list[Terms]:
-    names = [name for name in report.terms if any(name in {**book.by_match, **book.by_slot} for book in report.ledgers)]
-    raw = torch.stack([ledger.by_object(report.num_objects) for ledger in report.ledgers]).sum(0) / report.divisor
+    names = [
+        name for name in report.terms if any(name in {**head.by_match, **head.by_positive} for head in report.heads)
+    ]
+    raw = torch.stack([head.by_object(report.num_objects) for head in report.heads]).sum(0) / report.divisor
     weighted = {name: report.by_object.terms[name].tolist() for name in names}
     rows = {name: raw[TERMS.index(name)].tolist() for name in names}
     return [
@@ -99,7 +101,7 @@ def _object_terms(report: LossReport) -> list[Terms]:
     ]
 
 
-def _assignment(serving: Serving) -> ObjectAssignment:
+def _assignment(serving: AssignedPredictor) -> ObjectAssignment:
     return ObjectAssignment(
         stride=serving.stride[0],
         cell=list(serving.cell),
@@ -110,7 +112,7 @@ def _assignment(serving: Serving) -> ObjectAssignment:
     )
 
 
-def _predicted(scored: Scored, servings: Sequence[Sequence[Serving]]) -> list[ObjectPrediction]:
+def _predicted(scored: Scored, servings: Sequence[Sequence[AssignedPredictor]]) -> list[ObjectPrediction]:
     """Return the prediction of each object's surest responsible predictor; without any, the best overlap of all."""
     predictions, labels = scored.predictions, scored.label_boxes_norm.to(scored.predictions.boxes_xyxy_norm)
     rows = [_row(scored, serving, label) for serving, label in zip(servings, labels, strict=True)]
@@ -138,7 +140,7 @@ def _predicted(scored: Scored, servings: Sequence[Sequence[Serving]]) -> list[Ob
     return entries
 
 
-def _row(scored: Scored, servings: Sequence[Serving], label: Tensor) -> int:
+def _row(scored: Scored, servings: Sequence[AssignedPredictor], label: Tensor) -> int:
     if not servings:
         return int(pairwise_iou(label[None], scored.predictions.boxes_xyxy_norm)[0].argmax())
     responsible = [serving for serving in servings if serving.role == Role.RESPONSIBLE] or servings
@@ -157,11 +159,11 @@ def _flags(scored: Scored) -> list[list[str]]:
     misfits = _anchor_misfits(scored) if spec.anchors_px else set()
     flags = []
     for row, (index, label) in enumerate(scored.scored_objects):
-        fate = Fate(int(report.fates[row]))
+        fate = MatchStatus(int(report.statuses[row]))
         conditions = {
             "difficult": label.difficult,
-            "lost": fate == Fate.LOST,
-            "collided": fate == Fate.COLLIDED,
+            "lost": fate == MatchStatus.LOST,
+            "collided": fate == MatchStatus.COLLIDED,
             "shared": row in shared,
             "anchor_misfit": row in misfits,
         }
@@ -172,8 +174,8 @@ def _flags(scored: Scored) -> list[list[str]]:
 def _sharing_objects(report: LossReport) -> set[int]:
     return {
         row
-        for ledger in report.ledgers
-        for row in ledger.matches.objects[ledger.slots.counts[ledger.slots.of_match] > 1].tolist()
+        for head in report.heads
+        for row in head.matches.objects[head.positives.counts[head.positives.of_match] > 1].tolist()
     }
 
 
@@ -213,7 +215,7 @@ def image_score(scored: Scored) -> ImageScore:
         total=float(report.total),
         terms={name: _term_value(term) for name, term in report.terms.items()},
         box_parts={name: _term_value(part) for name, part in report.box_parts.items()},
-        by_scale=[_scale(scored, head) for head in range(len(report.ledgers))],
+        by_scale=[_scale(scored, head) for head in range(len(report.heads))],
     )
     if scored.detail == "summary":
         return answer
@@ -237,8 +239,8 @@ def _term_values(names: Iterable[str], raw: Mapping[str, float], weighted: Mappi
 
 def _scale(scored: Scored, head: int) -> ScaleScore:
     report = scored.report
-    geometry = report.ledgers[head].geometry
-    raw = dict(zip(TERMS, (report.raw_cube[head].sum(1) / report.divisor).tolist(), strict=True))
+    geometry = report.heads[head].geometry
+    raw = dict(zip(TERMS, (report.costs_by_head_term_image[head].sum(1) / report.divisor).tolist(), strict=True))
     weighted = {name: float(value[head]) for name, value in report.by_scale.terms.items()}
     scale = ScaleScore(
         stride=geometry.net_width / geometry.grid_width,
@@ -268,8 +270,8 @@ def _predictors(roles: Tensor, stride: float) -> list[PredictorEntry]:
 
 def _background(report: LossReport) -> Background:
     """Return what predictors without object cost."""
-    names = [name for name in report.terms if any(name in ledger.by_predictor for ledger in report.ledgers)]
-    sums = torch.stack([ledger.background()[:, 0] for ledger in report.ledgers]).sum(0) / report.divisor
+    names = [name for name in report.terms if any(name in head.by_predictor for head in report.heads)]
+    sums = torch.stack([head.background()[:, 0] for head in report.heads]).sum(0) / report.divisor
     weighted = {name: float(value[0]) for name, value in report.by_object.background_terms.items()}
     return Background(
         total=float(report.by_object.background[0]),
@@ -286,7 +288,7 @@ def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:
     for item, box in zip(found, boxes, strict=True):
         place = predictions.place(item.row)
         column, row = place.cell
-        ledger = scored.report.ledgers[place.head]
+        head = scored.report.heads[place.head]
         entries.append(
             UnexplainedPrediction(
                 box=corner_box(box),
@@ -294,7 +296,7 @@ def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:
                 class_name=spec.class_names[item.class_id],
                 score=item.score,
                 cost=float(costs[place.head][0, place.anchor, row, column]),
-                stride=ledger.geometry.net_width / ledger.geometry.grid_width,
+                stride=head.geometry.net_width / head.geometry.grid_width,
                 cell=[column, row],
                 anchor=place.anchor,
                 role=ROLE_NAMES[Role(int(scored.report.assignment.roles[place.head][0, place.anchor, row, column]))],
@@ -305,7 +307,7 @@ def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:
 
 
 def _served(scored: Scored, place: Place) -> list[int]:
-    matches = scored.report.ledgers[place.head].matches
+    matches = scored.report.heads[place.head].matches
     here = (matches.columns == place.cell[0]) & (matches.rows == place.cell[1]) & (matches.anchors == place.anchor)
     return [scored.scored_objects[row][0] for row in matches.objects[here].tolist()]
 

@@ -32,8 +32,8 @@ from yoloscope.training.data.annotations import (
     valid_labels,
 )
 from yoloscope.training.diagnostics.predictions import Predictions, predict
+from yoloscope.training.losses import get_preset
 from yoloscope.training.losses.compute import compute_loss
-from yoloscope.training.losses.presets.registry import resolve_preset
 from yoloscope.training.losses.report import LossReport
 
 MAX_LABEL_BYTES = 8 * 2**20
@@ -124,7 +124,7 @@ async def score(services: Services, pairs: Sequence[LabelledImage], query: Score
         runtime = services.store.loaded(query.model or services.store.default)
         if runtime is None:
             runtime = await services.decoding.run(services.store.get, query.model)
-        resolve_preset(query.preset, runtime.spec)
+        get_preset(query.preset, runtime.spec)
         with timing.stage("decode"):
             prepared = await _prepare_all(services, pairs, runtime.spec, keep_images=query.keep_images)
             labels = await services.decoding.run(

@@ -28,11 +28,10 @@ from yoloscope.models import boxes
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.anchors import match_best_anchor
-from yoloscope.training.assignment.geometry import head_geometries
-from yoloscope.training.assignment.max_iou import best_overlap, padded_boxes_xyxy
+from yoloscope.training.assignment.grid import head_geometries
+from yoloscope.training.assignment.ignore import max_iou, padded_boxes_xyxy
 from yoloscope.training.losses import LossReport, compute_loss
-from yoloscope.training.losses.decode import decode_planes
-from yoloscope.training.losses.heads import box_planes
+from yoloscope.training.losses.decode import box_planes, decode_planes
 from yoloscope.training.losses.report import Detail
 
 CLASSES = 80
@@ -117,7 +116,7 @@ def full_account(report: LossReport) -> object:
 
 
 def object_account(report: LossReport) -> object:
-    return report.terms, report.by_scale, report.by_image, report.by_object, report.assignment.fates
+    return report.terms, report.by_scale, report.by_image, report.by_object, report.assignment.statuses
 
 
 def v5_style(batch: Batch) -> None:
@@ -160,7 +159,7 @@ def floor(batch: Batch) -> None:
             gradient[:, :, 4] = entries[:, :, 4].sigmoid()
             at = matched.images, matched.anchors, slice(None), matched.rows, matched.columns
             gradient[at] = entries[at].sigmoid() - 1
-            best_overlap(decode_planes(box_planes(head, matched.geometry), matched.geometry, "scaled", "exp"), padded)
+            max_iou(decode_planes(box_planes(head, matched.geometry), matched.geometry, "scaled", "exp"), padded)
             head.grad = gradient.view(head.shape)
 
 
@@ -185,7 +184,7 @@ def v2_floor(batch: Batch) -> None:
     head.grad = None
     torch.autograd.backward(head.square().sum())
     (geometry,) = head_geometries(batch.heads, batch.spec)
-    best_overlap(
+    max_iou(
         decode_planes(box_planes(head, geometry), geometry, "sigmoid", "exp"),
         padded_boxes_xyxy(batch.truth, torch.float32),
     )

@@ -11,7 +11,7 @@ from yoloscope.models.errors import ModelNotFoundError
 from yoloscope.models.layers.weight_block import weight_blocks
 from yoloscope.models.registry import build, names
 from yoloscope.models.zoo import COCO, OFFICIAL, VOC, OfficialWeights, official_weights
-from yoloscope.training.losses.presets.registry import resolve_preset
+from yoloscope.training.losses import get_preset
 
 HEADERS = {16, 20}
 
@@ -49,7 +49,7 @@ def test_losses_are_those_of_the_published_cfgs(oracles_dir: Path, official: Off
     path = oracles_dir / "cfg" / ("yolov1/yolo.cfg" if official.name == "yolov1" else f"{official.name}.cfg")
     with torch.device("meta"):
         spec = build_network(path, official.class_names).spec
-    assert resolve_preset(None, spec.model_copy(update={"loss": official.loss})) == resolve_preset(None, spec)
+    assert get_preset(None, spec.model_copy(update={"loss": official.loss})) == get_preset(None, spec)
 
 
 def test_class_names_equal_darknets(oracles_dir: Path) -> None:

@@ -109,7 +109,7 @@ def _check_boxes(arrays: dict[str, np.ndarray], result: FileResult) -> None:
             continue
         result.record("rows", name, excess(function(predicted, truth)[good], expected[good.numpy()], 0, BOX_ATOL))
     for name in darknet_box.MEASURES:
-        got = darknet_box.ascent(predicted, truth, name)[good]
+        got = darknet_box.iou_gradient(predicted, truth, name)[good]
         expected = arrays[f"dx_{name}"][good.numpy()]
         result.record("rows", f"dx_{name}", excess(got, expected, DIRECTION_RTOL, DIRECTION_ATOL))
 

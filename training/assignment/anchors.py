@@ -1,7 +1,4 @@
-"""Matching of objects to anchors by shape: YOLOv2, v3 and v4.
-
-Overlap of box shapes that share a center.
-"""
+"""Matching of objects to anchors by shape: YOLOv2, v3 and v4."""
 
 from __future__ import annotations
 
@@ -12,8 +9,7 @@ from torch import Tensor
 
 from yoloscope.models import boxes
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.geometry import HeadGeometry
-from yoloscope.training.assignment.matches import HeadMatches, cells_of
+from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cells_of
 
 SHAPE_MEASURES = {
     "iou": boxes.pairwise_iou,
@@ -49,8 +45,8 @@ def match_best_anchor(
 ) -> tuple[HeadMatches, ...]:
     """Match every object to the anchor [K, 2] of the best shape among all scales, the first where several are best.
 
-    With ``extra_threshold``, every other anchor of a head whose overlap (``extra_measure``) exceeds it serves the
-    object too. A head that repeats an anchor of another head serves it as well. Objects without area match nothing.
+    With ``extra_threshold``, every other anchor of a head whose overlap (``extra_measure``) exceeds it is assigned
+    to the object too. So is an anchor that repeats the best one in another head. Objects without area match nothing.
 
     Source: YOLOv3 section 2.1; darknet src/yolo_layer.c, process_batch (best anchor, then iou_thresh).
     """
@@ -60,15 +56,17 @@ def match_best_anchor(
     overlap = shape_overlap(wh, anchors)
     best = overlap.argmax(dim=1) if len(anchors) else overlap.new_zeros(len(wh), dtype=torch.int64)
     is_best = torch.zeros_like(overlap, dtype=torch.bool).scatter_(1, best[:, None], value=True)
-    serves = is_best
+    matched = is_best
     if extra_threshold is not None:
         reach = overlap if extra_measure == "iou" else shape_overlap(anchors, wh, extra_measure).T
-        serves = is_best | (reach > extra_threshold)
-    serves = serves & (wh > 0).all(-1, keepdim=True)
-    return tuple(_matches(ground_truth, g, serves, is_best, overlap) for g in geometries)
+        matched = is_best | (reach > extra_threshold)
+    matched = matched & ground_truth.has_area[:, None]
+    return tuple(_matches(ground_truth, g, matched, is_best, overlap) for g in geometries)
 
 
-def match_best_anchor_of_head(ground_truth: GroundTruth, geometries: Sequence[HeadGeometry]) -> tuple[HeadMatches, ...]:
+def match_best_anchor_per_head(
+    ground_truth: GroundTruth, geometries: Sequence[HeadGeometry]
+) -> tuple[HeadMatches, ...]:
     """Match every object, in every head, to that head's anchor of the best shape (YOLOv2, with its one head)."""
     return tuple(_matches_of_head(ground_truth, g, ratio=None) for g in geometries)
 
@@ -85,26 +83,26 @@ def _matches_of_head(ground_truth: GroundTruth, geometry: HeadGeometry, ratio: f
     anchors = wh.new_tensor(geometry.anchors_norm)
     overlap = shape_overlap(wh, anchors)
     is_best = torch.zeros_like(overlap, dtype=torch.bool).scatter_(1, overlap.argmax(1)[:, None], value=True)
-    serves = is_best
+    matched = is_best
     if ratio is not None:
         quotient = wh[:, None] / anchors[None]
-        serves = torch.maximum(quotient, 1 / quotient).amax(-1) < ratio
-        is_best = is_best & serves
-    serves = serves & (wh > 0).all(-1, keepdim=True)
-    return _gather(ground_truth, geometry, serves, is_best, overlap)
+        matched = torch.maximum(quotient, 1 / quotient).amax(-1) < ratio
+        is_best = is_best & matched
+    matched = matched & ground_truth.has_area[:, None]
+    return _gather(ground_truth, geometry, matched, is_best, overlap)
 
 
 def _matches(
-    ground_truth: GroundTruth, geometry: HeadGeometry, serves: Tensor, is_best: Tensor, overlap: Tensor
+    ground_truth: GroundTruth, geometry: HeadGeometry, matched: Tensor, is_best: Tensor, overlap: Tensor
 ) -> HeadMatches:
-    own = torch.tensor(geometry.spec.anchor_indices, device=serves.device)
-    return _gather(ground_truth, geometry, serves[:, own], is_best[:, own], overlap[:, own])
+    own = torch.tensor(geometry.spec.anchor_indices, device=matched.device)
+    return _gather(ground_truth, geometry, matched[:, own], is_best[:, own], overlap[:, own])
 
 
 def _gather(
-    ground_truth: GroundTruth, geometry: HeadGeometry, serves: Tensor, is_best: Tensor, overlap: Tensor
+    ground_truth: GroundTruth, geometry: HeadGeometry, matched: Tensor, is_best: Tensor, overlap: Tensor
 ) -> HeadMatches:
-    objects, anchors = serves.nonzero(as_tuple=True)
+    objects, anchors = matched.nonzero(as_tuple=True)
     columns, rows = cells_of(ground_truth.boxes_cxcywh_norm, geometry)
     return HeadMatches(
         geometry=geometry,

@@ -1,4 +1,4 @@
-"""Matching of objects to the predictors of their cell by predicted overlap: YOLOv1."""
+"""Matching of objects to the predictors of their grid cell by predicted IoU: YOLOv1."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from torch import Tensor
 
 from yoloscope.models import boxes
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.geometry import HeadGeometry
-from yoloscope.training.assignment.matches import HeadMatches, cells_of
+from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cells_of
 
 
 def match_first_per_cell(ground_truth: GroundTruth, geometry: HeadGeometry) -> HeadMatches:
@@ -21,7 +20,7 @@ def match_first_per_cell(ground_truth: GroundTruth, geometry: HeadGeometry) -> H
     """
     columns, rows = cells_of(ground_truth.boxes_cxcywh_norm, geometry)
     cells = (ground_truth.image_index * geometry.grid_height + rows) * geometry.grid_width + columns
-    has_area = (ground_truth.boxes_cxcywh_norm[:, 2:] > 0).all(-1)
+    has_area = ground_truth.has_area
     order = torch.arange(len(cells), device=cells.device)
     first = torch.full((geometry.batch_size * geometry.grid_height * geometry.grid_width,), len(cells))
     first = first.to(cells.device).scatter_reduce_(0, cells, torch.where(has_area, order, len(cells)), "amin")

@@ -1,8 +1,8 @@
-"""The losses of YOLOv1 to v4 behind one call, with an account of what every term, scale and object costs."""
+"""YOLO losses v1 to v4 behind one call, with a report by term, scale, image, object and cell."""
 
-from yoloscope.training.losses.compute import compute_loss
-from yoloscope.training.losses.presets.base import Preset, Weights
-from yoloscope.training.losses.presets.registry import PRESETS, AnyPreset, resolve_preset
+from yoloscope.training.losses.compute import compute_loss, get_preset
+from yoloscope.training.losses.presets import PRESETS, LossPreset
+from yoloscope.training.losses.presets.formula import Preset, Weights
 from yoloscope.training.losses.report import LossReport
 
-__all__ = ["PRESETS", "AnyPreset", "LossReport", "Preset", "Weights", "compute_loss", "resolve_preset"]
+__all__ = ["PRESETS", "LossPreset", "LossReport", "Preset", "Weights", "compute_loss", "get_preset"]

@@ -1,4 +1,4 @@
-"""The one entry to all losses."""
+"""Compute a YOLO loss from raw heads: decode, assign, cost, report."""
 
 from __future__ import annotations
 
@@ -13,17 +13,10 @@ from torch import Tensor
 from yoloscope.models.errors import LabelError, LossError, PresetError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.geometry import HeadGeometry, head_geometries
-from yoloscope.training.losses.autograd import formula_ledgers
-from yoloscope.training.losses.costs import TERMS, HeadLedger, require_finite, weigh_objects
-from yoloscope.training.losses.darknet.deltas import DarknetState
-from yoloscope.training.losses.darknet.losses import darknet_ledgers
-from yoloscope.training.losses.darknet.presets import DarknetPreset
-from yoloscope.training.losses.grid import article_ledgers, grid_weights, walkthrough_ledgers
-from yoloscope.training.losses.presets.article import ArticlePreset
-from yoloscope.training.losses.presets.base import Preset
-from yoloscope.training.losses.presets.registry import AnyPreset, resolve_preset
-from yoloscope.training.losses.presets.walkthrough import WalkthroughPreset
+from yoloscope.training.assignment.grid import HeadGeometry, head_geometries
+from yoloscope.training.losses.costs import HeadCosts, require_finite
+from yoloscope.training.losses.presets import PRESETS
+from yoloscope.training.losses.presets.base import LossInputs, LossPreset, Normalizer
 from yoloscope.training.losses.report import Detail, LossReport
 
 
@@ -31,7 +24,7 @@ def compute_loss(
     heads: Sequence[Tensor],
     ground_truth: GroundTruth,
     spec: DetectorSpec,
-    preset: str | AnyPreset | None = "v4",
+    preset: str | LossPreset | None = "v4",
     detail: Detail = "summary",
     *,
     images_seen: int | None = None,
@@ -54,36 +47,22 @@ def compute_loss(
     if detail not in get_args(Detail):
         raise LossError(f"detail: expected one of {', '.join(get_args(Detail))}, got {detail!r}")
     geometries = head_geometries(heads, spec)
-    resolved = resolve_preset(preset, spec)
-    if ground_truth.weights is not None and not isinstance(resolved, Preset):
+    resolved = get_preset(preset, spec)
+    if ground_truth.weights is not None and not resolved.is_formula:
         raise PresetError(f"preset {resolved.name!r} knows no weights of objects; only formula presets do")
     truth = checked_ground_truth(_at_heads(ground_truth, heads[0]), geometries)
     with torch.autocast(device_type=heads[0].device.type, enabled=False):
-        return _report(heads, geometries, truth, spec, resolved, detail, images_seen, divisor)
+        return _report(LossInputs(heads, geometries, truth, spec, images_seen), resolved, detail, divisor)
 
 
-def _report(
-    heads: Sequence[Tensor],
-    geometries: Sequence[HeadGeometry],
-    truth: GroundTruth,
-    spec: DetectorSpec,
-    preset: AnyPreset,
-    detail: Detail,
-    images_seen: int | None,
-    divisor: float | None,
-) -> LossReport:
-    ledgers: tuple[HeadLedger, ...]
-    darknet: DarknetState | None = None
-    if isinstance(preset, DarknetPreset):
-        ledgers, cube, darknet = darknet_ledgers(heads, geometries, truth, spec, preset, images_seen)
-    else:
-        ledgers = _autograd_ledgers(heads, geometries, truth, spec, preset, images_seen)
-        cube = torch.stack([ledger.by_image() for ledger in ledgers])
-    factors = weight_table(preset, len(heads), cube.detach())
-    normalizer = _normalizer(preset)
-    divided_by = divisor if divisor is not None else natural_divisor(normalizer, ledgers)
-    total = (cube.sum(2) * factors).sum() / divided_by
-    require_finite(total, ledgers, cube)
+def _report(inputs: LossInputs, preset: LossPreset, detail: Detail, divisor: float | None) -> LossReport:
+    costs = preset.costs(inputs)
+    table = costs.by_head_term_image
+    term_weights = table.detach().new_tensor(preset.term_weights(len(costs.heads)))
+    normalizer = preset.normalized_by
+    divided_by = divisor if divisor is not None else natural_divisor(normalizer, costs.heads)
+    total = (table.sum(2) * term_weights).sum() / divided_by
+    require_finite(total, costs.heads, table)
     return LossReport(
         total=total,
         preset=preset.name,
@@ -91,55 +70,46 @@ def _report(
         normalizer=normalizer if divisor is None else "given",
         divisor=divided_by,
         detail=detail,
-        num_objects=len(truth),
-        ledgers=tuple(ledger.detached() for ledger in ledgers),
-        raw_cube=cube.detach(),
-        factors=factors,
-        darknet=darknet,
+        num_objects=len(inputs.truth),
+        heads=tuple(head.detached() for head in costs.heads),
+        costs_by_head_term_image=table.detach(),
+        term_weights=term_weights,
+        darknet=costs.darknet,
     )
 
 
-def _autograd_ledgers(
-    heads: Sequence[Tensor],
-    geometries: Sequence[HeadGeometry],
-    truth: GroundTruth,
-    spec: DetectorSpec,
-    preset: Preset | WalkthroughPreset | ArticlePreset,
-    images_seen: int | None,
-) -> tuple[HeadLedger, ...]:
-    if isinstance(preset, Preset):
-        ledgers = formula_ledgers(heads, geometries, truth, spec, preset, images_seen)
-        return ledgers if truth.weights is None else tuple(weigh_objects(each, truth.weights) for each in ledgers)
-    if isinstance(preset, WalkthroughPreset):
-        return walkthrough_ledgers(heads, geometries, truth)
-    return article_ledgers(heads, geometries, truth, preset)
+def get_preset(preset: str | LossPreset | None, spec: DetectorSpec) -> LossPreset:
+    """Return the preset to compute for a detector; raise PresetError if there is none or it does not fit its heads.
+
+    None stands for the spec's own preset. The spec's overrides apply where the name is the spec's own.
+    """
+    if preset is None:
+        preset = spec.loss.preset
+    found = _named(preset, spec) if isinstance(preset, str) else preset
+    if any(head.kind == "gaussian_yolo" for head in spec.heads):
+        raise PresetError("gaussian_yolo heads have no loss preset: their boxes carry an uncertainty that none defines")
+    if spec.class_tree is not None or any(head.class_activation == "tree" for head in spec.heads):
+        raise PresetError("a detector with hierarchical classes has no loss preset")
+    found.require_fit(spec)
+    return found
 
 
-def weight_table(preset: AnyPreset, num_heads: int, like: Tensor) -> Tensor:
-    """Return the factor [H, T] of every term of every head; raise PresetError where a tuple is not one per head."""
-    if not isinstance(preset, Preset):
-        weights = {} if isinstance(preset, DarknetPreset) else grid_weights(preset)
-        return like.new_tensor([[weights.get(term, 1.0) for term in TERMS]] * num_heads)
-    columns = [_per_head(getattr(preset.weights, term), num_heads, f"weights.{term}") for term in TERMS]
-    scales = _per_head(preset.scale_weights or 1.0, num_heads, "scale_weights")
-    return like.new_tensor([[column[head] * scale for column in columns] for head, scale in enumerate(scales)])
+def _named(name: str, spec: DetectorSpec) -> LossPreset:
+    if name not in PRESETS:
+        raise PresetError(f"unknown loss preset {name!r}; known presets: {', '.join(PRESETS)}")
+    own = name == spec.loss.preset and spec.loss.overrides
+    return PRESETS[name].with_overrides(spec.loss.overrides) if own else PRESETS[name]
 
 
-def _normalizer(preset: AnyPreset) -> str:
-    if isinstance(preset, Preset):
-        return preset.normalizer
-    return "none" if isinstance(preset, ArticlePreset) else "images"
-
-
-def natural_divisor(normalizer: str, ledgers: Sequence[HeadLedger]) -> float:
-    """Return what the sums of a batch are divided by: images, pairs, predictors, or 1."""
-    batch = ledgers[0].geometry.batch_size
+def natural_divisor(normalizer: Normalizer, heads: Sequence[HeadCosts]) -> float:
+    """Return the divisor of the sums of a batch: images, positives, predictors, or 1."""
+    batch = heads[0].geometry.batch_size
     if normalizer == "images":
         return float(max(batch, 1))
     if normalizer == "positives":
-        return float(max(sum(len(ledger.slots) for ledger in ledgers), 1))
+        return float(max(sum(len(head.positives) for head in heads), 1))
     if normalizer == "cells":
-        return float(sum(ledger.ignored.numel() for ledger in ledgers))
+        return float(sum(head.assignment.ignored.numel() for head in heads))
     return 1.0
 
 
@@ -180,11 +150,3 @@ def _at_heads(truth: GroundTruth, head: Tensor) -> GroundTruth:
     if boxes.dtype in {torch.float32, torch.float64}:
         return truth
     return replace(truth, boxes_cxcywh_norm=truth.boxes_cxcywh_norm.float())
-
-
-def _per_head(weight: float | tuple[float, ...], num_heads: int, key: str) -> list[float]:
-    if not isinstance(weight, tuple):
-        return [weight] * num_heads
-    if len(weight) != num_heads:
-        raise PresetError(f"preset key {key!r}: expected one number or {num_heads}, one per head, got {len(weight)}")
-    return list(weight)

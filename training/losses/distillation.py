@@ -13,9 +13,8 @@ from yoloscope.models import boxes
 from yoloscope.models.errors import NonFiniteLossError, SpecError
 from yoloscope.models.layout import BOX, CLASSES, OBJECTNESS
 from yoloscope.models.spec import DetectorSpec, HeadSpec
-from yoloscope.training.assignment.geometry import HeadGeometry, head_geometries
-from yoloscope.training.losses.decode import decode_planes, extent_rule
-from yoloscope.training.losses.heads import compute_dtype, entries_of
+from yoloscope.training.assignment.grid import HeadGeometry, head_geometries
+from yoloscope.training.losses.decode import compute_dtype, decode_planes, entries_of, extent_rule
 
 DISTILLED: Final = ("box", "objectness", "classification")
 

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw
 from yoloscope.models.classes import class_color
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.anchors import match_best_anchor
-from yoloscope.training.assignment.geometry import head_geometries
+from yoloscope.training.assignment.grid import head_geometries
 from yoloscope.training.build import build_schedule
-from yoloscope.training.losses.presets.base import Preset
-from yoloscope.training.losses.presets.registry import resolve_preset
+from yoloscope.training.losses import get_preset
+from yoloscope.training.losses.presets.formula import Preset
 from yoloscope.training.visualize.drawing import Exhibit, Panel, Scene, chart, image_of
 
 _USUAL = Preset()
@@ -30,9 +30,9 @@ def target_exhibits(scene: Scene) -> Iterator[Exhibit]:
 
 
 def _multi_anchor(scene: Scene) -> Exhibit:
-    """Draw the anchors that serve each object, at the cells that hold its center."""
-    preset = resolve_preset(None, scene.network.spec)
-    threshold = (preset if isinstance(preset, Preset) else _USUAL).match_threshold
+    """Draw the anchors assigned to each object, at the cells that hold its center."""
+    preset = get_preset(None, scene.network.spec)
+    threshold = preset.extra_anchor_iou or _USUAL.match_threshold
     images, truth = scene.batch()
     rows = []
     for index, image in enumerate(images):

@@ -12,15 +12,14 @@ from yoloscope.models.errors import SpecError
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.anchors import (
     match_best_anchor,
-    match_best_anchor_of_head,
+    match_best_anchor_per_head,
     match_by_ratio,
     shape_overlap,
 )
+from yoloscope.training.assignment.assign import CollisionRule, distinct_positives, find_positives, resolve_collisions
 from yoloscope.training.assignment.cells import choose_predictor, match_first_per_cell
-from yoloscope.training.assignment.collisions import CollisionRule, distinct_slots, find_slots, resolve_collisions
-from yoloscope.training.assignment.geometry import HeadGeometry, head_geometries
-from yoloscope.training.assignment.matches import HeadMatches, cell_offsets
-from yoloscope.training.assignment.max_iou import best_overlap, exceeds_overlap, padded_boxes_xyxy
+from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cell_offsets, head_geometries
+from yoloscope.training.assignment.ignore import exceeds_max_iou, max_iou, padded_boxes_xyxy
 
 
 def geometries_of(batch_size: int = 1) -> tuple[HeadGeometry, ...]:
@@ -80,7 +79,7 @@ def test_an_anchor_of_no_head_leaves_its_object_unserved() -> None:
 
 def test_every_head_has_its_own_best_anchor_in_v2_matching() -> None:
     truth = truth_of([(0, 0, 0.5, 0.5, 76 / 96, 55 / 64)], 1)
-    first, second = match_best_anchor_of_head(truth, geometries_of())
+    first, second = match_best_anchor_per_head(truth, geometries_of())
     assert pairs(first) == [(0, 2, False)]
     assert pairs(second) == [(0, 1, False)]
 
@@ -96,15 +95,15 @@ def test_matching_by_ratio() -> None:
 def test_objects_without_area_match_nothing(size: tuple[float, float]) -> None:
     truth = truth_of([(0, 0, 0.5, 0.5, *size)], 1)
     assert not any(len(m) for m in match_best_anchor(truth, geometries_of(), anchors(), 0.1))
-    assert not any(len(m) for m in match_best_anchor_of_head(truth, geometries_of()))
+    assert not any(len(m) for m in match_best_anchor_per_head(truth, geometries_of()))
     assert not any(len(m) for m in match_by_ratio(truth, geometries_of(), 4.0))
 
 
 def test_no_objects_match_nothing() -> None:
     empty = GroundTruth.empty(2)
     assert [len(m) for m in match_best_anchor(empty, geometries_of(2), anchors().float(), 0.2)] == [0, 0]
-    slots = find_slots(match_best_anchor(empty, geometries_of(2), anchors().float(), None)[0])
-    assert len(slots) == 0
+    positives = find_positives(match_best_anchor(empty, geometries_of(2), anchors().float(), None)[0])
+    assert len(positives) == 0
 
 
 def test_a_v1_cell_keeps_its_first_object_with_area() -> None:
@@ -145,7 +144,7 @@ def colliding() -> HeadMatches:
         1,
     )
     (geometry,) = head_geometries([torch.zeros(spec.head_shape(0, 1))], spec)
-    (matches,) = match_best_anchor_of_head(truth, (geometry,))
+    (matches,) = match_best_anchor_per_head(truth, (geometry,))
     return matches
 
 
@@ -158,13 +157,13 @@ def test_collisions(rule: CollisionRule, kept: list[int]) -> None:
     assert resolved.objects.tolist() == kept
 
 
-def test_slots_count_their_pairs() -> None:
-    slots = find_slots(colliding())
-    assert sorted(slots.counts.tolist()) == [1, 3]
-    shares = torch.zeros(2, dtype=torch.float32).index_add_(0, slots.of_match, slots.share)
+def test_positives_count_their_pairs() -> None:
+    positives = find_positives(colliding())
+    assert sorted(positives.counts.tolist()) == [1, 3]
+    shares = torch.zeros(2, dtype=torch.float32).index_add_(0, positives.of_match, positives.share)
     torch.testing.assert_close(shares, torch.ones(2))
     alone = colliding().select(torch.tensor([0, 2]))
-    assert distinct_slots(alone).predictors.tolist() == alone.predictors.tolist()
+    assert distinct_positives(alone).predictors.tolist() == alone.predictors.tolist()
 
 
 def test_offsets_are_relative_to_the_cell() -> None:
@@ -181,7 +180,7 @@ def test_max_iou_against_all_pairs(seed: int) -> None:
     planes = [torch.rand(3, 2, 4, 5, generator=generator, dtype=torch.float64) for _ in range(4)]
     planes[2], planes[3] = planes[2] * 0.6, planes[3] * 0.6
     predicted = (planes[0], planes[1], planes[2], planes[3])
-    best, place = best_overlap(predicted, padded_boxes_xyxy(truth, torch.float64))
+    best, place = max_iou(predicted, padded_boxes_xyxy(truth, torch.float64))
     everything = boxes.cxcywh_to_xyxy(torch.stack(planes, dim=-1).reshape(3, -1, 4))
     for image in range(3):
         own = truth.boxes_cxcywh_norm[truth.image_index == image]
@@ -194,7 +193,7 @@ def test_max_iou_against_all_pairs(seed: int) -> None:
         found = expected.values > 0
         assert torch.equal(place[image].flatten()[found], expected.indices[found])
     for threshold in (0.05, 0.3, 0.7):
-        exceeds = exceeds_overlap(predicted, padded_boxes_xyxy(truth, torch.float64), threshold)
+        exceeds = exceeds_max_iou(predicted, padded_boxes_xyxy(truth, torch.float64), threshold)
         assert torch.equal(exceeds, best > threshold)
 
 

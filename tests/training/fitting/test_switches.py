@@ -20,7 +20,7 @@ from yoloscope.training.callbacks import Validating
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.config import BagsConfig, ScheduleConfig, TrainingConfig
 from yoloscope.training.data.datasets import open_dataset
-from yoloscope.training.losses import Preset, resolve_preset
+from yoloscope.training.losses import Preset, get_preset
 from yoloscope.training.optim.cross_mini_batch_norm import CrossMiniBatchNorm2d
 from yoloscope.training.train import fit, training_data
 from yoloscope.training.trainer import use_bf16
@@ -132,7 +132,7 @@ def test_cross_mini_batch_norm_matters_where_batches_are_split(
 def test_loss_switches_become_keys_of_the_preset(shapes: Path, configure: Configure) -> None:
     bags = {"label_smoothing": 0.1, "multi_anchor": False, "box_loss": "diou", "grid_sensitivity": False}
     spec = build_network(configure(bags=bags), open_dataset(shapes, "train")).spec
-    preset = resolve_preset(None, spec)
+    preset = get_preset(None, spec)
     assert isinstance(preset, Preset)
     assert (preset.label_smoothing, preset.match, preset.box_loss) == (0.1, "best_anchor", "diou")
     assert {head.scale_xy for head in spec.heads} == {1.0}

@@ -132,7 +132,7 @@ def _yolo_box(layer: Layer, out: Array, a: int, row: int, column: int, box: Box)
         return
     predicted = _yolo_predicted(layer, out, a, row, column)
     pair = torch.tensor([predicted], dtype=torch.float64), torch.tensor([box], dtype=torch.float64)
-    step = darknet_box.ascent(*pair, opt["iou_loss"])[0].numpy()
+    step = darknet_box.iou_gradient(*pair, opt["iou_loss"])[0].numpy()
     if not layer.new_coords:
         step[2:] *= np.exp(entries[2:])
     step *= opt["iou_normalizer"]

@@ -10,7 +10,7 @@ import torch
 from tests.training.losses.cases import random_batch, spec_v1, spec_v2, spec_v4, truth_of
 from yoloscope.models.errors import LossError
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.matches import Fate, Role
+from yoloscope.training.assignment.grid import MatchStatus, Role
 from yoloscope.training.losses import PRESETS, LossReport, compute_loss
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -65,7 +65,7 @@ def test_objects_on_one_predictor_share_its_cost(preset: str) -> None:
     truth = truth_of([(0, 0, 0.52, 0.52, 0.4, 0.5), (0, 2, 0.53, 0.52, 0.4, 0.5)], 1)
     heads = [torch.zeros(spec.head_shape(i, 1), dtype=torch.float64) for i in range(2)]
     report = compute_loss(heads, truth, spec, preset, detail="objects")
-    assert any(bool((ledger.slots.counts == 2).all()) for ledger in report.ledgers if len(ledger.slots))
+    assert any(bool((head.positives.counts == 2).all()) for head in report.heads if len(head.positives))
     objects = report.by_object
     assert (objects.total.sum() + objects.background.sum()).item() == pytest.approx(report.total.item(), rel=1e-12)
     for name in ("objectness", "classification"):
@@ -115,8 +115,8 @@ def test_roles_and_fates_by_hand() -> None:
     heads[0][0, 4 + 8] = -9.0
     truth = truth_of([(0, 0, 0.5, 0.5, 40 / 96, 28 / 64), (0, 1, 0.0, 0.0, 0.0, 0.1)], 1)
     report = compute_loss(heads, truth, spec, "v4", detail="cells")
-    assert report.fates.tolist() == [Fate.SERVED, Fate.LOST]
-    servings = report.assignment.serving(0)
+    assert report.statuses.tolist() == [MatchStatus.ASSIGNED, MatchStatus.LOST]
+    servings = report.assignment.predictors_of(0)
     assert [s.role for s in servings if s.head == 0] == [Role.EXTRA, Role.RESPONSIBLE]
     second = servings[1]
     assert (second.cell, second.anchor, second.stride) == ((3, 2), 2, (16, 16))
@@ -159,7 +159,7 @@ def test_the_second_object_of_a_v1_cell_collides() -> None:
     head = torch.zeros(spec.head_shape(0, 1), dtype=torch.float64)
     for preset in ("v1", "v1-darknet", "v1-walkthrough"):
         report = compute_loss((head,), truth, spec, preset, detail="objects")
-        assert report.fates.tolist() == [Fate.SERVED, Fate.COLLIDED]
+        assert report.statuses.tolist() == [MatchStatus.ASSIGNED, MatchStatus.COLLIDED]
 
 
 def test_the_prior_pull_is_a_role_of_early_training() -> None:
@@ -178,4 +178,4 @@ def test_an_empty_image_has_no_objects_to_account_for() -> None:
     report = compute_loss(heads, GroundTruth.empty(2), spec, "v4", detail="cells")
     assert report.by_object.total.shape == (0,)
     assert report.by_object.background.shape == (2,)
-    assert report.fates.shape == (0,)
+    assert report.statuses.shape == (0,)

@@ -187,7 +187,7 @@ def test_v1_forced_goes_by_area(size: float, responsible: int) -> None:
     boxes = [[0.5, 0.5, 0.4, 0.4], [0.5, 0.5, 0.4, 0.4]]
     batch = v1_batch([(0, 1, 0.5, 0.5, size, size)], boxes, forced=1)
     report = compute_loss(batch.heads, batch.truth, batch.spec, "v1-darknet", detail="objects")
-    assert report.assignment.serving(0)[0].anchor == responsible
+    assert report.assignment.predictors_of(0)[0].anchor == responsible
 
 
 def test_v1_softmax_and_plain_sizes() -> None:

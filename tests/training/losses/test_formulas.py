@@ -43,13 +43,13 @@ def test_the_cases_cover_what_the_formulas_tell_apart(preset: str) -> None:
         compute_loss(batch.heads, batch.truth, batch.spec, preset, detail="objects")
         for batch in (random_batch(preset, seed) for seed in range(200))
     ]
-    fates = torch.cat([report.fates for report in reports])
-    assert {0, 1} <= set(fates.tolist()) or preset == "v4"
+    statuses = torch.cat([report.statuses for report in reports])
+    assert {0, 1} <= set(statuses.tolist()) or preset == "v4"
     if preset != "v1":
         assert any(bool((roles == 1).any()) for report in reports for roles in report.assignment.roles)
     assert any(report.num_objects == 0 for report in reports)
     if preset == "v4":
-        assert any(bool((ledger.slots.counts > 1).any()) for report in reports for ledger in report.ledgers)
+        assert any(bool((head.positives.counts > 1).any()) for report in reports for head in report.heads)
 
 
 def _smooth(preset: str) -> Preset:
@@ -140,7 +140,7 @@ def test_max_delta_bounds_every_box_gradient() -> None:
     bounded = Preset(max_delta=1e-3)
     report = compute_loss(batch.heads, batch.truth, batch.spec, bounded, divisor=1.0)
     torch.autograd.backward(report.total)
-    for head, geometry in zip(batch.heads, report.ledgers, strict=True):
+    for head, geometry in zip(batch.heads, report.heads, strict=True):
         assert head.grad is not None
         entries = head.grad.view(head.shape[0], geometry.geometry.num_anchors, -1, *head.shape[2:])
         assert float(entries[:, :, :4].abs().max()) <= 1e-3 + 1e-12

@@ -6,7 +6,7 @@ import torch
 from tests.training.losses.cases import spec_v4
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.losses import compute_loss
-from yoloscope.training.losses.presets.registry import PRESETS
+from yoloscope.training.losses.presets import PRESETS
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from yoloscope.models import boxes
 from yoloscope.models.errors import LabelError, NonFiniteLossError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.geometry import head_geometries
-from yoloscope.training.assignment.matches import cells_of
+from yoloscope.training.assignment.grid import cells_of, head_geometries
 from yoloscope.training.losses import PRESETS, LossReport, Preset, compute_loss
 from yoloscope.training.losses.decode import decode_center
+from yoloscope.training.losses.presets.v1 import signed_sqrt
 from yoloscope.training.losses.presets.walkthrough import walkthrough_root
-from yoloscope.training.losses.terms.box import raw_center_target, signed_sqrt
+from yoloscope.training.losses.terms import center_logits
 
 FORMULAS = ("v1", "v2", "v3", "v4")
 
@@ -126,7 +126,7 @@ def test_08_two_objects_on_one_predictor_follow_the_named_rule() -> None:
     assert box["accumulate"] == pytest.approx(sum(alone))
     assert box["mean"] == pytest.approx(sum(alone) / 2)
     report = compute_loss(zeros(spec), truth, spec, base.replace(collision="last"), detail="objects")
-    assert report.fates.tolist() == [1, 0]
+    assert report.statuses.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if not name.startswith("article")])
@@ -134,7 +134,7 @@ def test_09_a_center_at_exactly_one_belongs_to_the_last_cell(preset: str) -> Non
     spec = spec_of(preset)
     truth = truth_of([(0, 0, 1.0, 1.0, 0.4, 0.4)], 1)
     report = compute_loss(zeros(spec), truth, spec, preset, detail="objects")
-    (serving, *_) = report.assignment.serving(0)
+    (serving, *_) = report.assignment.predictors_of(0)
     geometry = head_geometries(zeros(spec), spec)[serving.head]
     assert serving.cell == (geometry.grid_width - 1, geometry.grid_height - 1)
     columns, rows = cells_of(torch.tensor([[0.0, 0.0, 0.1, 0.1]]), geometry)
@@ -145,8 +145,8 @@ def test_10_a_center_on_a_cell_border_is_reachable_only_with_scale_xy() -> None:
     logit = torch.tensor(-math.log(11), dtype=torch.float64)
     assert decode_center(logit, 0.0, 1.2, "scaled").item() == pytest.approx(0.0, abs=1e-15)
     assert decode_center(torch.tensor(-30.0, dtype=torch.float64), 0.0, 1.2, "sigmoid").item() > 0
-    assert raw_center_target(torch.tensor(0.0), 1.2).item() == pytest.approx(-math.log(11), rel=1e-6)
-    assert raw_center_target(torch.tensor([0.0, 1.0]), 1.0).tolist() == [-8.0, 8.0]
+    assert center_logits(torch.tensor(0.0), 1.2).item() == pytest.approx(-math.log(11), rel=1e-6)
+    assert center_logits(torch.tensor([0.0, 1.0]), 1.0).tolist() == [-8.0, 8.0]
     truth = truth_of([(0, 0, 1 / 3, 0.5, 0.2, 0.3)], 1)
     for family in ("v3", "v4"):
         spec = spec_v4(family=family)
@@ -192,7 +192,7 @@ def test_13_the_objectness_target_is_what_the_preset_says() -> None:
         chosen = PRESETS["v2"].replace(objectness_target=target)
         report = compute_loss(zeros(spec), truth, spec, chosen, detail="objects")
         by_target[target] = report.terms["objectness"].raw.item()
-        iou = report.assignment.serving(0)[0].iou
+        iou = report.assignment.predictors_of(0)[0].iou
     assert by_target["one"] == pytest.approx((1 - 0.5) ** 2)
     assert by_target["iou"] == pytest.approx((iou - 0.5) ** 2)
     assert 0 < iou < 1
@@ -222,14 +222,14 @@ def test_15_a_class_out_of_range_is_an_error_that_names_the_object(class_id: int
 def test_16_anchors_belong_to_the_heads_that_the_spec_gives_them_to() -> None:
     spec = spec_v4()
     truth = truth_of([(0, 0, 0.5, 0.5, 12 / 96, 16 / 64)], 1)
-    served = compute_loss(zeros(spec), truth, spec, PRESETS["v3"], detail="objects").assignment.serving(0)
+    served = compute_loss(zeros(spec), truth, spec, PRESETS["v3"], detail="objects").assignment.predictors_of(0)
     assert [(s.head, s.anchor) for s in served] == [(0, 0)]
     swapped = [
         head.model_copy(update={"anchor_indices": mask})
         for head, mask in zip(spec.heads, ((3, 4, 5), (0, 1, 2)), strict=True)
     ]
     other = spec.model_copy(update={"heads": tuple(swapped)})
-    served = compute_loss(zeros(other), truth, other, PRESETS["v3"], detail="objects").assignment.serving(0)
+    served = compute_loss(zeros(other), truth, other, PRESETS["v3"], detail="objects").assignment.predictors_of(0)
     assert [(s.head, s.anchor) for s in served] == [(1, 0)]
 
 
@@ -240,7 +240,7 @@ def test_17_the_ignore_test_uses_decoded_predictions_and_has_no_gradient() -> No
     with torch.no_grad():
         near[0][0, 2, 0, 1] = math.log(45 / 20)
     reports = [compute_loss(heads, truth, spec, "v2", detail="objects") for heads in (far, near)]
-    ignored = [bool(report.ledgers[0].ignored[0, 0, 0, 1]) for report in reports]
+    ignored = [bool(report.heads[0].assignment.ignored[0, 0, 0, 1]) for report in reports]
     assert ignored == [False, True]
     (gradient,) = gradients(reports[1], near)
     assert torch.equal(gradient[0, :8, 0, 1], torch.zeros(8, dtype=torch.float64))

@@ -11,8 +11,8 @@ from tests.training.losses.cases import random_batch, random_heads, spec_v1, spe
 from yoloscope.models.errors import LabelError, PresetError, SpecError
 from yoloscope.models.spec import DetectorSpec, LossSpec
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.losses import PRESETS, Preset, Weights, compute_loss, resolve_preset
-from yoloscope.training.losses.darknet.presets import YoloRules
+from yoloscope.training.losses import PRESETS, Preset, Weights, compute_loss, get_preset
+from yoloscope.training.losses.darknet.yolo import YoloPreset
 
 
 def with_loss(spec: DetectorSpec, preset: str, **overrides: object) -> DetectorSpec:
@@ -32,7 +32,7 @@ def test_presets_are_immutable() -> None:
         PRESETS["v4"].name = "other"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("model", [Preset, Weights, YoloRules])
+@pytest.mark.parametrize("model", [Preset, Weights, YoloPreset])
 def test_an_unknown_key_is_an_error_that_lists_the_known_ones(model: Callable[..., object]) -> None:
     with pytest.raises(PresetError, match=r"unknown preset key 'iou_tresh'; known keys: "):
         model(iou_tresh=0.2)
@@ -49,19 +49,19 @@ def test_a_wrong_value_names_its_key() -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(PresetError, match="unknown loss preset 'v5'; known presets: v1, v2"):
-        resolve_preset("v5", spec_v4())
+        get_preset("v5", spec_v4())
 
 
 def test_overrides_of_the_spec_apply_to_its_own_preset_alone() -> None:
     spec = with_loss(spec_v4(), "v4", ignore_threshold=0.5, weights={"box": 2.0})
-    own = resolve_preset("v4", spec)
+    own = get_preset("v4", spec)
     assert isinstance(own, Preset)
     assert own.ignore_threshold == 0.5
     assert own.weights.box == 2.0
-    assert resolve_preset(None, spec) == own
-    assert resolve_preset("v3", spec) == PRESETS["v3"]
+    assert get_preset(None, spec) == own
+    assert get_preset("v3", spec) == PRESETS["v3"]
     with pytest.raises(PresetError, match="unknown preset key 'ignore'"):
-        resolve_preset("v4", with_loss(spec_v4(), "v4", ignore=0.5))
+        get_preset("v4", with_loss(spec_v4(), "v4", ignore=0.5))
 
 
 def test_darknet_keys_become_rules() -> None:
@@ -75,8 +75,8 @@ def test_darknet_keys_become_rules() -> None:
         max_delta=None,
         ignore_thresh="0.6",
     )
-    rules = resolve_preset("v4-darknet", spec)
-    assert isinstance(rules, YoloRules)
+    rules = get_preset("v4-darknet", spec)
+    assert isinstance(rules, YoloPreset)
     assert rules.iou_loss == "giou"
     assert rules.ignore_thresh == 0.6
     assert rules.max_delta is None
@@ -96,7 +96,7 @@ def test_darknet_keys_become_rules() -> None:
 )
 def test_other_darknet_keys_are_refused(overrides: dict[str, object], message: str) -> None:
     with pytest.raises(PresetError, match=message):
-        resolve_preset("v4-darknet", with_loss(spec_v4(), "v4-darknet", **overrides))
+        get_preset("v4-darknet", with_loss(spec_v4(), "v4-darknet", **overrides))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_class_weights_must_be_one_per_class() -> None:
 
 def test_random_responsibility_is_refused() -> None:
     with pytest.raises(PresetError, match="random=1"):
-        resolve_preset("v1-darknet", with_loss(spec_v1(), "v1-darknet", random=1))
+        get_preset("v1-darknet", with_loss(spec_v1(), "v1-darknet", random=1))
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_gaussian_heads_and_heads_without_logits_are_refused() -> None:
         update={"heads": tuple(h.model_copy(update={"kind": "gaussian_yolo"}) for h in spec.heads)}
     )
     with pytest.raises(PresetError, match="gaussian_yolo"):
-        resolve_preset("v4", gaussian)
+        get_preset("v4", gaussian)
     tree = spec_v2()
     tree = tree.model_copy(update={"heads": (tree.heads[0].model_copy(update={"class_activation": "tree"}),)})
     with pytest.raises(PresetError, match="hierarchical classes"):
-        resolve_preset("v2-darknet", tree)
+        get_preset("v2-darknet", tree)
     bare = spec.model_copy(update={"heads": tuple(h.model_copy(update={"activation": "none"}) for h in spec.heads)})
     with pytest.raises(PresetError, match="needs logits"):
-        resolve_preset("v4", bare)
+        get_preset("v4", bare)
 
 
 def test_heads_and_labels_must_fit_the_spec() -> None:

@@ -90,8 +90,8 @@ class _Axis:
         return low, (self.predicted.high > self.truth.high).to(low)
 
 
-def ascent(predicted: Tensor, truth: Tensor, measure: str) -> Tensor:
-    """Return darknet's ascent direction [..., 4] (dx, dy, dw, dh) of a measure (dx_box_iou).
+def iou_gradient(predicted: Tensor, truth: Tensor, measure: str) -> Tensor:
+    """Return darknet's gradient [..., 4] (dx, dy, dw, dh) of an overlap measure, uphill (dx_box_iou).
 
     Not the derivative: dw and dh of the IoU part are twice it, the enclosing diagonal's part of the distance term has
     the opposite sign in dx and dy, and the aspect term lacks the factor 1 / (w^2 + h^2).
@@ -105,9 +105,9 @@ def ascent(predicted: Tensor, truth: Tensor, measure: str) -> Tensor:
     )
     if measure in {"iou", "giou"}:
         return plain
-    extra, diagonal = _distance_ascent(horizontal, vertical)
+    extra, diagonal = _distance_gradient(horizontal, vertical)
     if measure == "ciou":
-        extra = extra + _aspect_ascent(predicted, truth, horizontal, vertical)
+        extra = extra + _aspect_gradient(predicted, truth, horizontal, vertical)
     extended = torch.where((diagonal > 0)[..., None], plain + extra, plain)
     return torch.where(disjoint[..., None], extra, extended)
 
@@ -133,7 +133,7 @@ def _edge_slopes(along: _Axis, across: _Axis, measure: str, disjoint: Tensor) ->
     return slopes[0], slopes[1]
 
 
-def _distance_ascent(horizontal: _Axis, vertical: _Axis) -> tuple[Tensor, Tensor]:
+def _distance_gradient(horizontal: _Axis, vertical: _Axis) -> tuple[Tensor, Tensor]:
     squared = sum((axis.predicted.center - axis.truth.center) ** 2 for axis in (horizontal, vertical))
     diagonal = horizontal.hull**2 + vertical.hull**2
     centers, extents = [], []
@@ -146,7 +146,7 @@ def _distance_ascent(horizontal: _Axis, vertical: _Axis) -> tuple[Tensor, Tensor
     return torch.stack((*centers, *extents), dim=-1), diagonal
 
 
-def _aspect_ascent(predicted: Tensor, truth: Tensor, horizontal: _Axis, vertical: _Axis) -> Tensor:
+def _aspect_gradient(predicted: Tensor, truth: Tensor, horizontal: _Axis, vertical: _Axis) -> Tensor:
     shared = horizontal.overlap * vertical.overlap
     areas = [
         (horizontal_edges.high - horizontal_edges.low) * (vertical_edges.high - vertical_edges.low)

@@ -1,7 +1,4 @@
-"""Deltas as they grow while darknet walks over objects, and their entry into graph and ledger.
-
-What darknet itself would hold after a forward pass.
-"""
+"""Darknet's deltas as gradients and costs, and the variables that darknet itself would hold."""
 
 from __future__ import annotations
 
@@ -15,9 +12,8 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from yoloscope.models.layout import CLASSES, OBJECTNESS, H, W, X, Y
-from yoloscope.training.assignment.collisions import Slots
-from yoloscope.training.assignment.geometry import HeadGeometry
-from yoloscope.training.losses.costs import HeadLedger
+from yoloscope.training.assignment.assign import HeadAssignment, Positives
+from yoloscope.training.losses.costs import HeadCosts
 
 
 @dataclass(frozen=True)
@@ -48,14 +44,12 @@ class DarknetState:
 
 @dataclass(frozen=True)
 class HeadDelta:
-    """Result of one head: darknet's state, and what the ledger needs. ``plain`` is delta as [B, A, 5+C, h, w]."""
+    """Deltas of one head with their assignment; ``plain`` is delta as [B, A, 5+C, h, w]."""
 
     state: DarknetHeadState
     plain: Tensor
-    slots: Slots
+    assignment: HeadAssignment
     iou: Tensor
-    ignored: Tensor
-    wanted: Tensor
     has_prior: bool = False
 
 
@@ -63,7 +57,7 @@ class _Context(FunctionCtx):
     saved_tensors: tuple[Tensor, ...]
 
 
-class _Pull(Function):
+class _InjectGradient(Function):
     """A zero whose gradient with respect to the head is minus delta."""
 
     @staticmethod
@@ -78,46 +72,43 @@ class _Pull(Function):
         return delta * -gradient, None
 
 
-_pull = cast("Callable[[Tensor, Tensor], Tensor]", _Pull.apply)
+_inject = cast("Callable[[Tensor, Tensor], Tensor]", _InjectGradient.apply)
 
 
-def pull(head: Tensor, delta: Tensor) -> Tensor:
+def inject_gradient(head: Tensor, delta: Tensor) -> Tensor:
     """Return a scalar 0 on the graph, whose gradient with respect to ``head`` is minus ``delta``."""
-    return _pull(head, delta.to(head.dtype)).to(delta.dtype)
+    return _inject(head, delta.to(head.dtype)).to(delta.dtype)
 
 
-def delta_ledger(result: HeadDelta, geometry: HeadGeometry) -> HeadLedger:
-    """Return the ledger of squared deltas of a head; predictors that serve several objects share equally."""
+def delta_costs(result: HeadDelta) -> HeadCosts:
+    """Return the squared deltas of a head as costs; objects of one predictor share equally."""
     squared = result.plain.square()
-    slots = result.slots
+    positives = result.assignment.positives
     box = squared[:, :, [X, Y, W, H]]
     xy, wh = box[:, :, :2].sum(2), box[:, :, 2:].sum(2)
     objectness, classes = squared[:, :, OBJECTNESS], squared[:, :, CLASSES:].sum(2)
-    share = slots.share.to(xy)
-    by_match = {name: _at(plane, slots)[slots.of_match] * share for name, plane in (("xy", xy), ("wh", wh))}
-    by_predictor = {"no_objectness": _elsewhere(objectness, slots)}
+    share = positives.share.to(xy)
+    by_match = {name: _at(plane, positives)[positives.of_match] * share for name, plane in (("xy", xy), ("wh", wh))}
+    by_predictor = {"no_objectness": _elsewhere(objectness, positives)}
     if result.has_prior:
-        by_predictor["prior"] = _elsewhere(xy + wh, slots)
-    return HeadLedger(
-        geometry=geometry,
-        slots=slots,
+        by_predictor["prior"] = _elsewhere(xy + wh, positives)
+    return HeadCosts(
+        assignment=result.assignment,
         by_match=by_match,
-        by_slot={"objectness": _at(objectness, slots), "classification": _at(classes, slots)},
-        by_predictor=by_predictor | {"classification": _elsewhere(classes, slots)},
+        by_positive={"objectness": _at(objectness, positives), "classification": _at(classes, positives)},
+        by_predictor=by_predictor | {"classification": _elsewhere(classes, positives)},
         parts={"centre": by_match["xy"], "size": by_match["wh"]},
         iou=result.iou.to(xy),
-        ignored=result.ignored,
-        wanted=result.wanted,
     )
 
 
-def _at(plane: Tensor, slots: Slots) -> Tensor:
-    return plane.reshape(-1)[slots.predictors]
+def _at(plane: Tensor, positives: Positives) -> Tensor:
+    return plane.reshape(-1)[positives.predictors]
 
 
-def _elsewhere(plane: Tensor, slots: Slots) -> Tensor:
+def _elsewhere(plane: Tensor, positives: Positives) -> Tensor:
     rest = plane.clone(memory_format=torch.contiguous_format)
-    rest.view(-1)[slots.predictors] = 0
+    rest.view(-1)[positives.predictors] = 0
     return rest
 
 

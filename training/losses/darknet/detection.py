@@ -11,17 +11,24 @@ from torch.nn import functional
 from yoloscope.models.errors import PresetError
 from yoloscope.models.layout import CLASSES, OBJECTNESS
 from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.assign import HeadAssignment, find_positives
 from yoloscope.training.assignment.cells import match_first_per_cell
-from yoloscope.training.assignment.collisions import find_slots
-from yoloscope.training.assignment.geometry import HeadGeometry
-from yoloscope.training.assignment.matches import HeadMatches, cell_offsets
-from yoloscope.training.assignment.max_iou import objects_with_area
+from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cell_offsets
 from yoloscope.training.losses.darknet import boxes as darknet_box
 from yoloscope.training.losses.darknet.deltas import DarknetHeadState, HeadDelta
-from yoloscope.training.losses.darknet.presets import DetectionRules, scalar
-from yoloscope.training.losses.heads import compute_dtype
+from yoloscope.training.losses.darknet.rules import DetectionRules, scalar
+from yoloscope.training.losses.decode import compute_dtype
+from yoloscope.training.losses.presets.base import LossInputs
 
 FORCED_AREA = 0.1
+
+
+class DetectionPreset(DetectionRules):
+    """Preset of YOLOv1 with darknet's gradients."""
+
+    def delta(self, head: Tensor, geometry: HeadGeometry, inputs: LossInputs) -> HeadDelta:
+        """Return the deltas of one head."""
+        return detection_delta(head, geometry, inputs.truth, self)
 
 
 def detection_delta(head: Tensor, geometry: HeadGeometry, truth: GroundTruth, rules: DetectionRules) -> HeadDelta:
@@ -55,10 +62,12 @@ def detection_delta(head: Tensor, geometry: HeadGeometry, truth: GroundTruth, ru
     return HeadDelta(
         state=state,
         plain=_as_planes(delta, matches, geometry),
-        slots=find_slots(matches),
+        assignment=HeadAssignment(
+            positives=find_positives(matches),
+            candidates=truth.has_area.nonzero()[:, 0],
+            ignored=torch.zeros(geometry.shape, dtype=torch.bool, device=head.device),
+        ),
         iou=iou,
-        ignored=torch.zeros(geometry.shape, dtype=torch.bool, device=head.device),
-        wanted=objects_with_area(truth),
     )
 
 

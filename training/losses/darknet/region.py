@@ -9,16 +9,23 @@ from torch import Tensor
 
 from yoloscope.models.layout import BOX, CLASSES, OBJECTNESS, H, W, X, Y
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.anchors import match_best_anchor_of_head, shape_overlap
-from yoloscope.training.assignment.collisions import find_slots, resolve_collisions
-from yoloscope.training.assignment.geometry import HeadGeometry
-from yoloscope.training.assignment.matches import HeadMatches, cell_offsets
-from yoloscope.training.assignment.max_iou import best_overlap, first_objects, padded_boxes_xyxy
+from yoloscope.training.assignment.anchors import match_best_anchor_per_head, shape_overlap
+from yoloscope.training.assignment.assign import HeadAssignment, find_positives, resolve_collisions
+from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cell_offsets
+from yoloscope.training.assignment.ignore import max_iou, padded_boxes_xyxy
 from yoloscope.training.losses.darknet import boxes as darknet_box
 from yoloscope.training.losses.darknet.deltas import DarknetHeadState, HeadDelta
-from yoloscope.training.losses.darknet.presets import RegionRules, scalar
-from yoloscope.training.losses.decode import anchor_planes
-from yoloscope.training.losses.heads import compute_dtype, unravel
+from yoloscope.training.losses.darknet.rules import RegionRules, scalar
+from yoloscope.training.losses.decode import compute_dtype, decode_activated_planes, unravel
+from yoloscope.training.losses.presets.base import LossInputs
+
+
+class RegionPreset(RegionRules):
+    """Preset of YOLOv2 with darknet's gradients."""
+
+    def delta(self, head: Tensor, geometry: HeadGeometry, inputs: LossInputs) -> HeadDelta:
+        """Return the deltas of one head."""
+        return region_delta(head, geometry, inputs.truth, self, inputs.images_seen)
 
 
 @dataclass(frozen=True)
@@ -37,18 +44,19 @@ def region_delta(
     active = _activate(head, geometry, rules)
     delta = torch.zeros_like(active.raw)
     ignored = _background(delta, active, truth, geometry, rules)
-    pulls = images_seen is not None and images_seen < rules.prior_images
-    if pulls:
+    prior_active = images_seen is not None and images_seen < rules.prior_images
+    if prior_active:
         delta[:, :, BOX] = _prior(active, rules)
-    wanted = _match(active, geometry, truth, rules)
-    matches = resolve_collisions(wanted, "last")
-    iou = _serve(delta, active, matches, truth, rules)
+    candidates = _match(active, geometry, truth, rules)
+    matches = resolve_collisions(candidates, "last")
+    iou = _write_positives(delta, active, matches, truth, rules)
     state = DarknetHeadState(
         output=_darknet_order(active),
         delta=delta.view(head.shape),
         cost=delta.square().sum(),
     )
-    return HeadDelta(state, delta, find_slots(matches), iou, ignored, wanted.objects, has_prior=pulls)
+    assignment = HeadAssignment(find_positives(matches), candidates.objects, ignored)
+    return HeadDelta(state, delta, assignment, iou, has_prior=prior_active)
 
 
 def _activate(head: Tensor, geometry: HeadGeometry, rules: RegionRules) -> _Activated:
@@ -59,18 +67,8 @@ def _activate(head: Tensor, geometry: HeadGeometry, rules: RegionRules) -> _Acti
     softmax = rules.softmax if rules.softmax is not None else geometry.spec.class_activation == "softmax"
     if softmax:
         output[:, :, CLASSES:] = raw[:, :, CLASSES:].softmax(2)
-    columns = torch.arange(width, device=head.device, dtype=raw.dtype)
-    rows = torch.arange(height, device=head.device, dtype=raw.dtype)[:, None]
-    anchors = anchor_planes(geometry, raw)
-    boxes = torch.stack(
-        (
-            (output[:, :, X] + columns) / width,
-            (output[:, :, Y] + rows) / height,
-            raw[:, :, W].exp() * anchors[0],
-            raw[:, :, H].exp() * anchors[1],
-        ),
-        dim=2,
-    )
+    # darknet takes x and y activated and w and h raw, which is what its own output holds
+    boxes = torch.stack(decode_activated_planes(output, geometry), dim=2)
     return _Activated(raw, output, boxes)
 
 
@@ -90,7 +88,7 @@ def _background(
 ) -> Tensor:
     padded = padded_boxes_xyxy(truth, active.raw.dtype)
     x, y, w, h = active.boxes.unbind(2)
-    best, place = best_overlap((x, y, w, h), padded)
+    best, place = max_iou((x, y, w, h), padded)
     objectness = active.output[:, :, OBJECTNESS]
     aim = best if rules.classfix == -1 else torch.zeros_like(best)
     delta[:, :, OBJECTNESS] = scalar(rules.noobject_scale) * (aim - objectness) * _slope(objectness, rules)
@@ -98,7 +96,7 @@ def _background(
     delta[:, :, OBJECTNESS].masked_fill_(ignored, 0)
     if rules.classfix > 0:
         image, anchor, row, column = unravel(ignored.flatten().nonzero()[:, 0], geometry)
-        objects = first_objects(truth)[image] + place[image, anchor, row, column]
+        objects = truth.first_rows[image] + place[image, anchor, row, column]
         scale = objectness[image, anchor, row, column, None] if rules.classfix == 2 else 1.0
         probabilities = active.output[image, anchor, CLASSES:, row, column]
         delta[image, anchor, CLASSES:, row, column] = scale * _class_delta(
@@ -115,7 +113,7 @@ def _prior(active: _Activated, rules: RegionRules) -> Tensor:
 
 
 def _match(active: _Activated, geometry: HeadGeometry, truth: GroundTruth, rules: RegionRules) -> HeadMatches:
-    (matches,) = match_best_anchor_of_head(truth, (geometry,))
+    (matches,) = match_best_anchor_per_head(truth, (geometry,))
     if rules.bias_match or not len(matches):
         return matches
     predicted = active.boxes[matches.images, :, :, matches.rows, matches.columns][:, :, 2:]
@@ -128,8 +126,10 @@ def _match(active: _Activated, geometry: HeadGeometry, truth: GroundTruth, rules
     return replace(matches, anchors=best.indices, anchor_iou=shape)
 
 
-def _serve(delta: Tensor, active: _Activated, matches: HeadMatches, truth: GroundTruth, rules: RegionRules) -> Tensor:
-    """Write the deltas of the predictors that serve objects; return their predicted IoU."""
+def _write_positives(
+    delta: Tensor, active: _Activated, matches: HeadMatches, truth: GroundTruth, rules: RegionRules
+) -> Tensor:
+    """Write the deltas of the predictors that have objects; return their predicted IoU."""
     geometry = matches.geometry
     at = (matches.images, matches.anchors, slice(None), matches.rows, matches.columns)
     own = truth.boxes_cxcywh_norm[matches.objects]
@@ -141,7 +141,7 @@ def _serve(delta: Tensor, active: _Activated, matches: HeadMatches, truth: Groun
     iou = darknet_box.iou(active.boxes[at], own)
     objectness = output[:, OBJECTNESS]
     aim = iou if rules.rescore else torch.ones_like(iou)
-    served = torch.cat(
+    values = torch.cat(
         (
             scale * (offsets - output[:, :2]) * _slope(output[:, :2], rules),
             scale * ((own[:, 2:] / anchors).log() - raw[:, W : H + 1]),
@@ -150,7 +150,7 @@ def _serve(delta: Tensor, active: _Activated, matches: HeadMatches, truth: Groun
         ),
         dim=-1,
     )
-    delta[at] = served
+    delta[at] = values
     return iou
 
 

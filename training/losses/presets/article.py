@@ -1,21 +1,27 @@
-"""The three grid losses of document 001."""
+"""Three YOLOv1 grid losses of document 001 (the article): MSE, masked and IoU-selected."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from yoloscope.models import boxes
-from yoloscope.training.losses.presets.base import PresetModel
+from yoloscope.models.errors import PresetError
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.assign import HeadAssignment, find_positives
+from yoloscope.training.losses.costs import HeadCosts
+from yoloscope.training.losses.presets.base import BatchCosts, LossInputs, LossPreset, Normalizer
+from yoloscope.training.losses.presets.walkthrough import CellGrid, cell_grid
 
 PROBABILITY_FLOOR = 1e-7
 
 
-class ArticlePreset(PresetModel):
+class ArticlePreset(LossPreset):
     """The presets ``article-mse``, ``article-masked`` and ``article-iou``: examples 1, 2 and 3 of document 001.
 
     The document's grid has one predictor per cell and takes entries as they come. Its boxes are taken over all cells in
@@ -25,8 +31,6 @@ class ArticlePreset(PresetModel):
     ``iou``, where an object whose prediction overlaps less has no positive at all: keep this one for study.
     """
 
-    engine: ClassVar[str] = "article"
-
     source: str = "document 001, examples 1 to 3"
     variant: Literal["mse", "masked", "iou"] = "mse"
     lambda_coord: float = 5.0
@@ -34,6 +38,30 @@ class ArticlePreset(PresetModel):
     lambda_noobj: float = 0.5
     lambda_class: float = 1.0
     iou_threshold: float = 0.5
+
+    @property
+    def normalized_by(self) -> Normalizer:
+        """Divisor of the summed costs: they are means already."""
+        return "none"
+
+    def lambdas(self) -> Mapping[str, float]:
+        """Return the weights that are not 1, by term."""
+        if self.variant == "mse":
+            return {}
+        return {
+            "box": self.lambda_coord,
+            "objectness": self.lambda_obj,
+            "no_objectness": self.lambda_noobj,
+            "classification": self.lambda_class,
+        }
+
+    def costs(self, inputs: LossInputs) -> BatchCosts:
+        """Return the raw costs of a batch; raise PresetError unless every cell has one predictor."""
+        for geometry in inputs.geometries:
+            if geometry.num_anchors != 1:
+                raise PresetError(f"preset {self.name!r} needs one predictor per cell, got {geometry.num_anchors}")
+        pairs = zip(inputs.heads, inputs.geometries, strict=True)
+        return BatchCosts.of_heads([_head_costs(cell_grid(h, g, inputs.truth), inputs.truth, self) for h, g in pairs])
 
 
 @dataclass(frozen=True)
@@ -99,3 +127,42 @@ def _masked_terms(cells: ArticleCells, positive: Tensor, placed: Tensor) -> Arti
         classification=torch.where(positive, classes / positives, 0),
         positive=positive,
     )
+
+
+def _head_costs(grid: CellGrid, truth: GroundTruth, preset: ArticlePreset) -> HeadCosts:
+    predicted = torch.cat((grid.boxes[..., 0, :], grid.confidences, grid.classes), dim=-1)
+    target = torch.cat((grid.target_boxes, grid.has_object[..., None], grid.target_classes), dim=-1)
+    terms = article_terms(ArticleCells(predicted, target), preset)
+    everywhere = {
+        "box": terms.box,
+        "objectness": terms.objectness,
+        "no_objectness": terms.no_objectness,
+        "classification": terms.classification,
+    }
+    at = grid.matches.images, grid.matches.rows, grid.matches.columns
+    positive = terms.positive[at]
+    matches = grid.matches.select(positive)
+    positives = find_positives(matches)
+    assigned = torch.zeros_like(terms.positive)
+    assigned[matches.images, matches.rows, matches.columns] = True
+    taken = torch.ones(len(truth), dtype=torch.bool, device=assigned.device)
+    taken[grid.matches.objects[~positive]] = False
+    first = matches.images[positives.first], matches.rows[positives.first], matches.columns[positives.first]
+    assignment = HeadAssignment(
+        positives=positives,
+        candidates=(taken & truth.has_area).nonzero()[:, 0],
+        ignored=torch.zeros(matches.geometry.shape, dtype=torch.bool, device=assigned.device),
+    )
+    return HeadCosts(
+        assignment=assignment,
+        by_match={},
+        by_positive={name: costs[first] for name, costs in everywhere.items() if name != "no_objectness"},
+        by_predictor={name: costs.masked_fill(assigned, 0)[:, None] for name, costs in everywhere.items()},
+        parts={},
+        iou=terms.box.new_zeros(len(matches)),
+    )
+
+
+ARTICLE_MSE = ArticlePreset(name="article-mse", variant="mse")
+ARTICLE_MASKED = ArticlePreset(name="article-masked", variant="masked")
+ARTICLE_IOU = ArticlePreset(name="article-iou", variant="iou")

@@ -1,19 +1,52 @@
-"""The axes on which the YOLO losses differ, as one immutable model."""
+"""Interface of a loss preset: named, immutable keys, and a strategy that turns raw heads into costs."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
 
 from yoloscope.models.errors import PresetError
-from yoloscope.training.assignment.collisions import CollisionRule
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.grid import HeadGeometry
+from yoloscope.training.losses.costs import TERMS, HeadCosts
+from yoloscope.training.losses.darknet.deltas import DarknetState
 
-CenterDecode = Literal["sigmoid", "scaled", "linear"]
-ExtentDecode = Literal["head", "exp", "sigmoid", "squared", "double_sigmoid", "linear"]
-Matching = Literal["cell_best_iou", "best_anchor_of_head", "best_anchor", "anchors_above", "ratio"]
-ObjectnessTarget = Literal["one", "iou", "blend", "smooth"]
-BoxLoss = Literal["mse", "mse_sqrt", "mse_t", "bce_xy_sse_wh", "l1_t", "iou", "giou", "diou", "ciou"]
+Normalizer = Literal["images", "positives", "cells", "none"]
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """Raw heads of a batch with what they are scored against.
+
+    ``images_seen`` is how many images training has seen, for presets with an early phase; None: long past it.
+    """
+
+    heads: Sequence[Tensor]
+    geometries: Sequence[HeadGeometry]
+    truth: GroundTruth
+    spec: DetectorSpec
+    images_seen: int | None = None
+
+
+@dataclass(frozen=True)
+class BatchCosts:
+    """Raw costs of all heads; ``by_head_term_image`` [H, T, B] is on the graph, and all that the total needs."""
+
+    heads: tuple[HeadCosts, ...]
+    by_head_term_image: Tensor
+    darknet: DarknetState | None = None
+
+    @classmethod
+    def of_heads(cls, heads: Sequence[HeadCosts]) -> BatchCosts:
+        """Sum the costs of each head by term and image."""
+        return cls(tuple(heads), torch.stack([head.by_image() for head in heads]))
 
 
 class Keys(BaseModel):
@@ -32,91 +65,56 @@ class Keys(BaseModel):
         return type(self)(**{**dict(self), **changes})
 
 
-class PresetModel(Keys):
+class LossPreset(Keys):
     """Base of all presets; ``version`` grows whenever a preset of that name comes to compute another number."""
 
     name: str = "user"
     source: str = "user-defined"
     version: int = 1
 
+    @property
+    def normalized_by(self) -> Normalizer:
+        """Divisor of the summed costs."""
+        return "images"
 
-class Weights(Keys):
-    """What each term's raw sum is multiplied with: the lambdas. Each may be one number, or one per head."""
+    @property
+    def head_kinds(self) -> frozenset[str]:
+        """Kinds of head that the preset scores."""
+        return frozenset({"detection"})
 
-    xy: float | tuple[float, ...] = 1.0
-    wh: float | tuple[float, ...] = 1.0
-    box: float | tuple[float, ...] = 1.0
-    objectness: float | tuple[float, ...] = 1.0
-    no_objectness: float | tuple[float, ...] = 1.0
-    classification: float | tuple[float, ...] = 1.0
-    prior: float | tuple[float, ...] = 0.01
+    @property
+    def is_formula(self) -> bool:
+        """Whether the keys of ``formula.Preset`` (box loss, label smoothing, object weights ...) apply."""
+        return False
 
+    @property
+    def extra_anchor_iou(self) -> float | None:
+        """Shape IoU above which further anchors are assigned to an object; None: the best one alone."""
+        return None
 
-class Preset(PresetModel):
-    """A loss that autograd differentiates, described by the axes on which the versions differ.
+    @abstractmethod
+    def costs(self, inputs: LossInputs) -> BatchCosts:
+        """Return the raw costs of a batch: decode, assign, cost."""
 
-    ``decode_wh="head"`` follows the head's own coordinates: exp, or (2 sigmoid)^2 where it says ``new_coords``.
-    ``match``: the cell's best predicted IoU, the best anchor shape of the head or of all scales, that plus every anchor
-    above ``match_threshold``, or every anchor within the ratio ``match_threshold``. ``ignore_threshold``: background
-    predictors whose MaxIoU exceeds it pay nothing; ``ignore_class_gate``: and only if some class probability exceeds
-    that. ``objectness_target``: 1, the predicted IoU, a blend ``1 - g + g * IoU`` with ``objectness_blend`` g, or
-    ``smooth``: 1, while ignored predictors are drawn to their MaxIoU. ``box_size_weight``: 2 - w*h of the object.
-    ``box_iou_gate``: box terms only where anchor and object overlap by more. ``alpha_gate``: CIoU's alpha is 0 up to
-    IoU 0.5. ``scale_weights``: one factor per head on every term. ``normalizer``: what the sum is divided by; for
-    ``positives`` and ``cells``, their mean number per image as well. ``prior_images``: images seen until which every
-    predictor is pulled to its anchor. ``max_delta``: bound of each gradient entry of a raw box. ``class_weights``: one
-    factor per class.
-    """
+    def term_weights(self, num_heads: int) -> list[list[float]]:
+        """Return the weight [H][T] of every term in every head; raise PresetError where a tuple is not one per head."""
+        weights = self.lambdas()
+        return [[weights.get(term, 1.0) for term in TERMS] for _ in range(num_heads)]
 
-    engine: ClassVar[str] = "formula"
+    def lambdas(self) -> Mapping[str, float]:
+        """Return the weights that are not 1, by term."""
+        return {}
 
-    decode_xy: CenterDecode = "scaled"
-    decode_wh: ExtentDecode = "head"
-    confidence: Literal["sigmoid", "linear"] = "sigmoid"
-    class_activation: Literal["sigmoid", "softmax", "linear"] = "sigmoid"
-    match: Matching = "anchors_above"
-    match_threshold: float = Field(default=0.213, gt=0)
-    collision: CollisionRule = "mean"
-    ignore_threshold: float | None = Field(default=0.7, ge=0, le=1)
-    ignore_class_gate: float | None = Field(default=None, ge=0, le=1)
-    objectness_target: ObjectnessTarget = "one"
-    objectness_blend: float = Field(default=1.0, ge=0, le=1)
-    objectness_loss: Literal["bce", "mse", "focal"] = "bce"
-    box_loss: BoxLoss = "ciou"
-    box_size_weight: bool = False
-    box_iou_gate: float | None = Field(default=None, ge=0, lt=1)
-    alpha_gate: bool = False
-    class_loss: Literal["bce", "mse", "ce", "focal"] = "bce"
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    focal_gamma: float = Field(default=2.0, ge=0)
-    focal_alpha: float = Field(default=0.25, ge=0, le=1)
-    weights: Weights = Weights()
-    scale_weights: tuple[float, ...] | None = None
-    class_weights: tuple[float, ...] | None = None
-    normalizer: Literal["images", "positives", "cells", "none"] = "images"
-    prior_images: int = Field(default=0, ge=0)
-    max_delta: float | None = Field(default=None, gt=0)
+    def require_fit(self, spec: DetectorSpec) -> None:
+        """Raise PresetError unless the preset can score the heads of a detector."""
+        kinds = {head.kind for head in spec.heads}
+        if not kinds <= self.head_kinds:
+            allowed = " or ".join(sorted(self.head_kinds))
+            raise PresetError(f"preset {self.name!r} needs {allowed} heads, got {sorted(kinds)}")
 
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        needs_sigmoid = self.class_loss in {"bce", "focal"} and self.class_activation != "sigmoid"
-        if needs_sigmoid:
-            raise ValueError(f"class_loss {self.class_loss!r} needs class_activation 'sigmoid'")
-        if self.class_loss == "ce" and self.class_activation != "softmax":
-            raise ValueError("class_loss 'ce' needs class_activation 'softmax'")
-        if self.objectness_loss != "mse" and self.confidence != "sigmoid":
-            raise ValueError(f"objectness_loss {self.objectness_loss!r} needs confidence 'sigmoid'")
-        if self.box_loss in {"mse_t", "bce_xy_sse_wh", "l1_t"} and self.decode_xy == "linear":
-            raise ValueError(f"box_loss {self.box_loss!r} needs decode_xy 'sigmoid' or 'scaled'")
-        return self
-
-    @model_validator(mode="after")
-    def _check_cells(self) -> Self:
-        if self.match == "cell_best_iou" and self.collision != "first":
-            raise ValueError(f"match 'cell_best_iou' needs collision 'first', got {self.collision!r}")
-        if self.match == "cell_best_iou" and self.prior_images:
-            raise ValueError("match 'cell_best_iou' has no anchors that prior_images could pull to")
-        return self
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Self:
+        """Return the preset with the keys of ``spec.loss.overrides``."""
+        return self.replace(**overrides)
 
 
 def _preset_error(model: type[Keys], error: ValidationError) -> PresetError:

@@ -1,20 +1,27 @@
-"""The YOLOv1 loss of document 003, part by part."""
+"""YOLOv1 loss of document 003 (the walkthrough), part by part, on a grid of cells."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from yoloscope.training.losses.presets.base import PresetModel
+from yoloscope.models.structures import GroundTruth
+from yoloscope.training.assignment.assign import HeadAssignment, find_positives
+from yoloscope.training.assignment.cells import match_first_per_cell
+from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cell_offsets
+from yoloscope.training.losses.costs import HeadCosts
+from yoloscope.training.losses.decode import compute_dtype
+from yoloscope.training.losses.presets.base import BatchCosts, LossInputs, LossPreset
 
 IOU_EPS = 1e-6
 SQRT_EPS = 1e-6
 
 
-class WalkthroughPreset(PresetModel):
+class WalkthroughPreset(LossPreset):
     """The preset ``v1-walkthrough``: the arithmetic of document 003, codeblocks 2 and 5a to 5f.
 
     Departures: gradients are finite where the document's are not (its root has an infinite slope at -1e-6), and the
@@ -23,12 +30,19 @@ class WalkthroughPreset(PresetModel):
     its images, as everywhere in this project; the document's batch has one.
     """
 
-    engine: ClassVar[str] = "walkthrough"
-
     name: str = "v1-walkthrough"
     source: str = "document 003, codeblocks 2 to 5f"
     lambda_coord: float = 5.0
     lambda_noobj: float = 0.5
+
+    def lambdas(self) -> Mapping[str, float]:
+        """Return the weights that are not 1, by term."""
+        return {"xy": self.lambda_coord, "wh": self.lambda_coord, "no_objectness": self.lambda_noobj}
+
+    def costs(self, inputs: LossInputs) -> BatchCosts:
+        """Return the raw costs of a batch."""
+        pairs = zip(inputs.heads, inputs.geometries, strict=True)
+        return BatchCosts.of_heads([_head_costs(cell_grid(h, g, inputs.truth), inputs.truth) for h, g in pairs])
 
 
 @dataclass(frozen=True)
@@ -95,3 +109,65 @@ def walkthrough_terms(cells: WalkthroughCells) -> WalkthroughTerms:
         best=best,
         iou=iou,
     )
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """Raw predictions and targets of a flat YOLOv1 head; boxes in cells: offset in the cell, then width, height."""
+
+    boxes: Tensor
+    confidences: Tensor
+    classes: Tensor
+    target_boxes: Tensor
+    target_classes: Tensor
+    has_object: Tensor
+    matches: HeadMatches
+
+
+def cell_grid(head: Tensor, geometry: HeadGeometry, truth: GroundTruth) -> CellGrid:
+    """Return predictions and targets of a flat YOLOv1 head, cell by cell; the first object of a cell counts."""
+    layout = geometry.spec.detection_layout(geometry.num_classes)
+    batch, n, height, width = geometry.shape
+    head = head.to(compute_dtype(head))
+    matches = match_first_per_cell(truth, geometry)
+    at = matches.images, matches.rows, matches.columns
+    own = truth.boxes_cxcywh_norm[matches.objects]
+    offsets = cell_offsets(own, matches.columns, matches.rows, geometry)
+    boxes = torch.cat((offsets, own[:, 2:] * own.new_tensor((width, height))), dim=-1).to(head)
+    classes = functional.one_hot(truth.class_ids[matches.objects], geometry.num_classes).to(head)
+    shape = (batch, height, width)
+    return CellGrid(
+        boxes=head[:, layout.boxes].view(*shape, n, 4),
+        confidences=head[:, layout.confidences].view(*shape, n),
+        classes=head[:, layout.classes].view(*shape, geometry.num_classes),
+        target_boxes=head.new_zeros(*shape, 4).index_put(at, boxes),
+        target_classes=head.new_zeros(*shape, geometry.num_classes).index_put(at, classes),
+        has_object=head.new_zeros(shape).index_put(at, head.new_ones(len(matches))),
+        matches=matches,
+    )
+
+
+def _head_costs(grid: CellGrid, truth: GroundTruth) -> HeadCosts:
+    terms = walkthrough_terms(
+        WalkthroughCells(
+            grid.boxes, grid.confidences, grid.classes, grid.target_boxes, grid.target_classes, grid.has_object
+        )
+    )
+    matches = grid.matches
+    at = matches.images, matches.rows, matches.columns
+    matches = replace(matches, anchors=terms.best[at])
+    positives = find_positives(matches)
+    first = tuple(index[positives.first] for index in at)
+    by_match = {"xy": terms.xy[at], "wh": terms.wh[at]}
+    ignored = torch.zeros(matches.geometry.shape, dtype=torch.bool, device=terms.iou.device)
+    return HeadCosts(
+        assignment=HeadAssignment(positives, truth.has_area.nonzero()[:, 0], ignored),
+        by_match=by_match,
+        by_positive={"objectness": terms.objectness[first], "classification": terms.classification[first]},
+        by_predictor={"no_objectness": terms.no_objectness.permute(0, 3, 1, 2)},
+        parts={"centre": by_match["xy"], "size": by_match["wh"]},
+        iou=terms.iou[at],
+    )
+
+
+V1_WALKTHROUGH = WalkthroughPreset(name="v1-walkthrough")

@@ -1,4 +1,4 @@
-"""Prints every number of docs/losses.md: ``python -m yoloscope.training.losses.guide [SECTION ...]``."""
+"""Prints every number of docs/losses.md: ``python -m yoloscope.training.explain [SECTION ...]``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from torch import Tensor
 from yoloscope.models.layout import OBJECTNESS, H, W
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.geometry import HeadGeometry, head_geometries
-from yoloscope.training.assignment.matches import Role
-from yoloscope.training.assignment.max_iou import best_overlap, padded_boxes_xyxy
+from yoloscope.training.assignment.grid import HeadGeometry, Role, head_geometries
+from yoloscope.training.assignment.ignore import max_iou, padded_boxes_xyxy
 from yoloscope.training.losses.compute import compute_loss
-from yoloscope.training.losses.decode import decode_planes
-from yoloscope.training.losses.heads import box_planes
-from yoloscope.training.losses.presets.base import Preset
-from yoloscope.training.losses.presets.registry import V1, V2, V3, V4
+from yoloscope.training.losses.decode import box_planes, decode_planes
+from yoloscope.training.losses.presets.formula import Preset
+from yoloscope.training.losses.presets.v1 import V1
+from yoloscope.training.losses.presets.v2 import V2
+from yoloscope.training.losses.presets.v3 import V3
+from yoloscope.training.losses.presets.v4 import V4
 from yoloscope.training.losses.presets.walkthrough import (
     WalkthroughCells,
     WalkthroughTerms,
@@ -69,7 +70,7 @@ def maxiou() -> Iterator[str]:
     """Yield the answer to what 1[MaxIOU < Thresh] means: who pays for objectness without an object."""
     scene = _scene()
     planes = decode_planes(box_planes(scene.head, _geometry(scene)), _geometry(scene), "sigmoid", "exp")
-    best, _ = best_overlap(planes, padded_boxes_xyxy(scene.truth, torch.float64))
+    best, _ = max_iou(planes, padded_boxes_xyxy(scene.truth, torch.float64))
     filtered = _report(scene, V2)
     unfiltered = _report(scene, V2.replace(ignore_threshold=None))
     yield "preset v2, threshold 0.6: what four confident predictors without an object pay for their objectness"

@@ -1,9 +1,13 @@
-"""MaxIoU: the best overlap of every predicted box with any object of its image.
+"""The ignore rule: a background predictor whose MaxIoU exceeds a threshold pays nothing for its objectness.
 
-Facts about the objects of a flat ground truth.
+MaxIoU is the best overlap of a predicted box with any object of its image. This is what ``1[MaxIoU < thresh]`` of the
+YOLOv2 loss means, darknet's ``ignore_thresh`` ([yolo]) and ``thresh`` ([region]).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,25 +15,30 @@ from torch import Tensor
 from yoloscope.models.boxes import FLOOR
 from yoloscope.models.structures import GroundTruth
 
-
-def first_objects(truth: GroundTruth) -> Tensor:
-    """Return the row int64 [B] at which each image's objects begin."""
-    counts = torch.bincount(truth.image_index, minlength=truth.batch_size)
-    return counts.cumsum(0) - counts
+Planes: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Four planes [B, A, h, w]: cx, cy, w, h of every predictor."""
 
 
-def objects_with_area(truth: GroundTruth) -> Tensor:
-    """Return the rows int64 of the objects whose width and height are above 0."""
-    return (truth.boxes_cxcywh_norm[:, 2:] > 0).all(-1).nonzero()[:, 0]
+@torch.no_grad()
+def ignored_predictors(over: Tensor, class_gate: float | None, best_probability: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the predictors that the ignore rule spares, bool [B, A, h, w].
+
+    ``over`` is where MaxIoU exceeds the threshold. With ``class_gate`` (AlexeyAB/darknet src/yolo_layer.c) the best
+    class probability must exceed that too; ``best_probability`` gives it, float [n], for flat predictor indices [n].
+    """
+    if class_gate is None:
+        return over
+    candidates = over.flatten().nonzero()[:, 0]
+    gated = torch.zeros(over.shape, dtype=torch.bool, device=over.device)
+    gated.view(-1)[candidates[best_probability(candidates) > class_gate]] = True
+    return gated
 
 
 def padded_boxes_xyxy(ground_truth: GroundTruth, dtype: torch.dtype) -> Tensor:
     """Return the objects as corner boxes [B, K, 4], K the most of any image; empty places are points without area."""
     images = ground_truth.image_index
-    counts = torch.bincount(images, minlength=ground_truth.batch_size)
-    most = int(counts.max()) if len(images) else 0
-    starts = counts.cumsum(0) - counts
-    place = torch.arange(len(images), device=images.device) - starts[images]
+    place = torch.arange(len(images), device=images.device) - ground_truth.first_rows[images]
+    most = int(place.max()) + 1 if len(images) else 0
     boxes = ground_truth.boxes_cxcywh_norm.to(dtype)
     half = boxes[:, 2:] / 2
     padded = boxes.new_zeros(ground_truth.batch_size, most, 4)
@@ -38,7 +47,7 @@ def padded_boxes_xyxy(ground_truth: GroundTruth, dtype: torch.dtype) -> Tensor:
 
 
 @torch.no_grad()
-def best_overlap(predicted_cxcywh: tuple[Tensor, Tensor, Tensor, Tensor], padded_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+def max_iou(predicted_cxcywh: Planes, padded_xyxy: Tensor) -> tuple[Tensor, Tensor]:
     """Return MaxIoU and the place of the object it is with.
 
     ``predicted_cxcywh`` are four planes of one shape [B, ...], ``padded_xyxy`` [B, K, 4]. Both answers have the planes'
@@ -57,9 +66,7 @@ def best_overlap(predicted_cxcywh: tuple[Tensor, Tensor, Tensor, Tensor], padded
 
 
 @torch.no_grad()
-def exceeds_overlap(
-    predicted_cxcywh: tuple[Tensor, Tensor, Tensor, Tensor], padded_xyxy: Tensor, threshold: float
-) -> Tensor:
+def exceeds_max_iou(predicted_cxcywh: Planes, padded_xyxy: Tensor, threshold: float) -> Tensor:
     """Return where MaxIoU exceeds ``threshold``, as bool of the planes' shape, without a division per pair.
 
     IoU > t exactly where intersection * (1 + t) / t - area of the object > area of the prediction; the left side is
@@ -79,7 +86,7 @@ def exceeds_overlap(
     return best > area
 
 
-def _corners(planes: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _corners(planes: Planes) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     x, y, w, h = planes
     half_w, half_h = w / 2, h / 2
     return x - half_w, y - half_h, x + half_w, y + half_h, w * h

@@ -1,0 +1,67 @@
+"""YOLOv1 loss: squared errors of centers, roots of extents, confidence and classes.
+
+    lambda_coord * sum over responsible predictors of
+        (x - x^)^2 + (y - y^)^2 + (sqrt w - sqrt w^)^2 + (sqrt h - sqrt h^)^2
+    + sum over responsible predictors of (C - C^)^2
+    + lambda_noobj * sum over the other predictors of (C - C^)^2
+    + sum over cells with an object of sum over classes of (p(c) - p^(c))^2
+
+C^ is the current IoU of the responsible predictor, 0 elsewhere; the responsible one is the predictor of the cell with
+the highest IoU. Source: Redmon et al., You Only Look Once, 2016, equation 3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from yoloscope.training.losses.darknet.detection import DetectionPreset
+from yoloscope.training.losses.presets.formula import Preset, Weights
+from yoloscope.training.losses.terms import BoxPairs, box_loss
+
+SQRT_FLOOR = 1e-12
+
+
+@box_loss
+def mse_sqrt(pairs: BoxPairs) -> dict[str, Tensor]:
+    """Return squared errors of the center in its cell and of the roots of width and height: the box term of YOLOv1."""
+    predicted = pairs.predicted_cxcywh[:, 2:]
+    if pairs.extent == "squared":
+        root = pairs.raw[:, 2:]
+    else:
+        root = signed_sqrt(predicted) if pairs.extent == "linear" else predicted.clamp_min(SQRT_FLOOR).sqrt()
+    return {
+        "centre": (pairs.predicted_offset - pairs.target_offset).square().sum(-1),
+        "size": (root - pairs.target_cxcywh[:, 2:].sqrt()).square().sum(-1),
+    }
+
+
+def signed_sqrt(x: Tensor) -> Tensor:
+    """Return sign(x) * sqrt(|x|) with a finite gradient everywhere; 0 at 0."""
+    return torch.sign(x) * x.abs().clamp_min(SQRT_FLOOR).sqrt()
+
+
+V1 = Preset(
+    name="v1",
+    source="document 000, YOLOv1: x, y, w, h, C logistic, p softmax; squared errors, roots of w and h, "
+    "lambda_coord 5, lambda_noobj 0.5. C aims at the current IoU, a constant for the gradient. One object per cell: "
+    "the first labelled one.",
+    decode_xy="sigmoid",
+    decode_wh="sigmoid",
+    class_activation="softmax",
+    match="cell_best_iou",
+    collision="first",
+    ignore_threshold=None,
+    objectness_target="iou",
+    objectness_loss="mse",
+    box_loss="mse_sqrt",
+    class_loss="mse",
+    weights=Weights(xy=5.0, wh=5.0, objectness=1.0, no_objectness=0.5, classification=1.0),
+)
+V1_DARKNET = DetectionPreset(
+    name="v1-darknet",
+    source="AlexeyAB/darknet src/detection_layer.c, forward_detection_layer; scales of cfg/yolov1/yolo.cfg",
+    noobject_scale=0.5,
+    coord_scale=5.0,
+    rescore=True,
+)
