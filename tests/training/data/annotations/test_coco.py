@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,3 +109,53 @@ def test_an_outline_that_is_not_coco_s_raises(key: str, value: object, pointer: 
 def test_a_document_that_is_no_object_raises() -> None:
     with pytest.raises(LabelError):
         _read([])
+
+
+@pytest.mark.parametrize("bbox", [{}, {"bbox": None}, {"bbox": []}])
+@pytest.mark.parametrize(
+    ("segmentation", "box", "shape"),
+    [
+        ([[10, 20, 40, 25, 12.5, 60]], (10.0, 20.0, 40.0, 60.0), "polygon"),
+        ([[10, 20, 40, 25, 12, 30], [5, 50, 8, 50, 8, 60]], (5.0, 20.0, 40.0, 60.0), "polygon"),
+        ({"size": [100, 200], "counts": [1020, 40, 18940]}, (10.0, 20.0, 11.0, 60.0), "mask"),
+        ({"size": [100, 200], "counts": "lo0X1l_b0"}, (10.0, 20.0, 11.0, 60.0), "mask"),
+    ],
+)
+def test_an_annotation_without_a_box_has_the_one_around_its_segmentation(
+    bbox: dict[str, Any], segmentation: object, box: tuple[float, ...], shape: str
+) -> None:
+    document = _document()
+    del document["annotations"][1]["bbox"]
+    document["annotations"][1] |= {"segmentation": segmentation, **bbox}
+    entry = _read(document)[0]
+    assert isinstance(entry, LabelObject)
+    assert (entry.box_xyxy_px, entry.shape, entry.class_name) == (box, shape, "traffic light")
+    refused = _read(document, replace(CONTEXT, shapes="refuse"))[0]
+    assert isinstance(refused, LabelProblem)
+    assert refused.pointer == "/annotations/1/bbox"
+
+
+def test_a_box_counts_where_there_is_one() -> None:
+    document = _document()
+    document["annotations"][1]["segmentation"] = [[0, 0, 1, 0, 1, 1]]
+    entry = _read(document)[0]
+    assert isinstance(entry, LabelObject)
+    assert (entry.box_xyxy_px, entry.shape) == ((10.0, 20.0, 40.0, 60.0), "box")
+
+
+@pytest.mark.parametrize("segmentation", ["x", [[1, 2]], {"size": [1, 1], "counts": [1]}, {"counts": "x"}])
+def test_a_segmentation_that_cannot_be_read_is_a_problem(segmentation: object) -> None:
+    document = _document()
+    del document["annotations"][1]["bbox"]
+    document["annotations"][1]["segmentation"] = segmentation
+    problem = _read(document)[0]
+    assert isinstance(problem, LabelProblem)
+    assert problem.pointer == "/annotations/1/segmentation"
+
+
+@pytest.mark.parametrize("name", ["C:\\data\\train\\a.jpg", "train\\a.jpg", "/mnt/a.jpg"])
+def test_folders_of_another_system_do_not_matter(name: str) -> None:
+    document = _document()
+    document["images"][0]["file_name"] = name
+    assert [entry.pointer for entry in _read(document)] == ["/annotations/1", "/annotations/2"]
+    assert len(_read(_document(), replace(CONTEXT, file_name=name))) == 2

@@ -87,3 +87,19 @@ def test_boxes_and_classes_as_arrays() -> None:
     assert labels.boxes_xyxy_px.tolist() == [[20.0, 10.0, 60.5, 30.0], [1.0, 1.0, 200.0, 100.0]]
     assert labels.class_ids.tolist() == [1, 0]
     assert _parse("").boxes_xyxy_px.shape == (0, 4)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("text", "label_format"), [("1\t.2 .2 .2 .2 \r\n", "yolo"), (VOC, "voc"), (NATIVE, "native"), (COCO, "coco")]
+)
+def test_text_with_a_byte_order_mark(text: str, label_format: str, encoding: str) -> None:
+    labels = parse_labels(text.encode(encoding), class_names=NAMES, image_width=200, image_height=100)
+    assert labels.label_format == label_format
+    assert labels.objects[0].class_name == "dog"
+
+
+def test_the_answer_of_detect_can_be_scored() -> None:
+    (label,) = _parse("1 0.200000 0.200000 0.200000 0.200000 0.987654\n").objects
+    assert (label.class_name, label.shape) == ("dog", "scored box")
+    assert label.box_xyxy_px == pytest.approx((20, 10, 60, 30))
