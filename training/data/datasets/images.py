@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from yoloscope.models.errors import ImageDecodeError
 
 SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"))
+_PHOTO_SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".webp", ".tif", ".tiff"))
 _SIDEWAYS: Final = (5, 6, 7, 8)
 _WHITE: Final = (255, 255, 255)
 
@@ -28,6 +29,18 @@ def image_size(path: Path) -> tuple[int, int]:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageDecodeError(f"expected an image at {path}, got: {error}") from error
     return (height, width) if sideways else (width, height)
+
+
+def exif_orientation(path: Path) -> int:
+    """Return the EXIF orientation (1..8) of a photo from its header; 1 for other files and those that are no image."""
+    if path.suffix.lower() not in _PHOTO_SUFFIXES:
+        return 1
+    try:
+        with Image.open(path) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from yoloscope.training.data.annotations import (
     scan_labels,
 )
 from yoloscope.training.data.datasets.dataset import DatasetProblem, LabelledImage
-from yoloscope.training.data.datasets.images import image_size
+from yoloscope.training.data.datasets.images import exif_orientation, image_size
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class ReadOptions:
 
 
 DEFAULT_OPTIONS: Final = ReadOptions()
+_TURNED: Final = range(2, 9)
+_SAME_SIZE: Final = range(2, 5)
+"""EXIF orientations that mirror or turn by 180 degrees and so leave the size as it is."""
 
 
 @dataclass
@@ -41,6 +44,8 @@ class ReadResult:
 
     images: list[LabelledImage] = field(default_factory=list)
     problems: list[DatasetProblem] = field(default_factory=list)
+    turned: list[Path] = field(default_factory=list)
+    """Photos with an EXIF orientation whose labels do not tell by their size which frame they were drawn in."""
 
     def add(self, image: LabelledImage, scan: LabelScan) -> None:
         """Take an image whose labels were read, and a problem for each entry that is no object.
@@ -53,14 +58,27 @@ class ReadResult:
             self.problems.append(DatasetProblem("image_size", where, problem.pointer, detail, image.path))
             return
         self.images.append(image)
+        if exif_orientation(image.path) in (_TURNED if image.labels.label_format == "yolo" else _SAME_SIZE):
+            self.turned.append(image.path)
         for entry in scan.problems:
             self.problems.append(DatasetProblem("unreadable_label", where, entry.pointer, entry.detail))
 
     def notes(self, source: Path) -> tuple[str, ...]:
-        """Return one note that counts the labels that are no plain boxes, if there are any."""
+        """Return in words, if there are any, the labels that are no plain boxes and the photos in ``turned``."""
         shapes: Counter[LabelShape] = Counter(label.shape for image in self.images for label in image.labels.objects)
         counts = count_shapes(shapes)
-        return (f"{counts} in {source}: read as the boxes that enclose them",) if counts else ()
+        enclosed = (f"{counts} in {source}: read as the boxes that enclose them",) if counts else ()
+        return (*enclosed, *self._note_turned(source))
+
+    def _note_turned(self, source: Path) -> tuple[str, ...]:
+        if not self.turned:
+            return ()
+        count = f"{len(self.turned)} photos" if len(self.turned) > 1 else "one photo"
+        said = (
+            f"{count} in {source} turned by EXIF orientation, such as {self.turned[0]}: their boxes are taken as drawn"
+        )
+        advice = "if they were drawn on the stored pixels, remove the orientation from the files"
+        return (f"{said} on the upright image; {advice}",)
 
 
 def read_pairs(
