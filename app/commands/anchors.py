@@ -21,7 +21,7 @@ from yoloscope.models.anchors import REGION_STRIDE
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.anchors import AnchorComparison, AnchorFit, AnchorQuality, anchor_strides, compare_anchors
-from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.data.datasets import open_split_or_all
 
 
 def show_anchors(comparison: AnchorComparison, spec: DetectorSpec, console: Console) -> None:
@@ -106,7 +106,8 @@ def anchors(
         raise ConfigError("--data: expected a data set, got none")
     spec = _spec(network, size)
     anchor_strides(spec)
-    dataset = open_dataset(data, split or None)
+    dataset = open_split_or_all(data, split or None)
+    dataset.log_notes()
     dataset.require_sound()
     comparison = compare_anchors(dataset, spec, count, seed)
     if as_json:

@@ -180,6 +180,7 @@ def evaluate(
         raise ConfigError("--data: expected a data set, got none")
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
     dataset = open_dataset(data, split)
+    dataset.log_notes()
     chosen = open_model(settings)
     overlap = chosen.detector.spec.nms.iou_threshold if iou_threshold is None else iou_threshold
     wanted = PredictionSettings(score_threshold, overlap, max_detections, batch)

@@ -251,6 +251,7 @@ def export(
         split = None
     if evaluate_data or evaluate_split or (data is not None and calibration is None):
         dataset = open_dataset(_either(evaluate_data, data), evaluate_split or (None if evaluate_data else split))
+        dataset.log_notes()
     with tempfile.TemporaryDirectory() as scratch, _progress() as step:
         source = open_source(settings, Path(scratch))
         if target.exists() and target.samefile(source):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.training.data.datasets.folders import voc_xml, write_image, write_text
 from tests.training.fitting.runs import quick_config, write_shapes
 from yoloscope.app.cli import build
 from yoloscope.models.darknet.cfg import parse_cfg
@@ -71,3 +72,15 @@ def test_the_lines_for_darknet_are_those_of_its_sections(data: Path, network: st
 def test_what_is_wrong_is_told(data: Path, arguments: tuple[str, ...], error: type[YoloscopeError], words: str) -> None:
     with pytest.raises(error, match=words):
         anchors(*(str(data) if argument == "DATA" else argument for argument in arguments))
+
+
+def test_a_data_set_without_splits_is_taken_as_a_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(3):
+        write_image(tmp_path / "images" / f"{number}.jpg")
+        boxes = [("cat", (0, 0, 10 + 4 * index, 8 + number)) for index in range(6)]
+        write_text(tmp_path / "annots" / f"{number}.xml", voc_xml(boxes))
+    printed = anchors("--data", str(tmp_path))
+    assert f"{tmp_path}: 18 objects in 3 images" in printed
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path} has no splits: all of its 3 images stand for train"
+    ]

@@ -99,3 +99,26 @@ def test_what_is_wrong_is_one_line(
     assert left == code
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+def test_a_data_set_without_splits_is_taken_as_a_whole_and_its_notes_are_logged(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    Image.fromarray(np.full((32, 32, 3), 51, np.uint8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "labels" / "a.txt").write_text("0 .125 .25 .625 .25 .625 .75 .125 .75\n1 .25 .25 .5 .5\n")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    code, out, _ = _run(folder, monkeypatch, capsys, "tiny", "--data", str(tmp_path), "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["data"]["images"] == 1
+    assert document["data"]["objects"] == 2
+    assert document["AP50"] == pytest.approx(1)
+    assert [record.message for record in caplog.records] == [
+        f"1 oriented box in {tmp_path}: read as the boxes that enclose them"
+    ]

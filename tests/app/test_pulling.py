@@ -9,7 +9,14 @@ from threading import Thread
 
 import pytest
 
-from yoloscope.app.services.hub import download, ensure_artifact, ensure_model, find_weights, official_name
+from yoloscope.app.services.hub import (
+    convert_darknet,
+    download,
+    ensure_artifact,
+    ensure_model,
+    find_weights,
+    official_name,
+)
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, default_model
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
@@ -130,3 +137,10 @@ def test_the_built_in_model_is_there_by_name(tmp_path: Path) -> None:
     found = ensure_model(settings, lambda _text: None)
     assert found.stat().st_size <= 8_000_000
     assert Runtime(found, "cpu", 1).spec.class_names == ("Platelets", "RBC", "WBC")
+
+
+def test_a_class_that_stands_twice_is_refused_before_anything_is_converted(tmp_path: Path) -> None:
+    names = tmp_path / "my.names"
+    names.write_text("cat\ndog\ncat\n")
+    with pytest.raises(ConfigError, match=r"expected each class name once in .*my\.names, got cat more than once"):
+        convert_darknet(tmp_path / "no.cfg", tmp_path / "no.weights", names, tmp_path / "no.onnx")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from yoloscope.models.classes import UNKNOWN_CLASS, ClassIndex
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.annotations import ImageLabels, LabelFault, LabelObject, size_mismatch
 from yoloscope.training.data.datasets.images import read_image
+
+_LOGGER = logging.getLogger(__name__)
 
 Layout: TypeAlias = Literal["coco", "voc", "yolo"]
 ProblemKind: TypeAlias = (
@@ -121,6 +124,11 @@ class DetectionDataset:
         """How many objects each class has [C]."""
         counts = Counter(int(label.class_id) for image in self.images for label in image.labels.objects)
         return tuple(counts[index] for index in range(len(self.class_names)))
+
+    def log_notes(self) -> None:
+        """Log every note as a warning."""
+        for note in self.notes:
+            _LOGGER.warning("%s", note)
 
     def require_sound(self) -> None:
         """Raise DatasetError unless every image and every label could be read."""
