@@ -20,9 +20,12 @@ from yoloscope.training.data.datasets.coco import (
 )
 from yoloscope.training.data.datasets.dataset import DetectionDataset
 from yoloscope.training.data.datasets.files import is_usual, read_text
+from yoloscope.training.data.datasets.images import SUFFIXES
+from yoloscope.training.data.datasets.pairing import begins_like_labels
 from yoloscope.training.data.datasets.reading import ReadOptions
 from yoloscope.training.data.datasets.voc import find_voc_files, read_voc_folder, voc_splits
 from yoloscope.training.data.datasets.yolo import (
+    UNDIVIDED,
     YoloConfig,
     find_yolo,
     read_darknet_data,
@@ -96,7 +99,7 @@ def _find(path: Path, options: ReadOptions) -> _Source:
     if found:
         listed = ", ".join(source.name for source in found)
         raise DatasetError(f"expected one description of the data set in {folder}, got {listed}: name the file to use")
-    raise DatasetError(f"expected {_EXPECTED} in {folder}, got {_listing(folder)}; {_ADVICE}")
+    raise DatasetError(f"expected {_EXPECTED} in {folder}, got {_listing(folder)}; {_advice(folder)}")
 
 
 def _file_source(path: Path, options: ReadOptions) -> _Source:
@@ -116,7 +119,10 @@ def _file_source(path: Path, options: ReadOptions) -> _Source:
 
 
 def _yolo_source(name: str, config: Callable[[], YoloConfig], options: ReadOptions) -> _Source:
-    return _Source(name, lambda: tuple(config().splits), lambda split: read_yolo_text(config(), split, options))
+    def splits() -> tuple[str, ...]:
+        return tuple(split for split in config().splits if split != UNDIVIDED)
+
+    return _Source(name, splits, lambda split: read_yolo_text(config(), split, options))
 
 
 def _sources(folder: Path, options: ReadOptions) -> Iterator[_Source]:
@@ -131,10 +137,9 @@ def _sources(folder: Path, options: ReadOptions) -> Iterator[_Source]:
         yield _Source(names, partial(coco_splits, coco), read)
     voc = find_voc_files(folder)
     if voc:
+        root = folder if _has_images(folder) else folder.parent
         name = "*.xml" if voc[0].parent == folder else f"{voc[0].parent.relative_to(folder)}/"
-        yield _Source(
-            name, partial(voc_splits, folder, voc), lambda split: read_voc_folder(folder, voc, split, options)
-        )
+        yield _Source(name, partial(voc_splits, root, voc), lambda split: read_voc_folder(root, voc, split, options))
     described = bool(coco or voc)
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() == ".data" or (path.suffix.lower() in (".yaml", ".yml") and _has_names(path)):
@@ -156,6 +161,20 @@ def _has_names(path: Path) -> bool:
 def _descend(folder: Path) -> Path:
     entries = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _IGNORED]
     return _descend(entries[0]) if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+def _has_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*"))
+
+
+def _advice(folder: Path) -> str:
+    """Return what is missing in a folder that is no data set, or what to pass instead."""
+    labels = [path for path in sorted(folder.rglob("*.txt")) if begins_like_labels(path)]
+    if labels and _has_images(folder):
+        return f"the labels, such as {labels[0]}, need class names: add classes.txt with a name for each id in a line"
+    if labels:
+        return f"there are labels, such as {labels[0]}, and no images: {_ADVICE}"
+    return f"there are images and no labels: {_ADVICE}" if _has_images(folder) else _ADVICE
 
 
 def _listing(folder: Path) -> str:

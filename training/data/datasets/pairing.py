@@ -91,13 +91,9 @@ def label_file(image: Path, index: NameIndex | None = None) -> Path:
     candidates = list(_label_candidates(image))
     found = next((path for path in candidates if path.is_file()), None)
     if found is None and index is not None:
-        found = index.find(image)
+        elsewhere = index.find(image)
+        found = elsewhere if elsewhere is not None and begins_like_labels(elsewhere) else None
     return found or candidates[0]
-
-
-def label_files(folder: Path) -> tuple[Path, ...]:
-    """Return every text file below a folder that begins like YOLO labels."""
-    return tuple(path for path in sorted(folder.rglob("*.txt")) if _begins_like_labels(path))
 
 
 def find_unused(folders: Iterable[Path], used: Set[Path], label_folders: Iterable[Path] = ()) -> list[DatasetProblem]:
@@ -109,7 +105,7 @@ def find_unused(folders: Iterable[Path], used: Set[Path], label_folders: Iterabl
     roots = {path.parent for folder in folders for path in _label_candidates(folder / "any")} | {*label_folders}
     paths = sorted({path for root in roots for path in root.rglob("*.txt")} - used)
     detail = "expected an image of that name in a format that is read, got none"
-    return [DatasetProblem("unused_labels", path, "", detail) for path in paths if _begins_like_labels(path)]
+    return [DatasetProblem("unused_labels", path, "", detail) for path in paths if begins_like_labels(path)]
 
 
 def _label_candidates(image: Path) -> Iterator[Path]:
@@ -121,7 +117,8 @@ def _label_candidates(image: Path) -> Iterator[Path]:
     yield image.with_suffix(".txt")
 
 
-def _begins_like_labels(path: Path) -> bool:
+def begins_like_labels(path: Path) -> bool:
+    """Tell whether the first line of a text file is one of YOLO labels."""
     try:
         with path.open("rb") as file:
             text = label_text(file.read(_HEAD_BYTES))

@@ -23,11 +23,13 @@ from yoloscope.training.data.datasets.files import (
     split_of,
 )
 from yoloscope.training.data.datasets.images import SUFFIXES, find_images
-from yoloscope.training.data.datasets.pairing import NameIndex, find_unused, label_file, label_files
+from yoloscope.training.data.datasets.pairing import NameIndex, find_unused, label_file
 from yoloscope.training.data.datasets.paths import PathFinder, ensure_within
 from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, read_pairs
 
 _YAML_SPLITS: Final = {"train": "train", "valid": "val", "val": "val", "test": "test"}
+UNDIVIDED: Final = "all"
+"""The one split of a data set that is not divided."""
 _DARKNET_FOLDERS: Final = ("cfg", "data")
 _DARKNET_SPLITS: Final = {"train": "train", "valid": "val", "test": "test"}
 
@@ -102,12 +104,12 @@ def find_yolo(folder: Path, within: Path | None = None) -> YoloConfig | None:
     images = () if names is None else find_images(folder)
     if names is None or not images:
         return None
-    index = NameIndex(label_files(folder), folder)
+    index = NameIndex(sorted(folder.rglob("*.txt")), folder)
     if not any(label_file(path, index).is_file() for path in images):
         return None
     splits: dict[str, list[Path]] = {}
     for path in images:
-        splits.setdefault(_folder_split(path.relative_to(folder).parts[:-1]), []).append(path)
+        splits.setdefault(_folder_split(path.relative_to(folder).parts[:-1]) or UNDIVIDED, []).append(path)
     by_split = {split: tuple(paths) for split, paths in splits.items()}
     return YoloConfig(folder, read_names(names), by_split, PathFinder(folder, within=within), index)
 
@@ -192,14 +194,14 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def _folder_split(parts: tuple[str, ...]) -> str:
-    """Return the split of an image by its folders: the first usual name, else that around or inside ``images``."""
+def _folder_split(parts: tuple[str, ...]) -> str | None:
+    """Return the split of an image by its folders: the first usual name, else that at ``images``."""
     usual = split_of(parts)
     if usual is not None:
         return usual
     if len(parts) > 1 and "images" in (parts[0], parts[-1]):
         return parts[1] if parts[0] == "images" else parts[0]
-    return "all"
+    return None
 
 
 def _absent_test(splits: dict[str, tuple[Path, ...]]) -> list[Path]:

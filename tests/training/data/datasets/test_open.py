@@ -67,3 +67,24 @@ def test_a_coco_file_describes_its_folder_before_text_labels_side_by_side(tmp_pa
         write_text(tmp_path / f"{name[0]}.txt", "0 .5 .5 .5 .5\n")
     write_text(tmp_path / "classes.txt", "cat\ndog\n")
     assert open_dataset(tmp_path).layout == "coco"
+
+
+def test_labels_without_class_names_say_what_to_add(tmp_path: Path) -> None:
+    write_yolo(tmp_path)
+    with pytest.raises(DatasetError, match=r"labels/train/a\.txt, need class names: add classes\.txt with a name for"):
+        open_dataset(tmp_path)
+
+
+def test_labels_and_images_alone_say_what_to_pass(tmp_path: Path) -> None:
+    write_yolo(tmp_path)
+    with pytest.raises(DatasetError, match="and no images: pass the folder that holds images and labels, or the desc"):
+        open_dataset(tmp_path / "labels")
+    with pytest.raises(DatasetError, match="there are images and no labels: pass the folder"):
+        open_dataset(tmp_path / "images")
+
+
+def test_the_folder_of_the_xml_files_stands_for_the_one_around_it(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    dataset = open_dataset(tmp_path / "Annotations", "train")
+    assert [image.path for image in dataset.images] == [tmp_path / "JPEGImages" / "a.jpg"]
+    assert not dataset.problems
