@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from yoloscope.models.decoding import check_heads, class_probabilities, decode_detection, decode_predictors
 from yoloscope.models.layout import CLASSES, GAUSSIAN_CLASSES
 from yoloscope.models.nms import diou_nms
-from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.preprocess import GREY_WEIGHTS
+from yoloscope.models.spec import RGB_CHANNELS, DetectorSpec
 
 MAX_ROWS = 2**31
 INPUTS = ("images", "score_threshold", "iou_threshold")
@@ -23,7 +24,7 @@ DETECTIONS = ("num_detections", "boxes", "scores", "class_ids")
 class Detector(nn.Module):
     """A network with decoding and exact suppression behind it.
 
-    ``network`` maps float images [B, 3, H, W] in 0..1 to the raw heads that ``spec`` describes.
+    ``network`` maps float images [B, ``spec.input_channels``, H, W] in 0..1 to the raw heads that ``spec`` describes.
     """
 
     def __init__(self, network: nn.Module, spec: DetectorSpec) -> None:
@@ -41,20 +42,26 @@ class Detector(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return num_detections [B], boxes [B, N, 4], scores [B, N], class_ids [B, N], then the raw heads.
 
-        ``images`` is uint8 RGB [B, H, W, 3] of the network's size, the thresholds are [B]. ``images_fraction``, uint8
+        ``images`` is uint8 [B, H, W, ``spec.image_planes``] of the network's size, RGB where there are 3 planes (a grey
+        network makes them grey), the thresholds are [B]. ``images_fraction``, uint8
         and broadcast against ``images``, adds 256ths of a level: what resizing gives and whole levels cannot hold.
         Boxes are x1, y1, x2, y2 in network pixels, unclipped, score descending. N is the largest count in the batch,
         maybe 0; rows beyond ``num_detections`` are 0.
         """
-        heads = self.network(scale_pixels(images, images_fraction))
+        heads = self.network(scale_pixels(images, images_fraction, channels=self.spec.input_channels))
         return (*detect(heads, self.spec, score_threshold, iou_threshold), *heads)
 
 
-def scale_pixels(images: Tensor, images_fraction: Tensor | None = None) -> Tensor:
-    """Return images uint8 [B, H, W, 3], with their 256ths of a level if given, as float [B, 3, H, W] in 0..1."""
+def scale_pixels(images: Tensor, images_fraction: Tensor | None = None, *, channels: int = RGB_CHANNELS) -> Tensor:
+    """Return images uint8 [B, H, W, P], with their 256ths of a level if given, as float [B, channels, H, W] in 0..1.
+
+    One channel is made of RGB by ``GREY_WEIGHTS``; otherwise the planes P are the channels.
+    """
     levels = images.float()
     if images_fraction is not None:
         levels = levels + images_fraction.float() / FRACTION_STEPS
+    if channels == 1:
+        levels = (levels * torch.tensor(GREY_WEIGHTS, device=levels.device)).sum(-1, keepdim=True)
     return levels.permute(0, 3, 1, 2) / 255
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from yoloscope.models.anchors import Anchors, AnchorSet, group_by_stride
 from yoloscope.models.errors import ConfigError
-from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, NmsSpec, ResizeSpec
+from yoloscope.models.spec import RGB_CHANNELS, DetectorSpec, HeadSpec, LossSpec, NmsSpec, ResizeSpec
 
 IOU_NMS = NmsSpec(beta=None)
 DIOU_NMS = NmsSpec(beta=0.6)
@@ -19,13 +19,14 @@ DIOU_NMS = NmsSpec(beta=0.6)
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Classes, input size and anchors (None: those of the paper) that a network is built for."""
+    """Classes, input size, anchors (None: those of the paper) and input channels that a network is built for."""
 
     name: str
     class_names: tuple[str, ...]
     input_width: int
     input_height: int
     anchors_px: Anchors | None = None
+    input_channels: int = RGB_CHANNELS
 
     def grid(self, stride: int) -> tuple[int, int]:
         """Return (columns, rows) at a stride; raises ConfigError where it does not divide the input."""
@@ -44,7 +45,7 @@ class Scale(NamedTuple):
 
 
 class Network(nn.Module):
-    """A detector without its decoding: images float [B, 3, H, W] in 0..1 -> the raw heads of ``spec``, in order."""
+    """A detector without its decoding: images float [B, C, H, W] in 0..1 -> the raw heads of ``spec``, in order."""
 
     def __init__(self, spec: DetectorSpec) -> None:
         super().__init__()
@@ -134,6 +135,7 @@ def _spec(
         class_names=config.class_names,
         input_width=config.input_width,
         input_height=config.input_height,
+        input_channels=config.input_channels,
         anchors_px=anchors_px,
         heads=tuple(heads),
         resize=resize,

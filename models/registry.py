@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.network import Network, NetworkConfig
+from yoloscope.models.spec import RGB_CHANNELS
 from yoloscope.models.yolov1 import yolov1, yolov1_tiny
 from yoloscope.models.yolov2 import yolov2, yolov2_tiny, yolov2_tiny_voc, yolov2_voc
 from yoloscope.models.yolov3 import yolov3, yolov3_spp, yolov3_tiny
@@ -60,13 +61,15 @@ def build(
     input_size: tuple[int, int] | None = None,
     *,
     class_names: Sequence[str] | None = None,
+    channels: NetworkOption = RGB_CHANNELS,
     **network_options: NetworkOption,
 ) -> Network:
     """Return an untrained network of a name, with its spec.
 
     ``anchors`` are (width, height) in network pixels, shared out among the heads by size; without them the published
     ones are used. ``input_size`` is (width, height), multiples of 32 (YOLOv1: 64). ``class_names`` default to class_0,
-    class_1, ... Raises ConfigError for an unknown name or option, for an option of another kind than its builder says,
+    class_1, ... ``channels`` are those of the network's input: 3 for RGB, 1 for grey, which images are
+    made for it. Raises ConfigError for an unknown name or option, for an option of another kind than its builder says,
     and for sizes, anchors or names that do not fit.
     """
     entry = _entry(name)
@@ -81,6 +84,7 @@ def build(
         input_width=width,
         input_height=height,
         anchors_px=None if anchors is None else tuple((float(w), float(h)) for w, h in anchors),
+        input_channels=_count(f"{name}: channels", channels),
     )
     parameters = inspect.signature(entry.build, eval_str=True).parameters
     checked = {key: _option(f"{name}: {key}", parameters[key], value) for key, value in network_options.items()}
@@ -105,14 +109,19 @@ def _option(where: str, parameter: inspect.Parameter, value: NetworkOption) -> N
         return value
     number = math.nan if isinstance(value, bool | str) else float(value)
     if kind is int:
-        if not (number >= 1 and number.is_integer()):
-            raise ConfigError(f"{where}: expected a whole number of at least 1, got {value!r}")
-        return int(number)
+        return _count(where, value)
     if probability and not 0 <= number < 1:
         raise ConfigError(f"{where}: expected a probability in 0..1, 1 excluded, got {value!r}")
     if not (probability or 0 < number < math.inf):
         raise ConfigError(f"{where}: expected a positive finite number, got {value!r}")
     return number
+
+
+def _count(where: str, value: NetworkOption) -> int:
+    number = math.nan if isinstance(value, bool | str) else float(value)
+    if not (number >= 1 and number.is_integer()):
+        raise ConfigError(f"{where}: expected a whole number of at least 1, got {value!r}")
+    return int(number)
 
 
 def _class_names(num_classes: int, given: Sequence[str] | None) -> tuple[str, ...]:

@@ -22,23 +22,24 @@ class _Taps(NamedTuple):
 def resize_corner_aligned(
     image: NDArray[np.uint8], width: int, height: int, window_xyxy_px: tuple[int, int, int, int] | None = None
 ) -> NDArray[np.float32]:
-    """Return float32 [height, width, 3] in 0..255 of an image: bilinear, corners on corners, not smoothed.
+    """Return float32 [height, width, P] in 0..255 of an image [h, w, P]: bilinear, corners on corners, not smoothed.
 
     ``window_xyxy_px`` is the part of the result that is computed and returned, all of it by default. Only the rows and
     columns that count are read, a few output rows at a time so that the work stays in the cache; a mirrored or cut view
     costs no copy. Source: darknet src/image.c, resize_image.
     """
     x1, y1, x2, y2 = window_xyxy_px or (0, 0, width, height)
+    planes = image.shape[2]
     if image.shape[:2] == (height, width):
         return image[y1:y2, x1:x2].astype(np.float32, order="C")
     rows, columns = _taps(image.shape[0], height, y1, y2), _taps(image.shape[1], width, x1, x2)
     image, columns = _unmirrored(image, columns)
     span, used, columns = _compact(columns)
     pixels = image[:, span].reshape(len(image), -1)
-    kept = None if used is None else _values(used)
-    left_values, right_values = _values(columns.first), _values(columns.second)
-    across = np.repeat(columns.weight, 3)
-    resized = np.empty((y2 - y1, (x2 - x1) * 3), np.float32)
+    kept = None if used is None else _values(used, planes)
+    left_values, right_values = _values(columns.first, planes), _values(columns.second, planes)
+    across = np.repeat(columns.weight, planes)
+    resized = np.empty((y2 - y1, (x2 - x1) * planes), np.float32)
     for start in range(0, y2 - y1, ROWS_AT_A_TIME):
         block = slice(start, start + ROWS_AT_A_TIME)
         level, lower = _levels(pixels, rows.first[block], kept), _levels(pixels, rows.second[block], kept)
@@ -49,12 +50,16 @@ def resize_corner_aligned(
         right -= left
         right *= across
         np.add(left, right, out=resized[block])
-    return resized.reshape(y2 - y1, x2 - x1, 3)
+    return resized.reshape(y2 - y1, x2 - x1, planes)
 
 
 def resize_antialiased(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
-    """Return float32 [height, width, 3], whole levels, by Pillow's BILINEAR, which smooths where it shrinks."""
-    return np.array(as_image(image).resize((width, height), Image.Resampling.BILINEAR), np.float32)
+    """Return float32 [height, width, P], whole levels, by Pillow's BILINEAR, which smooths where it shrinks."""
+    if image.shape[2] == 3:
+        return np.array(as_image(image).resize((width, height), Image.Resampling.BILINEAR), np.float32)
+    planes = (Image.fromarray(np.ascontiguousarray(image[..., plane])) for plane in range(image.shape[2]))
+    resized = [plane.resize((width, height), Image.Resampling.BILINEAR) for plane in planes]
+    return np.stack([np.asarray(plane, np.float32) for plane in resized], axis=-1)
 
 
 def as_image(image: NDArray[np.uint8]) -> Image.Image:
@@ -91,7 +96,7 @@ def _unmirrored(image: NDArray[np.uint8], columns: _Taps) -> tuple[NDArray[np.ui
     if image.strides[1] < 0:
         last = image.shape[1] - 1
         image, columns = image[:, ::-1], _Taps(last - columns.first, last - columns.second, columns.weight)
-    return image if image.strides[1:] == (3, 1) else np.ascontiguousarray(image), columns
+    return image if image.strides[1:] == (image.shape[2], 1) else np.ascontiguousarray(image), columns
 
 
 def _compact(columns: _Taps) -> tuple[slice, NDArray[np.intp] | None, _Taps]:
@@ -107,9 +112,9 @@ def _compact(columns: _Taps) -> tuple[slice, NDArray[np.intp] | None, _Taps]:
     return span, used - span.start, _Taps(first, second, columns.weight)
 
 
-def _values(pixels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the positions [N * 3] of the values of pixels [N] in a row."""
-    return (3 * pixels[:, None] + np.arange(3)).reshape(-1)
+def _values(pixels: NDArray[np.intp], planes: int) -> NDArray[np.intp]:
+    """Return the positions [N * planes] of the values of pixels [N] in a row."""
+    return (planes * pixels[:, None] + np.arange(planes)).reshape(-1)
 
 
 def _levels(pixels: NDArray[np.uint8], rows: NDArray[np.intp], kept: NDArray[np.intp] | None) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from yoloscope.models.errors import SpecError
 from yoloscope.models.layout import DetectionLayout
 
 METADATA_KEY = "yoloscope"
+RGB_CHANNELS = 3
 
 
 class _Frozen(BaseModel):
@@ -126,7 +127,8 @@ class PrecisionSpec(_Frozen):
 class DetectorSpec(_Frozen):
     """All that a service, a loss or an evaluation needs to know of a detector.
 
-    Anchors are (width, height) in network pixels.
+    Anchors are (width, height) in network pixels. ``input_channels`` are those of the network's first layer: 3 is RGB,
+    1 is grey (images are RGB all the same and made grey inside the artifact), any other number planes of images.
     """
 
     format_version: Literal[1] = 1
@@ -135,6 +137,7 @@ class DetectorSpec(_Frozen):
     class_names: tuple[str, ...] = Field(min_length=1)
     input_width: int = Field(gt=0)
     input_height: int = Field(gt=0)
+    input_channels: int = Field(default=3, gt=0)
     anchors_px: tuple[tuple[float, float], ...] = ()
     heads: tuple[HeadSpec, ...] = Field(min_length=1)
     resize: ResizeSpec = ResizeSpec()
@@ -162,6 +165,11 @@ class DetectorSpec(_Frozen):
         return self
 
     @property
+    def image_planes(self) -> int:
+        """Planes of the images that the artifact takes: 3 (RGB) also for a grey network."""
+        return RGB_CHANNELS if self.input_channels == 1 else self.input_channels
+
+    @property
     def num_classes(self) -> int:
         """Class entries per predictor in the head tensors."""
         return len(self.class_tree.parents) if self.class_tree else len(self.class_names)
@@ -184,8 +192,12 @@ class DetectorSpec(_Frozen):
         return (batch_size, channels, head.grid_height, head.grid_width)
 
     def to_json(self) -> str:
-        """Return the spec as the JSON text that goes into the artifact; ``precision`` only where it is not float32."""
-        return self.model_dump_json(exclude=None if self.precision else {"precision"})
+        """Return the JSON of the artifact, without ``precision`` where float32 and ``input_channels`` where 3.
+
+        So a file that needs neither is still read by versions that know neither.
+        """
+        usual = {"precision": self.precision is None, "input_channels": self.input_channels == RGB_CHANNELS}
+        return self.model_dump_json(exclude={field for field, left_out in usual.items() if left_out})
 
     @classmethod
     def from_json(cls, text: str) -> DetectorSpec:

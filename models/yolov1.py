@@ -27,7 +27,7 @@ class YoloV1(Network):
     def __init__(self, spec: DetectorSpec) -> None:
         super().__init__(spec)
         head = spec.heads[0]
-        self.backbone = YoloV1Backbone()
+        self.backbone = YoloV1Backbone(spec.input_channels)
         self.local = LocalConv(
             YoloV1Backbone.channels, head.grid_height, head.grid_width, _LOCAL_FILTERS, size=3, padding=1
         )
@@ -56,7 +56,7 @@ class YoloV1Tiny(Network):
         super().__init__(spec)
         head = spec.heads[0]
         widths = [scaled(channels, width) for channels in (16, 32, 64, 128, 256, 512, 1024, 256)]
-        self.backbone = TinyBackbone(widths[:6], last_stride=2)
+        self.backbone = TinyBackbone(widths[:6], last_stride=2, in_channels=spec.input_channels)
         self.mix = nn.Sequential(ConvBlock(widths[5], widths[6], 3), ConvBlock(widths[6], widths[7], 3))
         cells = head.grid_height * head.grid_width
         self.predict = Connected(widths[7] * cells, self.head_channels(0), activation="linear")

@@ -23,7 +23,7 @@ class YoloV2(Network):
 
     def __init__(self, spec: DetectorSpec) -> None:
         super().__init__(spec)
-        self.backbone = Darknet19()
+        self.backbone = Darknet19(spec.input_channels)
         self.deepen = nn.Sequential(ConvBlock(1024, 1024, 3), ConvBlock(1024, 1024, 3))
         self.passthrough = nn.Sequential(ConvBlock(512, 64, 1), PassthroughReorder(2))
         self.mix = ConvBlock(64 * 4 + 1024, 1024, 3)
@@ -59,7 +59,7 @@ class YoloV2Tiny(Network):
     def __init__(self, spec: DetectorSpec, last_channels: int, width: float) -> None:
         super().__init__(spec)
         widths = [scaled(channels, width) for channels in (16, 32, 64, 128, 256, 512, 1024, last_channels)]
-        self.backbone = TinyBackbone(widths[:6])
+        self.backbone = TinyBackbone(widths[:6], in_channels=spec.input_channels)
         self.mix = nn.Sequential(ConvBlock(widths[5], widths[6], 3), ConvBlock(widths[6], widths[7], 3))
         self.predict = ConvBlock(widths[7], self.head_channels(0), 1, batch_norm=False, activation="linear")
 

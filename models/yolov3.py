@@ -25,7 +25,7 @@ class YoloV3(Network):
 
     def __init__(self, spec: DetectorSpec, entrance: nn.Module) -> None:
         super().__init__(spec)
-        self.backbone = Darknet53()
+        self.backbone = Darknet53(in_channels=spec.input_channels)
         self.neck = FpnHeads(entrance, [self.head_channels(index) for index in range(len(spec.heads))])
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -53,7 +53,7 @@ class YoloV3Tiny(Network):
     def __init__(self, spec: DetectorSpec, width: float) -> None:
         super().__init__(spec)
         widths = [scaled(channels, width) for channels in (16, 32, 64, 128, 256, 512, 1024, 256)]
-        self.backbone = TinyBackbone(widths[:6])
+        self.backbone = TinyBackbone(widths[:6], in_channels=spec.input_channels)
         self.deepen = ConvBlock(widths[5], widths[6], 3)
         self.neck = TinyFpnHeads((widths[4], widths[6]), widths[7], [self.head_channels(index) for index in range(2)])
 

@@ -68,6 +68,7 @@ def yolov4(  # noqa: PLR0913 - the switches of the network
         dropblock=dropblock,
         width=width,
         depth=depth,
+        in_channels=spec.input_channels,
     )
     enter = SpatialPyramid if spp else FiveConvs
     entrance = enter(scaled(1024, width), scaled(512, width), activation=neck_activation)
@@ -92,7 +93,7 @@ def yolov4_csp(config: NetworkConfig) -> YoloV4:
         [head.num_channels(spec.num_classes) for head in spec.heads],
         activation="mish",
     )
-    return YoloV4(spec, CspDarknet53(partial_first=False), neck)
+    return YoloV4(spec, CspDarknet53(partial_first=False, in_channels=spec.input_channels), neck)
 
 
 _TINY_SCALES = (Scale(32, 1.05), Scale(16, 1.05), Scale(8, 1.05))
@@ -103,7 +104,7 @@ class YoloV4Tiny(Network):
 
     def __init__(self, spec: DetectorSpec, width: float, *, spp: bool) -> None:
         super().__init__(spec)
-        self.backbone = CspDarknetTiny(width)
+        self.backbone = CspDarknetTiny(width, in_channels=spec.input_channels)
         self._has_third_head = len(spec.heads) == len(_TINY_SCALES)
         finest, fine, coarse = self.backbone.channels
         head_channels = [self.head_channels(index) for index in range(len(spec.heads))]

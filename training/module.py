@@ -235,7 +235,7 @@ class TrainingModule(lightning.LightningModule):
 
     def _mini_batch(self, pixels: Tensor, truth: GroundTruth) -> StepLoss:
         """Add the gradient of one mini-batch."""
-        images = scale_pixels(pixels)
+        images = scale_pixels(pixels, channels=self.network.spec.input_channels)
         if self.config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         share = self.config.bags.self_adversarial

@@ -203,7 +203,7 @@ def _images(what: Measuring, spec: DetectorSpec) -> list[NDArray[Any]]:
     """Return up to 16 placed images."""
     paths = [image.path for image in what.dataset.images] if what.dataset is not None else what.paths
     if not paths:
-        return list(synthetic_images(spec.input_width, spec.input_height))
+        return list(synthetic_images(spec))
     places = np.linspace(0, len(paths) - 1, min(COMPARED, len(paths))).round().astype(int)
     return [preprocess(read_image(paths[place]), spec)[0] for place in places]
 

@@ -92,7 +92,7 @@ class Runtime:
 
     def warm_up(self) -> None:
         """Run once on a grey image, so that the first request does not pay for initialization."""
-        shape = (1, self.spec.input_height, self.spec.input_width, 3)
+        shape = (1, self.spec.input_height, self.spec.input_width, self.spec.image_planes)
         self.detect(np.full(shape, 127, np.uint8), [self.spec.nms.score_threshold], [self.spec.nms.iou_threshold])
 
     def _image_feeds(self, images: Images) -> Feeds:
@@ -105,7 +105,7 @@ class Runtime:
         return {"images": (steps >> 8).astype(np.uint8), FRACTION: steps.astype(np.uint8)}
 
     def _run(self, outputs: list[str], feeds: Feeds) -> list[NDArray[Any]]:
-        expected = (self.spec.input_height, self.spec.input_width, 3)
+        expected = (self.spec.input_height, self.spec.input_width, self.spec.image_planes)
         if feeds["images"].shape[1:] != expected:
             raise SpecError(f"expected images of shape [B, {expected}], got {feeds['images'].shape}")
         results: list[NDArray[Any]] = self._session.run(outputs, feeds)

@@ -15,7 +15,7 @@ from yoloscope.models.layers.pooling import MaxPool
 
 
 class CspDarknet53(FiveStages):
-    """Images [B, 3, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
+    """Images [B, C, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
 
     ``partial_first`` makes the first stage partial as well, which YOLOv4 does and YOLOv4-csp does not. ``dropblock``
     is the probability with which squares of the two coarsest maps are dropped in training, ``depth`` multiplies the
@@ -31,11 +31,12 @@ class CspDarknet53(FiveStages):
         dropblock: float = 0.0,
         width: float = 1.0,
         depth: float = 1.0,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         channels = [scaled(32 << index, width) for index in range(len(DEPTHS) + 1)]
         depths = [scaled_depth(blocks, depth) for blocks in DEPTHS]
-        self.stem = ConvBlock(3, channels[0], 3, activation=activation)
+        self.stem = ConvBlock(in_channels, channels[0], 3, activation=activation)
         first: nn.Module = (
             CspStage(
                 channels[0], channels[1], depths[0], first=True, activation=activation, weighted=weighted_residuals
@@ -55,14 +56,14 @@ class CspDarknet53(FiveStages):
 
 
 class CspDarknetTiny(nn.Module):
-    """Images [B, 3, H, W] -> maps of 128, 256 and 512 channels (times ``width``) at strides 8, 16 and 32."""
+    """Images [B, C, H, W] -> maps of 128, 256 and 512 channels (times ``width``) at strides 8, 16 and 32."""
 
-    def __init__(self, width: float = 1.0, *, activation: str = "leaky") -> None:
+    def __init__(self, width: float = 1.0, *, activation: str = "leaky", in_channels: int = 3) -> None:
         super().__init__()
         channels = [scaled(count, width) for count in (32, 64, 128, 256, 512)]
         self.channels = (channels[2], channels[3], channels[4])
         self.stem = nn.Sequential(
-            ConvBlock(3, channels[0], 3, 2, activation=activation),
+            ConvBlock(in_channels, channels[0], 3, 2, activation=activation),
             ConvBlock(channels[0], channels[1], 3, 2, activation=activation),
         )
         self.blocks = nn.ModuleList(

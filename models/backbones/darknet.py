@@ -31,14 +31,14 @@ def _alternating(in_channels: int, filters: int, count: int) -> nn.Sequential:
 
 
 class Darknet19(nn.Module):
-    """Images [B, 3, H, W] -> ([B, 512, H/16, W/16], [B, 1024, H/32, W/32])."""
+    """Images [B, C, H, W] -> ([B, 512, H/16, W/16], [B, 1024, H/32, W/32])."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.stages = nn.ModuleList(
             _alternating(before, after, count)
             for before, after, count in (
-                (3, 32, 1),
+                (in_channels, 32, 1),
                 (32, 64, 1),
                 (64, 128, 3),
                 (128, 256, 3),
@@ -82,7 +82,7 @@ class FiveStages(nn.Module):
 
 
 class Darknet53(FiveStages):
-    """Images [B, 3, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
+    """Images [B, C, H, W] -> maps of 256, 512 and 1024 channels, times ``width``, at strides 8, 16 and 32.
 
     ``dropblock`` is the probability with which squares of the two coarsest maps are dropped in training, ``depth``
     multiplies the number of residual blocks.
@@ -96,6 +96,7 @@ class Darknet53(FiveStages):
         dropblock: float = 0.0,
         width: float = 1.0,
         depth: float = 1.0,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
 
@@ -106,7 +107,7 @@ class Darknet53(FiveStages):
             return nn.Sequential(ConvBlock(before, filters, 3, 2, activation=activation), *residuals)
 
         channels = [scaled(32 << index, width) for index in range(len(DEPTHS) + 1)]
-        self.stem = ConvBlock(3, channels[0], 3, activation=activation)
+        self.stem = ConvBlock(in_channels, channels[0], 3, activation=activation)
         self.stages = nn.ModuleList(
             stage(*pair, scaled_depth(blocks, depth)) for pair, blocks in zip(pairwise(channels), DEPTHS, strict=True)
         )
@@ -119,14 +120,16 @@ def scaled(channels: int, width: float) -> int:
 
 
 class TinyBackbone(nn.Module):
-    """Images [B, 3, H, W] -> the maps after each convolution, before its pool; the last pool has its own stride.
+    """Images [B, C, H, W] -> the maps after each convolution, before its pool; the last pool has its own stride.
 
     With ``widths`` of n entries the result is n + 1 maps, the last of them pooled.
     """
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 64, 128, 256, 512), *, last_stride: int = 1) -> None:
+    def __init__(
+        self, widths: Sequence[int] = (16, 32, 64, 128, 256, 512), *, last_stride: int = 1, in_channels: int = 3
+    ) -> None:
         super().__init__()
-        channels = (3, *widths)
+        channels = (in_channels, *widths)
         self.convolutions = nn.ModuleList(ConvBlock(before, after, 3) for before, after in pairwise(channels))
         self.pools = nn.ModuleList([*(MaxPool(2, 2) for _ in widths[1:]), MaxPool(2, last_stride)])
 
@@ -163,14 +166,14 @@ _LAYERS: tuple[tuple[int, int, int] | None, ...] = (
 
 
 class YoloV1Backbone(nn.Sequential):
-    """Images [B, 3, H, W] -> [B, 1024, H/64, W/64]."""
+    """Images [B, C, H, W] -> [B, 1024, H/64, W/64]."""
 
     stride = 64
     channels = 1024
 
-    def __init__(self) -> None:
+    def __init__(self, in_channels: int = 3) -> None:
         layers: list[nn.Module] = []
-        channels = 3
+        channels = in_channels
         for layer in _LAYERS:
             if layer is None:
                 layers.append(MaxPool(2, 2))

@@ -111,17 +111,17 @@ def _read(cfg: str | Path) -> tuple[str, Path | None]:
 def _context(
     options: Options, sections: Sequence[Section], input_size: tuple[int, int] | None, folder: Path | None
 ) -> Context:
-    channels = options.integer("channels", 3)
-    if channels != 3:
-        options.refuse("channels", f"images are RGB: expected 3, got {channels}")
+    channels = options.integer("channels", 3, minimum=1)
     if options.integer("inputs", 0):
-        options.refuse("inputs", "the input is an image of width, height and 3 channels")
+        options.refuse("inputs", "the input is an image of width, height and channels")
     width, height = input_size or (options.integer("width", 0), options.integer("height", 0))
     if min(width, height) < 1:
         raise (ConfigError if input_size else CfgError)(
             f"{options.where}: expected width and height of at least 1, got {width} and {height}"
         )
-    return Context(Shape(3, height, width), referenced_layers(sections), layers_feeding_new_coords(sections), folder)
+    return Context(
+        Shape(channels, height, width), referenced_layers(sections), layers_feeding_new_coords(sections), folder
+    )
 
 
 def _canonical(section: Section) -> str:

@@ -105,6 +105,7 @@ def derive_spec(
         class_names=classes.names,
         input_width=context.image.width,
         input_height=context.image.height,
+        input_channels=context.image.channels,
         anchors_px=tuple(anchors),
         heads=heads,
         resize=ResizeSpec(placement="letterbox" if letterbox else "stretch"),

@@ -25,7 +25,7 @@ NET_KEYS: Mapping[str, str] = MappingProxyType(
     {
         "width": "of the network input",
         "height": "of the network input",
-        "channels": "3",
+        "channels": "3: RGB, 1: grey (made of RGB), another number: planes of images",
         "letter_box": "1: images keep their aspect",
         "inputs": "0 only",
     }

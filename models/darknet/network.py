@@ -23,7 +23,7 @@ class Wiring:
 
 
 class DarknetNetwork(nn.Module):
-    """A network built from a cfg: images float [B, 3, H, W] in 0..1 -> the raw heads in file order.
+    """A network built from a cfg: images float [B, C, H, W] in 0..1 -> the raw heads in file order.
 
     ``notices`` say what of the cfg has no effect or needs to be known; ``missing`` what keeps it from being decoded.
     """

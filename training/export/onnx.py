@@ -168,7 +168,7 @@ def build_artifact(detector: Detector) -> onnx.ModelProto:
     device = next(iter(detector.parameters()), torch.empty(0)).device
     batch = torch.export.Dim("batch", min=1)
     example = (
-        torch.zeros(2, spec.input_height, spec.input_width, 3, dtype=torch.uint8, device=device),
+        torch.zeros(2, spec.input_height, spec.input_width, spec.image_planes, dtype=torch.uint8, device=device),
         torch.full((2,), 0.5, device=device),
         torch.full((2,), 0.5, device=device),
         torch.zeros(1, 1, 1, 1, dtype=torch.uint8, device=device),
@@ -208,10 +208,10 @@ def _check_size(detector: Detector) -> None:
 
 
 def _name_network_input(graph: onnx.GraphProto) -> None:
-    """Give the scaled images, the last of Cast, Add, Transpose and Div after ``images``, the name network_input."""
+    """Give the scaled images, the last of Cast to Div after ``images``, the name network_input."""
     name = "images"
     for node in graph.node:
-        if node.op_type in {"Cast", "Add", "Transpose", "Div"} and node.input[0] == name:
+        if node.op_type in {"Cast", "Add", "Mul", "ReduceSum", "Transpose", "Div"} and node.input[0] == name:
             name = node.output[0]
     if name == "images":
         raise ExportError("expected the scaling of the images at the start of the graph, found none")

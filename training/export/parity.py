@@ -95,7 +95,7 @@ def check_parity(detector: Detector, path: str | Path, providers: Sequence[Provi
     session = _open(path, providers)
     spec = detector.spec
     is_binary = any(isinstance(module, XnorConvBlock) for module in detector.modules())
-    images = list(synthetic_images(spec.input_width, spec.input_height))
+    images = list(synthetic_images(spec))
     heads_worst, magnitude, found = 0.0, 0.0, []
     for batch in (np.stack(images[:1]), np.stack(images[1:])):
         expected = _torch_heads(detector, batch)
@@ -123,16 +123,17 @@ def _open(path: str | Path, providers: Sequence[Provider]) -> onnxruntime.Infere
         raise ExportError(f"onnxruntime cannot load the exported graph: {error}") from error
 
 
-def synthetic_images(width: int, height: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield noise, a ramp, rectangles on grey, and noise on a ramp, uint8 [H, W, 3]."""
+def synthetic_images(spec: DetectorSpec) -> Iterator[NDArray[np.uint8]]:
+    """Yield noise, a ramp, rectangles on grey, and noise on a ramp, uint8 [H, W, P] of the network's input."""
+    width, height, planes = spec.input_width, spec.input_height, spec.image_planes
     rng = np.random.default_rng(0)
     ramp = np.stack(np.broadcast_arrays(*np.ogrid[0 : 255 : height * 1j, 0 : 255 : width * 1j]), -1)
-    ramp = np.concatenate((ramp, 255 - ramp[..., :1]), -1)
-    noise = rng.integers(0, 256, (height, width, 3))
-    blocks = np.full((height, width, 3), 127)
+    ramp = np.concatenate((ramp, 255 - ramp[..., :1]), -1)[..., np.arange(planes) % 3]
+    noise = rng.integers(0, 256, (height, width, planes))
+    blocks = np.full((height, width, planes), 127)
     for _ in range(12):
         x, y = rng.integers(0, width), rng.integers(0, height)
-        blocks[y : y + height // 3, x : x + width // 4] = rng.integers(0, 256, 3)
+        blocks[y : y + height // 3, x : x + width // 4] = rng.integers(0, 256, planes)
     for image in (noise, ramp, blocks, (ramp + noise) / 2):
         yield image.astype(np.uint8)
 
@@ -141,7 +142,9 @@ def synthetic_images(width: int, height: int) -> Iterator[NDArray[np.uint8]]:
 def _torch_heads(detector: Detector, batch: NDArray[np.uint8]) -> tuple[Tensor, ...]:
     device = next(iter(detector.parameters()), torch.empty(0)).device
     with eval_mode(detector):
-        heads = detector.network(scale_pixels(torch.from_numpy(batch).to(device)))
+        heads = detector.network(
+            scale_pixels(torch.from_numpy(batch).to(device), channels=detector.spec.input_channels)
+        )
     return tuple(head.float().cpu() for head in heads)
 
 

@@ -79,7 +79,11 @@ def make_int8(
     network = take_network(model)
     require_float32(network)
     made = quantize_to_int8(
-        network, spec, network_inputs(calibration.levels(spec)), settings or Int8Settings(), progress
+        network,
+        spec,
+        network_inputs(calibration.levels(spec), spec.input_channels),
+        settings or Int8Settings(),
+        progress,
     )
     precision = PrecisionSpec(
         kind="int8",

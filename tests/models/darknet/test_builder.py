@@ -95,10 +95,6 @@ def test_errors_name_line_and_key(text: str, message: str) -> None:
         (detector(section("convolutional", "size=2", "dilation=2", "pad=1")), "dilation is not supported"),
         (detector(conv(8, "share_index=0")), "share_index: expected a layer before layer 0"),
         (detector(conv(3), section("maxpool"), conv(3, "share_index=1")), "share_index is not supported"),
-        (
-            detector(net=NET.replace("channels=3", "channels=1")),
-            "line 4: .*channels is not supported: images are RGB",
-        ),
         (detector(section("reorg3d", "stride=2", "reverse=1")), "reverse=1 is not supported"),
         (detector() + conv(), "reads layer 1, a \\[yolo\\]"),
         (detector(section("crnn", "output=8", "size=3", "pad=0")), "size is not supported"),

@@ -17,11 +17,13 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 
+from yoloscope.models.detector import scale_pixels
 from yoloscope.models.errors import DatasetError
 from yoloscope.models.preprocess import preprocess
-from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.spec import RGB_CHANNELS, DetectorSpec
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.data.datasets.images import find_images, read_image
 from yoloscope.training.export.onnx import NETWORK_INPUT
@@ -245,6 +247,6 @@ def _all_images(data: Path, split: str | None) -> tuple[Path, ...]:
         return find_images(data)
 
 
-def network_inputs(levels: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Return placed images [H, W, 3] in levels 0..255 as what the network sees: [1, 3, H, W] in 0..1."""
-    return [np.ascontiguousarray(one.transpose(2, 0, 1)[None] / np.float32(255)) for one in levels]
+def network_inputs(levels: Sequence[NDArray[np.float32]], channels: int = RGB_CHANNELS) -> list[NDArray[np.float32]]:
+    """Return preprocessed images [H, W, P] in levels 0..255 as what the network sees: [1, channels, H, W] in 0..1."""
+    return [scale_pixels(torch.from_numpy(one)[None], channels=channels).contiguous().numpy() for one in levels]
