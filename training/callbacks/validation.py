@@ -19,7 +19,7 @@ from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.callbacks.base import AfterStep
 from yoloscope.training.data.annotations import ImageLabels, to_ground_truth, usable_rows
 from yoloscope.training.data.augment.geometry import clip_boxes
-from yoloscope.training.data.datasets import DetectionDataset, LabelledImage
+from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.evaluation.coco import evaluate_coco
 from yoloscope.training.evaluation.detectors import TorchDetector
 from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSettings, Truth, predict_images
@@ -35,7 +35,7 @@ class ValidationLoss:
         self._sums: dict[str, float] = {}
         self._images = 0
 
-    def add(self, heads: Sequence[Tensor], images: Sequence[LabelledImage]) -> None:
+    def add(self, heads: Sequence[Tensor], images: Sequence[LabeledImage]) -> None:
         """Add a batch: its raw heads, and its images, of which the objects that can be learnt count.
 
         A box over the edge of its image is cut there, as in training.
@@ -54,7 +54,7 @@ class ValidationLoss:
         return {f"val/{key}": value / self._images for key, value in self._sums.items()}
 
 
-def _learnt(image: LabelledImage) -> ImageLabels:
+def _learnt(image: LabeledImage) -> ImageLabels:
     rows = usable_rows(image.labels)
     inside = clip_boxes(image.labels.boxes_xyxy_px[rows], (0.0, 0.0, image.width, image.height)).tolist()
     objects = [

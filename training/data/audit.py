@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from yoloscope.training.data.annotations import LabelFinding, lint, size_mismatch
-from yoloscope.training.data.datasets import DatasetProblem, DetectionDataset, LabelledImage
+from yoloscope.training.data.datasets import DatasetProblem, DetectionDataset, LabeledImage
 from yoloscope.training.data.datasets.reading import size_or_problem
 
 
@@ -26,13 +26,13 @@ def audit(dataset: DetectionDataset, network_size: tuple[int, int] | None = None
     return tuple(found)
 
 
-def _scale(image: LabelledImage, network_size: tuple[int, int] | None) -> tuple[float, float]:
+def _scale(image: LabeledImage, network_size: tuple[int, int] | None) -> tuple[float, float]:
     if network_size is None:
         return 1.0, 1.0
     return network_size[0] / image.width, network_size[1] / image.height
 
 
-def _size_problems(image: LabelledImage) -> Iterator[DatasetProblem]:
+def _size_problems(image: LabeledImage) -> Iterator[DatasetProblem]:
     size = size_or_problem(image.path)
     if isinstance(size, DatasetProblem):
         yield size
@@ -40,7 +40,7 @@ def _size_problems(image: LabelledImage) -> Iterator[DatasetProblem]:
         yield DatasetProblem("image_size", image.path, "", size_mismatch(size, (image.width, image.height)))
 
 
-def _of_finding(image: LabelledImage, finding: LabelFinding) -> DatasetProblem:
+def _of_finding(image: LabeledImage, finding: LabelFinding) -> DatasetProblem:
     problem, label = finding.problem, image.labels.objects[finding.index]
     path = image.label_path or image.path
     return DatasetProblem(finding.kind, path, problem.pointer, problem.detail, image.path, label.class_name)

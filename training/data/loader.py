@@ -24,7 +24,7 @@ from yoloscope.models.structures import GroundTruth
 from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.augment.multi_scale import TrainingShapes
 from yoloscope.training.data.augment.pipeline import Pipeline, sample_generator
-from yoloscope.training.data.datasets import DetectionDataset, LabelledImage
+from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.data.sample import Sample
 
 _ORDER = 2**31
@@ -127,7 +127,7 @@ class StepBatches(Sampler[list[Ticket]]):
 class TrainingImages(Dataset[Loaded]):
     """Augmented images by ticket, from epoch ``plain_from`` (counted from 0; None: never) on without partners.
 
-    Objects that cannot be learnt, and crowds, are left out. An image that cannot be read is replaced by the next one
+    Objects that cannot be learned, and crowds, are left out. An image that cannot be read is replaced by the next one
     and reported; DatasetError is raised where none can be read.
     """
 
@@ -180,8 +180,8 @@ class TrainingImages(Dataset[Loaded]):
         return sample
 
 
-def read_sample(image: LabelledImage) -> Sample:
-    """Return a labelled image with the objects that a detector shall learn.
+def read_sample(image: LabeledImage) -> Sample:
+    """Return a labeled image with the objects that a detector shall learn.
 
     Raises ImageDecodeError or DatasetError where the image cannot be used.
     """

@@ -15,7 +15,7 @@ from yoloscope.models.errors import DatasetError, ImageDecodeError
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.audit import audit
-from yoloscope.training.data.datasets import DatasetProblem, DetectionDataset, LabelledImage, ProblemKind, open_dataset
+from yoloscope.training.data.datasets import DatasetProblem, DetectionDataset, LabeledImage, ProblemKind, open_dataset
 
 
 def hold_out(dataset: DetectionDataset, share: float) -> tuple[DetectionDataset, DetectionDataset]:
@@ -35,7 +35,7 @@ def hold_out(dataset: DetectionDataset, share: float) -> tuple[DetectionDataset,
     held = set(ranked[:count])
     split = f"{dataset.split or 'all'} (held out)"
 
-    def part(*, inside: bool) -> tuple[LabelledImage, ...]:
+    def part(*, inside: bool) -> tuple[LabeledImage, ...]:
         return tuple(image for image in dataset.images if (image.path.name in held) is inside)
 
     return replace(dataset, images=part(inside=False)), replace(
@@ -139,7 +139,7 @@ def _require_sound(parts: Sequence[DetectionDataset], findings: Sequence[Dataset
 def _readable(val: DetectionDataset, config: TrainingConfig, announce: Announce) -> DetectionDataset:
     """Return the data set with the images that can be used; raise DatasetError where bad ones stop the run."""
 
-    def sound() -> Iterator[LabelledImage]:
+    def sound() -> Iterator[LabeledImage]:
         for image in val.images:
             try:
                 image.read()

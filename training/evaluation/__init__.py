@@ -1,1 +1,1 @@
-"""Evaluation of a detector on labelled images: COCO and VOC AP, curves, confusion matrix, TIDE errors, speed."""
+"""Evaluation of a detector on labeled images: COCO and VOC AP, curves, confusion matrix, TIDE errors, speed."""

@@ -14,7 +14,7 @@ from yoloscope.models.preprocess import Placement, preprocess
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import Detections
 from yoloscope.training.data.annotations import usable_rows
-from yoloscope.training.data.datasets import LabelledImage
+from yoloscope.training.data.datasets import LabeledImage
 
 
 class ImageDetector(Protocol):
@@ -44,7 +44,7 @@ class PredictionSettings:
 
 @dataclass(frozen=True)
 class Truth:
-    """The labelled objects of one image.
+    """The labeled objects of one image.
 
     ``boxes_xyxy_px`` is float64 [M, 4] in pixels of the image, ``class_ids`` int64 [M], ``areas_px`` float64 [M]
     (what COCO sorts small, medium and large by), ``crowd`` and ``difficult`` bool [M].
@@ -60,8 +60,8 @@ class Truth:
         return len(self.class_ids)
 
     @classmethod
-    def of_image(cls, image: LabelledImage) -> Truth:
-        """Return the objects of a labelled image that a detection can match (see ``usable_rows``)."""
+    def of_image(cls, image: LabeledImage) -> Truth:
+        """Return the objects of a labeled image that a detection can match (see ``usable_rows``)."""
         rows = usable_rows(image.labels)
         objects = [image.labels.objects[row] for row in rows]
         return cls(
@@ -86,7 +86,7 @@ class EvaluatedImage:
 class TimedPrediction:
     """The detections of one image in its pixels, and the milliseconds that each stage took."""
 
-    image: LabelledImage
+    image: LabeledImage
     detections: Detections
     read_ms: float
     place_ms: float
@@ -94,7 +94,7 @@ class TimedPrediction:
 
 
 def predict_images(
-    detector: ImageDetector, images: Sequence[LabelledImage], settings: PredictionSettings
+    detector: ImageDetector, images: Sequence[LabeledImage], settings: PredictionSettings
 ) -> Iterator[TimedPrediction]:
     """Yield the detections of every image, in order; boxes are not clipped.
 
@@ -109,7 +109,7 @@ def predict_images(
 
 
 def _predict_batch(
-    detector: ImageDetector, images: Sequence[LabelledImage], settings: PredictionSettings
+    detector: ImageDetector, images: Sequence[LabeledImage], settings: PredictionSettings
 ) -> Iterator[TimedPrediction]:
     prepared = [_prepare(image, detector.spec) for image in images]
     count = len(prepared)
@@ -135,7 +135,7 @@ class _Prepared:
     place_ms: float
 
 
-def _prepare(image: LabelledImage, spec: DetectorSpec) -> _Prepared:
+def _prepare(image: LabeledImage, spec: DetectorSpec) -> _Prepared:
     start = time.perf_counter()
     pixels = image.read()
     read = time.perf_counter()

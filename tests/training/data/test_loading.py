@@ -173,7 +173,7 @@ def test_a_batch_without_objects_collates() -> None:
     assert (len(truth), truth.batch_size, truth.boxes_cxcywh_norm.shape) == (0, 1, (0, 4))
 
 
-def test_objects_that_cannot_be_learnt_are_left_out(own_shapes: Path) -> None:
+def test_objects_that_cannot_be_learned_are_left_out(own_shapes: Path) -> None:
     label = own_shapes / "labels" / "train" / "0.txt"
     label.write_text("0 0.5 0.5 0.25 0.25\n1 0.5 0.5 0 0.25\n")
     sample = read_sample(open_dataset(own_shapes, "train").images[0])

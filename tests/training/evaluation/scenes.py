@@ -54,16 +54,16 @@ def _random_image(rng: Generator, index: int, num_classes: int) -> EvaluatedImag
     boxes = np.concatenate((corners, corners + np.exp(rng.uniform(np.log(4), np.log(240), (count, 2)))), axis=1)
     ids = rng.integers(0, num_classes, count)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * rng.uniform(0.4, 1, count)
-    labelled = Truth(boxes, ids, areas, rng.random(count) < 0.1, np.zeros(count, np.bool_))
-    return EvaluatedImage(index * 3 + 2, labelled, _random_detections(rng, index, labelled, num_classes))
+    labeled = Truth(boxes, ids, areas, rng.random(count) < 0.1, np.zeros(count, np.bool_))
+    return EvaluatedImage(index * 3 + 2, labeled, _random_detections(rng, index, labeled, num_classes))
 
 
-def _random_detections(rng: Generator, index: int, labelled: Truth, num_classes: int) -> Detections:
-    picked = np.zeros(0, np.int64) if index % 5 == 0 else np.repeat(np.arange(len(labelled)), rng.integers(1, 4))
-    sizes = np.tile(labelled.boxes_xyxy_px[picked, 2:] - labelled.boxes_xyxy_px[picked, :2], 2)
-    boxes = labelled.boxes_xyxy_px[picked] + sizes * rng.normal(0, 0.12, (len(picked), 4))
+def _random_detections(rng: Generator, index: int, labeled: Truth, num_classes: int) -> Detections:
+    picked = np.zeros(0, np.int64) if index % 5 == 0 else np.repeat(np.arange(len(labeled)), rng.integers(1, 4))
+    sizes = np.tile(labeled.boxes_xyxy_px[picked, 2:] - labeled.boxes_xyxy_px[picked, :2], 2)
+    boxes = labeled.boxes_xyxy_px[picked] + sizes * rng.normal(0, 0.12, (len(picked), 4))
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
-    ids = np.where(rng.random(len(picked)) < 0.8, labelled.class_ids[picked], rng.integers(0, num_classes, len(picked)))
+    ids = np.where(rng.random(len(picked)) < 0.8, labeled.class_ids[picked], rng.integers(0, num_classes, len(picked)))
     scores = rng.random(len(picked)).round(2)
     order = np.argsort(-scores, kind="stable")
     return Detections(boxes[order].astype(np.float32), scores[order].astype(np.float32), ids[order])

@@ -17,7 +17,7 @@ LabelFormat: TypeAlias = Literal["yolo", "voc", "coco", "native"]
 
 @dataclass(frozen=True)
 class LabelObject:
-    """One labelled object.
+    """One labeled object.
 
     ``class_id`` is ``UNKNOWN_CLASS`` where the model has no such class; ``class_name`` is then the file's. The box is
     in pixels of the upright image and encloses the ``shape`` that the file gives; ``pointer`` is the JSON pointer of
@@ -113,7 +113,7 @@ class LabelLimits:
 def size_mismatch(image_size: tuple[int, int], stated_size: tuple[float, float]) -> str:
     """Return the message for labels whose stated (width, height) is not that of the upright image.
 
-    Swapped sides are those of a photo that was labelled without its EXIF orientation.
+    Swapped sides are those of a photo that was labeled without its EXIF orientation.
     """
     (width, height), (stated_width, stated_height) = image_size, stated_size
     hint = ""

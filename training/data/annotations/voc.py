@@ -1,6 +1,6 @@
 """Pascal VOC labels: one XML file per image.
 
-Coordinates are taken as they are written, as edges in pixels (what labelling tools write). The VOC devkit's own
+Coordinates are taken as they are written, as edges in pixels (what labeling tools write). The VOC devkit's own
 reading, inclusive pixels counted from 1, differs by one pixel at the left and upper edge; under both, ``xmax`` may
 equal the image's width. Parts of objects (``object/part``, the person layout task) are not objects.
 """

@@ -6,7 +6,7 @@ Labels are read once, when a data set is opened; images are read on demand.
 from yoloscope.training.data.datasets.dataset import (
     DatasetProblem,
     DetectionDataset,
-    LabelledImage,
+    LabeledImage,
     Layout,
     ProblemKind,
 )
@@ -16,7 +16,7 @@ from yoloscope.training.data.datasets.open import list_splits, open_dataset, ope
 __all__ = [
     "DatasetProblem",
     "DetectionDataset",
-    "LabelledImage",
+    "LabeledImage",
     "Layout",
     "ProblemKind",
     "image_size",

@@ -12,7 +12,7 @@ from yoloscope.models.errors import DatasetError, LabelError
 from yoloscope.training.data.annotations import CocoFile, LabelContext, LabelLimits
 from yoloscope.training.data.annotations.parsing import integer_of_json, parse_json
 from yoloscope.training.data.annotations.reading import collect
-from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset, LabelledImage
+from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset, LabeledImage
 from yoloscope.training.data.datasets.files import checked_names, choose_split, is_usual, same_split
 from yoloscope.training.data.datasets.images import SUFFIXES
 from yoloscope.training.data.datasets.paths import PathFinder, ensure_within
@@ -171,7 +171,7 @@ def _read_images(
             for label in scan.labels.objects
         )
         image_id = position + 1 if None in ids or number is None else number
-        result.add(LabelledImage(image_path, image_id, scan.labels, path, areas), scan)
+        result.add(LabeledImage(image_path, image_id, scan.labels, path, areas), scan)
     for orphan in coco.orphan_annotations():
         result.problems.append(DatasetProblem("unreadable_label", path, orphan.pointer, orphan.detail))
     return result

@@ -66,7 +66,7 @@ class DatasetProblem:
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class LabeledImage:
     """One image of a data set.
 
     ``labels`` are in pixels of the image as it is seen; ``areas_px`` are the objects' areas as the file states them
@@ -112,7 +112,7 @@ class DetectionDataset:
     split: str | None
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
-    images: tuple[LabelledImage, ...]
+    images: tuple[LabeledImage, ...]
     problems: tuple[DatasetProblem, ...]
     notes: tuple[str, ...] = ()
 

@@ -50,7 +50,7 @@ def checked_names(names: Sequence[str], source: Path) -> tuple[str, ...]:
 
 
 def find_names_file(folder: Path) -> Path | None:
-    """Return the file of class names that a labelling tool left in a folder or one inside it, the nearest first.
+    """Return the file of class names that a labeling tool left in a folder or one inside it, the nearest first.
 
     Several that differ count as none.
     """

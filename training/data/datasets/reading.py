@@ -1,4 +1,4 @@
-"""Read images and their label files into ``LabelledImage`` or problems; shared by all layouts."""
+"""Read images and their label files into ``LabeledImage`` or problems; shared by all layouts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from yoloscope.training.data.annotations import (
     count_shapes,
     scan_labels,
 )
-from yoloscope.training.data.datasets.dataset import DatasetProblem, LabelledImage
+from yoloscope.training.data.datasets.dataset import DatasetProblem, LabeledImage
 from yoloscope.training.data.datasets.images import exif_orientation, image_size
 
 
@@ -42,12 +42,12 @@ _SAME_SIZE: Final = range(2, 5)
 class ReadResult:
     """Images and problems collected while a data set is read."""
 
-    images: list[LabelledImage] = field(default_factory=list)
+    images: list[LabeledImage] = field(default_factory=list)
     problems: list[DatasetProblem] = field(default_factory=list)
     turned: list[Path] = field(default_factory=list)
     """Photos with an EXIF orientation whose labels do not tell by their size which frame they were drawn in."""
 
-    def add(self, image: LabelledImage, scan: LabelScan) -> None:
+    def add(self, image: LabeledImage, scan: LabelScan) -> None:
         """Take an image whose labels were read, and a problem for each entry that is no object.
 
         An image of another size than its labels state is left out: all its boxes are in doubt.
@@ -99,11 +99,11 @@ def read_pairs(
         context = LabelContext(classes, *size, path.name, shapes)
         scan = _scan_file(label_path, context, label_format)
         if isinstance(scan, LabelScan):
-            result.add(LabelledImage(path, image_id, scan.labels, label_path, box_areas(scan.labels)), scan)
+            result.add(LabeledImage(path, image_id, scan.labels, label_path, box_areas(scan.labels)), scan)
             continue
         result.problems.append(scan)
         if scan.kind == "missing_labels" and without_labels == "no_objects":
-            result.images.append(LabelledImage(path, image_id, ImageLabels((), *size, label_format), None, ()))
+            result.images.append(LabeledImage(path, image_id, ImageLabels((), *size, label_format), None, ()))
     return result
 
 

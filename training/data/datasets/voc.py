@@ -68,7 +68,7 @@ def read_voc_folder(
     result = read_pairs(pairs, ClassIndex(names), "voc", without_labels="left_out", shapes=options.shapes)
     notes = result.notes(folder)
     if split is None:
-        notes += _note_unlabelled({path for path in images if path.parent in places.values()} - set(found.values()))
+        notes += _note_unlabeled({path for path in images if path.parent in places.values()} - set(found.values()))
     ids = tuple(range(1, len(names) + 1))
     return DetectionDataset("voc", folder, split, names, ids, tuple(result.images), tuple(result.problems), notes)
 
@@ -132,7 +132,7 @@ def _stem_of(row: str, known: Set[str]) -> str:
     return last if last in known else stem
 
 
-def _note_unlabelled(images: Set[Path]) -> tuple[str, ...]:
+def _note_unlabeled(images: Set[Path]) -> tuple[str, ...]:
     if not images:
         return ()
     count = f"{len(images)} images have" if len(images) > 1 else "one image has"

@@ -1,4 +1,4 @@
-"""Small labelled images for the tests of augmentations."""
+"""Small labeled images for the tests of augmentations."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_the_split_of_a_path_is_its_first_usual_folder() -> None:
 @pytest.mark.parametrize(
     "name", ["classes.txt", "labels/classes.txt", "pets.names", "data/obj.names", "train/_darknet.labels"]
 )
-def test_names_files_of_labelling_tools(tmp_path: Path, name: str) -> None:
+def test_names_files_of_labeling_tools(tmp_path: Path, name: str) -> None:
     path = write_text(tmp_path / name, "cat\n")
     assert find_names_file(tmp_path) == path
 
