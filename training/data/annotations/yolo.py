@@ -38,7 +38,7 @@ def _read_line(fields: list[str], pointer: str, context: LabelContext) -> LabelO
     if shape != "box" and context.shapes == "refuse":
         hint = "a score is no part of a label" if shape == "scored box" else "polygons are not boxes"
         return LabelProblem(pointer, f"{_EXPECTED}, got {len(fields)}; {hint}")
-    class_id = integer_of_text(fields[0])
+    class_id = integer_of_text(fields[0].removesuffix(".0"))
     if class_id is None:
         return LabelProblem(pointer, f"expected a class id, got {shown(fields[0])}")
     numbers: list[float] = []

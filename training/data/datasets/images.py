@@ -56,11 +56,6 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise ImageDecodeError(f"expected a whole image at {path}, got: {error}") from error
 
 
-def find_images(folder: Path) -> tuple[Path, ...]:
-    """Return every image file below a folder, in the order of their paths."""
-    return tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()))
-
-
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.int64).clip(0, 65_535) + 128) // 257

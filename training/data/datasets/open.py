@@ -20,8 +20,8 @@ from yoloscope.training.data.datasets.coco import (
 )
 from yoloscope.training.data.datasets.dataset import DetectionDataset
 from yoloscope.training.data.datasets.files import is_usual, read_text
-from yoloscope.training.data.datasets.images import SUFFIXES
 from yoloscope.training.data.datasets.pairing import begins_like_labels
+from yoloscope.training.data.datasets.paths import find_files, find_images
 from yoloscope.training.data.datasets.reading import ReadOptions
 from yoloscope.training.data.datasets.voc import find_voc_files, read_voc_folder, voc_splits
 from yoloscope.training.data.datasets.yolo import (
@@ -164,12 +164,12 @@ def _descend(folder: Path) -> Path:
 
 
 def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*"))
+    return bool(find_images(folder))
 
 
 def _advice(folder: Path) -> str:
     """Return what is missing in a folder that is no data set, or what to pass instead."""
-    labels = [path for path in sorted(folder.rglob("*.txt")) if begins_like_labels(path)]
+    labels = [path for path in find_files(folder, (".txt",)) if begins_like_labels(path)]
     if labels and _has_images(folder):
         return f"the labels, such as {labels[0]}, need class names: add classes.txt with a name for each id in a line"
     if labels:

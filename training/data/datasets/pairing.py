@@ -10,6 +10,7 @@ from yoloscope.models.errors import LabelError
 from yoloscope.training.data.annotations.parsing import decimal_of_text, integer_of_text, label_text
 from yoloscope.training.data.datasets.dataset import DatasetProblem
 from yoloscope.training.data.datasets.files import plain_split, splits_differ
+from yoloscope.training.data.datasets.paths import find_files
 
 _COLUMNS: Final = 5
 _HEAD_BYTES: Final = 4096
@@ -103,7 +104,7 @@ def find_unused(folders: Iterable[Path], used: Set[Path], label_folders: Iterabl
     do not count, nor do empty ones.
     """
     roots = {path.parent for folder in folders for path in _label_candidates(folder / "any")} | {*label_folders}
-    paths = sorted({path for root in roots for path in root.rglob("*.txt")} - used)
+    paths = sorted({path for root in roots for path in find_files(root, (".txt",))} - used)
     detail = "expected an image of that name in a format that is read, got none"
     return [DatasetProblem("unused_labels", path, "", detail) for path in paths if begins_like_labels(path)]
 

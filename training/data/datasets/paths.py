@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 from typing import Final
 
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.datasets.files import splits_differ
+from yoloscope.training.data.datasets.images import SUFFIXES
 
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
-_MAX_DEPTH: Final = 8
+_SYSTEM_COPIES: Final = ("__MACOSX", "@eaDir")
 
 
 def ensure_within(path: Path, within: Path | None) -> Path:
@@ -24,6 +26,41 @@ def ensure_within(path: Path, within: Path | None) -> Path:
     if within is not None and not path.resolve().is_relative_to(within.resolve()):
         raise DatasetError(f"expected files inside the data set alone, got {path}")
     return path
+
+
+def find_files(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
+    """Return the files below a folder with one of the suffixes (in lower case), in the order of their paths.
+
+    Links are followed; hidden files and folders, and the copies that systems leave (``__MACOSX``), are not looked at.
+    """
+    found = (path for place in walk(folder) for path in place.files if path.suffix.lower() in suffixes)
+    return tuple(sorted(found))
+
+
+def find_images(folder: Path) -> tuple[Path, ...]:
+    """Return every image file below a folder, in the order of their paths."""
+    return find_files(folder, SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folders and files in one folder."""
+
+    folders: tuple[Path, ...]
+    files: tuple[Path, ...]
+
+
+def walk(folder: Path) -> Iterator[Place]:
+    """Yield a folder and those below it, each once however it is linked, without hidden files and systems' copies."""
+    seen = set[str]()
+    for name, inner, files in os.walk(folder, followlinks=True):
+        place, real = Path(name), os.path.realpath(name)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(filter(_is_shown, inner), key=lambda one: ((place / one).is_symlink(), one))
+        yield Place(tuple(place / one for one in inner), tuple(place / one for one in sorted(files) if _is_shown(one)))
 
 
 class PathFinder:
@@ -80,14 +117,14 @@ class PathFinder:
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
         names: dict[str, list[Path]] = {}
-        depth = len(self.folder.parts)
-        for place, folders, files in os.walk(self.folder):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            if len(Path(place).parts) - depth >= _MAX_DEPTH:
-                folders.clear()
-            for name in (*folders, *sorted(files)):
-                names.setdefault(name, []).append(Path(place, name))
+        for place in walk(self.folder):
+            for path in (*place.folders, *place.files):
+                names.setdefault(path.name, []).append(path)
         return names
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith(".") and name not in _SYSTEM_COPIES
 
 
 def _is_foreign(text: str) -> bool:

@@ -23,9 +23,9 @@ from yoloscope.training.data.datasets.files import (
     read_names,
     split_of,
 )
-from yoloscope.training.data.datasets.images import SUFFIXES, find_images
+from yoloscope.training.data.datasets.images import SUFFIXES
 from yoloscope.training.data.datasets.pairing import NameIndex
-from yoloscope.training.data.datasets.paths import ensure_within
+from yoloscope.training.data.datasets.paths import ensure_within, find_files, find_images
 from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, read_pairs
 
 _FLAGS: Final = ("1", "0", "-1")
@@ -35,12 +35,12 @@ _HEAD_BYTES: Final = 2048
 
 def find_voc_files(folder: Path) -> tuple[Path, ...]:
     """Return every XML file below a folder that is a VOC annotation (its root element is ``annotation``)."""
-    return tuple(path for path in sorted(folder.rglob("*.xml")) if _is_annotation(path))
+    return tuple(path for path in find_files(folder, (".xml",)) if _is_annotation(path))
 
 
 def voc_splits(folder: Path, annotations: Sequence[Path]) -> tuple[str, ...]:
     """Return the names of the splits of a VOC data set: its lists, or else its folders called so."""
-    return tuple(_lists(folder)) or tuple(_split_folders(folder, annotations))
+    return tuple(_lists(folder, annotations)) or tuple(_split_folders(folder, annotations))
 
 
 def read_voc_folder(
@@ -82,11 +82,17 @@ def _is_annotation(path: Path) -> bool:
     return b"<annotation>" in head or b"<annotation " in head
 
 
-def _lists(folder: Path) -> dict[str, Path]:
-    """Return the list file of each split; of those beside other files only those with the usual names."""
+def _lists(folder: Path, annotations: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return the list files of each split, in the folder or beside those of the annotations.
+
+    Of those beside other files only those with the usual names count. Years beside each other have a list each.
+    """
+    roots = dict.fromkeys((folder, *(path.parent.parent for path in annotations if path.parent != folder)))
     for place in _LISTS:
-        found = sorted((folder / place).glob("*.txt"))
-        lists = {path.stem: path for path in found if place != "." or is_usual(path.stem)}
+        lists: dict[str, list[Path]] = {}
+        for path in sorted(path for root in roots for path in (root / place).glob("*.txt")):
+            if place != "." or is_usual(path.stem):
+                lists.setdefault(path.stem, []).append(path)
         if lists:
             return lists
     return {}
@@ -98,21 +104,21 @@ def _split_folders(folder: Path, annotations: Sequence[Path]) -> Iterator[str]:
 
 
 def _annotations_of(folder: Path, split: str, annotations: Sequence[Path], images: Sequence[Path]) -> Sequence[Path]:
-    lists = _lists(folder)
+    lists = _lists(folder, annotations)
     if not lists:
-        chosen = choose_split(split, _split_folders(folder, annotations), folder)
-        return [path for path in annotations if split_of(path.relative_to(folder).parts[:-1]) == chosen]
-    path = lists[choose_split(split, lists, lists[next(iter(lists))].parent)]
+        own = choose_split(split, _split_folders(folder, annotations), folder)
+        return [path for path in annotations if split_of(path.relative_to(folder).parts[:-1]) == own]
+    chosen = lists[choose_split(split, lists, next(iter(lists.values()))[0].parent)]
     by_stem = {annotation.stem: annotation for annotation in annotations}
-    stems = _stems_of(path, {*by_stem, *(image.stem for image in images)})
+    stems = _stems_of(chosen, {*by_stem, *(image.stem for image in images)})
     usual = annotations[0].parent
-    return [by_stem.get(stem, usual / f"{stem}.xml") for stem in stems]
+    return [by_stem.get(stem, usual / f"{stem}.xml") for stem in dict.fromkeys(stems)]
 
 
-def _stems_of(path: Path, known: Set[str]) -> list[str]:
-    rows = read_list(path)
+def _stems_of(lists: Sequence[Path], known: Set[str]) -> list[str]:
+    rows = [row for path in lists for row in read_list(path)]
     if not rows:
-        raise DatasetError(f"expected names of images in {path}, got none")
+        raise DatasetError(f"expected names of images in {lists[0]}, got none")
     return [stem for stem in (_stem_of(row, known) for row in rows) if stem]
 
 

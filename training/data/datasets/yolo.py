@@ -22,9 +22,9 @@ from yoloscope.training.data.datasets.files import (
     read_text,
     split_of,
 )
-from yoloscope.training.data.datasets.images import SUFFIXES, find_images
+from yoloscope.training.data.datasets.images import SUFFIXES
 from yoloscope.training.data.datasets.pairing import NameIndex, find_unused, label_file
-from yoloscope.training.data.datasets.paths import PathFinder, ensure_within
+from yoloscope.training.data.datasets.paths import PathFinder, ensure_within, find_files, find_images
 from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, read_pairs
 
 _YAML_SPLITS: Final = {"train": "train", "valid": "val", "val": "val", "test": "test"}
@@ -104,7 +104,7 @@ def find_yolo(folder: Path, within: Path | None = None) -> YoloConfig | None:
     images = () if names is None else find_images(folder)
     if names is None or not images:
         return None
-    index = NameIndex(sorted(folder.rglob("*.txt")), folder)
+    index = NameIndex(find_files(folder, (".txt",)), folder)
     if not any(label_file(path, index).is_file() for path in images):
         return None
     splits: dict[str, list[Path]] = {}

@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import pytest
 
 from tests.training.data.annotations.labels import CONTEXT, VOC
@@ -95,3 +98,50 @@ def test_a_document_that_cannot_be_read_raises(document: bytes, expected: str) -
     with pytest.raises(LabelError, match=expected) as caught:
         list(read_voc(document, CONTEXT))
     assert caught.value.problems[0].pointer == ""
+
+
+BOX = "<bndbox><xmin>20</xmin><ymin>10</ymin><xmax>60.5</xmax><ymax>30</ymax></bndbox>"
+ROTATED = "<robndbox><cx>100</cx><cy>50</cy><w>40</w><h>20</h><angle>{}</angle></robndbox>"
+POINTS = "<polygon><pt><x>3</x><y>9</y></pt><pt><x>1</x><y>4</y></pt><pt><x>2</x><y>5.5</y></pt></polygon>"
+NUMBERED = "<polygon><x1>3</x1><y1>9</y1><x2>1</x2><y2>4</y2><x3>2</x3><y3>5</y3></polygon>"
+
+
+@pytest.mark.parametrize(
+    ("element", "box", "shape"),
+    [
+        (ROTATED.format(0), (80.0, 40.0, 120.0, 60.0), "oriented box"),
+        (ROTATED.format(math.pi / 2), (90.0, 30.0, 110.0, 70.0), "oriented box"),
+        (ROTATED.format(-math.pi / 4), (78.787, 28.787, 121.213, 71.213), "oriented box"),
+        (POINTS, (1.0, 4.0, 3.0, 9.0), "polygon"),
+        (NUMBERED, (1.0, 4.0, 3.0, 9.0), "polygon"),
+        (BOX + NUMBERED, (20.0, 10.0, 60.5, 30.0), "box"),
+    ],
+)
+def test_other_shapes_have_the_box_around_them(element: str, box: tuple[float, ...], shape: str) -> None:
+    entry = _changed(BOX, element)[0]
+    assert isinstance(entry, LabelObject)
+    assert entry.shape == shape
+    assert entry.box_xyxy_px == pytest.approx(box, abs=1e-3)
+
+
+@pytest.mark.parametrize("element", [ROTATED.format(0), POINTS, NUMBERED])
+def test_other_shapes_can_be_refused(element: str) -> None:
+    entry = next(read_voc(VOC.replace(BOX, element, 1).encode(), replace(CONTEXT, shapes="refuse")))
+    assert entry == LabelProblem("/annotation/object/0/bndbox", "expected one box, got none")
+
+
+@pytest.mark.parametrize(
+    ("element", "part"),
+    [
+        (ROTATED.format("x"), "robndbox/angle"),
+        (ROTATED.format("inf"), "robndbox/angle"),
+        ("<polygon/>", "polygon"),
+        ("<polygon><x1>3</x1><y1>9</y1><x2>1</x2><y2>4</y2></polygon>", "polygon"),
+        (NUMBERED.replace("<y3>5</y3>", "<y3>?</y3>"), "polygon"),
+        (POINTS.replace("<y>4</y>", ""), "polygon"),
+    ],
+)
+def test_other_shapes_that_cannot_be_read_are_problems(element: str, part: str) -> None:
+    problem = _changed(BOX, element)[0]
+    assert isinstance(problem, LabelProblem)
+    assert problem.pointer == f"/annotation/object/0/{part}"

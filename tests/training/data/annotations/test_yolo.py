@@ -20,6 +20,10 @@ def test_a_line_becomes_a_box_in_pixels() -> None:
     assert entry == LabelObject(1, "dog", (80.0, 20.0, 120.0, 30.0), "/lines/0")
 
 
+def test_a_class_id_may_be_written_as_a_float() -> None:
+    assert _one("1.0 0.5 0.25 0.2 0.1") == _one("1 0.5 0.25 0.2 0.1")
+
+
 def test_an_empty_file_has_no_objects() -> None:
     assert list(read_yolo(b"", CONTEXT)) == []
     assert list(read_yolo(b"\n \r\n\n", CONTEXT)) == []

@@ -11,7 +11,7 @@ from tests.training.data.datasets.folders import write_image
 from yoloscope.models.errors import ImageDecodeError
 from yoloscope.models.images import ImageLimits, decode_image
 from yoloscope.training.data.datasets import image_size, read_image
-from yoloscope.training.data.datasets.images import find_images
+from yoloscope.training.data.datasets.paths import find_images
 
 LIMITS = ImageLimits(10**7, 10**7, 10**4)
 RAMP = np.arange(20 * 30 * 4, dtype=np.int64).reshape(20, 30, 4) % 256
@@ -57,12 +57,6 @@ def test_other_files_are_named(tmp_path: Path, content: bytes) -> None:
     for read in (image_size, read_image):
         with pytest.raises(ImageDecodeError, match=r"a\.png"):
             read(path)
-
-
-def test_images_are_found_at_any_depth_in_the_order_of_their_paths(tmp_path: Path) -> None:
-    paths = [write_image(tmp_path / name) for name in ("b.PNG", "a/z.jpg", "a/b.jpeg")]
-    (tmp_path / "a" / "notes.txt").write_text("")
-    assert find_images(tmp_path) == (paths[2], paths[1], paths[0])
 
 
 @pytest.mark.parametrize("suffix", ["tif", "TIFF"])

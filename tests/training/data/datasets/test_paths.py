@@ -8,7 +8,7 @@ import pytest
 from tests.training.data.datasets.folders import coco_document, voc_xml, write_image, write_text, write_yolo
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.datasets import open_dataset
-from yoloscope.training.data.datasets.paths import PathFinder
+from yoloscope.training.data.datasets.paths import PathFinder, find_images
 
 
 def _tree(root: Path, *names: str) -> PathFinder:
@@ -135,3 +135,31 @@ def test_nothing_is_found_outside_the_folder(tmp_path: Path, text: str) -> None:
     write_text(tmp_path / "set/data.yaml", "train: train.txt\nnames: [cat, dog]\n")
     with pytest.raises(DatasetError, match="expected files inside the data set alone"):
         open_dataset(tmp_path / "set", within=tmp_path / "set")
+
+
+def test_images_are_found_at_any_depth_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    paths = [write_image(tmp_path / name) for name in ("b.PNG", "a/z.jpg", "a/b.jpeg")]
+    (tmp_path / "a" / "notes.txt").write_text("")
+    assert find_images(tmp_path) == (paths[2], paths[1], paths[0])
+
+
+def test_copies_that_systems_leave_are_no_images(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.jpg")
+    for name in (
+        "._a.jpg",
+        "__MACOSX/._a.jpg",
+        "__MACOSX/a.jpg",
+        ".ipynb_checkpoints/a-checkpoint.jpg",
+        "@eaDir/a.jpg",
+    ):
+        write_text(tmp_path / name, "")
+    assert find_images(tmp_path) == (path,)
+
+
+def test_linked_folders_are_looked_through_once(tmp_path: Path) -> None:
+    write_image(tmp_path / "store/a.jpg")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/images").symlink_to(tmp_path / "store")
+    (tmp_path / "set/more").symlink_to(tmp_path / "store")
+    (tmp_path / "set/round").symlink_to(tmp_path / "set")
+    assert find_images(tmp_path / "set") == (tmp_path / "set/images/a.jpg",)

@@ -94,3 +94,25 @@ def test_bccd(data_dir: Path) -> None:
         "RBC": 4155,
         "WBC": 372,
     }
+
+
+def test_lists_of_several_years_and_of_an_inner_folder_are_found(tmp_path: Path) -> None:
+    write_voc(tmp_path / "VOCdevkit/VOC2007")
+    for stem in ("c", "d"):
+        write_image(tmp_path / "VOCdevkit/VOC2012/JPEGImages" / f"{stem}.jpg")
+        write_text(tmp_path / "VOCdevkit/VOC2012/Annotations" / f"{stem}.xml", voc_xml([("cat", (1, 1, 5, 5))]))
+    write_text(tmp_path / "VOCdevkit/VOC2012/ImageSets/Main/train.txt", "d\n")
+    write_text(tmp_path / "README.md", "both years")
+    dataset = open_dataset(tmp_path, "train")
+    assert [image.path.name for image in dataset.images] == ["a.jpg", "d.jpg"]
+    assert len(open_dataset(tmp_path)) == 4
+
+
+def test_images_without_an_annotation_file_are_noted(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    write_image(tmp_path / "JPEGImages/c.jpg")
+    write_image(tmp_path / "SegmentationClass/a.png")
+    dataset = open_dataset(tmp_path)
+    assert [image.path for image in dataset.images] == [tmp_path / f"JPEGImages/{stem}.jpg" for stem in "ab"]
+    assert dataset.notes == (f"one image has no annotation file, such as {tmp_path / 'JPEGImages/c.jpg'}: left out",)
+    assert not open_dataset(tmp_path, "train").notes
