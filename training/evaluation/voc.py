@@ -38,7 +38,7 @@ class VocResult:
 
 @dataclass
 class _Tally:
-    """What was seen of one class so far: objects that count, and per image the scores and verdicts."""
+    """Running counts of one class: objects that count, and per image the scores and verdicts."""
 
     num_truth: int = 0
     scores: list[NDArray[np.float32]] = field(default_factory=list)

@@ -121,7 +121,7 @@ class DetectionDataset:
 
     @cached_property
     def objects_per_class(self) -> tuple[int, ...]:
-        """How many objects each class has [C]."""
+        """Number of objects of each class [C]."""
         counts = Counter(int(label.class_id) for image in self.images for label in image.labels.objects)
         return tuple(counts[index] for index in range(len(self.class_names)))
 

@@ -76,12 +76,12 @@ def choose_split(split: str, available: Iterable[str], source: Path) -> str:
 
 
 def same_split(split: str, other: str) -> bool:
-    """Tell whether two names mean one split."""
+    """Return whether two names mean one split."""
     return split == other or plain_split(split) == plain_split(other)
 
 
 def is_usual(name: str) -> bool:
-    """Tell whether a name is one that splits usually have: a spelling of train, val or test."""
+    """Return whether a name is one that splits usually have: a spelling of train, val or test."""
     return plain_split(name) in _USUAL
 
 
@@ -91,7 +91,7 @@ def split_of(parts: Iterable[str]) -> str | None:
 
 
 def splits_differ(parts: Iterable[str], others: Iterable[str]) -> bool:
-    """Tell whether two paths name two different splits."""
+    """Return whether two paths name two different splits."""
     one, other = split_of(parts), split_of(others)
     return one is not None and other is not None and not same_split(one, other)
 

@@ -75,7 +75,7 @@ def list_splits(path: Path | str, *, within: Path | None = None) -> tuple[str, .
 def open_split_or_all(
     path: Path | str, split: str | None, *, within: Path | None = None, shapes: ShapePolicy = "enclose"
 ) -> DetectionDataset:
-    """Open a split as ``open_dataset`` does, or all of a data set that has no splits, which a note says.
+    """Open a split as ``open_dataset`` does, or all of a data set that has no splits, with a note.
 
     A data set has splits where one of its parts has a usual name: a spelling of train, val or test.
     """

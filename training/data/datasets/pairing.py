@@ -48,7 +48,7 @@ _ROLES: Final = frozenset(
         "pascal",
     ]
 )
-"""Folder names that say what kind of file lies there, not which."""
+"""Names of folders by the kind of their files, which are not part of a file's place."""
 
 
 class NameIndex:
@@ -119,7 +119,7 @@ def _label_candidates(image: Path) -> Iterator[Path]:
 
 
 def begins_like_labels(path: Path) -> bool:
-    """Tell whether the first line of a text file is one of YOLO labels."""
+    """Return whether the first line of a text file is one of YOLO labels."""
     try:
         with path.open("rb") as file:
             text = label_text(file.read(_HEAD_BYTES))

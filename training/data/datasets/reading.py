@@ -45,7 +45,7 @@ class ReadResult:
     images: list[LabeledImage] = field(default_factory=list)
     problems: list[DatasetProblem] = field(default_factory=list)
     turned: list[Path] = field(default_factory=list)
-    """Photos with an EXIF orientation whose labels do not tell by their size which frame they were drawn in."""
+    """Photos with an EXIF orientation whose labels do not show by their size the frame that they were drawn in."""
 
     def add(self, image: LabeledImage, scan: LabelScan) -> None:
         """Take an image whose labels were read, and a problem for each entry that is no object.

@@ -34,8 +34,10 @@ _HEAD_BYTES: Final = 2048
 
 
 def find_voc_files(folder: Path) -> tuple[Path, ...]:
-    """Return every XML file below a folder that is a VOC annotation (its root element is ``annotation``)."""
-    return tuple(path for path in find_files(folder, (".xml",)) if _is_annotation(path))
+    """Return the XML files of every folder below a folder in which one is a VOC annotation (root ``annotation``)."""
+    found = find_files(folder, (".xml",))
+    places = {path.parent for path in found if _is_annotation(path)}
+    return tuple(path for path in found if path.parent in places)
 
 
 def voc_splits(folder: Path, annotations: Sequence[Path]) -> tuple[str, ...]:

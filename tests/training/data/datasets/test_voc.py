@@ -116,3 +116,12 @@ def test_images_without_an_annotation_file_are_noted(tmp_path: Path) -> None:
     assert [image.path for image in dataset.images] == [tmp_path / f"JPEGImages/{stem}.jpg" for stem in "ab"]
     assert dataset.notes == (f"one image has no annotation file, such as {tmp_path / 'JPEGImages/c.jpg'}: left out",)
     assert not open_dataset(tmp_path, "train").notes
+
+
+def test_an_empty_xml_file_beside_annotations_is_a_problem(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    write_text(tmp_path / "Annotations/a.xml", "")
+    write_text(tmp_path / "other/settings.xml", "<settings/>")
+    assert [(problem.kind, problem.path.name) for problem in open_dataset(tmp_path).problems] == [
+        ("unreadable_labels", "a.xml")
+    ]
