@@ -15,7 +15,7 @@ from yoloscope.training.data.annotations.reading import collect
 from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset, LabeledImage
 from yoloscope.training.data.datasets.files import checked_names, choose_split, is_usual, same_split
 from yoloscope.training.data.datasets.images import SUFFIXES
-from yoloscope.training.data.datasets.paths import PathFinder, ensure_within
+from yoloscope.training.data.datasets.paths import PathFinder, ensure_within, exists
 from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, ReadResult, size_or_problem
 
 _BESIDE_IMAGES: Final = "_annotations.coco.json"
@@ -210,9 +210,9 @@ def _finder(coco: CocoFile, path: Path, folder: Path | None, within: Path | None
     finder = PathFinder(folder or around, within=within)
     folders = list(dict.fromkeys(_likely_folders(path, finder.folder)))
     forms = [name.replace("\\", "/") for name in names]
-    hits = [sum((place / name).is_file() for name in forms) for place in folders]
+    hits = [sum(exists(place / name) for name in forms) for place in folders]
     finder.roots = (folders[hits.index(max(hits))],)
-    if not max(hits) and not any(finder.find(name, accept=_is_image).is_file() for name in names):
+    if not max(hits) and not any(exists(finder.find(name, accept=_is_image)) for name in names):
         looked = ", ".join(map(str, folders))
         raise DatasetError(f"expected the images of {path}, such as {names[0]}, in one of {looked}; got none there")
     return finder

@@ -22,10 +22,24 @@ _SYSTEM_COPIES: Final = ("__MACOSX", "@eaDir")
 
 
 def ensure_within(path: Path, within: Path | None) -> Path:
-    """Return the path; raise DatasetError if it leads, links followed, out of the folder ``within``."""
-    if within is not None and not path.resolve().is_relative_to(within.resolve()):
+    """Return the path; raise DatasetError if it leads, links followed, out of the folder ``within`` or nowhere."""
+    if within is None:
+        return path
+    try:
+        inside = path.resolve().is_relative_to(within.resolve())
+    except (OSError, RuntimeError, ValueError):
+        inside = False
+    if not inside:
         raise DatasetError(f"expected files inside the data set alone, got {path}")
     return path
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is a file or folder; none has a name that systems do not allow."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def find_files(folder: Path, suffixes: Collection[str]) -> tuple[Path, ...]:
@@ -82,7 +96,7 @@ class PathFinder:
         a path out of ``within``.
         """
         candidates = list(_candidates(text, (*roots, *self.roots)))
-        found = next((path for path in candidates if path.exists()), None)
+        found = next((path for path in candidates if exists(path)), None)
         if found is None:
             found = self._relocate(text, accept)
         if found is None and _is_foreign(text):

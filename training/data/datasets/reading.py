@@ -22,6 +22,7 @@ from yoloscope.training.data.annotations import (
 )
 from yoloscope.training.data.datasets.dataset import DatasetProblem, LabeledImage
 from yoloscope.training.data.datasets.images import exif_orientation, image_size
+from yoloscope.training.data.datasets.paths import exists
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def read_pairs(
 
 def size_or_problem(path: Path) -> tuple[int, int] | DatasetProblem:
     """Return (width, height) of an image file as it is seen, or the problem of the file."""
-    if not path.is_file():
+    if not exists(path):
         return DatasetProblem("missing_image", path, "", "expected an image, got no file")
     try:
         return image_size(path)

@@ -24,7 +24,7 @@ from yoloscope.training.data.datasets.files import (
 )
 from yoloscope.training.data.datasets.images import SUFFIXES
 from yoloscope.training.data.datasets.pairing import NameIndex, find_unused, label_file
-from yoloscope.training.data.datasets.paths import PathFinder, ensure_within, find_files, find_images
+from yoloscope.training.data.datasets.paths import PathFinder, ensure_within, exists, find_files, find_images
 from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, read_pairs
 
 _YAML_SPLITS: Final = {"train": "train", "valid": "val", "val": "val", "test": "test"}
@@ -155,7 +155,7 @@ def _yaml_finder(written: object, path: Path, within: Path | None) -> PathFinder
     if not written:
         return finder
     root = folder / str(written).replace("\\", "/")
-    if not root.exists():
+    if not exists(root):
         finder.relocated[str(written)] = folder
         return finder
     finder.roots = (ensure_within(root, within), folder)
@@ -206,7 +206,7 @@ def _folder_split(parts: tuple[str, ...]) -> str | None:
 
 def _absent_test(splits: dict[str, tuple[Path, ...]]) -> list[Path]:
     elsewhere = {place for split, places in splits.items() if split != "test" for place in places}
-    return [place for place in splits.get("test", ()) if elsewhere and place not in elsewhere and not place.exists()]
+    return [place for place in splits.get("test", ()) if elsewhere and place not in elsewhere and not exists(place)]
 
 
 def _images(place: Path, config: YoloConfig) -> Iterable[Path]:

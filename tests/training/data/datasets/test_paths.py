@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.training.data.datasets.folders import coco_document, voc_xml, write_image, write_text, write_yolo
 from yoloscope.models.errors import DatasetError
@@ -163,3 +165,24 @@ def test_linked_folders_are_looked_through_once(tmp_path: Path) -> None:
     (tmp_path / "set/more").symlink_to(tmp_path / "store")
     (tmp_path / "set/round").symlink_to(tmp_path / "set")
     assert find_images(tmp_path / "set") == (tmp_path / "set/images/a.jpg",)
+
+
+@given(st.text(st.sampled_from("aC:/\\.~ \0é\n"), max_size=30) | st.text(max_size=20))
+def test_any_text_is_a_path_inside_or_refused(text: str) -> None:
+    folder = Path(__file__).parent
+    try:
+        found = PathFinder(folder, within=folder).find(text)
+    except DatasetError:
+        return
+    assert found.resolve().is_relative_to(folder)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".png", "data:image/png;base64,iVBORw0KGgo/" + "A/" * 3000, "a\0.png"])
+def test_names_that_no_file_can_have_are_missing_images(tmp_path: Path, name: str) -> None:
+    document = coco_document()
+    document["images"][1]["file_name"] = name
+    write_image(tmp_path / "a.png")
+    write_text(tmp_path / "labels.json", json.dumps(document))
+    assert [problem.kind for problem in open_dataset(tmp_path).problems] == ["missing_image"]
+    with pytest.raises(DatasetError, match="one file or label of the data set"):
+        open_dataset(tmp_path).require_sound()
