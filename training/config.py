@@ -85,7 +85,8 @@ class DataConfig(_Frozen):
     ``workers`` are processes that read and augment (null: one less than the processor's cores, at most 8; 0: none).
     ``cache_mb`` bounds the decoded images that each of them keeps. An image that cannot be read stops the training
     with a checkpoint, or is skipped: the next one takes its place and its name is shown. In ``val`` it stops the run
-    before the first step, or is left out.
+    before the first step, or is left out. ``shapes`` reads polygons, oriented boxes, masks and boxes with a score as
+    the boxes that enclose them, or refuses them.
     """
 
     train: str | None = "train"
@@ -93,6 +94,7 @@ class DataConfig(_Frozen):
     workers: int | None = Field(default=None, ge=0)
     cache_mb: int = Field(default=0, ge=0)
     bad_images: Literal["stop", "skip"] = "stop"
+    shapes: Literal["enclose", "refuse"] = "enclose"
 
     @field_validator("val")
     @classmethod

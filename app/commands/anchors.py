@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from yoloscope.app.commands.options import DataOption
+from yoloscope.app.commands.options import DataOption, ShapesOption
 from yoloscope.models import registry
 from yoloscope.models.anchors import REGION_STRIDE
 from yoloscope.models.errors import ConfigError
@@ -94,6 +94,7 @@ def anchors(
         int | None, typer.Option(min=1, help="Anchors in all, shared out among the heads; default: as published.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Start of the random numbers.")] = 0,
+    shapes: ShapesOption = "enclose",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Fit a network's anchors to the objects of a data set.
@@ -106,7 +107,7 @@ def anchors(
         raise ConfigError("--data: expected a data set, got none")
     spec = _spec(network, size)
     anchor_strides(spec)
-    dataset = open_split_or_all(data, split or None)
+    dataset = open_split_or_all(data, split or None, shapes=shapes)
     dataset.log_notes()
     dataset.require_sound()
     comparison = compare_anchors(dataset, spec, count, seed)

@@ -24,6 +24,7 @@ from yoloscope.app.commands.options import (
     ModelOption,
     ModelsDirOption,
     ProviderOption,
+    ShapesOption,
     WeightsOption,
     one_model,
     progress_bar,
@@ -166,6 +167,7 @@ def evaluate(
     resamples: Annotated[
         int | None, typer.Option(min=2, help="Give 95 % intervals of AP from that many draws of the images (200).")
     ] = None,
+    shapes: ShapesOption = "enclose",
     provider: ProviderOption = None,
     models_dir: ModelsDirOption = None,
     weights: WeightsOption = None,
@@ -179,7 +181,7 @@ def evaluate(
     if data is None:
         raise ConfigError("--data: expected a data set, got none")
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
-    dataset = open_dataset(data, split)
+    dataset = open_dataset(data, split, shapes=shapes)
     dataset.log_notes()
     chosen = open_model(settings)
     overlap = chosen.detector.spec.nms.iou_threshold if iou_threshold is None else iou_threshold

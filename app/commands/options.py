@@ -59,6 +59,10 @@ WeightsOption = Annotated[
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
 ]
+ShapesOption = Annotated[
+    Literal["enclose", "refuse"],
+    typer.Option(help="Polygons, masks and boxes with a score: read as the boxes that enclose them, or refused."),
+]
 
 
 def one_model(argument: str | None, option: str | None) -> str | None:

@@ -84,3 +84,11 @@ def test_a_data_set_without_splits_is_taken_as_a_whole(tmp_path: Path, caplog: p
     assert [record.message for record in caplog.records] == [
         f"{tmp_path} has no splits: all of its 3 images stand for train"
     ]
+
+
+def test_polygons_can_be_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "images" / "a.jpg")
+    write_text(tmp_path / "labels" / "a.txt", "0 .1 .1 .9 .1 .5 .9\n")
+    write_text(tmp_path / "classes.txt", "cat\n")
+    with pytest.raises(DatasetError, match="polygons are not boxes"):
+        anchors("--data", str(tmp_path), "--shapes", "refuse")

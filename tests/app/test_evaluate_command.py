@@ -122,3 +122,8 @@ def test_a_data_set_without_splits_is_taken_as_a_whole_and_its_notes_are_logged(
     assert [record.message for record in caplog.records] == [
         f"1 oriented box in {tmp_path}: read as the boxes that enclose them"
     ]
+    code, _, err = _run(folder, monkeypatch, capsys, "tiny", "--data", str(tmp_path), "--shapes", "refuse")
+    assert code == 1
+    assert "a.txt#/lines/0: expected 5 columns (class cx cy w h), got 9; polygons are not boxes" in err.replace(
+        "\n", " "
+    )

@@ -75,6 +75,8 @@ def open_splits(
     """
     train, val = _open(config, data, announce)
     parts = [train] if val is None else [train, val]
+    for note in dict.fromkeys(note for part in parts for note in part.notes):
+        announce(note)
     findings = tuple(dict.fromkeys(finding for part in parts for finding in audit(part, config.input_size)))
     _tell(findings, announce, listing)
     if config.data.bad_images == "stop":
@@ -94,7 +96,8 @@ def open_train(config: TrainingConfig, data: Path) -> DetectionDataset:
 
 
 def _open(config: TrainingConfig, data: Path, announce: Announce) -> tuple[DetectionDataset, DetectionDataset | None]:
-    train, wanted = open_dataset(data, config.data.train), config.data.val
+    shapes, wanted = config.data.shapes, config.data.val
+    train = open_dataset(data, config.data.train, shapes=shapes)
     if wanted is None:
         return train, None
     if isinstance(wanted, float):
@@ -104,7 +107,7 @@ def _open(config: TrainingConfig, data: Path, announce: Announce) -> tuple[Detec
         )
         return rest, held
     try:
-        return train, open_dataset(data, wanted)
+        return train, open_dataset(data, wanted, shapes=shapes)
     except DatasetError as error:
         raise DatasetError(f"{error}; {_WITHOUT_VAL}") from error
 

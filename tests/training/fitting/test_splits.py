@@ -124,3 +124,14 @@ def test_a_val_without_objects_is_announced_and_not_used(
     assert result.best is None
     assert any(line.startswith("no validation: expected objects in the split 'val'") for line in told)
     assert not any(" AP " in line for line in told)
+
+
+def test_polygons_are_announced_once_and_trained_on_or_refused(
+    own_shapes: Path, configure: Configure, tmp_path: Path
+) -> None:
+    (own_shapes / "labels" / "train" / "0.txt").write_text("0 .25 .25 .75 .25 .5 .75\n1 .5 .5 .2 .2 .9\n")
+    told: list[str] = []
+    fit(configure(), own_shapes, tmp_path / "run", announce=told.append)
+    assert len([line for line in told if "1 box with a score, 1 polygon in" in line]) == 1
+    with pytest.raises(DatasetError, match=r"2 files or labels .*0\.txt#/lines/0: .* polygons are not boxes"):
+        fit(configure(data={"shapes": "refuse"}), own_shapes, tmp_path / "other")
