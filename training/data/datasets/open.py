@@ -98,7 +98,7 @@ def _find(path: Path, options: ReadOptions) -> _Source:
         return found[0]
     if found:
         listed = ", ".join(source.name for source in found)
-        raise DatasetError(f"expected one description of the data set in {folder}, got {listed}: name the file to use")
+        raise DatasetError(f"expected one description of the data set in {folder}, got {listed}: pass the one to use")
     raise DatasetError(f"expected {_EXPECTED} in {folder}, got {_listing(folder)}; {_advice(folder)}")
 
 

@@ -6,6 +6,7 @@ VOC's own layout is ``Annotations/*.xml``, ``JPEGImages`` and ``ImageSets/Main/<
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path, PureWindowsPath
 from typing import Final
@@ -31,6 +32,7 @@ from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOption
 _FLAGS: Final = ("1", "0", "-1")
 _LISTS: Final = ("ImageSets/Main", "ImageSets", ".")
 _HEAD_BYTES: Final = 2048
+_ROOT: Final = re.compile(rb"<annotation[\s>/]")
 
 
 def find_voc_files(folder: Path) -> tuple[Path, ...]:
@@ -81,7 +83,7 @@ def _is_annotation(path: Path) -> bool:
             head = file.read(_HEAD_BYTES).replace(b"\0", b"")
     except OSError:
         return False
-    return b"<annotation>" in head or b"<annotation " in head
+    return _ROOT.search(head) is not None
 
 
 def _lists(folder: Path, annotations: Sequence[Path]) -> dict[str, list[Path]]:

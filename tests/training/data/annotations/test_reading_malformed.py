@@ -69,3 +69,20 @@ def test_any_json_in_a_native_file_is_read_or_refused(value: object, key: str) -
     entry = {"class_id": 1, "box": {"x1": 1, "y1": 1, "x2": 9, "y2": 9}}
     _survives(json.dumps({"objects": [entry | {key: value}]}).encode(), "native")
     _survives(json.dumps({"objects": [value]}).encode(), "native")
+
+
+@settings(max_examples=150, deadline=None)
+@given(JSON, st.sampled_from(["", "size", "counts"]))
+def test_any_json_in_a_segmentation_is_read_or_refused(value: object, key: str) -> None:
+    mask = {"size": [100, 200], "counts": [20000], key: value}
+    annotation = {"image_id": 1, "category_id": 1, "segmentation": mask if key else value}
+    document = {"images": [{"id": 1}], "annotations": [annotation], "categories": [{"id": 1, "name": "dog"}]}
+    _survives(json.dumps(document).encode(), "coco")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text("0123456789:;?@Aoalz`_", max_size=40))
+def test_any_compressed_mask_is_read_or_refused(counts: str) -> None:
+    annotation = {"image_id": 1, "category_id": 1, "segmentation": {"size": [100, 200], "counts": counts}}
+    document = {"images": [{"id": 1}], "annotations": [annotation], "categories": [{"id": 1, "name": "dog"}]}
+    _survives(json.dumps(document).encode(), "coco")

@@ -27,9 +27,10 @@ def test_what_was_found_instead_is_listed(tmp_path: Path) -> None:
 def test_two_descriptions_must_be_chosen_from(tmp_path: Path) -> None:
     write_voc(tmp_path)
     write_coco(tmp_path, "labels.json")
-    with pytest.raises(DatasetError, match=r"got labels\.json, Annotations/: name the file to use"):
+    with pytest.raises(DatasetError, match=r"got labels\.json, Annotations/: pass the one to use"):
         open_dataset(tmp_path)
     assert open_dataset(tmp_path / "labels.json").layout == "coco"
+    assert open_dataset(tmp_path / "Annotations").layout == "voc"
 
 
 def test_a_lone_folder_is_entered(tmp_path: Path) -> None:
