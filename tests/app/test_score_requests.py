@@ -51,6 +51,22 @@ def test_the_told_format_is_obeyed(client: Client) -> None:
     assert _pointers(score(client, (image(), LABELS), labels_format="voc")) == ["/labels/0"]
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        b"0 .5 .5 .3 .4 .9\r\n1 .2 .2 .1 .15 .8\r\n2 .9 .9 .1 .1 .7\r\n",
+        LABELS.decode().encode("utf-16"),
+        b"0\t.35 .3 .65 .3 .65 .7 .35 .7\t\n1 .15 .125 .25 .125 .2 .275\n2 .9 .9 .1 .1",
+    ],
+    ids=["the answer of detect", "UTF-16", "polygons"],
+)
+def test_labels_as_people_have_them_cost_the_same(client: Client, labels: bytes) -> None:
+    expected = score(client, (image(), LABELS)).json()["results"][0]
+    response = score(client, (image(), labels))
+    assert response.status_code == 200, response.text
+    assert response.json()["results"][0]["total"] == pytest.approx(expected["total"], rel=1e-5)
+
+
 def test_labels_over_the_limit_are_refused(client: Client) -> None:
     assert _pointers(score(client, (image(), b" " * 200_001))) == ["/labels/0"]
 

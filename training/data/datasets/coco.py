@@ -21,7 +21,7 @@ from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOption
 _BESIDE_IMAGES: Final = "_annotations.coco.json"
 _PATTERNS: Final = ("*.json", "*/*.json", "*/*/*.json")
 _MAX_FILES_IN_FOLDER: Final = 50
-"""Folders of more JSON files hold one for each image (labelme), no COCO."""
+"""Folders of more JSON files hold one for each image (labelme); a COCO file among them is known by its name."""
 _HEAD_BYTES: Final = 65_536
 _KEYS: Final = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _LIMITS: Final = LabelLimits()
@@ -96,8 +96,8 @@ def _few(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         by_folder.setdefault(path.parent, []).append(path)
     for group in by_folder.values():
-        if len(group) <= _MAX_FILES_IN_FOLDER:
-            yield from group
+        few = len(group) <= _MAX_FILES_IN_FOLDER
+        yield from (path for path in group if few or "instances" in path.stem or "coco" in path.stem)
 
 
 def _instances(places: Iterable[Path]) -> tuple[Path, ...]:

@@ -45,6 +45,13 @@ def test_a_file_whose_name_tells_no_split_is_train_alone(tmp_path: Path) -> None
         open_dataset(path, "val")
 
 
+def test_one_file_among_many_for_each_image_is_found(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, "annotations/instances_val2017.json")
+    for number in range(60):
+        write_text(path.parent / f"{number}.json", '{"shapes": []}')
+    assert open_dataset(tmp_path).source == path
+
+
 def test_json_of_something_else_is_no_description(tmp_path: Path) -> None:
     write_text(write_yolo(tmp_path) / "classes.txt", "cat\ndog\n")
     write_text(tmp_path / "count.json", '{"images": 3, "annotations": [], "note": "2 images"}')
