@@ -39,8 +39,13 @@ def find_coco_files(folder: Path) -> tuple[Path, ...]:
 
 def coco_splits(paths: tuple[Path, ...]) -> tuple[str, ...]:
     """Return the names of the splits that files are of; a single file whose name is no split's has none."""
-    names = tuple(split_name(path) for path in paths)
+    names = tuple(dict.fromkeys(map(split_name, paths)))
     return names if len(names) > 1 or any(map(is_usual, names)) else ()
+
+
+def splits_beside(path: Path) -> tuple[str, ...]:
+    """Return the names of the splits that a named file and those beside it are of."""
+    return coco_splits((*_beside(path), path))
 
 
 def choose_coco_file(paths: tuple[Path, ...], split: str | None, folder: Path) -> Path:

@@ -16,10 +16,10 @@ from yoloscope.training.data.datasets.coco import (
     file_of_split,
     find_coco_files,
     read_coco,
-    split_name,
+    splits_beside,
 )
 from yoloscope.training.data.datasets.dataset import DetectionDataset
-from yoloscope.training.data.datasets.files import is_usual, read_text
+from yoloscope.training.data.datasets.files import is_usual, read_text, same_split
 from yoloscope.training.data.datasets.pairing import begins_like_labels
 from yoloscope.training.data.datasets.paths import find_files, find_images
 from yoloscope.training.data.datasets.reading import ReadOptions
@@ -77,10 +77,10 @@ def open_split_or_all(
 ) -> DetectionDataset:
     """Open a split as ``open_dataset`` does, or all of a data set that has no splits, with a note.
 
-    A data set has splits where one of its parts has a usual name: a spelling of train, val or test.
+    A data set has splits where one of its parts has that name or a usual one: a spelling of train, val or test.
     """
     source = _find(Path(path), ReadOptions(within, shapes))
-    if split is None or any(map(is_usual, source.splits())):
+    if split is None or any(is_usual(name) or same_split(name, split) for name in source.splits()):
         return source.read(split)
     dataset = source.read(None)
     note = f"{dataset.source} has no splits: all of its {len(dataset)} images stand for {split}"
@@ -109,7 +109,7 @@ def _file_source(path: Path, options: ReadOptions) -> _Source:
         def read(split: str | None) -> DetectionDataset:
             return read_coco(file_of_split(path, split, options.within), split, options)
 
-        return _Source(path.name, lambda: (split_name(path),) if is_usual(split_name(path)) else (), read)
+        return _Source(path.name, partial(splits_beside, path), read)
     if suffix in (".yaml", ".yml"):
         return _yolo_source(path.name, partial(read_data_yaml, path, options.within), options)
     if suffix == ".data":

@@ -80,3 +80,19 @@ def test_names_of_splits_in_coco(tmp_path: Path, name: str, splits: tuple[str, .
     write_coco(tmp_path, name)
     assert list_splits(tmp_path) == splits
     assert list_splits(tmp_path / name) == splits
+
+
+def test_a_named_coco_file_has_the_splits_of_those_beside_it(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, "annotations/instances_train2017.json")
+    write_coco(tmp_path)
+    assert sorted(list_splits(path)) == ["train2017", "val2017"]
+    assert open_split_or_all(path, "val").split == "val"
+
+
+def test_parts_of_other_names_are_no_splits_but_can_be_asked_for(tmp_path: Path) -> None:
+    for stem, part in (("a", "day"), ("b", "night")):
+        write_image(tmp_path / "images" / part / f"{stem}.png")
+        write_text(tmp_path / "labels" / part / f"{stem}.txt", "0 .5 .5 .5 .5\n")
+    write_text(tmp_path / "classes.txt", "cat\n")
+    assert len(open_split_or_all(tmp_path, "train")) == 2
+    assert [image.path.stem for image in open_split_or_all(tmp_path, "night").images] == ["b"]
