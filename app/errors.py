@@ -49,6 +49,7 @@ TABLE: Final[Mapping[type[errors.YoloscopeError], Kind]] = {
     errors.ModelLoadError: _BROKEN_MODEL,
     errors.ProviderError: _BROKEN_MODEL,
     errors.DownloadError: _SERVER_FAULT,
+    errors.OutputError: _SERVER_FAULT,
     errors.ExportError: _SERVER_FAULT,
     errors.ImageError: Kind(422, "image", "The image cannot be used"),
     errors.ImageTooLargeError: Kind(413, "image-too-large", "The image is over a limit"),

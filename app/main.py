@@ -13,6 +13,7 @@ from yoloscope.app.middleware import BodyLimits, HeadAsGet
 from yoloscope.app.routers import detect, health, models, score
 from yoloscope.app.services.container import Services
 from yoloscope.app.settings import Settings, load_settings
+from yoloscope.models.images import quiet_repairs
 
 _DESCRIPTION = """\
 Detects objects in images with YOLO models. Every error is `application/problem+json` (RFC 9457): `type` and `title`
@@ -26,6 +27,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Without ``settings`` they come from the environment, so that
     ``uvicorn --factory yoloscope.app.main:create_app`` works too.
     """
+    quiet_repairs()
     settings = settings or load_settings()
     app = FastAPI(
         title="Yoloscope",

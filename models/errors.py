@@ -12,6 +12,7 @@ YoloscopeError
 │   ├── ModelLoadError      a file is there but cannot be served
 │   └── ProviderError       the execution provider that was asked for is not at work
 ├── DownloadError           an official file could not be fetched, or is not the one expected
+├── OutputError             a file cannot be written: disk full, folder read-only
 ├── ExportError             torch and onnxruntime disagree, or the graph cannot be written
 ├── ImageError
 │   ├── ImageTooLargeError  over a limit on bytes, pixels or side
@@ -85,6 +86,10 @@ class ProviderError(ModelError):
 
 class DownloadError(YoloscopeError):
     """An official file could not be fetched or is not the expected one."""
+
+
+class OutputError(YoloscopeError):
+    """A file cannot be written; what was there before is unharmed."""
 
 
 class ExportError(YoloscopeError):

@@ -1,9 +1,10 @@
-"""Bytes to pixels, safely: judged from the header before a pixel is decoded.
+"""Image files and bytes to pixels: one decoder for the service, training and evaluation.
 
 A decoded image is RGB, 8 bits, upright (EXIF orientation applied), as a viewer would show it on a white page.
-Animations give their first frame. 16-bit grey is scaled (value / 257), CMYK and YCCK are converted by the plain rule,
-color profiles are not applied. JPEGs are always decoded at full size: decoding them reduced would be faster but moves
-boxes and scores by more than the tolerance that models are checked to, since their resize does not smooth.
+Animations give their first frame. 16-bit grey is scaled (value / 257), floats of 0..1 to 0..255, CMYK and YCCK are
+converted by the plain rule, color profiles are not applied. JPEGs are always decoded at full size: decoding them
+reduced would be faster but moves boxes and scores by more than the tolerance that models are checked to, since their
+resize does not smooth.
 """
 
 from __future__ import annotations
@@ -11,16 +12,24 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 
 from yoloscope.models.errors import ImageDecodeError, ImageTooLargeError, ImageTypeError
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-_SIGNATURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
+_AVIF: Final = ("AVIF",) if features.check("avif") else ()
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *_AVIF)
+_AVIF_BRANDS: Final = (b"avif", b"avis")
+_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_SIGNATURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"))
+_PHOTO_SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".webp", ".tif", ".tiff"))
+_SIDEWAYS: Final = (5, 6, 7, 8)
+_HEADER_ERRORS: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _BACKGROUND: Final = (255, 255, 255)
 _SIXTEEN_BIT: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _TRANSPOSE: Final = {
@@ -32,11 +41,6 @@ _TRANSPOSE: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-# Oddities that Pillow repairs by itself are not worth a line on the server's console for every such image; the one
-# about size is an error here, because the limits below are the rule.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class DecodedImage:
 
 
 def decode_image(data: bytes, limits: ImageLimits) -> DecodedImage:
-    """Decode JPEG, PNG, WebP, BMP or GIF bytes.
+    """Decode JPEG, PNG, WebP, BMP, GIF, TIFF or, where Pillow has it, AVIF bytes.
 
     Raises ImageTypeError for other formats, ImageTooLargeError beyond ``limits`` (before decoding) and
     ImageDecodeError for empty, damaged or truncated content.
@@ -80,12 +84,55 @@ def decode_image(data: bytes, limits: ImageLimits) -> DecodedImage:
     return DecodedImage(np.asarray(upright))
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of an image as it is seen, its EXIF orientation applied, without decoding it.
+
+    Raises ImageDecodeError for a file that is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+    except _HEADER_ERRORS as error:
+        raise ImageDecodeError(f"expected an image at {path}, got: {error}") from error
+    return (height, width) if sideways else (width, height)
+
+
+def exif_orientation(path: Path) -> int:
+    """Return the EXIF orientation (1..8) of a photo from its header; 1 for other files and those that are no image."""
+    if path.suffix.lower() not in _PHOTO_SUFFIXES:
+        return 1
+    try:
+        with Image.open(path) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except _HEADER_ERRORS:
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return the pixels [H, W, 3] of an image, RGB, upright, on white where it is transparent.
+
+    16-bit grey and floats of 0..1 are scaled to 8 bits. Raises ImageDecodeError for a file that is missing, damaged or
+    cut off, and for other floats.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return np.asarray(_rgb(_upright(image)))
+    except _HEADER_ERRORS as error:
+        raise ImageDecodeError(f"expected a whole image at {path}, got: {error}") from error
+
+
 def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:
     if len(data) > limits.max_bytes:
         raise ImageTooLargeError(f"expected an image of at most {limits.max_bytes} bytes, got {len(data)}")
     if not data:
         raise ImageDecodeError("expected an image, got 0 bytes")
-    if not _is_supported(data):
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if brand in _HEIC_BRANDS:
+        raise ImageTypeError(f"expected one of {', '.join(FORMATS)}, got a HEIC photo: export it as JPEG")
+    if not (_is_supported(data) or (_AVIF and brand in _AVIF_BRANDS)):
         raise ImageTypeError(f"expected one of {', '.join(FORMATS)}, got bytes that start with {data[:8]!r}")
     try:
         image = Image.open(BytesIO(data), formats=FORMATS)
@@ -124,6 +171,8 @@ def _rgb(image: Image.Image) -> Image.Image:
         return image
     if image.mode in _SIXTEEN_BIT:
         return _from_16_bit(image)
+    if image.mode == "F":
+        return Image.fromarray(_from_floats(np.asarray(image))).convert("RGB")
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         return _on_background(image.convert("RGBA"))
     return image.convert("RGB")
@@ -142,3 +191,15 @@ def _on_background(image: Image.Image) -> Image.Image:
     page = Image.new("RGB", image.size, _BACKGROUND)
     page.paste(image, mask=image.getchannel("A"))
     return page
+
+
+def _from_floats(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Scale 0..1 to 0..255; raise ValueError for other floats, whose black and white nobody states."""
+    if not ((levels >= 0) & (levels <= 1)).all():
+        raise ValueError(f"expected floats of 0..1, got {np.min(levels):g}..{np.max(levels):g}")
+    return np.rint(levels * 255).astype(np.uint8)
+
+
+def quiet_repairs() -> None:
+    """Silence Pillow's warnings about oddities that it repairs by itself; called where a process starts."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from yoloscope.models.errors import SpecError
 from yoloscope.models.layout import DetectionLayout
+from yoloscope.models.strict_model import StrictModel, first_error
 
 METADATA_KEY = "yoloscope"
 RGB_CHANNELS = 3
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ResizeSpec(_Frozen):
+class ResizeSpec(StrictModel):
     """How an image is placed on the network input.
 
     ``stretch`` scales both sides independently; ``letterbox`` keeps the aspect and pads with ``pad_value`` (0..255).
@@ -30,7 +27,7 @@ class ResizeSpec(_Frozen):
     pad_value: float = Field(default=127.5, ge=0, le=255)
 
 
-class HeadSpec(_Frozen):
+class HeadSpec(StrictModel):
     """One raw output tensor of the network and how it is decoded.
 
     ``kind``: ``yolo`` (v3, v4; independent sigmoid classes), ``gaussian_yolo`` (a sigma beside each box entry),
@@ -66,7 +63,7 @@ class HeadSpec(_Frozen):
         return DetectionLayout(self.grid_width * self.grid_height, self.boxes_per_cell, num_classes)
 
 
-class NmsSpec(_Frozen):
+class NmsSpec(StrictModel):
     """Suppression settings; ``beta`` is the exponent of the DIoU distance term, null for plain IoU.
 
     ``max_candidates`` bounds memory: only that many highest scores per batch enter suppression, which leaves the
@@ -79,14 +76,14 @@ class NmsSpec(_Frozen):
     max_candidates: int = Field(default=30_000, gt=0)
 
 
-class LossSpec(_Frozen):
+class LossSpec(StrictModel):
     """The loss the model was trained with: a preset's name and the keys that differ from it."""
 
     preset: str
     overrides: dict[str, Any] = Field(default_factory=dict)
 
 
-class SourceSpec(_Frozen):
+class SourceSpec(StrictModel):
     """Where the weights came from."""
 
     kind: Literal["darknet", "training", "random"]
@@ -96,7 +93,7 @@ class SourceSpec(_Frozen):
     notices: tuple[str, ...] = ()
 
 
-class ClassTree(_Frozen):
+class ClassTree(StrictModel):
     """A hierarchy of classes (YOLO9000): the parent of each class (-1 at the root) and the size of each softmax group.
 
     ``reported`` are the tree nodes that take part in detections, in the order of ``DetectorSpec.class_names``; empty
@@ -108,7 +105,7 @@ class ClassTree(_Frozen):
     reported: tuple[int, ...] = ()
 
 
-class PrecisionSpec(_Frozen):
+class PrecisionSpec(StrictModel):
     """How a file in another precision was made from one in float32.
 
     ``made_from`` is the sha256 of that file. Of int8: the calibration images, how ranges were chosen from them, the
@@ -124,7 +121,7 @@ class PrecisionSpec(_Frozen):
     detection_error: float | None = None
 
 
-class DetectorSpec(_Frozen):
+class DetectorSpec(StrictModel):
     """All that a service, a loss or an evaluation needs to know of a detector.
 
     Anchors are (width, height) in network pixels. ``input_channels`` are those of the network's first layer: 3 is RGB,
@@ -205,6 +202,5 @@ class DetectorSpec(_Frozen):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the document"
-            raise SpecError(f"detector spec: {where}: {first['msg']}") from error
+            where, message = first_error(error)
+            raise SpecError(f"detector spec: {where or 'the document'}: {message}") from error

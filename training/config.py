@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.spec import ResizeSpec
+from yoloscope.models.strict_model import StrictModel, first_error
 
 _FOLDER = Path(__file__).parent / "configs"
 
@@ -72,11 +73,7 @@ Side = Annotated[int, Field(ge=32)]
 """Pixels of a side of the network input; all networks halve it five times or more."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DataConfig(_Frozen):
+class DataConfig(StrictModel):
     """Which splits are used and how they are read.
 
     ``val`` names a split, or is a share between 0 and 1 of ``train`` that is held out by the names of the files, or
@@ -104,7 +101,7 @@ class DataConfig(_Frozen):
         return val
 
 
-class OptimizerConfig(_Frozen):
+class OptimizerConfig(StrictModel):
     """The optimizer; ``weight_decay`` acts on kernels alone, ``clip_norm`` bounds the norm of the whole gradient."""
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -114,7 +111,7 @@ class OptimizerConfig(_Frozen):
     clip_norm: float | None = Field(default=10.0, gt=0)
 
 
-class ScheduleConfig(_Frozen):
+class ScheduleConfig(StrictModel):
     """The learning rate over the run.
 
     ``cosine`` anneals to ``minimum_share`` of the rate, with a restart after ``cycle_epochs`` (null: none), each cycle
@@ -131,7 +128,7 @@ class ScheduleConfig(_Frozen):
     scales: tuple[float, ...] = (0.1, 0.1)
 
 
-class ColorConfig(_Frozen):
+class ColorConfig(StrictModel):
     """Darknet's distortion of colors: turns of hue, largest factors of saturation and exposure."""
 
     hue: float = 0.1
@@ -139,7 +136,7 @@ class ColorConfig(_Frozen):
     exposure: float = 1.5
 
 
-class AugmentConfig(_Frozen):
+class AugmentConfig(StrictModel):
     """What happens to images; probabilities are per network input, null and 0 switch off.
 
     ``crop_jitter`` moves each edge by that share, ``random_scale`` zooms between two factors, ``random_shapes`` draws
@@ -163,7 +160,7 @@ class AugmentConfig(_Frozen):
     plain_share: float = Field(default=0.0, ge=0, le=1)
 
 
-class BagsConfig(_Frozen):
+class BagsConfig(StrictModel):
     """The other freebies; null leaves what the loss preset or the network has.
 
     ``label_smoothing``, ``multi_anchor`` (several anchors per object) and ``box_loss`` change a formula preset.
@@ -182,21 +179,21 @@ class BagsConfig(_Frozen):
     self_adversarial_epsilon: float = Field(default=2 / 255, gt=0, le=1)
 
 
-class LossConfig(_Frozen):
+class LossConfig(StrictModel):
     """The loss preset (null: the network's own) and the keys in which it differs."""
 
     preset: str | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
 
 
-class AverageConfig(_Frozen):
+class AverageConfig(StrictModel):
     """The moving average of the weights, which is what is validated and exported."""
 
     decay: float = Field(default=0.9998, ge=0, lt=1)
     warm_up: float = Field(default=10.0, ge=1)
 
 
-class ValidationConfig(_Frozen):
+class ValidationConfig(StrictModel):
     """When AP is measured, and after how many measurements without a better one training ends (null: never)."""
 
     every_epochs: int = Field(default=1, ge=1)
@@ -204,7 +201,7 @@ class ValidationConfig(_Frozen):
     batch_size: int = Field(default=1, ge=1)
 
 
-class StartConfig(_Frozen):
+class StartConfig(StrictModel):
     """Darknet weights to start from.
 
     ``whole``: all of the file. ``backbone``: its first layers, ``layers`` of them (null: the file ends there).
@@ -217,7 +214,7 @@ class StartConfig(_Frozen):
     num_classes: int = Field(default=80, ge=1)
 
 
-class DistillConfig(_Frozen):
+class DistillConfig(StrictModel):
     """Learning from teachers as well as from labels.
 
     ``teachers`` are checkpoints or folders of runs with the heads of this one, whose mean is taken, or their number: so
@@ -240,7 +237,7 @@ class DistillConfig(_Frozen):
         return value
 
 
-class TrainingConfig(_Frozen):
+class TrainingConfig(StrictModel):
     """A training run.
 
     ``input_size`` is (width, height) in pixels. ``batch_size`` counts the images of one optimizer step over all
@@ -276,10 +273,8 @@ class TrainingConfig(_Frozen):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the document"
-            got = "" if first["type"] == "missing" else f", got {first['input']!r}"
-            raise ConfigError(f"{source}: {where}: {first['msg']}{got}") from error
+            where, message = first_error(error)
+            raise ConfigError(f"{source}: {where or 'the document'}: {message}") from error
 
     @classmethod
     def load(cls, path: Path) -> TrainingConfig:

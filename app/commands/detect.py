@@ -20,15 +20,14 @@ from yoloscope.app.services.inference import DetectSettings, Found, finish, infe
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, YoloscopeError
+from yoloscope.models.files import write_bytes
 from yoloscope.models.images import ImageLimits
 
 _SAVED_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 
 
 def detect(
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", exists=True, dir_okay=False, help="DecodedImage files.")
-    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", exists=True, dir_okay=False, help="Image files.")],
     model: ModelOption = None,
     score_threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Least score shown; usually .25.")] = None,
     iou_threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Overlap allowed; usually .45.")] = None,
@@ -70,8 +69,7 @@ def _detect_one(path: Path, target: Path | None, runtime: Runtime, asked: Detect
     found = finish(prepared, infer(runtime, [prepared], asked, max_batch=1)[0], asked)
     if found.image is not None and target is not None:
         image = draw_detections(found.image, found.detections, runtime.spec.class_names)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encode_image(image, _SAVED_TYPES[target.suffix.lower()]))
+        write_bytes(target, encode_image(image, _SAVED_TYPES[target.suffix.lower()]))
     return replace(found, image=None)
 
 

@@ -29,9 +29,9 @@ from yoloscope.app.commands.options import (
     one_model,
     progress_bar,
 )
-from yoloscope.app.services.hub import sha256_of
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ProviderError
+from yoloscope.models.files import sha256, write_text
 from yoloscope.training.checkpoint.files import named_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
@@ -130,7 +130,7 @@ def _open_checkpoint(path: Path, settings: Settings) -> EvaluatedModel:
     torch.backends.cudnn.allow_tf32 = False
     network = load_checkpoint_network(path).to(device)
     detector = TorchDetector(network, network.spec, device)
-    return EvaluatedModel(f"{path.resolve().parent.name}/{path.name}", sha256_of(path)[:12], device, detector)
+    return EvaluatedModel(f"{path.resolve().parent.name}/{path.name}", sha256(path)[:12], device, detector)
 
 
 def _device(provider: str) -> str:
@@ -188,9 +188,9 @@ def evaluate(
     wanted = PredictionSettings(score_threshold, overlap, max_detections, batch)
     evaluation = _run(chosen.detector, dataset, wanted, confusion_threshold)
     if html is not None:
-        _write(html, render_page(evaluation, chosen.name))
+        write_text(html, render_page(evaluation, chosen.name))
     if predictions is not None:
-        _write(predictions, json.dumps(detection_rows(evaluation.images, evaluation.dataset.category_ids)))
+        write_text(predictions, json.dumps(detection_rows(evaluation.images, evaluation.dataset.category_ids)))
     _show(evaluation, chosen, _intervals(evaluation, resamples), as_json)
 
 
@@ -227,8 +227,3 @@ def _run(
             confusion_threshold=confusion_threshold,
             progress=lambda done: progress.update(task, advance=done),
         )
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")

@@ -35,12 +35,12 @@ from yoloscope.app.commands.options import (
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError
+from yoloscope.models.images import read_image
 from yoloscope.models.preprocess import preprocess
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.checkpoint.files import named_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
-from yoloscope.training.data.datasets.images import read_image
 from yoloscope.training.evaluation.evaluate import evaluate
 from yoloscope.training.export.compare import Agreement, Timing, compare, time_both
 from yoloscope.training.export.onnx import export_onnx, read_artifact, read_spec, write_artifact

@@ -41,6 +41,7 @@ from yoloscope.app.services.scoring import (
 )
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
+from yoloscope.models.files import write_bytes
 from yoloscope.models.images import ImageLimits
 from yoloscope.training.data.annotations import LabelLimits
 from yoloscope.training.losses import get_preset
@@ -147,7 +148,7 @@ LABEL_LIMITS = LabelLimits(max_bytes=2**30)
 
 
 def score(
-    image: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="DecodedImage file.")],
+    image: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Image file.")],
     labels: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its labels: YOLO, VOC, COCO or native.")],
     model: ModelOption = None,
     preset: Annotated[
@@ -171,8 +172,7 @@ def score(
     runtime = open_runtime(settings)
     run = _score(image, labels, runtime, query, settings)
     if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_bytes(encode_image(draw_term_maps(run.results[0], image.name), "image/png"))
+        write_bytes(save, encode_image(draw_term_maps(run.results[0], image.name), "image/png"))
     answer = score_answer(run)
     if as_json:
         typer.echo(answer.model_dump_json(exclude_none=True, indent=2))

@@ -5,7 +5,6 @@ Darknet weights to the artifact. Takes much memory: the commands call it, the se
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from yoloscope.models.darknet.builder import build_network
 from yoloscope.models.darknet.network import require_complete
 from yoloscope.models.darknet.weights import darknet_source, load_weights
 from yoloscope.models.errors import ConfigError, DownloadError, ModelNotFoundError
+from yoloscope.models.files import sha256
 from yoloscope.models.registry import build
 from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 from yoloscope.training.export.onnx import export_onnx
@@ -105,7 +105,7 @@ def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
     candidates.sort(key=lambda path: (path.name != official.file_name, path))
     if official.sha256 is None:
         candidates = [path for path in candidates if path.name == official.file_name]
-    return next((path for path in candidates if official.recognises(path.stat().st_size, sha256_of(path))), None)
+    return next((path for path in candidates if official.recognises(path.stat().st_size, sha256(path))), None)
 
 
 def download(official: OfficialWeights, target: Path, advance: Progress) -> Path:
@@ -126,16 +126,10 @@ def download(official: OfficialWeights, target: Path, advance: Progress) -> Path
         raise DownloadError(
             _advice(official, f"it could not be downloaded ({error or type(error).__name__})")
         ) from error
-    found = sha256_of(target)
+    found = sha256(target)
     if not official.recognises(target.stat().st_size, found):
         raise DownloadError(_advice(official, f"the download is another file (sha256 {found})"))
     return target
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _advice(official: OfficialWeights, reason: str) -> str:

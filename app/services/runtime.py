@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from yoloscope.models.detector import FRACTION, FRACTION_STEPS
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
+from yoloscope.models.files import sha256
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 from yoloscope.models.structures import Detections
 
@@ -50,7 +50,7 @@ class Runtime:
         if not path.is_file():
             raise ModelNotFoundError(f"expected a model file at {path}, got none")
         self.path = path
-        self.sha256 = _sha256(path)
+        self.sha256 = sha256(path)
         self._session = _open_session(path, provider, threads)
         self.provider = _SHORT[self._session.get_providers()[0]]
         self.spec = _read_spec(self._session, path)
@@ -110,11 +110,6 @@ class Runtime:
             raise SpecError(f"expected images of shape [B, {expected}], got {feeds['images'].shape}")
         results: list[NDArray[Any]] = self._session.run(outputs, feeds)
         return results
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.InferenceSession:

@@ -7,7 +7,6 @@ Why a .weights file may not fit a network.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yoloscope.models.errors import WeightsError
+from yoloscope.models.files import sha256
 from yoloscope.models.layers.convolution import ConvBlock
 from yoloscope.models.layers.weight_block import WeightBlock, weight_blocks, weighted_layers
 from yoloscope.models.spec import DetectorSpec, SourceSpec
@@ -169,9 +169,7 @@ def save_weights(network: nn.Module, header: WeightsHeader | None = None) -> byt
 def darknet_source(weights: str | Path, header: WeightsHeader, notices: tuple[str, ...] = ()) -> SourceSpec:
     """Return where weights came from: the file's name, its sha256 and the images seen in training."""
     path = Path(weights)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return SourceSpec(kind="darknet", file=path.name, sha256=digest, images_seen=header.seen, notices=notices)
+    return SourceSpec(kind="darknet", file=path.name, sha256=sha256(path), images_seen=header.seen, notices=notices)
 
 
 def _read(weights: str | Path | bytes | bytearray) -> tuple[WeightsHeader, NDArray[np.float32]]:

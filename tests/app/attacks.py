@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.app.images import corner_image, encoded, png_bomb, png_chunk, raw_png, stored_with_orientation
+from tests.helpers.images import corner_image, encoded, png_bomb, png_chunk, raw_png, stored_with_orientation
 
 KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.app.artifact import write_tiny_artifact
 from tests.app.client import Client
-from tests.app.images import encoded
+from tests.helpers.images import encoded
 from yoloscope.app.main import create_app
 from yoloscope.app.settings import Settings
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.app.client import Client
 from tests.app.constant_artifact import write_constant_artifact
-from tests.app.images import encoded
+from tests.helpers.images import encoded
 from yoloscope.app.settings import Settings
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.app.client import Client
-from tests.app.images import LIMITS, encoded, stored_with_orientation
+from tests.helpers.images import LIMITS, encoded, stored_with_orientation
 from yoloscope.app.services.inference import DetectSettings, infer, prepare
 from yoloscope.app.services.runtime import Runtime
 

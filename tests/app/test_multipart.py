@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.app.client import Client
-from tests.app.images import encoded
+from tests.helpers.images import encoded
 from yoloscope.app.main import create_app
 from yoloscope.app.settings import Settings
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.images import stored_with_orientation
 from tests.e2e.conftest import Service, start_service
+from tests.helpers.images import stored_with_orientation
 
 DARKNET = {"dog": 0.835, "truck": 0.780, "bicycle": 0.605, "car": 0.456}
 """Classes and probabilities that darknet prints for dog.jpg at .25; decoders differ by up to .014."""

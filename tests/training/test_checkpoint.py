@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import torch
@@ -24,25 +24,12 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["a.ckpt"]
 
 
-class DiesHalfWay:
-    """A file whose process is killed when half of the bytes are on the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def write(self, content: memoryview) -> None:
-        os.write(os.open(self._path, os.O_WRONLY | os.O_CREAT), content[: len(content) // 2])
+def half_way(patch: pytest.MonkeyPatch) -> None:
+    def die(path: Path, content: memoryview) -> None:
+        os.write(os.open(path, os.O_WRONLY | os.O_CREAT), content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
 
-
-def half_way(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Path, "open", lambda path, _mode: DiesHalfWay(path))
+    patch.setattr(Path, "write_bytes", die)
 
 
 def before_the_flush(patch: pytest.MonkeyPatch) -> None:
@@ -57,16 +44,18 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_previous_one(
     write_checkpoint({"step": 1}, path)
     child = os.fork()
     if child == 0:
-        with pytest.MonkeyPatch.context() as patch:
-            die(patch)
-            write_checkpoint({"step": 2, "much": torch.zeros(10_000)}, path)
-        os._exit(0)
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                die(patch)
+                write_checkpoint({"step": 2, "much": torch.zeros(10_000)}, path)
+        finally:
+            os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     (leftover,) = (entry for entry in tmp_path.iterdir() if entry.name != "a.ckpt")
     assert leftover.stat().st_size > 10_000
     assert read_checkpoint(path)["step"] == 1
-    others = tmp_path / f".a.ckpt.{os.getppid()}.tmp"
+    others = tmp_path / f".a.{os.getppid()}.ckpt"
     others.touch()
     write_checkpoint({"step": 3}, path)
     assert read_checkpoint(path)["step"] == 3

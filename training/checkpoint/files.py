@@ -1,14 +1,8 @@
-"""Checkpoints that are there whole or not at all.
-
-The files in the folder of a run, and in that of a search.
-
-Whether a network can be gone on with.
-"""
+"""Checkpoint files, written whole or not at all, and the names of the files in the folder of a run or a search."""
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +10,8 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from yoloscope.models.errors import CheckpointError
+from yoloscope.models.errors import CheckpointError, OutputError
+from yoloscope.models.files import atomic_write
 
 LAST: Final = "last.ckpt"
 BEST: Final = "best.ckpt"
@@ -71,45 +66,18 @@ FORMAT = 1
 
 
 def write_checkpoint(state: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint beside its place, flush it to the disk and rename it.
+    """Write a checkpoint whole or not at all.
 
-    Whatever happens meanwhile, a former file of that name stays as it was; what a process that was killed left
-    unfinished is removed. Raises CheckpointError, for instance where the disk is full.
+    Raises CheckpointError, for instance where the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
-        with temporary.open("wb") as file:
+        with atomic_write(path) as temporary:
             buffer = io.BytesIO()
             torch.save({"format": FORMAT, **state}, buffer)
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
+            temporary.write_bytes(buffer.getbuffer())
+    except OutputError as error:
         kept = "the previous one is unharmed" if path.is_file() else "there is no earlier one"
-        raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}; {kept}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove the unfinished files of this checkpoint whose processes are gone."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        process = leftover.name.split(".")[-2]
-        if process.isdigit() and not _is_alive(int(process)):
-            leftover.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        raise CheckpointError(f"checkpoint: {error}; {kept}") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

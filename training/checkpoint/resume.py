@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from yoloscope.models.errors import CheckpointError, ConfigError, NonFiniteLossError
+from yoloscope.models.files import write_text
 from yoloscope.training.checkpoint.files import CONFIG, LAST, read_checkpoint
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.module import TrainingModule
@@ -79,9 +79,7 @@ def write_config(config: TrainingConfig, folder: Path) -> None:
             return
     except ConfigError:
         pass
-    temporary = folder / f".{CONFIG}.{os.getpid()}.tmp"
-    temporary.write_text(config.to_yaml(), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, config.to_yaml())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from yoloscope.models.errors import DatasetError, ImageDecodeError
+from yoloscope.models.files import write_text
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.audit import audit
@@ -121,7 +122,7 @@ def _tell(findings: Sequence[DatasetProblem], announce: Announce, listing: Path 
     where = ""
     if listing is not None:
         listing.parent.mkdir(parents=True, exist_ok=True)
-        listing.write_text("".join(f"{finding}\n" for finding in findings), encoding="utf-8")
+        write_text(listing, "".join(f"{finding}\n" for finding in findings))
         where = f"; all {len(findings)} are in {listing}"
     announce(f"label check: {more} more findings{where}")
 

@@ -8,7 +8,6 @@ Torch modules to ONNX graphs, quietly.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from yoloscope.models.detector import FRACTION, INPUTS, Detector
-from yoloscope.models.errors import ExportError
+from yoloscope.models.errors import ExportError, OutputError
+from yoloscope.models.files import atomic_write
 from yoloscope.models.network import eval_mode
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 from yoloscope.training.export.parity import ParityReport, check_parity
@@ -51,16 +51,12 @@ def write_artifact(model: onnx.ModelProto, path: Path, check: Callable[[Path], N
 
     What ``check`` raises leaves a former file as it was. Raises ExportError where the file cannot be written.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.onnx")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(model.SerializeToString())
-        check(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+            check(temporary)
+    except OutputError as error:
+        raise ExportError(str(error)) from error
 
 
 OPSET = 20
@@ -147,18 +143,13 @@ def export_onnx(network: nn.Module, spec: DetectorSpec, path: str | Path) -> Par
     target = Path(path)
     detector = Detector(network, spec)
     model = build_artifact(detector)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(model.SerializeToString())
-        del model
-        report = check_parity(detector, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        raise ExportError(f"cannot write {target}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return report
+        with atomic_write(target) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+            del model
+            return check_parity(detector, temporary)
+    except OutputError as error:
+        raise ExportError(str(error)) from error
 
 
 def build_artifact(detector: Detector) -> onnx.ModelProto:

@@ -5,7 +5,6 @@ A network in half precision.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from yoloscope.models.files import sha256
 from yoloscope.models.spec import DetectorSpec, PrecisionSpec
 from yoloscope.training.export.onnx import read_artifact, with_spec
 from yoloscope.training.export.quantization.int8 import (
@@ -60,7 +60,7 @@ def make_fp16(path: Path) -> onnx.ModelProto:
     model, spec = read_artifact(path)
     network = take_network(model)
     require_float32(network)
-    precision = PrecisionSpec(kind="fp16", made_from=_sha256(path))
+    precision = PrecisionSpec(kind="fp16", made_from=sha256(path))
     return _assemble(model, convert_to_half(network), spec, precision)
 
 
@@ -87,7 +87,7 @@ def make_int8(
     )
     precision = PrecisionSpec(
         kind="int8",
-        made_from=_sha256(path),
+        made_from=sha256(path),
         calibration_data=calibration.name,
         calibration_images=len(calibration.paths),
         ranges=made.method,
@@ -103,8 +103,3 @@ def _assemble(
     changed = with_spec(put_network(model, network), spec.model_copy(update={"precision": precision}))
     onnx.checker.check_model(changed)
     return changed
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,6 +20,7 @@ import torch
 
 from yoloscope.models import registry
 from yoloscope.models.errors import ConfigError, LossError, YoloscopeError
+from yoloscope.models.files import write_text
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.build import build_network, configured_spec
 from yoloscope.training.callbacks.base import AfterStep
@@ -251,7 +252,7 @@ class _Runner:
                 (folder / BEST).unlink(missing_ok=True)
         if best is not None:
             text = with_values(self.plan.config, best.values).to_yaml()
-            (self.folder / BEST_CONFIG).write_text(text, encoding="utf-8")
+            write_text(self.folder / BEST_CONFIG, text)
 
 
 def _best(records: tuple[TrialRecord, ...]) -> TrialRecord | None:

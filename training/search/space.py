@@ -11,19 +11,16 @@ from types import MappingProxyType
 from typing import Any, Self, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from yoloscope.models.errors import ConfigError
+from yoloscope.models.strict_model import StrictModel
 from yoloscope.training.config import TrainingConfig, load_yaml
 
 SEPARATOR = "."
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Range(_Frozen):
+class Range(StrictModel):
     """Numbers from ``low`` to ``high``, both included, uniform or (``log``) in their logarithm.
 
     They are whole numbers where both bounds are, unless the key itself is a real number.
@@ -52,7 +49,7 @@ class Range(_Frozen):
         return self.low <= value <= self.high
 
 
-class Choices(_Frozen):
+class Choices(StrictModel):
     """Values of any kind, among which one is chosen."""
 
     choices: tuple[Any, ...] = Field(min_length=1)

@@ -10,7 +10,6 @@ from yoloscope.training.data.datasets.dataset import (
     Layout,
     ProblemKind,
 )
-from yoloscope.training.data.datasets.images import image_size, read_image
 from yoloscope.training.data.datasets.open import list_splits, open_dataset, open_split_or_all
 
 __all__ = [
@@ -19,9 +18,7 @@ __all__ = [
     "LabeledImage",
     "Layout",
     "ProblemKind",
-    "image_size",
     "list_splits",
     "open_dataset",
     "open_split_or_all",
-    "read_image",
 ]

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import DatasetError, LabelError
+from yoloscope.models.images import SUFFIXES
 from yoloscope.training.data.annotations import CocoFile, LabelContext, LabelLimits
 from yoloscope.training.data.annotations.parsing import integer_of_json, parse_json
 from yoloscope.training.data.annotations.reading import collect
 from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset, LabeledImage
 from yoloscope.training.data.datasets.files import checked_names, choose_split, is_usual, same_split
-from yoloscope.training.data.datasets.images import SUFFIXES
 from yoloscope.training.data.datasets.paths import PathFinder, ensure_within, exists
 from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, ReadResult, size_or_problem
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from yoloscope.models.classes import UNKNOWN_CLASS, ClassIndex
 from yoloscope.models.errors import DatasetError
+from yoloscope.models.images import read_image
 from yoloscope.training.data.annotations import ImageLabels, LabelFault, LabelObject, size_mismatch
-from yoloscope.training.data.datasets.images import read_image
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Final
 
 from yoloscope.models.errors import DatasetError
+from yoloscope.models.images import SUFFIXES
 from yoloscope.training.data.datasets.files import splits_differ
-from yoloscope.training.data.datasets.images import SUFFIXES
 
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _SYSTEM_COPIES: Final = ("__MACOSX", "@eaDir")

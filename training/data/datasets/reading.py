@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import ImageDecodeError, LabelError
+from yoloscope.models.images import exif_orientation, image_size
 from yoloscope.training.data.annotations import (
     ImageLabels,
     LabelContext,
@@ -21,7 +22,6 @@ from yoloscope.training.data.annotations import (
     scan_labels,
 )
 from yoloscope.training.data.datasets.dataset import DatasetProblem, LabeledImage
-from yoloscope.training.data.datasets.images import exif_orientation, image_size
 from yoloscope.training.data.datasets.paths import exists
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import DatasetError, LabelError
+from yoloscope.models.images import SUFFIXES
 from yoloscope.training.data.annotations.parsing import parse_xml
 from yoloscope.training.data.datasets.dataset import DetectionDataset
 from yoloscope.training.data.datasets.files import (
@@ -24,7 +25,6 @@ from yoloscope.training.data.datasets.files import (
     read_names,
     split_of,
 )
-from yoloscope.training.data.datasets.images import SUFFIXES
 from yoloscope.training.data.datasets.pairing import NameIndex
 from yoloscope.training.data.datasets.paths import ensure_within, find_files, find_images
 from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, read_pairs

@@ -11,6 +11,7 @@ import yaml
 
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import DatasetError
+from yoloscope.models.images import SUFFIXES
 from yoloscope.training.data.annotations.parsing import integer_of_text
 from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset
 from yoloscope.training.data.datasets.files import (
@@ -22,7 +23,6 @@ from yoloscope.training.data.datasets.files import (
     read_text,
     split_of,
 )
-from yoloscope.training.data.datasets.images import SUFFIXES
 from yoloscope.training.data.datasets.pairing import NameIndex, find_unused, label_file
 from yoloscope.training.data.datasets.paths import PathFinder, ensure_within, exists, find_files, find_images
 from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, read_pairs

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from yoloscope.models.detector import scale_pixels
 from yoloscope.models.errors import DatasetError
+from yoloscope.models.images import read_image
 from yoloscope.models.preprocess import preprocess
 from yoloscope.models.spec import RGB_CHANNELS, DetectorSpec
 from yoloscope.training.data.datasets import open_dataset
-from yoloscope.training.data.datasets.images import read_image
 from yoloscope.training.data.datasets.paths import find_images
 from yoloscope.training.export.onnx import NETWORK_INPUT
 from yoloscope.training.export.parity import open_session

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from yoloscope.models.errors import PresetError
 from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.strict_model import StrictModel
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.grid import HeadGeometry
 from yoloscope.training.losses.costs import TERMS, HeadCosts
@@ -49,10 +50,8 @@ class BatchCosts:
         return cls(tuple(heads), torch.stack([head.by_image() for head in heads]))
 
 
-class Keys(BaseModel):
+class Keys(StrictModel):
     """A frozen set of keys, with a PresetError for every key or value that is wrong."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def __init__(self, **values: object) -> None:
         try:

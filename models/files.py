@@ -1,0 +1,76 @@
+"""Files written whole or not at all, and their sha256."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from yoloscope.models.errors import OutputError
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; when the block ends it is flushed to the disk and takes its place.
+
+    The temporary name keeps the suffix. Whatever fails, a former file stays as it was and nothing half-written is left;
+    what a process that was killed left unfinished is removed.
+    Raises OutputError naming the file where the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        _remove(temporary)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; raise OutputError."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file whole or not at all; raise OutputError."""
+    write_bytes(path, text.encode())
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the unfinished files of this path whose processes are gone."""
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*{glob.escape(path.suffix)}"):
+        process = leftover.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
+        if process.isdigit() and not _is_alive(int(process)):
+            _remove(leftover)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
