@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from yoloscope.app import errors, openapi
 from yoloscope.app.middleware import BodyLimits, HeadAsGet
 from yoloscope.app.routers import detect, health, models, score
-from yoloscope.app.services.container import Services
+from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.images import quiet_repairs
 

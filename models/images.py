@@ -78,7 +78,7 @@ def decode_image(data: bytes, limits: ImageLimits) -> DecodedImage:
     with _open_checked(data, limits) as image:
         try:
             image.load()
-            upright = _rgb(_upright(image))
+            upright = to_rgb(image)
         except Exception as error:
             raise ImageDecodeError(f"expected a whole {image.format} image, got one that fails: {error}") from error
     return DecodedImage(np.asarray(upright))
@@ -119,9 +119,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             image.load()
-            return np.asarray(_rgb(_upright(image)))
+            return np.asarray(to_rgb(image))
     except _HEADER_ERRORS as error:
         raise ImageDecodeError(f"expected a whole image at {path}, got: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return a PIL image as RGB of 8 bits, upright, on white where it is transparent."""
+    return _rgb(_upright(image))
 
 
 def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:

@@ -57,7 +57,7 @@ def _of_data(dataset: DetectionDataset) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class FitResult:
+class TrainResult:
     """How a run ended.
 
     ``checkpoint`` is its last state. Where a signal (``signal`` is its number) ended it before the student's first
@@ -84,7 +84,7 @@ def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: Detection
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A run that came to its end, or was stopped by the signal of that number, in its folder."""
 
     folder: Path
@@ -94,7 +94,7 @@ class Trained:
 
 
 class TrainOptions(TypedDict, total=False):
-    """The keyword arguments of ``train``."""
+    """Keyword arguments of ``train``."""
 
     resume: bool
     machine: Machine
@@ -103,18 +103,21 @@ class TrainOptions(TypedDict, total=False):
     extra_callbacks: tuple[lightning.Callback, ...]
 
 
-def fit(config: TrainingConfig, data: Path, folder: Path, **options: Unpack[TrainOptions]) -> FitResult:
-    """Train as ``train`` does; at the end ``model.onnx`` is the average of the weights where validation was best."""
-    run = train(config, data, folder, **options)
+def train(config: TrainingConfig, data: Path, folder: Path, **options: Unpack[TrainOptions]) -> TrainResult:
+    """Train a detector on a data set; ``model.onnx`` is the average of the weights where validation was best.
+
+    The other files are those of ``train_network``. Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
+    """
+    run = train_network(config, data, folder, **options)
     artifact = parity = None
     if run.signal is None and is_first():
         artifact = folder / ARTIFACT
         parity = export_best(run.module, run.splits, folder)
     progress = run.module.progress
-    return FitResult(progress.step, progress.best, run.folder / LAST, run.signal, artifact, parity)
+    return TrainResult(progress.step, progress.best, run.folder / LAST, run.signal, artifact, parity)
 
 
-def train(
+def train_network(
     config: TrainingConfig,
     data: Path,
     folder: Path,
@@ -124,7 +127,7 @@ def train(
     announce: Announce = lambda _text: None,
     progress_bar: bool = False,
     extra_callbacks: tuple[lightning.Callback, ...] = (),
-) -> Trained:
+) -> TrainedNetwork:
     """Train by ``config`` on ``data`` and write everything to ``folder``.
 
     ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml``, ``logs`` (TensorBoard and CSV), where many labels are
@@ -161,7 +164,7 @@ class _Circumstances:
     bar: Bar | None
 
 
-def _train_teachers(config: TrainingConfig, folder: Path, circumstances: _Circumstances) -> Trained | None:
+def _train_teachers(config: TrainingConfig, folder: Path, circumstances: _Circumstances) -> TrainedNetwork | None:
     """Train the teachers that are not done, where the configuration gives their number; return one that was stopped."""
     count = own_teachers(config)
     if not count:
@@ -185,7 +188,7 @@ def _train(
     state: dict[str, Any] | None,
     circumstances: _Circumstances,
     extra_callbacks: tuple[lightning.Callback, ...],
-) -> Trained:
+) -> TrainedNetwork:
     """Train from a state, or from the start."""
     splits, announce = circumstances.splits, circumstances.announce
     network = build_network(config, splits.train)
@@ -217,7 +220,7 @@ def _train(
         trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
         with quiet(), naming_what_is_kept(folder, circumstances.folder / CONFIG):
             trainer.fit(module, datamodule=images.from_step(module.progress.step, module.total_steps))
-    return Trained(folder, module, splits, interruption.received)
+    return TrainedNetwork(folder, module, splits, interruption.received)
 
 
 def _let_teach(module: TrainingModule, folder: Path, state: dict[str, Any] | None) -> None:

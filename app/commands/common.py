@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from yoloscope.app.services.hub import ensure_model
+from yoloscope.app.hub import ensure_model
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
 

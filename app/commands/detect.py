@@ -16,7 +16,7 @@ from yoloscope.app.commands.options import ModelOption, ModelsDirOption, Provide
 from yoloscope.app.responses.detect import native_rows
 from yoloscope.app.responses.drawing import draw_detections, encode_image
 from yoloscope.app.services.detection import DetectQuery, settings_for
-from yoloscope.app.services.inference import DetectSettings, Found, finish, infer, prepare
+from yoloscope.app.services.inference import DetectSettings, ImageDetections, infer, postprocess, prepare
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, YoloscopeError
@@ -59,14 +59,16 @@ def detect(
     _show_json(runtime, images, results) if as_json else _show_table(runtime, images, results)
 
 
-def _detect_one(path: Path, target: Path | None, runtime: Runtime, asked: DetectSettings, settings: Settings) -> Found:
+def _detect_one(
+    path: Path, target: Path | None, runtime: Runtime, asked: DetectSettings, settings: Settings
+) -> ImageDetections:
     """Detect in one file and write its annotated image; the result is without the pixels."""
     limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
     try:
         prepared = prepare(path.read_bytes(), runtime.spec, limits, keep_image=target is not None)
     except YoloscopeError as error:
         raise type(error)(f"{path}: {error}") from error
-    found = finish(prepared, infer(runtime, [prepared], asked, max_batch=1)[0], asked)
+    found = postprocess(prepared, infer(runtime, [prepared], asked, max_batch=1)[0], asked)
     if found.image is not None and target is not None:
         image = draw_detections(found.image, found.detections, runtime.spec.class_names)
         write_bytes(target, encode_image(image, _SAVED_TYPES[target.suffix.lower()]))
@@ -86,7 +88,7 @@ def _save_targets(images: list[Path], save: Path | None) -> list[Path | None]:
     return [save]
 
 
-def _show_json(runtime: Runtime, images: list[Path], results: list[Found]) -> None:
+def _show_json(runtime: Runtime, images: list[Path], results: list[ImageDetections]) -> None:
     document: dict[str, Any] = {
         "model": runtime.path.stem,
         "version": runtime.version,
@@ -102,7 +104,7 @@ def _show_json(runtime: Runtime, images: list[Path], results: list[Found]) -> No
     typer.echo(json.dumps(document, indent=2))
 
 
-def _show_table(runtime: Runtime, images: list[Path], results: list[Found]) -> None:
+def _show_table(runtime: Runtime, images: list[Path], results: list[ImageDetections]) -> None:
     console = Console(highlight=False)
     for path, found in zip(images, results, strict=True):
         console.print(f"{path} ({found.width}x{found.height})", soft_wrap=True, markup=False)

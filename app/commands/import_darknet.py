@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from yoloscope.app.commands.options import ModelsDirOption
-from yoloscope.app.services.hub import convert_darknet
+from yoloscope.app.hub import convert_darknet
 from yoloscope.app.settings import load_settings
 from yoloscope.models.errors import ConfigError
 

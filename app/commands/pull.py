@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from yoloscope.app.commands.options import ModelsDirOption, WeightsOption
-from yoloscope.app.services.hub import convert_official, download, find_weights, official_name
+from yoloscope.app.hub import convert_official, download, find_weights, official_name
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights

@@ -22,17 +22,15 @@ from yoloscope.app.responses.score import score_answer
 from yoloscope.app.schemas.detect import CornerBox
 from yoloscope.app.schemas.score import (
     ImageScore,
-    LabelsFormat,
     Predictor,
     ScaleScore,
     ScoreAnswer,
-    ScoreDetail,
     UnexplainedPrediction,
 )
 from yoloscope.app.services.inference import Timing, prepare
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.scoring import (
-    LabelledImage,
+    LabeledUpload,
     ScoreQuery,
     ScoreRun,
     read_labels,
@@ -43,8 +41,9 @@ from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
 from yoloscope.models.files import write_bytes
 from yoloscope.models.images import ImageLimits
-from yoloscope.training.data.annotations import LabelLimits
+from yoloscope.training.data.annotations import LabelLimits, LabelsFormat
 from yoloscope.training.losses import get_preset
+from yoloscope.training.losses.report import Detail
 
 
 def show_score(answer: ScoreAnswer, console: Console) -> None:
@@ -182,7 +181,7 @@ def score(
 
 def _query(preset: str | None, detail: str, labels_format: str, save: Path | None) -> ScoreQuery:
     """Return the checked options."""
-    details: dict[str, ScoreDetail] = {name: name for name in get_args(ScoreDetail)}
+    details: dict[str, Detail] = {name: name for name in get_args(Detail)}
     formats: dict[str, LabelsFormat] = {name: name for name in get_args(LabelsFormat)}
     if detail not in details:
         raise ConfigError(f"--detail: expected one of {', '.join(details)}, got {detail!r}")
@@ -200,7 +199,7 @@ def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, setti
     limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
     timing = Timing()
     with timing.stage("total"), torch_threads(settings.threads):
-        pair = LabelledImage(image.read_bytes(), labels.read_bytes(), image.name)
+        pair = LabeledUpload(image.read_bytes(), labels.read_bytes(), image.name)
         try:
             prepared = prepare(pair.image, runtime.spec, limits, keep_image=query.keep_images)
             truth = read_labels(pair, prepared, runtime.spec, query.labels_format, LABEL_LIMITS)

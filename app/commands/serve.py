@@ -17,7 +17,7 @@ from yoloscope.app.commands.common import reach_model
 from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
 from yoloscope.app.http_protocol import ProblemProtocol
 from yoloscope.app.main import create_app
-from yoloscope.app.services.container import Services
+from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
 
 

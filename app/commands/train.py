@@ -15,7 +15,8 @@ from yoloscope.app.commands.options import AcceleratorOption, DataOption, accele
 from yoloscope.models.errors import ConfigError, YoloscopeError
 from yoloscope.training.checkpoint.files import CONFIG
 from yoloscope.training.config import TrainingConfig, config_names, find_config
-from yoloscope.training.train import FitResult, fit, is_first
+from yoloscope.training.train import TrainResult, is_first
+from yoloscope.training.train import train as train_detector
 from yoloscope.training.trainer import Machine
 from yoloscope.training.visualize.augmentations import write_bags, write_preview
 
@@ -61,7 +62,7 @@ def train(
     if show_batch is not None or show_bags is not None:
         return
     try:
-        result = fit(
+        result = train_detector(
             settings,
             data,
             folder,
@@ -89,7 +90,7 @@ def _settings(config: str | None, network: str | None, epochs: int | None, resum
     return TrainingConfig.load(resumed / CONFIG)
 
 
-def _conclude(result: FitResult, folder: Path) -> None:
+def _conclude(result: TrainResult, folder: Path) -> None:
     """Tell how the run ended, once; one ended by a signal has the exit status that shells give it."""
     if is_first():
         _tell_end(result, folder)
@@ -97,7 +98,7 @@ def _conclude(result: FitResult, folder: Path) -> None:
         raise typer.Exit(128 + result.signal)
 
 
-def _tell_end(result: FitResult, folder: Path) -> None:
+def _tell_end(result: TrainResult, folder: Path) -> None:
     if result.signal is not None:
         _tell(f"stopped after step {result.step}: {result.checkpoint}; continue with --resume --output {folder}")
         return

@@ -12,7 +12,7 @@ from yoloscope.app.requests.accept import preferred
 from yoloscope.app.requests.body import parse_form, single_values, validated
 from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
 from yoloscope.app.schemas.score import ScoreOptions
-from yoloscope.app.services.scoring import LabelledImage
+from yoloscope.app.services.scoring import LabeledUpload
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import MediaTypeError, RequestError, RequestTooLargeError
 
@@ -25,7 +25,7 @@ _EXAMPLE: Final = "curl -F image=@image.jpg -F labels=@image.txt"
 class ScoreRequest:
     """The pairs and options of a scoring request."""
 
-    pairs: list[LabelledImage]
+    pairs: list[LabeledUpload]
     options: ScoreOptions
 
 
@@ -38,7 +38,7 @@ async def get_score_request(
     request: Request, services: ServicesDependency, query: Annotated[ScoreOptions, Query()]
 ) -> ScoreRequest:
     """Read a scoring request; a full queue refuses it before its body is read."""
-    services.gate.check()
+    services.limiter.check()
     single_values(request.query_params.multi_items())
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
@@ -54,7 +54,7 @@ ScoreRequestDependency = Annotated[ScoreRequest, Depends(get_score_request)]
 ScoreAnswerType = Annotated[str, Depends(get_score_answer_type)]
 
 
-async def _read_pairs(request: Request, settings: Settings) -> tuple[list[LabelledImage], dict[str, Any]]:
+async def _read_pairs(request: Request, settings: Settings) -> tuple[list[LabeledUpload], dict[str, Any]]:
     form = await parse_form(request, max_files=2 * settings.max_images)
     images: list[tuple[bytes, str | None]] = []
     labels: list[bytes] = []
@@ -72,7 +72,7 @@ async def _read_pairs(request: Request, settings: Settings) -> tuple[list[Labell
     finally:
         await form.close()
     _check_counts(len(images), len(labels), settings.max_images)
-    pairs = [LabelledImage(image, text, name) for (image, name), text in zip(images, labels, strict=True)]
+    pairs = [LabeledUpload(image, text, name) for (image, name), text in zip(images, labels, strict=True)]
     return pairs, validated(ScoreOptions, single_values(texts))
 
 

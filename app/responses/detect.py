@@ -22,7 +22,7 @@ from yoloscope.app.schemas.detect import (
     YoloResult,
 )
 from yoloscope.app.services.detection import DetectRun
-from yoloscope.app.services.inference import Found
+from yoloscope.app.services.inference import ImageDetections
 from yoloscope.models.structures import Detections
 
 _COCO_GAPS: Final = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
@@ -100,7 +100,7 @@ def _yolo(run: DetectRun) -> YoloAnswer:
     )
 
 
-def _yolo_result(found: Found, names: Sequence[str]) -> YoloResult:
+def _yolo_result(found: ImageDetections, names: Sequence[str]) -> YoloResult:
     detections = [
         YoloDetection(
             class_id=class_id,
@@ -127,11 +127,11 @@ def _rows(detections: Detections) -> list[tuple[int, float, list[float]]]:
     )
 
 
-def _size(found: Found) -> ImageSize:
+def _size(found: ImageDetections) -> ImageSize:
     return ImageSize(width=found.width, height=found.height)
 
 
-def _cut(found: Found) -> bool | None:
+def _cut(found: ImageDetections) -> bool | None:
     return True if found.truncated else None
 
 

@@ -19,7 +19,7 @@ from yoloscope.app.requests.detect import (
 from yoloscope.app.responses.detect import answer
 from yoloscope.app.responses.drawing import draw_detections, encode_image
 from yoloscope.app.schemas.detect import AnswerFormat, DetectAnswer
-from yoloscope.app.services.detection import DetectQuery, DetectRun, detect
+from yoloscope.app.services.detection import DetectRun, detect
 from yoloscope.models.errors import NotAcceptableError
 
 router = APIRouter(prefix="/v1", tags=["detect"])
@@ -52,8 +52,7 @@ async def post_detect(
     wants_image = answer_type != JSON_MEDIA_TYPE
     if wants_image and len(request.images) != 1:
         raise NotAcceptableError(f"expected one image for an answer of {answer_type}, got {len(request.images)}")
-    query = DetectQuery.from_options(request.options, keep_images=wants_image)
-    run = await detect(services, request.images, query)
+    run = await detect(services, request.images, request.query(keep_images=wants_image))
     render = partial(_annotated, run, answer_type) if wants_image else partial(_json, run, request.options.format)
     return Response(await services.decoding.run(render), media_type=answer_type)
 

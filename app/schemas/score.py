@@ -8,9 +8,9 @@ from pydantic import Field
 
 from yoloscope.app.schemas.base import Schema
 from yoloscope.app.schemas.detect import CornerBox, ImageSize
+from yoloscope.training.data.annotations import LabelsFormat
+from yoloscope.training.losses.report import Detail
 
-ScoreDetail = Literal["summary", "objects", "cells"]
-LabelsFormat = Literal["auto", "yolo", "voc", "coco", "native"]
 PredictorRole = Literal["background", "ignored", "responsible", "extra", "prior"]
 Cell = Annotated[list[int], Field(min_length=2, max_length=2)]
 
@@ -24,7 +24,7 @@ class ScoreOptions(Schema):
     """`yolo` text, Pascal `voc` XML, `coco` JSON, `native` JSON; `auto` tells by the content."""
     preset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """The loss; without it the one the model was trained with."""
-    detail: ScoreDetail = "objects"
+    detail: Detail = "objects"
     """`summary`: terms and scales; `objects`: also objects and unexplained predictions; `cells`: also maps."""
 
 

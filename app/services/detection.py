@@ -6,19 +6,18 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from yoloscope.app.schemas.detect import DetectOptions
-from yoloscope.app.services.container import Services
 from yoloscope.app.services.inference import (
     DetectSettings,
-    Found,
-    Prepared,
+    ImageDetections,
+    PreprocessedImage,
     Timing,
-    finish,
     infer,
+    postprocess,
     prepare,
     resolve_classes,
 )
 from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.services.state import Services
 from yoloscope.models.errors import ImageError
 from yoloscope.models.structures import Detections
 
@@ -34,26 +33,14 @@ class DetectQuery:
     classes: tuple[str | int, ...] | None
     keep_images: bool = False
 
-    @classmethod
-    def from_options(cls, options: DetectOptions, *, keep_images: bool) -> DetectQuery:
-        """Return the query that a request's options ask for."""
-        return cls(
-            options.model,
-            options.score_threshold,
-            options.iou_threshold,
-            options.max_detections,
-            None if options.classes is None else tuple(options.classes),
-            keep_images,
-        )
-
 
 @dataclass(frozen=True)
 class DetectRun:
-    """The answer: the model that gave it under its served name, one ``Found`` per image in order, and the times."""
+    """Detections of all images in order, with the model under its served name and the times."""
 
     model: str
     runtime: Runtime
-    results: tuple[Found, ...]
+    results: tuple[ImageDetections, ...]
     timing_ms: dict[str, float]
 
 
@@ -76,7 +63,7 @@ async def detect(services: Services, images: Sequence[bytes], query: DetectQuery
     ``finish`` and ``total``. Raises BusyError, ModelNotFoundError, RequestError or the ImageError of an image.
     """
     timing = Timing()
-    with timing.stage("total"), services.gate.hold(len(images)):
+    with timing.stage("total"), services.limiter.hold(len(images)):
         runtime = services.store.loaded(query.model or services.store.default)
         if runtime is None:
             runtime = await services.decoding.run(services.store.get, query.model)
@@ -86,7 +73,7 @@ async def detect(services: Services, images: Sequence[bytes], query: DetectQuery
         with timing.stage("queue"):
             raw = await services.inference.run(_timed_infer, timing, runtime, prepared, settings, services)
         with timing.stage("finish"):
-            results = tuple(finish(item, found, settings) for item, found in zip(prepared, raw, strict=True))
+            results = tuple(postprocess(item, found, settings) for item, found in zip(prepared, raw, strict=True))
     timing.stages["queue"] -= timing.stages["inference"]
     times = {name: timing.stages[name] for name in ("decode", "queue", "inference", "finish", "total")}
     return DetectRun(query.model or services.store.default, runtime, results, times)
@@ -94,8 +81,8 @@ async def detect(services: Services, images: Sequence[bytes], query: DetectQuery
 
 async def _prepare_all(
     services: Services, images: Sequence[bytes], runtime: Runtime, *, keep_images: bool
-) -> list[Prepared]:
-    def prepare_one(index: int, data: bytes) -> Prepared:
+) -> list[PreprocessedImage]:
+    def prepare_one(index: int, data: bytes) -> PreprocessedImage:
         try:
             return prepare(data, runtime.spec, services.limits, keep_image=keep_images)
         except ImageError as error:
@@ -106,7 +93,7 @@ async def _prepare_all(
 
 
 def _timed_infer(
-    timing: Timing, runtime: Runtime, prepared: list[Prepared], settings: DetectSettings, services: Services
+    timing: Timing, runtime: Runtime, prepared: list[PreprocessedImage], settings: DetectSettings, services: Services
 ) -> list[Detections]:
     with timing.stage("inference"):
         return infer(runtime, prepared, settings, services.settings.max_batch)

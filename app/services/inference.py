@@ -33,7 +33,7 @@ class DetectSettings:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreprocessedImage:
     """One image ready for the network; ``image`` is kept only where it will be drawn on."""
 
     placed: NDArray[np.float32]
@@ -44,7 +44,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageDetections:
     """The detections of one image in its pixels; ``truncated`` says that ``max_detections`` cut some off."""
 
     width: int
@@ -70,14 +70,20 @@ class Timing:
             self.stages[name] = self.stages.get(name, 0.0) + (time.perf_counter() - start) * 1e3
 
 
-def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_image: bool = False) -> Prepared:
+def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_image: bool = False) -> PreprocessedImage:
     """Decode an image and place it on the network's input; the decoded pixels are kept only if asked for."""
-    image = decode_image(data, limits)
+    return prepare_decoded(decode_image(data, limits), spec, keep_image=keep_image)
+
+
+def prepare_decoded(image: DecodedImage, spec: DetectorSpec, *, keep_image: bool = False) -> PreprocessedImage:
+    """Place a decoded image on the network's input."""
     placed, placement = preprocess(image.pixels, spec)
-    return Prepared(placed, placement, image.width, image.height, image if keep_image else None)
+    return PreprocessedImage(placed, placement, image.width, image.height, image if keep_image else None)
 
 
-def infer(runtime: Runtime, prepared: Sequence[Prepared], settings: DetectSettings, max_batch: int) -> list[Detections]:
+def infer(
+    runtime: Runtime, prepared: Sequence[PreprocessedImage], settings: DetectSettings, max_batch: int
+) -> list[Detections]:
     """Run the network over the prepared images; boxes in network pixels.
 
     On a GPU at most ``max_batch`` go together; on the CPU they go one by one, since a batch gains no time there.
@@ -91,14 +97,14 @@ def infer(runtime: Runtime, prepared: Sequence[Prepared], settings: DetectSettin
     return detections
 
 
-def finish(prepared: Prepared, raw: Detections, settings: DetectSettings) -> Found:
+def postprocess(prepared: PreprocessedImage, raw: Detections, settings: DetectSettings) -> ImageDetections:
     """Bring boxes into the image's pixels (nothing is clipped), keep the asked classes and the best rows."""
     boxes = prepared.placement.invert(raw.boxes_xyxy).astype(np.float32, copy=False)
     detections = Detections(boxes, raw.scores, raw.class_ids)
     if settings.class_ids is not None:
         detections = detections.select(np.isin(detections.class_ids, sorted(settings.class_ids)))
     cut = detections.select(slice(settings.max_detections))
-    return Found(prepared.width, prepared.height, cut, len(detections) > len(cut), prepared.image)
+    return ImageDetections(prepared.width, prepared.height, cut, len(detections) > len(cut), prepared.image)
 
 
 def resolve_classes(classes: Sequence[str | int], class_names: Sequence[str]) -> frozenset[int]:

@@ -13,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yoloscope.app.schemas.score import LabelsFormat, ScoreDetail
-from yoloscope.app.services.container import Services
-from yoloscope.app.services.inference import Prepared, Timing, prepare
+from yoloscope.app.services.inference import PreprocessedImage, Timing, prepare
 from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.services.state import Services
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import ImageError, LabelError, LabelProblem
 from yoloscope.models.images import DecodedImage
@@ -27,6 +26,7 @@ from yoloscope.training.data.annotations import (
     LabelContext,
     LabelLimits,
     LabelObject,
+    LabelsFormat,
     network_boxes,
     to_ground_truth,
     valid_labels,
@@ -34,14 +34,14 @@ from yoloscope.training.data.annotations import (
 from yoloscope.training.diagnostics.predictions import Predictions, predict
 from yoloscope.training.losses import get_preset
 from yoloscope.training.losses.compute import compute_loss
-from yoloscope.training.losses.report import LossReport
+from yoloscope.training.losses.report import Detail, LossReport
 
 MAX_LABEL_BYTES = 8 * 2**20
 """Of one label file in a request; parsed, it may take thirty times as much memory."""
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class LabeledUpload:
     """An image and its label file, both still encoded; ``file_name`` chooses among the images of a COCO file."""
 
     image: bytes
@@ -55,7 +55,7 @@ class ScoreQuery:
 
     model: str | None = None
     preset: str | None = None
-    detail: ScoreDetail = "objects"
+    detail: Detail = "objects"
     labels_format: LabelsFormat = "auto"
     keep_images: bool = False
 
@@ -71,7 +71,7 @@ class Scored:
     placement: Placement
     predictions: Predictions
     report: LossReport
-    detail: ScoreDetail
+    detail: Detail
     image: DecodedImage | None
 
     @cached_property
@@ -110,7 +110,7 @@ class ScoreRun:
     timing_ms: dict[str, float]
 
 
-async def score(services: Services, pairs: Sequence[LabelledImage], query: ScoreQuery) -> ScoreRun:
+async def score(services: Services, pairs: Sequence[LabeledUpload], query: ScoreQuery) -> ScoreRun:
     """Score the labels of every image with the loss of the model's own head outputs.
 
     Images take their turns in the inference thread one by one, so that a long request does not hold up others.
@@ -120,7 +120,7 @@ async def score(services: Services, pairs: Sequence[LabelledImage], query: Score
     names all that is wrong in all label files.
     """
     timing = Timing()
-    with timing.stage("total"), services.gate.hold(len(pairs)):
+    with timing.stage("total"), services.limiter.hold(len(pairs)):
         runtime = services.store.loaded(query.model or services.store.default)
         if runtime is None:
             runtime = await services.decoding.run(services.store.get, query.model)
@@ -139,7 +139,11 @@ async def score(services: Services, pairs: Sequence[LabelledImage], query: Score
 
 
 def read_labels(
-    pair: LabelledImage, prepared: Prepared, spec: DetectorSpec, labels_format: LabelsFormat, limits: LabelLimits
+    pair: LabeledUpload,
+    prepared: PreprocessedImage,
+    spec: DetectorSpec,
+    labels_format: LabelsFormat,
+    limits: LabelLimits,
 ) -> ImageLabels:
     """Return the labels of a prepared image; raises LabelError naming all that is wrong."""
     context = LabelContext(ClassIndex(spec.class_names), prepared.width, prepared.height, pair.file_name)
@@ -147,7 +151,11 @@ def read_labels(
 
 
 def score_heads(
-    heads: Sequence[NDArray[np.float32]], prepared: Prepared, labels: ImageLabels, spec: DetectorSpec, query: ScoreQuery
+    heads: Sequence[NDArray[np.float32]],
+    prepared: PreprocessedImage,
+    labels: ImageLabels,
+    spec: DetectorSpec,
+    query: ScoreQuery,
 ) -> Scored:
     """Score one image's labels against its raw heads, each [1, ...]; raises PresetError or NonFiniteLossError."""
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(head)) for head in heads)
@@ -179,9 +187,9 @@ def _label_limits(services: Services) -> LabelLimits:
 
 
 async def _prepare_all(
-    services: Services, pairs: Sequence[LabelledImage], spec: DetectorSpec, *, keep_images: bool
-) -> list[Prepared]:
-    def prepare_one(index: int, data: bytes) -> Prepared:
+    services: Services, pairs: Sequence[LabeledUpload], spec: DetectorSpec, *, keep_images: bool
+) -> list[PreprocessedImage]:
+    def prepare_one(index: int, data: bytes) -> PreprocessedImage:
         try:
             return prepare(data, spec, services.limits, keep_image=keep_images)
         except ImageError as error:
@@ -192,8 +200,8 @@ async def _prepare_all(
 
 
 def _read_all(
-    pairs: Sequence[LabelledImage],
-    prepared: Sequence[Prepared],
+    pairs: Sequence[LabeledUpload],
+    prepared: Sequence[PreprocessedImage],
     spec: DetectorSpec,
     query: ScoreQuery,
     limits: LabelLimits,
@@ -213,7 +221,12 @@ def _read_all(
 
 
 def _run_one(
-    timing: Timing, runtime: Runtime, prepared: Prepared, labels: ImageLabels, query: ScoreQuery, services: Services
+    timing: Timing,
+    runtime: Runtime,
+    prepared: PreprocessedImage,
+    labels: ImageLabels,
+    query: ScoreQuery,
+    services: Services,
 ) -> Scored:
     with torch_threads(services.settings.threads):
         with timing.stage("inference"):

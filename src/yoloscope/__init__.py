@@ -1,1 +1,48 @@
-"""Train, serve and explain YOLO detectors (v1 to v4)."""
+"""Train, serve and explain YOLO detectors (v1 to v4).
+
+    import yoloscope
+
+    model = yoloscope.load("builtin")
+    result = model.detect("blood.jpg")  # boxes in pixels, scores, class names
+    loss = model.score("blood.jpg", "blood.xml")  # what each label costs, and why
+
+``load``, ``evaluate``, ``train`` and ``export`` are documented in ``api`` and ``training_api``, ``compute_loss`` in
+``training.losses``. Each is imported when it is first used, so that ``import yoloscope`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from yoloscope.api import DetectionResult, Model, evaluate, load
+    from yoloscope.training.losses import compute_loss
+    from yoloscope.training_api import export, train
+
+__version__ = _version("yoloscope")
+__all__ = ["DetectionResult", "Model", "__version__", "compute_loss", "evaluate", "export", "load", "train"]
+
+_HOMES = {
+    "DetectionResult": "yoloscope.api",
+    "Model": "yoloscope.api",
+    "compute_loss": "yoloscope.training.losses",
+    "evaluate": "yoloscope.api",
+    "export": "yoloscope.training_api",
+    "load": "yoloscope.api",
+    "train": "yoloscope.training_api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of the public interface on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'yoloscope' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = quick_config(epochs=40, data={"val": "val"}, average={"decay": 0.5}, validation={"every_epochs": 10})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
-        yoloscope.training.train.fit(config, folder / "data", folder / "runs" / "a")
+        yoloscope.training.train.train(config, folder / "data", folder / "runs" / "a")
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.app.client import Client
 from yoloscope.app.main import create_app
-from yoloscope.app.services.container import Gate, Services, WorkPool
+from yoloscope.app.services.state import ConcurrencyLimiter, Services, ThreadPool
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import BusyError
 
@@ -126,17 +126,17 @@ def test_all_bodies_together_are_bounded(settings: Settings) -> None:
 def test_a_full_queue_refuses_and_says_when_to_come_back(settings: Settings, grey_png: bytes) -> None:
     with Client(create_app(settings.model_copy(update={"queue_limit": 3}))) as client:
         services: Services = client.app.state.services
-        with services.gate.hold(2):
+        with services.limiter.hold(2):
             files = [("image", ("a", grey_png))] * 2
             refused = client.post("/v1/detect", files=files)
             assert refused.status_code == 503
             assert refused.headers["retry-after"] == "1"
             assert client.post("/v1/detect", files=files[:1]).status_code == 200
-        with services.gate.hold(3):
+        with services.limiter.hold(3):
             assert client.post("/v1/detect", content=b"", headers={"content-type": "text/plain"}).status_code == 503
             assert client.get("/health/live").status_code == 200
         assert client.post("/v1/detect", files=files).status_code == 200
-        assert services.gate.held == 0
+        assert services.limiter.held == 0
 
 
 @pytest.mark.parametrize("route", ["/v1/detect", "/v1/score"])
@@ -176,14 +176,14 @@ def test_requests_at_once_are_all_answered_or_refused(settings: Settings, grey_p
 
     with Client(create_app(settings.model_copy(update={"queue_limit": 4}))) as client:
         statuses = client.runner.run(many(client.http))
-        held = client.app.state.services.gate.held
+        held = client.app.state.services.limiter.held
     assert set(statuses) <= {200, 503}
     assert statuses.count(200) >= 4
     assert held == 0
 
 
 def test_the_gate_counts_images() -> None:
-    gate = Gate(2)
+    gate = ConcurrencyLimiter(2)
     with gate.hold(5), pytest.raises(BusyError, match="got 5 and 1 more"), gate.hold(1):
         pass
     gate.check()
@@ -195,7 +195,7 @@ def test_the_gate_counts_images() -> None:
 
 
 def test_the_gate_forgets_failed_work() -> None:
-    gate = Gate(2)
+    gate = ConcurrencyLimiter(2)
     with pytest.raises(ZeroDivisionError), gate.hold(2):
         raise ZeroDivisionError
     assert gate.held == 0
@@ -203,7 +203,7 @@ def test_the_gate_forgets_failed_work() -> None:
 
 def test_a_pool_gives_results_and_errors() -> None:
     async def scenario() -> int:
-        pool = WorkPool("test", 1)
+        pool = ThreadPool("test", 1)
         with pytest.raises(ZeroDivisionError):
             await pool.run(divmod, 1, 0)
         result = await pool.run(pow, 2, 5)

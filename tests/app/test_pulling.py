@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from yoloscope.app.services.hub import (
+from yoloscope.app.hub import (
     convert_darknet,
     download,
     ensure_artifact,

@@ -84,10 +84,10 @@ def test_resume_takes_the_configuration_of_the_run(data: Path, config: str, tmp_
 def test_a_signal_ends_with_the_status_of_shells(
     data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stopped = yoloscope.training.train.FitResult(
+    stopped = yoloscope.training.train.TrainResult(
         step=7, best=None, checkpoint=Path("a/b.ckpt"), signal=15, artifact=None, parity=None
     )
-    monkeypatch.setattr("yoloscope.app.commands.train.fit", lambda *_, **__: stopped)
+    monkeypatch.setattr("yoloscope.app.commands.train.train_detector", lambda *_, **__: stopped)
     with pytest.raises(typer.Exit) as exit_:
         train(data, config=config, output=tmp_path / "run")
     assert exit_.value.exit_code == 143
@@ -97,7 +97,7 @@ def test_a_signal_ends_with_the_status_of_shells(
 def test_a_run_stopped_in_a_teacher_resumes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings, run = tmp_path / "taught.yaml", tmp_path / "run"
     settings.write_text(quick_config(epochs=2, distill={"teachers": 2}).to_yaml())
-    yoloscope.training.train.fit(
+    yoloscope.training.train.train(
         TrainingConfig.load(settings), data, run, announce=signalled_at("teacher 1/2: epoch 1/2")
     )
     with pytest.raises(ConfigError, match="continue it with --resume"):
@@ -112,16 +112,16 @@ def test_other_ranks_end_alike_and_tell_nothing(
     data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("yoloscope.app.commands.train.is_first", lambda: False)
-    ended = yoloscope.training.train.FitResult(
+    ended = yoloscope.training.train.TrainResult(
         7, (7, 0.5, 0.9), tmp_path / "last.ckpt", signal=None, artifact=None, parity=None
     )
-    monkeypatch.setattr("yoloscope.app.commands.train.fit", lambda *_, **__: ended)
+    monkeypatch.setattr("yoloscope.app.commands.train.train_detector", lambda *_, **__: ended)
     train(data, config=config, output=tmp_path / "run")
 
     def fail(*_: object, **__: object) -> None:
         raise DatasetError("a bad image")
 
-    monkeypatch.setattr("yoloscope.app.commands.train.fit", fail)
+    monkeypatch.setattr("yoloscope.app.commands.train.train_detector", fail)
     with pytest.raises(typer.Exit) as exit_:
         train(data, config=config, output=tmp_path / "run")
     assert exit_.value.exit_code == 1

@@ -20,7 +20,7 @@ from typing import Final
 import onnx
 
 from tests.benchmarks.report import heading
-from yoloscope.app.services.hub import ensure_artifact
+from yoloscope.app.hub import ensure_artifact
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import load_settings
 from yoloscope.models.preprocess import preprocess

@@ -12,7 +12,7 @@ from yoloscope.training.build import build_network, build_pipeline
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.data.digits import generate
-from yoloscope.training.train import train
+from yoloscope.training.train import train_network
 
 TABLES = tables(None)
 
@@ -64,7 +64,7 @@ def test_a_taught_run_is_the_one_that_trains_its_own_teachers(digits: Path, tmp_
     told: list[str] = []
     result_of(taught, 1, Bench(digits, "val", tmp_path / "bench"), told.append)
     assert [line.split(":")[0] for line in told] == ["alone-1", "alone-2", "taught-1"]
-    train(taught.config.replace(seed=1), digits, tmp_path / "run")
+    train_network(taught.config.replace(seed=1), digits, tmp_path / "run")
     once, twice = (
         read_checkpoint(folder / "last.ckpt")["network"]
         for folder in (tmp_path / "bench" / "taught-1", tmp_path / "run")

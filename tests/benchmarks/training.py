@@ -35,7 +35,7 @@ from yoloscope.training.data.loader import Batch
 from yoloscope.training.data.splits import open_train
 from yoloscope.training.module import TrainingModule
 from yoloscope.training.optim.ema import WeightAverage
-from yoloscope.training.train import train
+from yoloscope.training.train import train_network
 from yoloscope.training.trainer import use_bf16
 
 COUNTED, NOT_COUNTED = 6, 3
@@ -146,7 +146,7 @@ def measure(config: TrainingConfig, data: Path) -> Alternation:
     ]
     alternation = Alternation(watch)
     with tempfile.TemporaryDirectory() as folder:
-        train(config, data, Path(folder), extra_callbacks=(alternation,))
+        train_network(config, data, Path(folder), extra_callbacks=(alternation,))
     for function in undo:
         function()
     return alternation

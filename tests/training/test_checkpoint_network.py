@@ -30,7 +30,7 @@ EVERYTHING: dict[str, Any] = {
 def run(shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a run with all that changes a network, not exported."""
     monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
-    yoloscope.training.train.fit(configure(**EVERYTHING), shapes, tmp_path / "run")
+    yoloscope.training.train.train(configure(**EVERYTHING), shapes, tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -42,7 +42,7 @@ def altered(path: Path, target: Path, **changes: Any) -> Path:
 
 
 def test_it_detects_what_the_exported_artifact_detects(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    yoloscope.training.train.fit(configure(**EVERYTHING), shapes, tmp_path)
+    yoloscope.training.train.train(configure(**EVERYTHING), shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
     runtime = Runtime(tmp_path / "model.onnx", "cpu", 1)
     detector = TorchDetector(network, network.spec)
@@ -70,7 +70,7 @@ def test_a_run_without_an_average_is_taken_as_it_is(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
-    yoloscope.training.train.fit(configure(average=None), shapes, tmp_path)
+    yoloscope.training.train.train(configure(average=None), shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
     assert find_checkpoint(tmp_path).name == "last.ckpt"
     expected = read_checkpoint(tmp_path / "last.ckpt")["network"]
@@ -95,7 +95,7 @@ def test_networks_of_other_families(
     monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
     options = {"width": 0.125} if name == "yolov2-tiny" else {}
     config = configure(average=None).replace(network=name, network_options=options)
-    yoloscope.training.train.fit(config, shapes, tmp_path)
+    yoloscope.training.train.train(config, shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
     with eval_mode(network), torch.no_grad():
         heads = network(torch.zeros(1, 3, 64, 64))

@@ -31,7 +31,7 @@ from yoloscope.training.module import TrainingModule
 from yoloscope.training.search.space import SearchSpace, shown, with_values
 from yoloscope.training.search.study import SearchStudy, TrialRecord
 from yoloscope.training.teachers import Teachers, own_teachers, teacher_paths
-from yoloscope.training.train import Trained, train
+from yoloscope.training.train import TrainedNetwork, train_network
 from yoloscope.training.trainer import HERE, Machine
 
 if TYPE_CHECKING:
@@ -217,15 +217,17 @@ class _Runner:
         self._finish(trial, number, run, pruned=reporting.hopeless and early)
         return None
 
-    def _train(self, config: TrainingConfig, folder: Path, reporting: Reporting) -> Trained:
+    def _train(self, config: TrainingConfig, folder: Path, reporting: Reporting) -> TrainedNetwork:
         """Train, from the last checkpoint where the folder holds this very run."""
         last, written = folder / LAST, folder / CONFIG
         resume = last.is_file() and written.is_file() and written.read_text("utf-8") == config.to_yaml()
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
-        return train(config, self.data, folder, resume=resume, machine=self.machine, extra_callbacks=(reporting,))
+        return train_network(
+            config, self.data, folder, resume=resume, machine=self.machine, extra_callbacks=(reporting,)
+        )
 
-    def _finish(self, trial: Trial, number: int, run: Trained, *, pruned: bool) -> None:
+    def _finish(self, trial: Trial, number: int, run: TrainedNetwork, *, pruned: bool) -> None:
         progress = run.module.progress
         assert progress.best is not None
         ap = progress.best[1]

@@ -21,7 +21,7 @@ from yoloscope.training.evaluation.detectors import TorchDetector
 from yoloscope.training.evaluation.evaluate import evaluate
 from yoloscope.training.evaluation.predict import PredictionSettings
 from yoloscope.training.teachers import own_teachers, teacher_paths
-from yoloscope.training.train import train
+from yoloscope.training.train import train_network
 
 RESULT = "result.json"
 
@@ -82,7 +82,7 @@ def _lend_teachers(row: Row, config: TrainingConfig, bench: Bench, folder: Path,
 
 def _train(config: TrainingConfig, data: Path, folder: Path, tell: Callable[[str], None]) -> None:
     started = time.monotonic()
-    run = train(config, data, folder, resume=(folder / LAST).is_file() or (folder / TEACHERS).is_dir())
+    run = train_network(config, data, folder, resume=(folder / LAST).is_file() or (folder / TEACHERS).is_dir())
     if run.signal is not None:
         raise KeyboardInterrupt
     tell(f"{folder.name}: {time.monotonic() - started:.0f} s")

@@ -10,7 +10,7 @@ from yoloscope.training.callbacks.validation import Validating
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.module import TrainingModule
-from yoloscope.training.train import FitResult, fit
+from yoloscope.training.train import TrainResult, train
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -19,7 +19,7 @@ class CutOffError(Exception):
     """What ends the run in the middle of a validation."""
 
 
-def run_cut_off_in(step: int, config: TrainingConfig, data: Path, folder: Path) -> tuple[FitResult, list[str]]:
+def run_cut_off_in(step: int, config: TrainingConfig, data: Path, folder: Path) -> tuple[TrainResult, list[str]]:
     """Return how a run ends that failed in the validation of a step and was resumed, and what it then told."""
     measure = Validating._measure
 
@@ -31,17 +31,17 @@ def run_cut_off_in(step: int, config: TrainingConfig, data: Path, folder: Path) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Validating, "_measure", fail)
         with pytest.raises(CutOffError):
-            fit(config, data, folder)
+            train(config, data, folder)
     told: list[str] = []
-    return fit(config, data, folder, resume=True, announce=told.append), told
+    return train(config, data, folder, resume=True, announce=told.append), told
 
 
 @pytest.mark.parametrize("step", [2, 6])
 def test_it_comes_first_and_nothing_else_differs(step: int, shapes: Path, configure: Configure, tmp_path: Path) -> None:
     config = configure(epochs=3, batch_size=4, data={"val": "val"})
-    whole = fit(config, shapes, tmp_path / "whole")
+    whole = train(config, shapes, tmp_path / "whole")
     resumed, told = run_cut_off_in(step, config, shapes, tmp_path / "parts")
-    assert resumed == FitResult(
+    assert resumed == TrainResult(
         6, whole.best, tmp_path / "parts" / "last.ckpt", None, tmp_path / "parts" / "model.onnx", None
     )
     assert any(f"validation of step {step}, " in line for line in told)
@@ -56,7 +56,7 @@ def test_patience_lost_in_it_ends_the_run(shapes: Path, configure: Configure, tm
     config = configure(
         epochs=5, data={"val": "val"}, validation={"patience": 1}, optimizer={"rate": 1e-9}, average=None
     )
-    whole = fit(config, shapes, tmp_path / "whole")
+    whole = train(config, shapes, tmp_path / "whole")
     resumed, _ = run_cut_off_in(2, config, shapes, tmp_path / "parts")
     assert whole.step == resumed.step == 2
 
@@ -65,5 +65,5 @@ def test_an_epoch_that_is_not_validated_is_not_caught_up_on(shapes: Path, config
     config = configure(epochs=3, data={"val": "val"}, validation={"every_epochs": 3})
     assert run_cut_off_in(3, config, shapes, tmp_path)[0].best is not None
     told: list[str] = []
-    fit(config, shapes, tmp_path, resume=True, announce=told.append)
+    train(config, shapes, tmp_path, resume=True, announce=told.append)
     assert not any("validation of step" in line for line in told)

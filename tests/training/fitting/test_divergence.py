@@ -11,7 +11,7 @@ from yoloscope.models.errors import NonFiniteLossError
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.module import TrainingModule
 from yoloscope.training.optim.ema import WeightAverage
-from yoloscope.training.train import fit
+from yoloscope.training.train import train
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -34,7 +34,7 @@ def test_a_step_that_explodes_leaves_the_checkpoint_before_it(
     schedule = {"kind": "steps", "warm_up_epochs": 0, "at": [0.5], "scales": [1e30]}
     exploding = configure(epochs=2, batch_size=3, optimizer={"clip_norm": None}, schedule=schedule)
     with pytest.raises(NonFiniteLossError, match=r"last\.ckpt holds step 2, with finite weights: .* lower optimizer"):
-        fit(exploding, shapes, tmp_path)
+        train(exploding, shapes, tmp_path)
     state = read_checkpoint(tmp_path / "last.ckpt")
     assert state["progress"]["step"] == 2
     assert all(value.isfinite().all() for value in state["network"].values())
@@ -52,13 +52,13 @@ def test_weights_that_are_not_finite_are_not_saved_at_the_end_of_an_epoch(
 
     monkeypatch.setattr(WeightAverage, "update", spoil)
     with pytest.raises(NonFiniteLossError, match=r"finite weights after step 2, got others in .*holds step 1"):
-        fit(configure(epochs=2), shapes, tmp_path)
+        train(configure(epochs=2), shapes, tmp_path)
     assert read_checkpoint(tmp_path / "last.ckpt")["progress"]["step"] == 1
 
 
 def test_without_a_checkpoint_that_is_told(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match=r"no checkpoint was written before; lower optimizer\.rate"):
-        fit(configure(), shapes, tmp_path, extra_callbacks=(SpoiledAfter(0),))
+        train(configure(), shapes, tmp_path, extra_callbacks=(SpoiledAfter(0),))
     assert not (tmp_path / "last.ckpt").exists()
 
 
@@ -67,7 +67,7 @@ def test_a_part_of_a_step_is_not_saved(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     config = configure(epochs=2, batch_size=2)
-    fit(config, shapes, tmp_path / "whole")
+    train(config, shapes, tmp_path / "whole")
 
     class Break(lightning.Callback):
         def on_train_batch_start(self, _trainer: object, module: lightning.LightningModule, *_: object) -> None:
@@ -76,11 +76,11 @@ def test_a_part_of_a_step_is_not_saved(
                 monkeypatch.setattr(place, lambda *_, **__: pytest.fail("torn"))
 
     with monkeypatch.context(), pytest.raises(pytest.fail.Exception, match="torn"):
-        fit(config, shapes, tmp_path / "torn", extra_callbacks=(Break(),))
+        train(config, shapes, tmp_path / "torn", extra_callbacks=(Break(),))
     monkeypatch.undo()
     monkeypatch.setattr("yoloscope.training.train.export_best", lambda *_: None)
     assert read_checkpoint(tmp_path / "torn" / "last.ckpt")["progress"]["step"] == 3
-    assert fit(config, shapes, tmp_path / "torn", resume=True).step == 6
+    assert train(config, shapes, tmp_path / "torn", resume=True).step == 6
     whole, torn = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "torn"))
     for part in ("network", "average"):
         values = whole[part]["average"] if part == "average" else whole[part]

@@ -18,11 +18,11 @@ from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.export.onnx import read_spec
-from yoloscope.training.train import FitResult, fit
+from yoloscope.training.train import TrainResult, train
 
 
 @pytest.fixture(scope="module")
-def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FitResult]:
+def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainResult]:
     """A whole run with validation and export."""
     folder = tmp_path_factory.mktemp("run")
     config = quick_config(
@@ -32,7 +32,7 @@ def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, F
         average={"decay": 0.9},
         validation={"every_epochs": 20},
     )
-    return folder, fit(config, shapes, folder)
+    return folder, train(config, shapes, folder)
 
 
 def rows(folder: Path) -> list[dict[str, float]]:
@@ -40,13 +40,13 @@ def rows(folder: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def test_the_loss_falls_on_few_images(run: tuple[Path, FitResult]) -> None:
+def test_the_loss_falls_on_few_images(run: tuple[Path, TrainResult]) -> None:
     losses = [row["loss"] for row in rows(run[0]) if "loss" in row]
     assert len(losses) == 40
     assert losses[-1] < losses[0] / 4
 
 
-def test_every_term_is_logged_by_scale_and_adds_up(run: tuple[Path, FitResult]) -> None:
+def test_every_term_is_logged_by_scale_and_adds_up(run: tuple[Path, TrainResult]) -> None:
     terms = ("box", "objectness", "no_objectness", "classification")
     for row in [row for row in rows(run[0]) if "loss" in row][::10]:
         assert row["loss"] == pytest.approx(sum(row[f"loss/{term}"] for term in terms), rel=1e-5)
@@ -58,7 +58,9 @@ def test_every_term_is_logged_by_scale_and_adds_up(run: tuple[Path, FitResult]) 
     assert list((run[0] / "logs" / "tensorboard" / "from_step_0").glob("events.*"))
 
 
-def test_the_artifact_is_the_best_average_and_tells_of_its_training(run: tuple[Path, FitResult], shapes: Path) -> None:
+def test_the_artifact_is_the_best_average_and_tells_of_its_training(
+    run: tuple[Path, TrainResult], shapes: Path
+) -> None:
     folder, result = run
     assert result.artifact == folder / "model.onnx"
     assert result.parity is not None
@@ -89,7 +91,7 @@ def test_the_bar_counts_steps_and_tells_epochs_above(
 ) -> None:
     shown = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
     monkeypatch.setattr("yoloscope.training.train.Bar", lambda: Bar(shown))
-    fit(configure(epochs=3), shapes, tmp_path, progress_bar=True)
+    train(configure(epochs=3), shapes, tmp_path, progress_bar=True)
     assert isinstance(shown.file, io.StringIO)
     text = shown.file.getvalue()
     assert "3/3" in text
@@ -104,7 +106,7 @@ def test_without_validation_the_last_average_is_exported(
     monkeypatch.setattr(
         "yoloscope.training.train.export_onnx", lambda network, *_: exported.update(network.state_dict())
     )
-    assert fit(configure(), shapes, tmp_path).best is None
+    assert train(configure(), shapes, tmp_path).best is None
     assert not (tmp_path / "best.ckpt").exists()
     average = read_checkpoint(tmp_path / "last.ckpt")["average"]["average"]
     assert exported.keys() == average.keys()

@@ -7,7 +7,7 @@ import torch
 
 from tests.training.fitting.runs import Configure
 from yoloscope.models.errors import ConfigError
-from yoloscope.training.train import fit
+from yoloscope.training.train import train
 from yoloscope.training.trainer import Machine
 
 
@@ -22,7 +22,7 @@ def test_too_few_gpus(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=rf"--devices {machine.devices}: expected that many GPUs, got {gpus}"):
-        fit(configure(), shapes, tmp_path / "run", machine=machine)
+        train(configure(), shapes, tmp_path / "run", machine=machine)
     assert not (tmp_path / "run").exists()
 
 

@@ -9,9 +9,9 @@ import torch
 
 from tests.conftest import ROOT
 from tests.training.fitting.runs import Configure
-from tests.training.fitting.two_ranks import train
+from tests.training.fitting.two_ranks import train_ranks
 from yoloscope.training.checkpoint.files import read_checkpoint
-from yoloscope.training.train import fit
+from yoloscope.training.train import train
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -34,8 +34,8 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_two_processes_equal_one(num_teachers: int, shapes: Path, configure: Configure, tmp_path: Path) -> None:
     teachers = [tmp_path / str(seed) for seed in range(num_teachers)]
     for seed, teacher in enumerate(teachers):
-        fit(configure(seed=seed), shapes, teacher)
-    train(shapes, tmp_path / "one", devices=1, accumulate=2, teachers=teachers)
+        train(configure(seed=seed), shapes, teacher)
+    train_ranks(shapes, tmp_path / "one", devices=1, accumulate=2, teachers=teachers)
     run = call("-m", "tests.training.fitting.two_ranks", *map(str, (shapes, tmp_path / "two", *teachers)))
     assert run.returncode == 0, run.stderr[-2000:]
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")

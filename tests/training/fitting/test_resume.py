@@ -13,7 +13,7 @@ from tests.training.fitting.runs import Configure
 from yoloscope.models.errors import CheckpointError, ConfigError
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.train import fit
+from yoloscope.training.train import train
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -64,11 +64,11 @@ def same(a: Any, b: Any) -> bool:
 
 
 def test_ten_steps_are_five_a_stop_and_five(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    whole = fit(everything_on(configure, workers=0), shapes, tmp_path / "whole")
+    whole = train(everything_on(configure, workers=0), shapes, tmp_path / "whole")
     config = everything_on(configure, workers=1)
-    stopped = fit(config, shapes, tmp_path / "parts", extra_callbacks=(Signal(signal.SIGTERM, 4),))
+    stopped = train(config, shapes, tmp_path / "parts", extra_callbacks=(Signal(signal.SIGTERM, 4),))
     assert (stopped.step, stopped.signal, stopped.artifact) == (5, signal.SIGTERM, None)
-    resumed = fit(config, shapes, tmp_path / "parts", resume=True)
+    resumed = train(config, shapes, tmp_path / "parts", resume=True)
     assert (whole.step, resumed.step, resumed.signal) == (10, 10, None)
     once, twice = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "parts"))
     assert once["progress"].pop("seconds") > 0
@@ -82,7 +82,7 @@ def test_a_resumed_run_differs_from_one_that_starts_its_optimizer_anew(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     config = everything_on(configure, workers=0)
-    fit(config, shapes, tmp_path, extra_callbacks=(Signal(signal.SIGINT, 0),))
+    train(config, shapes, tmp_path, extra_callbacks=(Signal(signal.SIGINT, 0),))
     state = read_checkpoint(tmp_path / "last.ckpt")
     assert state["progress"]["step"] == 1
     assert state["optimizer"]["state"]
@@ -91,27 +91,27 @@ def test_a_resumed_run_differs_from_one_that_starts_its_optimizer_anew(
 
 def test_handlers_of_signals_are_given_back(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    fit(configure(), shapes, tmp_path)
+    train(configure(), shapes, tmp_path)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_a_run_is_not_overwritten(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(configure(), shapes, tmp_path)
+    train(configure(), shapes, tmp_path)
     with pytest.raises(ConfigError, match="holds a run already: continue it with --resume"):
-        fit(configure(), shapes, tmp_path)
+        train(configure(), shapes, tmp_path)
 
 
 def test_a_finished_run_is_only_exported_again(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(configure(), shapes, tmp_path)
+    train(configure(), shapes, tmp_path)
     before = (tmp_path / "last.ckpt").read_bytes()
-    result = fit(configure(), shapes, tmp_path, resume=True)
+    result = train(configure(), shapes, tmp_path, resume=True)
     assert result.step == 1
     assert result.artifact == tmp_path / "model.onnx"
     assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
 def test_other_classes_cannot_resume(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(configure(), own_shapes, tmp_path / "run")
+    train(configure(), own_shapes, tmp_path / "run")
     (own_shapes / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [square, ring]\n")
     with pytest.raises(CheckpointError, match="belongs to other data"):
-        fit(configure(), own_shapes, tmp_path / "run", resume=True)
+        train(configure(), own_shapes, tmp_path / "run", resume=True)

@@ -11,7 +11,7 @@ from yoloscope.models.errors import CheckpointError
 from yoloscope.training.checkpoint.files import read_checkpoint, write_checkpoint
 from yoloscope.training.checkpoint.resume import require_same_run, write_config
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.train import fit
+from yoloscope.training.train import train
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -72,35 +72,35 @@ def test_another_optimizer_and_fewer_images_are_refused_before_anything_is_writt
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    fit(configure(), own_shapes, run)
+    train(configure(), own_shapes, run)
     before = (run / "config.yaml").read_bytes()
     with pytest.raises(CheckpointError, match=r"optimizer\.name: 'adamw', got 'sgd'"):
-        fit(configure(epochs=2, optimizer={"name": "sgd"}), own_shapes, run, resume=True)
+        train(configure(epochs=2, optimizer={"name": "sgd"}), own_shapes, run, resume=True)
     (own_shapes / "images" / "train" / "5.jpg").unlink()
     with pytest.raises(CheckpointError, match="trained on 6 images, got 5"):
-        fit(configure(epochs=2), own_shapes, run, resume=True)
+        train(configure(epochs=2), own_shapes, run, resume=True)
     assert (run / "config.yaml").read_bytes() == before
 
 
 def test_a_checkpoint_from_before_images_were_counted_is_resumed(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
-    fit(configure(), shapes, tmp_path)
+    train(configure(), shapes, tmp_path)
     state = read_checkpoint(tmp_path / "last.ckpt")
     assert state.pop("pictures") == 6
     write_checkpoint(state, tmp_path / "last.ckpt")
-    assert fit(configure(epochs=2), shapes, tmp_path, resume=True).step == 2
+    assert train(configure(epochs=2), shapes, tmp_path, resume=True).step == 2
 
 
 def test_the_tensors_of_another_version_are_told_in_one_line(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
-    fit(configure(), shapes, tmp_path)
+    train(configure(), shapes, tmp_path)
     state = read_checkpoint(tmp_path / "last.ckpt")
     renamed = {f"former.{key}": value for key, value in state["network"].items()}
     write_checkpoint(state | {"network": renamed}, tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError, match=r"expected the tensors of this network .* Missing key") as told:
-        fit(configure(epochs=2), shapes, tmp_path, resume=True)
+        train(configure(epochs=2), shapes, tmp_path, resume=True)
     assert len(str(told.value)) < 300
     assert "\n" not in str(told.value)
 
@@ -123,15 +123,15 @@ def test_a_configuration_is_written_whole_and_where_it_says_something_new(
 
 def test_a_run_that_lost_patience_is_finished(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     config = configure(epochs=9, data={"val": "val"}, validation={"patience": 2}, optimizer={"rate": 1e-9})
-    ended = fit(config, shapes, tmp_path).step
+    ended = train(config, shapes, tmp_path).step
     assert ended == 3
     before, told = (tmp_path / "last.ckpt").read_bytes(), list[str]()
-    again = fit(config, shapes, tmp_path, resume=True, announce=told.append)
+    again = train(config, shapes, tmp_path, resume=True, announce=told.append)
     assert (again.step, again.artifact) == (3, tmp_path / "model.onnx")
     assert "nothing left to train: ended after step 3 by validation.patience 2" in told
     assert (tmp_path / "last.ckpt").read_bytes() == before
     patient = configure(epochs=5, data={"val": "val"}, validation={"patience": 9}, optimizer={"rate": 1e-9})
-    assert fit(patient, shapes, tmp_path, resume=True).step == 5
+    assert train(patient, shapes, tmp_path, resume=True).step == 5
 
 
 def test_the_log_is_as_far_as_the_checkpoint(
@@ -145,5 +145,5 @@ def test_the_log_is_as_far_as_the_checkpoint(
         torch.save(state, path)
 
     monkeypatch.setattr("yoloscope.training.callbacks.checkpointing.write_checkpoint", counted)
-    fit(configure(epochs=3), shapes, tmp_path)
+    train(configure(epochs=3), shapes, tmp_path)
     assert rows == [1, 2, 3]

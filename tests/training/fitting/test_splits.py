@@ -11,7 +11,7 @@ from tests.training.fitting.test_wrong_data import cut_off
 from yoloscope.models.errors import ConfigError, DatasetError
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.splits import open_splits, open_train
-from yoloscope.training.train import fit
+from yoloscope.training.train import train
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -38,7 +38,7 @@ def test_bad_labels_of_val_are_announced_and_the_run_goes_on(
 ) -> None:
     (own_shapes / "labels" / "val" / "0.txt").write_text("0 0.05 0.5 0.4 0.4\n77 0.5 0.5 0.2 0.2\n")
     told: list[str] = []
-    result = fit(with_val(configure), own_shapes, tmp_path / "run", announce=told.append)
+    result = train(with_val(configure), own_shapes, tmp_path / "run", announce=told.append)
     assert result.best is not None
     for kind in ("unknown_class", "out_of_bounds"):
         assert any(re.match(rf"label check: .*val/0\.txt.*: {kind}: ", line) for line in told)
@@ -49,7 +49,7 @@ def test_an_image_of_val_cut_off_stops_before_the_first_step(
 ) -> None:
     cut_off(own_shapes / "images" / "val" / "1.jpg")
     with pytest.raises(DatasetError, match=r"val/1\.jpg, got: .*; set data\.bad_images to skip"):
-        fit(with_val(configure), own_shapes, tmp_path / "run")
+        train(with_val(configure), own_shapes, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -59,7 +59,7 @@ def test_an_image_of_val_cut_off_is_left_out_where_that_is_wanted(
     cut_off(own_shapes / "images" / "val" / "1.jpg")
     told: list[str] = []
     config = with_val(configure, bad_images="skip")
-    assert fit(config, own_shapes, tmp_path / "run", announce=told.append).best is not None
+    assert train(config, own_shapes, tmp_path / "run", announce=told.append).best is not None
     assert sum(line.startswith("left out of validation: ") and "1.jpg" in line for line in told) == 1
 
 
@@ -70,16 +70,16 @@ def test_a_known_bad_image_of_train_stops_before_the_first_step(
     with pytest.raises(
         DatasetError, match=r"0\.jpg: expected labels of an image of 64x64 pixels .*, got 65x64; set data\.bad_images"
     ):
-        fit(configure(data={"train": None}), path, tmp_path / "run")
+        train(configure(data={"train": None}), path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     config = configure(data={"train": None, "bad_images": "skip"})
-    assert fit(config, path, tmp_path / "run").step == 1
+    assert train(config, path, tmp_path / "run").step == 1
 
 
 def test_many_findings_are_listed_in_a_file(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     (own_shapes / "labels" / "train" / "0.txt").write_text("77 0.5 0.5 0.2 0.2\n" * 25)
     told: list[str] = []
-    fit(configure(), own_shapes, tmp_path / "run", announce=told.append)
+    train(configure(), own_shapes, tmp_path / "run", announce=told.append)
     listing = tmp_path / "run" / "label-findings.txt"
     assert f"label check: 5 more findings; all 25 are in {listing}" in told
     assert len(listing.read_text().splitlines()) == 25
@@ -91,12 +91,12 @@ def test_a_share_of_train_is_held_out(own_shapes: Path, configure: Configure, tm
     config = configure(data={"val": 0.5})
     splits = open_splits(config, own_shapes, told.append)
     assert splits.val is not None
-    train, val = ({image.path for image in part.images} for part in (splits.train, splits.val))
-    assert train.isdisjoint(val)
-    assert len(train | val) == 6
-    assert told == [f"data.val 0.5: {len(val)} of 6 images of train are held out"]
-    assert {image.path for image in open_train(config, own_shapes).images} == train
-    assert fit(config, own_shapes, tmp_path / "run").best is not None
+    train_paths, val_paths = ({image.path for image in part.images} for part in (splits.train, splits.val))
+    assert train_paths.isdisjoint(val_paths)
+    assert len(train_paths | val_paths) == 6
+    assert told == [f"data.val 0.5: {len(val_paths)} of 6 images of train are held out"]
+    assert {image.path for image in open_train(config, own_shapes).images} == train_paths
+    assert train(config, own_shapes, tmp_path / "run").best is not None
 
 
 def test_without_val_the_message_shows_the_ways_out(own_shapes: Path, configure: Configure) -> None:
@@ -120,7 +120,7 @@ def test_a_val_without_objects_is_announced_and_not_used(
     for path in (own_shapes / "labels" / "val").iterdir():
         path.write_text("")
     told: list[str] = []
-    result = fit(with_val(configure), own_shapes, tmp_path / "run", announce=told.append)
+    result = train(with_val(configure), own_shapes, tmp_path / "run", announce=told.append)
     assert result.best is None
     assert any(line.startswith("no validation: expected objects in the split 'val'") for line in told)
     assert not any(" AP " in line for line in told)
@@ -131,7 +131,7 @@ def test_polygons_are_announced_once_and_trained_on_or_refused(
 ) -> None:
     (own_shapes / "labels" / "train" / "0.txt").write_text("0 .25 .25 .75 .25 .5 .75\n1 .5 .5 .2 .2 .9\n")
     told: list[str] = []
-    fit(configure(), own_shapes, tmp_path / "run", announce=told.append)
+    train(configure(), own_shapes, tmp_path / "run", announce=told.append)
     assert len([line for line in told if "1 box with a score, 1 polygon in" in line]) == 1
     with pytest.raises(DatasetError, match=r"2 files or labels .*0\.txt#/lines/0: .* polygons are not boxes"):
-        fit(configure(data={"shapes": "refuse"}), own_shapes, tmp_path / "other")
+        train(configure(data={"shapes": "refuse"}), own_shapes, tmp_path / "other")

@@ -22,7 +22,7 @@ from yoloscope.training.config import BagsConfig, ScheduleConfig, TrainingConfig
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.losses import Preset, get_preset
 from yoloscope.training.optim.cross_mini_batch_norm import CrossMiniBatchNorm2d
-from yoloscope.training.train import fit, training_data
+from yoloscope.training.train import train, training_data
 from yoloscope.training.trainer import use_bf16
 
 pytestmark = pytest.mark.usefixtures("no_export")
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("no_export")
 
 def weights_after(config: TrainingConfig, data: Path, folder: Path) -> Tensor:
     """All parameters after a run, as one vector."""
-    fit(config, data, folder)
+    train(config, data, folder)
     state = read_checkpoint(folder / "last.ckpt")["network"]
     return torch.cat([value.float().flatten() for name, value in state.items() if "norm.running" not in name])
 
@@ -204,7 +204,7 @@ def test_drop_block_needs_a_network_that_has_it(shapes: Path, configure: Configu
 def test_the_average_is_optional_and_its_decay_counts(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     averages = []
     for name, average in (("none", None), ("slow", {"decay": 0.9, "warm_up": 1}), ("fast", {"decay": 0.1})):
-        fit(configure(epochs=2).replace(average=average), shapes, tmp_path / name)
+        train(configure(epochs=2).replace(average=average), shapes, tmp_path / name)
         state = read_checkpoint(tmp_path / name / "last.ckpt")
         averages.append(state["average"])
     assert averages[0] is None
@@ -218,7 +218,7 @@ def test_patience_ends_a_run_that_no_longer_improves(
     scores = iter([(0.1, 0.2), (0.3, 0.4), (0.2, 0.9), (0.3, 0.5), (0.9, 0.9)])
     monkeypatch.setattr(Validating, "_measure", lambda *_: dict(zip(("val/AP", "val/AP50"), next(scores), strict=True)))
     config = configure(epochs=9, data={"val": "val"}, validation={"patience": 2})
-    result = fit(config, shapes, tmp_path)
+    result = train(config, shapes, tmp_path)
     assert (result.step, result.best, result.signal) == (4, (2, 0.3, 0.4), None)
     assert read_checkpoint(tmp_path / "best.ckpt")["progress"]["step"] == 2
     assert result.artifact is not None
@@ -228,7 +228,7 @@ def test_validation_is_as_often_as_wanted_and_after_the_last_epoch(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Validating, "_measure", lambda *_: {"val/AP": 0.5, "val/AP50": 0.5})
-    fit(configure(epochs=5, data={"val": "val"}, validation={"every_epochs": 2}), shapes, tmp_path)
+    train(configure(epochs=5, data={"val": "val"}, validation={"every_epochs": 2}), shapes, tmp_path)
     scores = read_checkpoint(tmp_path / "last.ckpt")["progress"]["scores"]
     assert [score[0] for score in scores] == [2, 4, 5]
 

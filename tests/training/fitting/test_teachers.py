@@ -21,7 +21,7 @@ from yoloscope.training.checkpoint.files import read_checkpoint, write_checkpoin
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.teachers import Teachers
-from yoloscope.training.train import fit
+from yoloscope.training.train import train
 from yoloscope.training.trainer import Machine
 
 pytestmark = pytest.mark.usefixtures("no_export")
@@ -39,10 +39,10 @@ def taught(configure: Configure, teachers: int | list[str] = 2, **changes: Any) 
 
 def test_a_number_of_teachers_is_trained_first(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     told: list[str] = []
-    fit(taught(configure, seed=3), shapes, tmp_path / "run", announce=told.append)
+    train(taught(configure, seed=3), shapes, tmp_path / "run", announce=told.append)
     for number in (0, 1):
         alone = tmp_path / f"alone-{number}"
-        fit(configure(epochs=2, batch_size=4, data={"val": "val"}, seed=3 + number), shapes, alone)
+        train(configure(epochs=2, batch_size=4, data={"val": "val"}, seed=3 + number), shapes, alone)
         assert same(network_of(tmp_path / "run" / "teachers" / str(number)), network_of(alone))
     assert not same(network_of(tmp_path / "run"), network_of(tmp_path / "alone-0"))
     epochs = [line.partition("  ")[0] for line in told if "epoch" in line]
@@ -52,9 +52,9 @@ def test_a_number_of_teachers_is_trained_first(shapes: Path, configure: Configur
 
 
 def test_named_teachers_are_those_that_a_number_trains(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(taught(configure), shapes, tmp_path / "run")
+    train(taught(configure), shapes, tmp_path / "run")
     names = [str(tmp_path / "run" / "teachers" / "0"), str(tmp_path / "run" / "teachers" / "1" / "best.ckpt")]
-    fit(taught(configure, names), shapes, tmp_path / "named")
+    train(taught(configure, names), shapes, tmp_path / "named")
     assert same(network_of(tmp_path / "named"), network_of(tmp_path / "run"))
     assert not (tmp_path / "named" / "teachers").exists()
 
@@ -62,10 +62,10 @@ def test_named_teachers_are_those_that_a_number_trains(shapes: Path, configure: 
 def test_a_share_of_one_leaves_the_labels_out(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     def student(share: float, folder: Path) -> dict[str, Tensor]:
         distill = {"teachers": [str(tmp_path / "teacher")], "share": share}
-        fit(configure(epochs=2, distill=distill), own_shapes, folder)
+        train(configure(epochs=2, distill=distill), own_shapes, folder)
         return network_of(folder)
 
-    fit(configure(epochs=2, seed=1), own_shapes, tmp_path / "teacher")
+    train(configure(epochs=2, seed=1), own_shapes, tmp_path / "teacher")
     before = {share: student(share, tmp_path / f"before-{share}") for share in (0.5, 1.0)}
     for labels in (own_shapes / "labels" / "train").glob("*.txt"):
         labels.write_text("0 0.5 0.5 0.9 0.9\n")
@@ -78,10 +78,10 @@ def test_a_share_of_one_leaves_the_labels_out(own_shapes: Path, configure: Confi
 def test_every_key_reaches_its_effect(
     change: dict[str, float], shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
-    fit(configure(), shapes, tmp_path / "teacher")
+    train(configure(), shapes, tmp_path / "teacher")
     teachers = {"teachers": [str(tmp_path / "teacher")]}
     for name, distill in (("plain", teachers), ("changed", teachers | change)):
-        fit(configure(distill=distill), shapes, tmp_path / name)
+        train(configure(distill=distill), shapes, tmp_path / name)
     assert not same(network_of(tmp_path / "plain"), network_of(tmp_path / "changed"))
 
 
@@ -90,18 +90,18 @@ def test_a_student_gets_nearer_to_its_teacher_than_labels_bring_it(
 ) -> None:
     def last_cost(name: str, share: float) -> float:
         distill = {"teachers": [str(tmp_path / "teacher")], "share": share}
-        fit(configure(seed=1, distill=distill, **quick), shapes, tmp_path / name)
+        train(configure(seed=1, distill=distill, **quick), shapes, tmp_path / name)
         return [row["distill"] for row in rows(tmp_path / name) if "distill" in row][-1]
 
     quick = {"epochs": 30, "optimizer": {"rate": 0.01}, "average": None}
-    fit(configure(**quick), shapes, tmp_path / "teacher")
+    train(configure(**quick), shapes, tmp_path / "teacher")
     assert last_cost("student", share=1.0) < 0.8 * last_cost("by labels", share=1e-9)
 
 
 def test_terms_are_logged_and_add_up(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     config = taught(configure, 1, accumulate=2)
     assert config.distill is not None
-    fit(config.replace(distill=config.distill.model_dump() | {"share": 0.3}), shapes, tmp_path)
+    train(config.replace(distill=config.distill.model_dump() | {"share": 0.3}), shapes, tmp_path)
     logged = [row for row in rows(tmp_path) if "distill" in row]
     assert len(logged) == 4
     for row in logged:
@@ -117,7 +117,7 @@ def test_terms_are_logged_and_add_up(shapes: Path, configure: Configure, tmp_pat
 
 def test_teachers_answer_with_the_mean_of_raw_heads(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     for seed in (0, 1):
-        fit(configure(epochs=2, seed=seed), shapes, tmp_path / str(seed))
+        train(configure(epochs=2, seed=seed), shapes, tmp_path / str(seed))
     paths = [tmp_path / "0", tmp_path / "1"]
     networks = [load_checkpoint_network(path) for path in paths]
     images = torch.rand(2, 3, 64, 96)
@@ -131,13 +131,13 @@ def test_teachers_answer_with_the_mean_of_raw_heads(shapes: Path, configure: Con
 def test_a_run_stopped_in_a_teacher_goes_on_there(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     config = taught(configure)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(config, shapes, whole)
-    stopped = fit(config, shapes, parts, announce=signalled_at("teacher 2/2: epoch 1/2"))
+    train(config, shapes, whole)
+    stopped = train(config, shapes, parts, announce=signalled_at("teacher 2/2: epoch 1/2"))
     assert (stopped.signal, stopped.step) == (signal.SIGTERM, 3)
     assert (stopped.checkpoint, stopped.artifact) == (parts / "teachers" / "1" / "last.ckpt", None)
     assert TrainingConfig.load(parts / "config.yaml") == config
     told: list[str] = []
-    resumed = fit(config, shapes, parts, resume=True, announce=told.append)
+    resumed = train(config, shapes, parts, resume=True, announce=told.append)
     assert (resumed.signal, resumed.checkpoint) == (None, parts / "last.ckpt")
     assert "nothing left to train" in told[0]
     assert [line.partition("  ")[0] for line in told[1:]] == ["teacher 2/2: epoch 2/2", "epoch 1/2", "epoch 2/2"]
@@ -148,24 +148,24 @@ def test_a_run_stopped_in_a_teacher_goes_on_there(shapes: Path, configure: Confi
 def test_a_student_resumes_bit_for_bit(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     config = taught(configure)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(config, shapes, whole)
-    stopped = fit(config, shapes, parts, extra_callbacks=(Signal(signal.SIGTERM, 1),))
+    train(config, shapes, whole)
+    stopped = train(config, shapes, parts, extra_callbacks=(Signal(signal.SIGTERM, 1),))
     assert (stopped.step, stopped.checkpoint) == (2, parts / "last.ckpt")
     told: list[str] = []
-    fit(config, shapes, parts, resume=True, announce=told.append)
+    train(config, shapes, parts, resume=True, announce=told.append)
     assert not any(line.startswith("teacher") for line in told)
     assert same(network_of(parts), network_of(whole))
 
 
 def test_a_run_with_teachers_is_not_overwritten(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(taught(configure), shapes, tmp_path, announce=signalled_at("teacher 1/2: epoch 1/2"))
+    train(taught(configure), shapes, tmp_path, announce=signalled_at("teacher 1/2: epoch 1/2"))
     assert not (tmp_path / "last.ckpt").exists()
     with pytest.raises(ConfigError, match="holds a run already: continue it with --resume"):
-        fit(taught(configure), shapes, tmp_path)
+        train(taught(configure), shapes, tmp_path)
 
 
 def test_fitted_anchors_are_the_same_for_all(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(taught(configure, anchors="fitted", epochs=1), shapes, tmp_path)
+    train(taught(configure, anchors="fitted", epochs=1), shapes, tmp_path)
     folders = [tmp_path, tmp_path / "teachers" / "0", tmp_path / "teachers" / "1"]
     assert len({load_checkpoint_network(folder).spec.anchors_px for folder in folders}) == 1
 
@@ -182,9 +182,9 @@ def test_fitted_anchors_are_the_same_for_all(shapes: Path, configure: Configure,
 def test_teachers_of_other_heads_are_refused(
     change: dict[str, Any], told: str, shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
-    fit(configure(**change), shapes, tmp_path / "teacher")
+    train(configure(**change), shapes, tmp_path / "teacher")
     with pytest.raises(ConfigError) as error:
-        fit(taught(configure, [str(tmp_path / "teacher")]), shapes, tmp_path / "run")
+        train(taught(configure, [str(tmp_path / "teacher")]), shapes, tmp_path / "run")
     assert str(error.value).startswith(f"distill.teachers: {tmp_path / 'teacher'}: {told}")
     assert not (tmp_path / "run").exists()
 
@@ -193,37 +193,37 @@ def test_a_state_is_resumed_with_the_teachers_it_had_wherever_they_are(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     for seed in (0, 1):
-        fit(configure(seed=seed), shapes, tmp_path / str(seed))
+        train(configure(seed=seed), shapes, tmp_path / str(seed))
     run = tmp_path / "run"
-    fit(taught(configure, [str(tmp_path / "0")]), shapes, run, extra_callbacks=(Signal(signal.SIGTERM, 1),))
+    train(taught(configure, [str(tmp_path / "0")]), shapes, run, extra_callbacks=(Signal(signal.SIGTERM, 1),))
     with pytest.raises(CheckpointError, match="was taught by networks of other weights than"):
-        fit(taught(configure, [str(tmp_path / "1")]), shapes, run, resume=True)
+        train(taught(configure, [str(tmp_path / "1")]), shapes, run, resume=True)
     (tmp_path / "0").rename(tmp_path / "moved")
-    resumed = fit(taught(configure, [str(tmp_path / "moved")]), shapes, run, resume=True)
+    resumed = train(taught(configure, [str(tmp_path / "moved")]), shapes, run, resume=True)
     assert resumed.step == 4
 
 
 def test_a_finished_run_no_longer_needs_its_teachers(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(taught(configure), shapes, tmp_path)
+    train(taught(configure), shapes, tmp_path)
     shutil.rmtree(tmp_path / "teachers")
-    assert fit(taught(configure), shapes, tmp_path, resume=True).artifact == tmp_path / "model.onnx"
+    assert train(taught(configure), shapes, tmp_path, resume=True).artifact == tmp_path / "model.onnx"
 
 
 def test_a_folder_of_other_teachers_is_no_run(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(configure(), shapes, tmp_path / "teachers" / "0")
-    fit(taught(configure, [str(tmp_path / "teachers" / "0")]), shapes, tmp_path)
+    train(configure(), shapes, tmp_path / "teachers" / "0")
+    train(taught(configure, [str(tmp_path / "teachers" / "0")]), shapes, tmp_path)
     assert (tmp_path / "last.ckpt").is_file()
 
 
 def test_a_teacher_whose_weights_are_not_finite_is_named(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    fit(configure(average=None), shapes, tmp_path / "teacher")
+    train(configure(average=None), shapes, tmp_path / "teacher")
     path = tmp_path / "teacher" / "last.ckpt"
     state = read_checkpoint(path)
     key = next(key for key in state["network"] if key.endswith("conv.weight"))
     state["network"][key][0] = torch.nan
     write_checkpoint(state, path)
     with pytest.raises(CheckpointError, match=f"expected finite weights in .*teacher, got others in {key}"):
-        fit(taught(configure, [str(tmp_path / "teacher")]), shapes, tmp_path / "run")
+        train(taught(configure, [str(tmp_path / "teacher")]), shapes, tmp_path / "run")
 
 
 def test_a_teacher_that_diverges_names_the_configuration_of_the_run(
@@ -235,11 +235,11 @@ def test_a_teacher_that_diverges_names_the_configuration_of_the_run(
     with monkeypatch.context() as patch:
         patch.setattr("yoloscope.training.module.compute_loss", diverge)
         with pytest.raises(NonFiniteLossError, match="no checkpoint was written before; lower"):
-            fit(taught(configure), shapes, tmp_path)
-    fit(taught(configure), shapes, tmp_path / "run", announce=signalled_at("teacher 2/2: epoch 1/2"))
+            train(taught(configure), shapes, tmp_path)
+    train(taught(configure), shapes, tmp_path / "run", announce=signalled_at("teacher 2/2: epoch 1/2"))
     monkeypatch.setattr("yoloscope.training.module.compute_loss", diverge)
     with pytest.raises(NonFiniteLossError) as error:
-        fit(taught(configure), shapes, tmp_path / "run", resume=True)
+        train(taught(configure), shapes, tmp_path / "run", resume=True)
     last, config = tmp_path / "run" / "teachers" / "1" / "last.ckpt", tmp_path / "run" / "config.yaml"
     assert str(error.value).startswith(f"image 0; {last} holds step 3")
     assert str(error.value).endswith(f"lower optimizer.rate in {config}")
@@ -251,7 +251,7 @@ def test_one_bar_shows_one_run_after_the_other(
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, height=30)
     monkeypatch.setattr("yoloscope.training.train.Bar", lambda: Bar(console))
-    fit(taught(configure), shapes, tmp_path, progress_bar=True)
+    train(taught(configure), shapes, tmp_path, progress_bar=True)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     assert shown.count("4/4") >= 3
     assert all(line.count("/4") <= 1 for line in re.split(r"[\r\n]", shown))
@@ -259,22 +259,22 @@ def test_one_bar_shows_one_run_after_the_other(
 
 def test_a_teacher_that_is_gone_is_named(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"expected a checkpoint at .*gone"):
-        fit(taught(configure, [str(tmp_path / "gone")]), shapes, tmp_path / "run")
-    fit(taught(configure), shapes, tmp_path / "run", extra_callbacks=(Signal(signal.SIGTERM, 1),))
+        train(taught(configure, [str(tmp_path / "gone")]), shapes, tmp_path / "run")
+    train(taught(configure), shapes, tmp_path / "run", extra_callbacks=(Signal(signal.SIGTERM, 1),))
     shutil.rmtree(tmp_path / "run" / "teachers" / "1")
     with pytest.raises(CheckpointError, match=r"expected a checkpoint at .*teachers/1"):
-        fit(taught(configure), shapes, tmp_path / "run", resume=True)
+        train(taught(configure), shapes, tmp_path / "run", resume=True)
 
 
 def test_a_network_without_anchors_has_no_teachers(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     config = taught(configure, network="yolov1-tiny").replace(network_options={})
     with pytest.raises(ConfigError, match="distill: expected heads with anchors"):
-        fit(config, shapes, tmp_path / "run")
+        train(config, shapes, tmp_path / "run")
 
 
 def test_several_processes_need_teachers_that_are_there(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected checkpoints for 2 processes, got a number, 2: train the teachers"):
-        fit(taught(configure), shapes, tmp_path / "run", machine=Machine(devices=2, accelerator="cpu"))
+        train(taught(configure), shapes, tmp_path / "run", machine=Machine(devices=2, accelerator="cpu"))
     assert not (tmp_path / "run").exists()
 
 

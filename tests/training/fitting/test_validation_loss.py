@@ -17,7 +17,7 @@ from yoloscope.training.callbacks.validation import ValidationLoss
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.evaluation.detectors import TorchDetector
 from yoloscope.training.losses import compute_loss
-from yoloscope.training.train import train
+from yoloscope.training.train import train_network
 
 
 def stated_truth(folder: Path, count: int) -> GroundTruth:
@@ -55,7 +55,7 @@ def test_it_is_logged_beside_ap_and_falls(shapes: Path, configure: Configure, tm
         optimizer={"rate": 0.01},
         validation={"every_epochs": 10, "batch_size": 4},
     )
-    train(config, shapes, tmp_path)
+    train_network(config, shapes, tmp_path)
     with (tmp_path / "logs" / "csv" / "from_step_0" / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["val/AP"]]
     losses = [float(row["val/loss"]) for row in rows]

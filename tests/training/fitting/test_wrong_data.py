@@ -12,7 +12,7 @@ from tests.training.fitting.runs import Configure
 from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError, NonFiniteLossError
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.module import TrainingModule
-from yoloscope.training.train import fit
+from yoloscope.training.train import train
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -36,7 +36,7 @@ def cut_off(path: Path) -> None:
 def test_an_empty_folder(configure: Configure, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with pytest.raises(DatasetError, match="got an empty folder"):
-        fit(configure(), tmp_path / "data", tmp_path / "run")
+        train(configure(), tmp_path / "data", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -45,9 +45,9 @@ def test_missing_images(own_shapes: Path, configure: Configure, tmp_path: Path) 
     listed.write_text("images/train/0.jpg\nimages/train/99.jpg\n")
     (own_shapes / "data.yaml").write_text("train: train.txt\nnames: [square, disc]\n")
     with pytest.raises(DatasetError, match=r"cannot be used: .*99\.jpg: expected an image, got no file"):
-        fit(configure(), own_shapes, tmp_path / "run")
+        train(configure(), own_shapes, tmp_path / "run")
     told: list[str] = []
-    result = fit(configure(data={"bad_images": "skip"}), own_shapes, tmp_path / "run", announce=told.append)
+    result = train(configure(data={"bad_images": "skip"}), own_shapes, tmp_path / "run", announce=told.append)
     assert result.step == 1
     assert any("99.jpg" in line for line in told)
 
@@ -57,7 +57,7 @@ def test_a_corrupt_image_stops_with_everything_saved(own_shapes: Path, configure
     config = configure(epochs=3, batch_size=2)
     breaking = At(3, lambda _module: cut_off(bad))
     with pytest.raises(DatasetError, match=r"3\.jpg, got: .*; set data\.bad_images to skip"):
-        fit(config, own_shapes, tmp_path / "run", extra_callbacks=(breaking,))
+        train(config, own_shapes, tmp_path / "run", extra_callbacks=(breaking,))
     done = read_checkpoint(tmp_path / "run" / "last.ckpt")["progress"]["step"]
     assert 3 <= done < 9
 
@@ -68,7 +68,7 @@ def test_a_corrupt_image_is_skipped_where_that_is_wanted(
     cut_off(own_shapes / "images" / "train" / "3.jpg")
     told: list[str] = []
     config = configure(epochs=2, batch_size=2, data={"bad_images": "skip", "workers": 1})
-    assert fit(config, own_shapes, tmp_path / "run", announce=told.append).step == 6
+    assert train(config, own_shapes, tmp_path / "run", announce=told.append).step == 6
     assert sum(line.startswith("skipped: ") and "3.jpg" in line for line in told) == 2
 
 
@@ -79,20 +79,20 @@ def test_images_of_which_none_can_be_read_end_in_one_line(
     for path in (own_shapes / "images" / "train").iterdir():
         cut_off(path)
     with pytest.raises(DatasetError, match="none that can be read: expected a whole image") as caught:
-        fit(configure(data={"bad_images": policy, "workers": 1}), own_shapes, tmp_path / "run")
+        train(configure(data={"bad_images": policy, "workers": 1}), own_shapes, tmp_path / "run")
     assert "\n" not in str(caught.value)
 
 
 def test_labels_of_another_format(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     (own_shapes / "labels" / "train" / "2.txt").write_text("<annotation><object/></annotation>\n")
     with pytest.raises(DatasetError, match=r"cannot be used: .*2\.txt.*; set data\.bad_images to skip"):
-        fit(configure(), own_shapes, tmp_path / "run")
+        train(configure(), own_shapes, tmp_path / "run")
 
 
 def test_bad_labels_are_named_before_the_first_step(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     (own_shapes / "labels" / "train" / "2.txt").write_text("0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2 0.2\n1 0.4 0.4 0 0.1\n")
     told: list[str] = []
-    fit(configure(), own_shapes, tmp_path / "run", announce=told.append)
+    train(configure(), own_shapes, tmp_path / "run", announce=told.append)
     checks = [line for line in told if line.startswith("label check: ")]
     assert {kind for line in checks for kind in ("identical", "degenerate") if f": {kind}: " in line} == {
         "identical",
@@ -103,12 +103,12 @@ def test_bad_labels_are_named_before_the_first_step(own_shapes: Path, configure:
 
 def test_a_split_that_is_not_there(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"'test'.*train, val"):
-        fit(configure(data={"val": "test"}), shapes, tmp_path)
+        train(configure(data={"val": "test"}), shapes, tmp_path)
 
 
 def test_a_batch_that_cannot_be_shared_out(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="divisible by accumulate"):
-        fit(configure(accumulate=4), shapes, tmp_path)
+        train(configure(accumulate=4), shapes, tmp_path)
 
 
 def test_a_full_disk_keeps_the_previous_checkpoint(
@@ -124,9 +124,9 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match="No space left on device; the previous one is unharmed"):
-        fit(configure(epochs=5), shapes, tmp_path)
+        train(configure(epochs=5), shapes, tmp_path)
     assert read_checkpoint(tmp_path / "last.ckpt")["progress"]["step"] == 2
-    assert fit(configure(epochs=5), shapes, tmp_path, resume=True).step == 5
+    assert train(configure(epochs=5), shapes, tmp_path, resume=True).step == 5
 
 
 def test_a_loss_that_is_not_finite_is_named_and_the_epochs_before_are_kept(
@@ -136,5 +136,5 @@ def test_a_loss_that_is_not_finite_is_named_and_the_epochs_before_are_kept(
         next(iter(module.network.parameters())).data.fill_(float("nan"))
 
     with pytest.raises(NonFiniteLossError):
-        fit(configure(epochs=4, batch_size=4), shapes, tmp_path, extra_callbacks=(At(3, spoil),))
+        train(configure(epochs=4, batch_size=4), shapes, tmp_path, extra_callbacks=(At(3, spoil),))
     assert read_checkpoint(tmp_path / "last.ckpt")["progress"]["step"] == 2

@@ -9,7 +9,7 @@ from tests.training.fitting.runs import quick_config
 from yoloscope.training.trainer import Machine
 
 
-def train(data: Path, folder: Path, devices: int, accumulate: int, teachers: Sequence[Path] = ()) -> None:
+def train_ranks(data: Path, folder: Path, devices: int, accumulate: int, teachers: Sequence[Path] = ()) -> None:
     """Train on four images a step, whatever the processes."""
     config = quick_config(
         epochs=2,
@@ -21,10 +21,10 @@ def train(data: Path, folder: Path, devices: int, accumulate: int, teachers: Seq
         augment={"mosaic": 0.5, "random_shapes": 1.6, "random_shapes_every": 1},
     )
     machine = Machine(devices=devices, accelerator="cpu")
-    yoloscope.training.train.fit(config, data, folder, machine=machine)
+    yoloscope.training.train.train(config, data, folder, machine=machine)
 
 
 if __name__ == "__main__":
     yoloscope.training.train.export_best = lambda *_: None  # type: ignore[assignment]
     data, folder, *teachers = map(Path, sys.argv[1:])
-    train(data, folder, devices=2, accumulate=1, teachers=teachers)
+    train_ranks(data, folder, devices=2, accumulate=1, teachers=teachers)

@@ -31,6 +31,7 @@ from yoloscope.training.data.annotations.structures import (
     LabelLimits,
     LabelObject,
     LabelScan,
+    LabelsFormat,
     SizeProblem,
     size_mismatch,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "LabelObject",
     "LabelScan",
     "LabelShape",
+    "LabelsFormat",
     "ShapePolicy",
     "SizeProblem",
     "check_labels",

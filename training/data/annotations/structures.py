@@ -13,6 +13,8 @@ from yoloscope.models.errors import LabelProblem
 from yoloscope.training.data.annotations.shapes import BoxXyxy, LabelShape, ShapePolicy
 
 LabelFormat: TypeAlias = Literal["yolo", "voc", "coco", "native"]
+LabelsFormat: TypeAlias = Literal["auto", "yolo", "voc", "coco", "native"]
+"""A format as a caller names it; ``auto`` detects it."""
 
 
 @dataclass(frozen=True)

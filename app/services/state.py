@@ -23,7 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class WorkPool:
+class ThreadPool:
     """Threads that take blocking work from the event loop."""
 
     def __init__(self, name: str, workers: int) -> None:
@@ -39,7 +39,7 @@ class WorkPool:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-class Gate:
+class ConcurrencyLimiter:
     """Counts the images at work and refuses more than ``limit``; used from the event loop alone."""
 
     def __init__(self, limit: int) -> None:
@@ -84,9 +84,9 @@ class Services:
         self.settings = settings
         self.limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
         self.store = ModelStore(settings.models_dir, default_model(settings), settings.provider, settings.threads)
-        self.decoding = WorkPool("decode", settings.threads)
-        self.inference = WorkPool("infer", 1)
-        self.gate = Gate(settings.queue_limit)
+        self.decoding = ThreadPool("decode", settings.threads)
+        self.inference = ThreadPool("infer", 1)
+        self.limiter = ConcurrencyLimiter(settings.queue_limit)
         self.draining = False
 
     def start(self) -> Runtime:

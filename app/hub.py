@@ -54,8 +54,9 @@ Progress = Callable[[int], None]
 def ensure_artifact(model: str, settings: Settings) -> Path:
     """Return the artifact of a name or path; an official model that is not there yet is pulled first.
 
-    Pulling runs in a process of its own, so that the memory that the conversion takes is given back. Raises
-    ModelNotFoundError for a model that is neither there nor official, DownloadError if pulling failed.
+    Pulling runs in a process of its own, so that the memory that the conversion takes is given back; -P keeps modules
+    of the current folder out of it. Raises ModelNotFoundError for a model that is neither there nor official,
+    DownloadError if pulling failed.
     """
     path = artifact_path(model, settings.models_dir)
     if path.is_file():
@@ -64,7 +65,7 @@ def ensure_artifact(model: str, settings: Settings) -> Path:
     environment = {**os.environ, "YOLOSCOPE_MODELS_DIR": str(settings.models_dir)}
     if settings.weights is not None:
         environment["YOLOSCOPE_WEIGHTS"] = str(settings.weights)
-    command = [sys.executable, "-m", "yoloscope.app.cli", "pull", model]
+    command = [sys.executable, "-P", "-m", "yoloscope.app.cli", "pull", model]
     if subprocess.run(command, env=environment, check=False).returncode or not path.is_file():  # noqa: S603 (our own)
         raise DownloadError(f"the model {model!r} could not be pulled, see above")
     return path

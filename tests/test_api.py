@@ -1,0 +1,95 @@
+"""The Python interface answers what the service answers, on a path, bytes, a PIL image and pixels alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import yoloscope
+from tests.conftest import ROOT
+from yoloscope.models.errors import ConfigError, ImageDecodeError, LabelError, RequestError
+from yoloscope.models.zoo import BUILTIN
+
+BLOOD = ROOT / "docs" / "images" / "blood.jpg"
+
+
+@pytest.fixture(scope="module")
+def model() -> yoloscope.Model:
+    return yoloscope.load("builtin", provider="cpu", threads=1)
+
+
+def test_importing_costs_no_torch() -> None:
+    code = "import sys, yoloscope; print('torch' in sys.modules, yoloscope.__version__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert run.stdout.split() == ["False", version("yoloscope")]
+
+
+def test_every_public_name_is_there() -> None:
+    for name in yoloscope.__all__:
+        assert getattr(yoloscope, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = yoloscope.nothing
+
+
+class TestDetect:
+    def test_cells_are_found_inside_the_image(self, model: yoloscope.Model) -> None:
+        result = model.detect(BLOOD)
+        with Image.open(BLOOD) as image:
+            assert (result.width, result.height) == image.size
+        assert len(result) > 5
+        assert set(result.class_names) <= {"Platelets", "RBC", "WBC"}
+        assert np.all(np.diff(result.scores) <= 0)
+        centers = (result.boxes_xyxy_px[:, :2] + result.boxes_xyxy_px[:, 2:]) / 2
+        assert ((centers >= 0) & (centers <= (result.width, result.height))).all()
+
+    def test_every_kind_of_source_gives_the_same(self, model: yoloscope.Model) -> None:
+        with Image.open(BLOOD) as image:
+            pixels = np.asarray(image.convert("RGB"))
+            results = [model.detect(source) for source in (BLOOD, str(BLOOD), BLOOD.read_bytes(), image, pixels)]
+        for other in results[1:]:
+            assert np.array_equal(other.boxes_xyxy_px, results[0].boxes_xyxy_px)
+
+    def test_options(self, model: yoloscope.Model) -> None:
+        white = model.detect(BLOOD, classes=["WBC"], score_threshold=0.5)
+        assert set(white.class_names) == {"WBC"}
+        assert len(model.detect(BLOOD, max_detections=2)) == 2
+        with pytest.raises(RequestError, match="'zebra'"):
+            model.detect(BLOOD, classes=["zebra"])
+
+    def test_other_pixels_are_refused(self, model: yoloscope.Model) -> None:
+        with pytest.raises(ImageDecodeError, match=r"expected pixels uint8 \[H, W, 3\] in RGB, got float64 \[4, 4\]"):
+            model.detect(np.zeros((4, 4)))  # type: ignore[arg-type]
+
+
+class TestScore:
+    def test_terms_and_objects_sum_to_the_total(self, model: yoloscope.Model) -> None:
+        best = model.detect(BLOOD, max_detections=2)
+        objects = [
+            {"class_name": name, "box": dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True))}
+            for name, box in zip(best.class_names, np.clip(best.boxes_xyxy_px, 0, 479).tolist(), strict=True)
+        ]
+        score = model.score(BLOOD, {"objects": objects})
+        assert sum(term.weighted for term in score.terms.values()) == pytest.approx(score.total, rel=1e-5)
+        assert score.by_object is not None
+        assert [entry.class_name for entry in score.by_object] == list(best.class_names)
+
+    def test_wrong_labels_are_named(self, model: yoloscope.Model) -> None:
+        with pytest.raises(LabelError, match="lines/0"):
+            model.score(BLOOD, b"7 .5 .5 .1 .1\n")
+
+
+def test_export_in_half_precision_detects_the_same(model: yoloscope.Model, tmp_path: Path) -> None:
+    path = yoloscope.export(BUILTIN, tmp_path / "half.onnx", precision="fp16")
+    half = yoloscope.load(path, provider="cpu", threads=1).detect(BLOOD)
+    whole = model.detect(BLOOD)
+    assert abs(len(half) - len(whole)) <= 1
+    assert np.abs(half.scores[:3] - whole.scores[:3]).max() < 0.01
+    with pytest.raises(ConfigError, match="expected images for int8"):
+        yoloscope.export(BUILTIN, tmp_path / "x.onnx", precision="int8")
