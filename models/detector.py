@@ -16,7 +16,6 @@ from yoloscope.models.spec import RGB_CHANNELS, DetectorSpec
 
 MAX_ROWS = 2**31
 INPUTS = ("images", "score_threshold", "iou_threshold")
-FRACTION = "images_fraction"
 FRACTION_STEPS = 256
 DETECTIONS = ("num_detections", "boxes", "scores", "class_ids")
 

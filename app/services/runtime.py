@@ -14,9 +14,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from yoloscope.models.detector import FRACTION, FRACTION_STEPS
+from yoloscope.models.detector import FRACTION_STEPS
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 from yoloscope.models.files import sha256
+from yoloscope.models.session import fraction_input, open_session
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 from yoloscope.models.structures import Detections
 
@@ -56,7 +57,7 @@ class Runtime:
         self.spec = _read_spec(self._session, path)
         self._head_outputs = [f"head_{index}" for index in range(len(self.spec.heads))]
         _check_graph(self._session, self._head_outputs, path)
-        self._takes_fraction = FRACTION in {value.name for value in self._session.get_overridable_initializers()}
+        self._fraction_input = fraction_input(self._session)
 
     @property
     def version(self) -> str:
@@ -99,10 +100,10 @@ class Runtime:
         """Return levels as whole ones and, where they have any and the artifact takes them, 256ths of a level."""
         if images.dtype == np.uint8:
             return {"images": images}
-        if not self._takes_fraction:
+        if self._fraction_input is None:
             return {"images": np.clip(np.floor(images + 0.5), 0, 255).astype(np.uint8)}
         steps = (images * FRACTION_STEPS + 0.5).astype(np.uint16)
-        return {"images": (steps >> 8).astype(np.uint8), FRACTION: steps.astype(np.uint8)}
+        return {"images": (steps >> 8).astype(np.uint8), self._fraction_input: steps.astype(np.uint8)}
 
     def _run(self, outputs: list[str], feeds: Feeds) -> list[NDArray[Any]]:
         expected = (self.spec.input_height, self.spec.input_width, self.spec.image_planes)
@@ -117,7 +118,7 @@ def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.I
     wanted = provider == "cuda" or (provider == "auto" and _has_cuda_driver())
     if wanted:
         _preload_cuda_libraries()
-    session = _new_session(path, threads, [(_CUDA, _CUDA_OPTIONS), _CPU] if wanted else [_CPU])
+    session = open_session(path, [(_CUDA, _CUDA_OPTIONS), _CPU] if wanted else [_CPU], threads)
     at_work = session.get_providers()[0]
     if provider == "cuda" and at_work != _CUDA:
         raise ProviderError(
@@ -127,19 +128,6 @@ def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.I
     if wanted and at_work != _CUDA:
         logger.warning("a CUDA driver is present but CUDA could not be used; running on %s", at_work)
     return session
-
-
-def _new_session(path: Path, threads: int, providers: list[Any]) -> onnxruntime.InferenceSession:
-    """Open a session whose threads sleep when idle: spinning ones take the CPUs from the decoding of images."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:
-        raise ModelLoadError(f"expected an ONNX model at {path}, got a file that cannot be loaded: {error}") from error
 
 
 def _has_cuda_driver() -> bool:

@@ -96,10 +96,14 @@ def _owned(options: Options, context: Context, stride: tuple[int, int]) -> ConvB
         padding=_padding(options, size) * dilation,
         dilation=dilation,
         groups=1 if xnor else _groups(options, entering.channels, filters),
-        batch_norm=options.flag("batch_normalize"),
+        batch_norm=_normalizes(options),
         activation=_activation(options, context),
         flipped=options.flag("flipped"),
     )
+
+
+def _normalizes(options: Options) -> bool:
+    return options.flag("batch_normalize") or options.flag("cbn")
 
 
 def _groups(options: Options, channels: int, filters: int) -> int:
@@ -126,7 +130,7 @@ def _shared(options: Options, context: Context, stride: tuple[int, int]) -> Shar
     expected = (filters, entering.channels // groups, size, size)
     if tuple(source.conv.weight.shape) != expected:
         options.fail("share_index", f"expected kernels {expected}, got {tuple(source.conv.weight.shape)}")
-    if (source.norm is not None) != options.flag("batch_normalize"):
+    if (source.norm is not None) != _normalizes(options):
         options.refuse("share_index", "only one of the two layers has batch_normalize=1")
     padding = _padding(options, size) * dilation
     own_stride = (1, 1) if antialiasing(options) else stride

@@ -66,7 +66,8 @@ def build_region(options: Options, context: Context) -> Layer:
     if options.integer("coords", 4) != 4:
         options.refuse("coords", "boxes have 4 coordinates")
     count = options.integer("num", 1, minimum=1)
-    given = _pairs(options)[:count]
+    given = _pairs(options)
+    _check_anchors(options, context, given, count, tuple(range(count)))
     tree = options.text("tree", "") or None
     plan = HeadPlan(
         kind="region",
@@ -74,7 +75,7 @@ def build_region(options: Options, context: Context) -> Layer:
         shape=context.input_shape(options),
         num_classes=options.integer("classes", 20, minimum=1),
         loss=loss_options(options, "region"),
-        anchors=given + ((0.5, 0.5),) * (count - len(given)),
+        anchors=_filled(given[:count], count),
         mask=tuple(range(count)),
         class_activation="tree" if tree else "softmax" if options.flag("softmax") else "none",
         tree_file=tree,
@@ -134,18 +135,28 @@ def _anchors_and_mask(options: Options, context: Context) -> tuple[Pairs, tuple[
     if min(mask) < 0:
         options.fail("mask", f"expected indices from 0, got {min(mask)}")
     highest = max(mask)
+    _check_anchors(options, context, pairs, count, mask)
     if highest < count:
         return _filled(pairs[:count], count), mask
     context.notices.append(
         f"{options.where} mask names anchor {highest} although num={count}: darknet reads past its anchors there"
     )
-    if highest >= len(pairs):
-        known = len(options.numbers("anchors"))
-        context.missing.append(
-            f"{options.where} anchors: {known} numbers leave anchor {highest} of the mask undefined; give "
-            f"{2 * (highest + 1)} numbers and num={highest + 1}"
-        )
     return _filled(pairs[: highest + 1], highest + 1), mask
+
+
+def _check_anchors(options: Options, context: Context, pairs: Pairs, count: int, mask: Sequence[int]) -> None:
+    """Note anchors that nothing uses; where the mask uses one that is not given, note that decoding is not possible."""
+    known, highest = len(options.numbers("anchors")), max(mask)
+    needed = max(count, highest + 1)
+    if highest >= len(pairs):
+        context.missing.append(
+            f"{options.where} anchors: {known} numbers leave anchor {highest} of the mask undefined "
+            f"(darknet would take half a pixel or cell); give {2 * needed} numbers and num={needed}"
+        )
+    elif known % 2 or known > 2 * needed:
+        context.notices.append(
+            f"{options.where} anchors: {known} numbers where num={count} needs {2 * count}; the rest is not used"
+        )
 
 
 def _filled(pairs: Sequence[tuple[float, float]], count: int) -> Pairs:

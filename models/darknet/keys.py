@@ -1,8 +1,8 @@
-"""Keys that several section types share, and why those that are inert are.
+"""Keys of a cfg that several sections share: of the loss, without effect on detections, or refused.
 
-The keys of heads that describe the loss, with the defaults of darknet's parser (src/parser.c).
-
-They are carried into LossSpec under their darknet names, absent ones too: the loss presets have other defaults.
+They are those that src/parser.c of pjreddie's and of AlexeyAB's darknet ask for. The keys of heads that describe the
+loss are carried into LossSpec under their darknet names with the parser's defaults, absent ones too: the loss presets
+have other defaults.
 """
 
 from __future__ import annotations
@@ -94,24 +94,32 @@ LAYER_INERT = {
     "keep_delta_gpu": RUNTIME,
     "learning_rate": TRAINING,
     "learning_rate_scale": TRAINING,
+    "numload": LOADING,
     "onlyforward": TRAINING,
+    "smooth": TRAINING,
     "stopbackward": TRAINING,
     "train_only_bn": TRAINING,
+    "truth": TRAINING,
 }
+
+STREAMS = {"stream": RUNTIME, "wait_stream": RUNTIME}
 
 CONV_INERT = {
     "angle": "angle of rotated kernels, which are refused",
     "assisted_excitation": TRAINING,
-    "cbn": "batch statistics of training",
     "dot": TRAINING,
     "grad_centr": TRAINING,
     "receptive_field": RUNTIME,
+    "reverse": TRAINING,
 }
 
-CONV_REFUSED = dict.fromkeys(
-    ("rotate", "stretch", "stretch_sway", "sway"),
-    "kernels deformed during the run, computed by darknet's CUDA build alone",
-)
+CONV_REFUSED = {
+    **dict.fromkeys(
+        ("rotate", "stretch", "stretch_sway", "sway"),
+        "kernels deformed during the run, computed by darknet's CUDA build alone",
+    ),
+    "coordconv": "coordinates written over some channels, by darknet's CUDA build alone",
+}
 
 HEAD_INERT = {
     "classes_multipliers": TRAINING,
@@ -137,11 +145,12 @@ def _keys(reason: str, names: str) -> dict[str, str]:
 NET_INERT = {
     **_keys(
         TRAINING,
-        "B1 B2 adam adversarial_lr attention badlabels_reject_percentage badlabels_rejection_threshold batch burn_in "
+        "B1 B2 adam adversarial_lr attention badlabels_rejection_percentage batch burn_in clip "
         "contrastive decay dynamic_minibatch ema_alpha eps equidistant_point gamma init_sequential_subdivisions "
         "label_smooth_eps learning_rate learning_rate_min loss_scale lr_decay lr_min max_batches max_chart_loss "
-        "max_epochs momentum num_sigmas_reject_badlabels policy power scale scales seq_scales sequential_subdivisions "
-        "sgdr_cycle sgdr_mult step steps subdivisions trainable try_fix_nan unsupervised weights_reject_freq",
+        "max_epochs momentum notruth num_sigmas_reject_badlabels policy power scale scales seq_scales "
+        "sequential_subdivisions sgdr_cycle sgdr_mult step steps subdivisions trainable try_fix_nan unsupervised "
+        "weights_reject_freq",
     ),
     **_keys(
         AUGMENTATION,

@@ -1,14 +1,11 @@
-"""Every section type of darknet: how it is built, what its keys mean, or why it is refused."""
+"""Table of the section types of a darknet cfg: builder, keys and their meaning, or the reason of a refusal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from yoloscope.models.darknet import convolutions, heads
-from yoloscope.models.darknet import multi_input as joins
-from yoloscope.models.darknet import other_layers as simple_layers
-from yoloscope.models.darknet import resampling as reductions
+from yoloscope.models.darknet import convolutions, heads, multi_input, other_layers, resampling
 from yoloscope.models.darknet.keys import (
     ACTIVATION,
     AUGMENTATION,
@@ -17,6 +14,7 @@ from yoloscope.models.darknet.keys import (
     HEAD_INERT,
     LAYER_INERT,
     LOSS_KEYS,
+    STREAMS,
     TRAINING,
 )
 from yoloscope.models.darknet.layer_plan import Builder, LayerType
@@ -82,12 +80,13 @@ _CONVOLUTIONAL = _type(
         "binary": "1: binary kernels",
         "bin_output": "with xnor=1: no activation where only the next layer reads the output",
         "flipped": "1: the file holds the kernels transposed",
+        "cbn": "1: batch_normalize=2",
     },
-    CONV_INERT,
+    {**CONV_INERT, **STREAMS},
     CONV_REFUSED,
 )
 _CONNECTED = _type(
-    simple_layers.build_connected,
+    other_layers.build_connected,
     "fully connected",
     {**ACTIVATION, "output": "number of outputs", "batch_normalize": "1 to normalize"},
 )
@@ -105,6 +104,7 @@ _REGION = _type(
         **_loss("region"),
     },
     {**HEAD_INERT, **dict.fromkeys(("absolute", "log", "mask_scale", "sqrt"), TRAINING)},
+    {"background": "a class of the background, of pjreddie's darknet alone"},
 )
 _DETECTION = _type(
     heads.build_detection,
@@ -144,12 +144,12 @@ LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
             convolutions.build_crnn,
             "convolutional recurrence, on its first frame",
             {**_KERNEL, **ACTIVATION, "hidden": "channels of the state", "output": "channels", "xnor": "0 only"},
-            {"shortcut": "adds the state, which is zero", **CONV_INERT},
+            {"shortcut": "adds the state, which is zero", "cbn": "read in [convolutional] only", **CONV_INERT},
         ),
-        "batchnorm": _type(simple_layers.build_batchnorm, "batch normalization"),
-        "activation": _type(simple_layers.build_activation, "activation", ACTIVATION),
+        "batchnorm": _type(other_layers.build_batchnorm, "batch normalization"),
+        "activation": _type(other_layers.build_activation, "activation", ACTIVATION),
         "maxpool": _type(
-            reductions.build_maxpool,
+            resampling.build_maxpool,
             "maximum over windows, or over channels",
             {
                 **_POOL,
@@ -157,32 +157,37 @@ LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
                 "maxpool_depth": "1: over channels; size and stride have no effect",
                 "out_channels": "with maxpool_depth=1",
             },
+            refused={
+                "maxpool_zero_nonmax": "zeros beside the maxima, written by darknet's CUDA build without cuDNN alone"
+            },
         ),
-        "local_avgpool": _type(reductions.build_local_avgpool, "mean over windows", _POOL),
-        "avgpool": _type(reductions.build_avgpool, "mean of the whole map"),
+        "local_avgpool": _type(resampling.build_local_avgpool, "mean over windows", _POOL),
+        "avgpool": _type(resampling.build_avgpool, "mean of the whole map"),
         "upsample": _type(
-            reductions.build_upsample,
+            resampling.build_upsample,
             "nearest-neighbour upsampling",
             {"stride": "negative: sums of blocks", "scale": "factor on the values"},
         ),
         "reorg": _type(
-            reductions.build_reorg,
+            resampling.build_reorg,
             "YOLOv2's passthrough order",
             {"stride": "1 by default", "reverse": "1: depth to space"},
+            refused=dict.fromkeys(("extra", "flatten"), "an order of values of pjreddie's darknet alone"),
         ),
         "reorg3d": _type(
-            reductions.build_reorg3d,
+            resampling.build_reorg3d,
             "space to depth",
             {"stride": "1 by default", "reverse": "0 only"},
             refused={"reverse": "darknet reads its buffer with the wrong channel count there"},
         ),
         "route": _type(
-            joins.build_route,
+            multi_input.build_route,
             "concatenation",
             {"layers": "absolute, or relative if negative", "groups": "cuts every layer", "group_id": "the part taken"},
+            STREAMS,
         ),
         "shortcut": _type(
-            joins.build_shortcut,
+            multi_input.build_shortcut,
             "sum, plain or weighted; of unequal channel counts the common ones are added",
             {
                 **ACTIVATION,
@@ -190,17 +195,19 @@ LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
                 "weights_type": "per_feature (per_layer) or per_channel",
                 "weights_normalization": "relu (avg_relu) or softmax",
                 "weights_normalizion": "older spelling of weights_normalization",
+                "alpha": "1 only",
+                "beta": "1 only",
             },
             {"assisted_excitation": TRAINING},
         ),
-        "sam": _type(joins.build_sam, "elementwise product", {**ACTIVATION, "from": "one layer"}),
+        "sam": _type(multi_input.build_sam, "elementwise product", {**ACTIVATION, "from": "one layer"}),
         "scale_channels": _type(
-            joins.build_scale_channels,
+            multi_input.build_scale_channels,
             "product with one factor per channel",
             {**ACTIVATION, "from": "the scaled layer", "scale_wh": "1: one factor per cell"},
         ),
         "dropout": _type(
-            simple_layers.build_dropout,
+            other_layers.build_dropout,
             "dropout; identity outside training",
             {
                 "probability": "share that is dropped in training",
@@ -210,19 +217,19 @@ LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
             },
         ),
         "crop": _type(
-            reductions.build_crop,
+            resampling.build_crop,
             "center crop, scaled to -1..1",
             {"crop_width": "pixels", "crop_height": "pixels", "noadjust": "1: values stay 0..1"},
             dict.fromkeys(("angle", "exposure", "flip", "saturation", "shift"), AUGMENTATION),
         ),
         "implicit": _type(
-            simple_layers.build_implicit,
+            other_layers.build_implicit,
             "learned constant",
             {"filters": "channels", "atoms": "height", "mean": "before training", "std": "before training"},
         ),
-        "empty": _type(simple_layers.build_empty, "passes the layer before"),
+        "empty": _type(other_layers.build_empty, "passes the layer before"),
         "contrastive": _type(
-            simple_layers.build_training_only,
+            other_layers.build_training_only,
             "a loss of training; left out",
             inert=dict.fromkeys(
                 (
@@ -240,9 +247,9 @@ LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
             ),
         ),
         "cost": _type(
-            simple_layers.build_training_only,
+            other_layers.build_training_only,
             "a loss of training; left out",
-            inert=dict.fromkeys(("type", "scale", "ratio"), TRAINING),
+            inert=dict.fromkeys(("type", "scale", "ratio", "noobj", "thresh"), TRAINING),
         ),
         "yolo": _type(
             heads.build_yolo,
@@ -284,6 +291,9 @@ REFUSED_TYPES: Mapping[str, str] = MappingProxyType(
         "deconv": "darknet's parser itself no longer builds it",
         "normalization": "local response normalization occurs in classifiers only",
         "lrn": "local response normalization occurs in classifiers only",
+        "iseg": "the output of a segmentation",
+        "l2norm": "of pjreddie's darknet alone",
+        "logistic": "the output of a classifier, not of a detector",
         "softmax": "the output of a classifier, not of a detector",
         "soft": "the output of a classifier, not of a detector",
     }

@@ -52,6 +52,11 @@ def build_shortcut(options: Options, context: Context) -> Layer:
     for other in others:
         _same_sides(options, "from", entering, context.shape_of(other, options))
     sources = (context.previous, *others)
+    for factor in ("alpha", "beta"):
+        if options.number(factor, 1.0) != 1:
+            options.refuse(
+                factor, f"a factor of pjreddie's darknet alone, expected 1, got {options.number(factor, 1.0):g}"
+            )
     kind = options.text("weights_type", "none")
     if kind == "none":
         return Layer(ResidualSum(options.activation("linear")), entering, sources)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
@@ -29,7 +28,9 @@ from tests.parity.pseudo_weights import pseudo_weights
 from yoloscope.models.darknet.network import DarknetNetwork
 from yoloscope.models.darknet.weights import load_weights, save_weights
 from yoloscope.models.errors import UnsupportedLayerError, YoloscopeError
-from yoloscope.training.export.onnx import NETWORK_INPUT, export_onnx, heads_from_floats, trace
+from yoloscope.models.session import open_session
+from yoloscope.training.export.onnx import NETWORK_INPUT, export_onnx, read_artifact, trace
+from yoloscope.training.export.surgery import take_network
 
 Array = NDArray[np.float32]
 
@@ -84,10 +85,11 @@ def check_real(oracles: Path, weights: Path) -> ModelResult:
         yield _detections_check("images eager", compare_images(oracles, weights.stem, network.spec, eager))
         with tempfile.TemporaryDirectory() as folder:
             artifact = Path(folder) / "model.onnx"
-            export_onnx(network, network.spec, artifact)
-            heads = session_heads(heads_from_floats(artifact, len(network.spec.heads)))
+            report = export_onnx(network, network.spec, artifact)
+            yield Check("self-check", "; ".join(report.differences) or "agrees", not report.differences)
+            heads = session_heads(take_network(read_artifact(artifact)[0]))
             yield _heads_check("heads ONNX", compare_real(oracles, weights, heads))
-            found = artifact_detector(open_session(str(artifact)))
+            found = artifact_detector(open_session(artifact))
             yield _detections_check("images ONNX", compare_images(oracles, weights.stem, network.spec, found))
         yield _rewrite_check(network, weights.read_bytes())
 
@@ -115,13 +117,6 @@ def session_heads(model: onnx.ModelProto) -> Heads:
         return [head[0] for head in session.run(None, {NETWORK_INPUT: image[None]})]
 
     return run
-
-
-def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
-    """Open a model, a path or its bytes, on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _collect(name: str, checks: Callable[[], Iterator[Check]]) -> ModelResult:

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from yoloscope.models.boxes import paired_iou
 from yoloscope.models.decoding import Decoded, decode_heads
 from yoloscope.models.errors import ExportError
+from yoloscope.models.session import open_session
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import Detections
 from yoloscope.training.evaluation.matching import iou_matrix
 from yoloscope.training.evaluation.predict import ImageDetector
 from yoloscope.training.export.onnx import NETWORK_INPUT
-from yoloscope.training.export.parity import open_session
 
 _ROUNDS: Final = 15
 
@@ -44,7 +44,7 @@ def times_in_turns_ms(runs: Sequence[Callable[[], object]], rounds: int) -> NDAr
 
 def relative_time(network: onnx.ModelProto, reference: onnx.ModelProto, image: NDArray[np.float32]) -> float:
     """Return the time of one network as a multiple of another's, on one thread: least of 15 runs by least of 15."""
-    sessions = [open_session(one, threads=1) for one in (network, reference)]
+    sessions = [open_session(one.SerializeToString(), threads=1) for one in (network, reference)]
     feeds = {NETWORK_INPUT: image}
     runs = [lambda session=session: session.run(None, feeds) for session in sessions]
     fastest = times_in_turns_ms(runs, _ROUNDS).min(axis=0)

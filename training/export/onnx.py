@@ -1,9 +1,4 @@
-"""The one artifact: a detector as a single ONNX file with its spec inside.
-
-Artifacts as graphs: read, described anew, and written whole or not at all.
-
-Torch modules to ONNX graphs, quietly.
-"""
+"""Export of a detector to one ONNX file with its spec inside; reading and writing of such files."""
 
 from __future__ import annotations
 
@@ -18,10 +13,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from yoloscope.models.detector import FRACTION, INPUTS, Detector
+from yoloscope.models.detector import INPUTS, Detector
 from yoloscope.models.errors import ExportError, OutputError
 from yoloscope.models.files import atomic_write
 from yoloscope.models.network import eval_mode
+from yoloscope.models.session import FRACTION
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 from yoloscope.training.export.parity import ParityReport, check_parity
 
@@ -58,6 +54,8 @@ def write_artifact(model: onnx.ModelProto, path: Path, check: Callable[[Path], N
     except OutputError as error:
         raise ExportError(str(error)) from error
 
+
+logger = logging.getLogger(__name__)
 
 OPSET = 20
 
@@ -137,19 +135,23 @@ NETWORK_INPUT = "network_input"
 def export_onnx(network: nn.Module, spec: DetectorSpec, path: str | Path) -> ParityReport:
     """Write the artifact of ``network`` to ``path`` and return how well it agrees with the network.
 
-    The file appears whole or not at all: it is written beside its place, compared with torch, then renamed. Raises
-    ExportError where the network cannot be exported, is too large for one file (2 GiB), or the two disagree.
+    The file appears whole or not at all: it is written beside its place, compared with torch, then renamed. Where the
+    two differ beyond rounding it is written all the same, and the report names the differences, which are logged.
+    Raises ExportError where the network cannot be exported, is too large for one file (2 GiB) or cannot be written,
+    and ModelLoadError where onnxruntime cannot run it.
     """
-    target = Path(path)
     detector = Detector(network, spec)
     model = build_artifact(detector)
     try:
-        with atomic_write(target) as temporary:
+        with atomic_write(Path(path)) as temporary:
             temporary.write_bytes(model.SerializeToString())
             del model
-            return check_parity(detector, temporary)
+            report = check_parity(detector, temporary)
     except OutputError as error:
         raise ExportError(str(error)) from error
+    for difference in report.differences:
+        logger.warning("%s: torch and onnxruntime differ beyond rounding: %s", path, difference)
+    return report
 
 
 def build_artifact(detector: Detector) -> onnx.ModelProto:
@@ -172,7 +174,7 @@ def build_artifact(detector: Detector) -> onnx.ModelProto:
         dynamic_shapes=[*[{0: batch}] * len(INPUTS), {}],
     )
     _name_network_input(model.graph)
-    _make_fraction_optional(model.graph)
+    _make_fraction_constant(model.graph)
     model.graph.name = "detector"
     model.producer_name = "yoloscope"
     model.doc_string = f"{spec.name}: a {spec.family} detector of {len(spec.class_names)} classes"
@@ -183,12 +185,6 @@ def build_artifact(detector: Detector) -> onnx.ModelProto:
 def read_spec(path: str | Path) -> DetectorSpec:
     """Return the spec inside an artifact; raise ExportError where the file holds none."""
     return read_artifact(Path(path))[1]
-
-
-def heads_from_floats(path: str | Path, num_heads: int) -> onnx.ModelProto:
-    """Return the part of an artifact from float images [B, 3, H, W] in 0..1 (``network_input``) to its heads."""
-    model = onnx.load(path)
-    return onnx.utils.Extractor(model).extract_model([NETWORK_INPUT], [f"head_{index}" for index in range(num_heads)])
 
 
 def _check_size(detector: Detector) -> None:
@@ -214,12 +210,7 @@ def _name_network_input(graph: onnx.GraphProto) -> None:
             info.name = NETWORK_INPUT
 
 
-def _make_fraction_optional(graph: onnx.GraphProto) -> None:
-    """Let ``images_fraction`` have any shape that broadcasts, and default to one zero: an overridable initializer."""
-    fraction = next(value for value in graph.input if value.name == FRACTION)
-    fraction.type.tensor_type.shape.CopyFrom(
-        onnx.helper.make_tensor_type_proto(
-            onnx.TensorProto.UINT8, [f"fraction_{axis}" for axis in "bhwc"]
-        ).tensor_type.shape
-    )
+def _make_fraction_constant(graph: onnx.GraphProto) -> None:
+    """Turn the input ``images_256ths`` into a constant zero; ``models/session.py`` makes it an input again."""
+    graph.input.remove(next(value for value in graph.input if value.name == FRACTION))
     graph.initializer.append(onnx.helper.make_tensor(FRACTION, onnx.TensorProto.UINT8, [1, 1, 1, 1], [0]))

@@ -1,8 +1,9 @@
-"""The optional input images_fraction: levels as interpolated reach the network, whole levels suffice without it."""
+"""Levels between the whole ones: a constant in the file, an input of the sessions that this project opens."""
 
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -12,6 +13,8 @@ from tests.app.artifact import write_tiny_artifact
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.network import Network
 from yoloscope.models.registry import build
+from yoloscope.models.session import FRACTION_INPUT, fraction_input, open_session
+from yoloscope.models.zoo import BUILTIN
 from yoloscope.training.export.onnx import export_onnx
 
 LEVELS = np.random.default_rng(0).random((2, 64, 96, 3), np.float32) * 255
@@ -35,10 +38,44 @@ def torch_heads(network: Network, levels: NDArray[np.float32]) -> list[NDArray[n
         return [head.numpy() for head in network(torch.from_numpy(levels).permute(0, 3, 1, 2) / 255)]
 
 
-def test_it_is_not_among_the_required_inputs(artifact: Path) -> None:
+def test_plain_onnxruntime_sees_no_optional_input_and_warns_of_nothing(
+    artifact: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     session = onnxruntime.InferenceSession(str(artifact), providers=["CPUExecutionProvider"])
+    assert capfd.readouterr() == ("", "")
     assert [value.name for value in session.get_inputs()] == ["images", "score_threshold", "iou_threshold"]
-    assert [value.name for value in session.get_overridable_initializers()] == ["images_fraction"]
+    assert not session.get_overridable_initializers()
+
+
+def test_plain_onnxruntime_computes_the_same(artifact: Path) -> None:
+    whole = LEVELS.astype(np.uint8)
+    plain = onnxruntime.InferenceSession(str(artifact), providers=["CPUExecutionProvider"])
+    thresholds = {name: np.full(2, 0.5, np.float32) for name in ("score_threshold", "iou_threshold")}
+    heads = plain.run(["head_0", "head_1"], {"images": whole, **thresholds})
+    for got, expected in zip(heads, Runtime(artifact, "cpu").heads(whole), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_our_sessions_take_it_and_say_so(artifact: Path) -> None:
+    assert fraction_input(open_session(artifact)) == "images_256ths"
+    assert fraction_input(open_session(artifact.read_bytes())) == "images_256ths"
+
+
+def test_the_appended_bytes_are_one_input_of_any_shape() -> None:
+    axes = [f"fraction_{axis}" for axis in "bhwc"]
+    value = onnx.helper.make_tensor_value_info("images_256ths", onnx.TensorProto.UINT8, axes)
+    expected = onnx.ModelProto(graph=onnx.GraphProto(input=[value]))
+    assert onnx.ModelProto.FromString(FRACTION_INPUT) == expected
+
+
+def test_files_of_before_keep_their_input_and_may_be_opened_as_they_are() -> None:
+    session = open_session(BUILTIN)
+    assert fraction_input(session) == "images_fraction"
+    runtime = Runtime(BUILTIN, "cpu")
+    shape = (1, runtime.spec.input_height, runtime.spec.input_width, 3)
+    levels = np.full(shape, 100, np.float32)
+    whole, half = runtime.heads(levels)[0], runtime.heads(levels + 0.5)[0]
+    assert np.abs(whole - half).max() > 1e-6
 
 
 def test_float_levels_are_kept_to_half_a_256th(artifact: Path, network: Network) -> None:

@@ -19,10 +19,10 @@ from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from yoloscope.models.errors import ExportError
+from yoloscope.models.session import open_session
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.export.compare import Heads, detection_error, relative_time
 from yoloscope.training.export.onnx import NETWORK_INPUT
-from yoloscope.training.export.parity import open_session
 from yoloscope.training.export.quantization.ranges import (
     METHODS,
     Histogram,
@@ -257,7 +257,7 @@ class _Search:
 
 def run_heads(network: onnx.ModelProto, images: Sequence[Array]) -> list[Heads]:
     """Return the raw heads of every image; raise ExportError where one is not finite."""
-    session = open_session(network)
+    session = open_session(network.SerializeToString())
     heads = [session.run(None, {NETWORK_INPUT: image}) for image in images]
     if not all(np.isfinite(head).all() for one in heads for head in one):
         raise ExportError("expected finite heads of the changed network, got infinite ones or NaN")

@@ -24,11 +24,11 @@ from yoloscope.models.detector import scale_pixels
 from yoloscope.models.errors import DatasetError
 from yoloscope.models.images import read_image
 from yoloscope.models.preprocess import preprocess
+from yoloscope.models.session import open_session
 from yoloscope.models.spec import RGB_CHANNELS, DetectorSpec
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.data.datasets.paths import find_images
 from yoloscope.training.export.onnx import NETWORK_INPUT
-from yoloscope.training.export.parity import open_session
 
 Array = NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -61,7 +61,7 @@ def collect_histograms(
 
     Two passes, the first for the extremes, one image in memory at a time; ``progress`` is told of each run.
     """
-    session = open_session(_with_all_outputs(network))
+    session = open_session(_with_all_outputs(network).SerializeToString())
     names = [output.name for output in session.get_outputs() if output.type == "tensor(float)"]
 
     def values(image: Array) -> dict[str, Array]:

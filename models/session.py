@@ -1,0 +1,69 @@
+"""onnxruntime sessions: the one place where a graph is opened, and the input for levels between the whole ones.
+
+An artifact adds ``images_256ths`` (zero by default) to its images. In the file that is a constant, which every runtime
+opens without a word; ``open_session`` appends it to the inputs of the graph, so that it can be fed. Files of before
+have an optional input ``images_fraction`` instead, of which onnxruntime warns at every load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import onnxruntime
+
+from yoloscope.models.errors import ModelLoadError
+
+Provider: TypeAlias = str | tuple[str, dict[str, Any]]
+
+FRACTION: Final = "images_256ths"
+OLD_FRACTION: Final = "images_fraction"
+CPU: Final = ("CPUExecutionProvider",)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Return a length-delimited field of a protocol buffer, shorter than 128 bytes."""
+    return bytes((number << 3 | 2, len(content))) + content
+
+
+_AXES = b"".join(_field(1, _field(2, f"fraction_{axis}".encode())) for axis in "bhwc")
+_TENSOR_TYPE = bytes((1 << 3, 2)) + _field(2, _AXES)
+FRACTION_INPUT: Final = _field(7, _field(11, _field(1, FRACTION.encode()) + _field(2, _field(1, _TENSOR_TYPE))))
+"""A ModelProto whose graph has nothing but the input ``images_256ths``, uint8 of any shape.
+
+Protocol buffers merge where they are concatenated: behind the bytes of an artifact it is one more input.
+"""
+
+
+def open_session(
+    model: Path | bytes, providers: Sequence[Provider] = CPU, threads: int = 0
+) -> onnxruntime.InferenceSession:
+    """Return a session of a file or of a graph's bytes; ``threads`` 0 is one per core, and idle ones sleep.
+
+    Spinning threads would take the CPUs from the decoding of images. Raises ModelLoadError where onnxruntime cannot
+    open it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(_with_fraction_input(model), options, providers=list(providers))
+    except Exception as error:
+        name = f"at {model}, got a file" if isinstance(model, Path) else "graph, got one"
+        raise ModelLoadError(f"expected an ONNX model {name} that cannot be loaded: {error}") from error
+
+
+def fraction_input(session: onnxruntime.InferenceSession) -> str | None:
+    """Return the name under which a session takes 256ths of a level, if it does."""
+    names = {value.name for value in session.get_overridable_initializers()}
+    return next((name for name in (FRACTION, OLD_FRACTION) if name in names), None)
+
+
+def _with_fraction_input(model: Path | bytes) -> str | bytes:
+    content = model.read_bytes() if isinstance(model, Path) else model
+    if FRACTION.encode() in content and FRACTION_INPUT not in content:
+        return content + FRACTION_INPUT
+    return str(model) if isinstance(model, Path) else content
