@@ -16,14 +16,14 @@ import httpx
 
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, artifact_path
 from yoloscope.app.settings import Settings
-from yoloscope.models.classes import read_class_names
 from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.names import read_names
 from yoloscope.models.darknet.network import require_complete
 from yoloscope.models.darknet.weights import darknet_source, load_weights
 from yoloscope.models.errors import ConfigError, DownloadError, ModelNotFoundError
 from yoloscope.models.files import sha256
 from yoloscope.models.registry import build
-from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
+from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights, correct_anchors, official_weights
 from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.export.parity import ParityReport
 
@@ -33,16 +33,24 @@ def convert_official(official: OfficialWeights, weights: Path, target: Path) -> 
     network = build(official.network, num_classes=len(official.class_names), class_names=official.class_names)
     header = load_weights(network, weights)
     update = {"name": official.name, "loss": official.loss, "source": darknet_source(weights, header)}
-    return export_onnx(network, network.spec.model_copy(update=update), target)
+    return export_onnx(network, official.correct_anchors(network.spec).model_copy(update=update), target)
 
 
-def convert_darknet(cfg: Path, weights: Path, names: Path | None, target: Path) -> tuple[ParityReport, tuple[str, ...]]:
-    """Build the network of a cfg, load its weights, write the artifact; return the parity and the notices."""
-    network = build_network(cfg, class_names=None if names is None else read_class_names(names))
+def convert_darknet(
+    cfg: Path, weights: Path, names: Path | None, target: Path, input_size: tuple[int, int] | None = None
+) -> tuple[ParityReport, tuple[str, ...]]:
+    """Build the network of a cfg, load its weights, write the artifact; return the parity and the notices.
+
+    ``input_size`` (width, height) overrides that of the cfg.
+    """
+    network = build_network(cfg, class_names=None if names is None else read_names(names), input_size=input_size)
     require_complete(network)
     header = load_weights(network, weights)
-    source = darknet_source(weights, header, network.notices)
-    return export_onnx(network, network.spec.model_copy(update={"source": source}), target), network.notices
+    source = darknet_source(weights, header)
+    spec, corrections = correct_anchors(network.spec, source.sha256 or "")
+    notices = (*network.notices, *header.notices, *corrections)
+    source = source.model_copy(update={"notices": notices})
+    return export_onnx(network, spec.model_copy(update={"source": source}), target), notices
 
 
 _CHUNK: Final = 1 << 18
@@ -86,9 +94,9 @@ def ensure_model(settings: Settings, tell: Callable[[str], None]) -> Path:
 
 
 def official_name(model: str, settings: Settings) -> OfficialWeights:
-    """Return the entry of an official model; raises ModelNotFoundError telling what there is."""
+    """Return the entry of an official model; raises ModelNotFoundError with what there is."""
     if model in OFFICIAL:
-        return OFFICIAL[model]
+        return official_weights(model)
     raise ModelNotFoundError(
         f"expected a model file at {artifact_path(model, settings.models_dir)} "
         f"or one of the official models {', '.join(OFFICIAL)}, got {model!r}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -13,21 +14,28 @@ from yoloscope.app.hub import convert_darknet
 from yoloscope.app.settings import load_settings
 from yoloscope.models.errors import ConfigError
 
+DIFFERS: Final = 3
+"""Exit status where the artifact is written but differs from the network in torch."""
+
 
 def import_darknet(
     cfg: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Darknet's network description, .cfg.")],
     weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its trained weights, .weights.")],
     names: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Class names, one per line, .names.")
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Class names, one per line, or a .data file.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The .onnx to write; default: into the models folder.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Input of the network, as 416x416; default: that of the cfg.")
     ] = None,
     models_dir: ModelsDirOption = None,
 ) -> None:
     """Convert a darknet model to the one ONNX file that is served.
 
-    What of the cfg has no effect is listed, and the result is compared with the network it came from. For example:
+    What of the cfg has no effect is listed, and the result is compared with the network it came from. Where the two
+    differ beyond rounding the file is written all the same and the exit status is 3. For example:
     yoloscope import-darknet my.cfg my.weights --names my.names, then: yoloscope serve --model my
     """
     target = output or load_settings(models_dir=models_dir).models_dir / f"{cfg.stem}.onnx"
@@ -38,10 +46,20 @@ def import_darknet(
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--output: expected a folder to write into, got {error}") from error
-    report, notices = convert_darknet(cfg, weights, names, target)
+    report, notices = convert_darknet(cfg, weights, names, target, None if size is None else _parse_size(size))
     for notice in notices:
         console.print(f"note: {notice}", markup=False)
     console.print(f"{report}\n{target} is ready: yoloscope serve --model {_as_model(target, output)}", markup=False)
+
+    if report.differences:
+        raise typer.Exit(DIFFERS)
+
+
+def _parse_size(size: str) -> tuple[int, int]:
+    sides = re.fullmatch(r"(\d+)x(\d+)", size)
+    if sides is None:
+        raise ConfigError(f"--size: expected WIDTHxHEIGHT in pixels, as 416x416, got {size!r}")
+    return int(sides[1]), int(sides[2])
 
 
 def _as_model(target: Path, output: Path | None) -> str:

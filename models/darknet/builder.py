@@ -11,6 +11,7 @@ from pathlib import Path
 
 from yoloscope.models.darknet.cfg import Entry, Section, parse_cfg
 from yoloscope.models.darknet.detector_spec import derive_spec
+from yoloscope.models.darknet.foreign_files import HEAD_BYTES, describe_file, is_text
 from yoloscope.models.darknet.keys import NET_INERT
 from yoloscope.models.darknet.layer_plan import Context, Layer, LayerType, Shape
 from yoloscope.models.darknet.layer_types import ALIASES, LAYER_TYPES, NET_KEYS, REFUSED_TYPES
@@ -103,9 +104,14 @@ def _read(cfg: str | Path) -> tuple[str, Path | None]:
         return cfg, None
     path = Path(cfg)
     try:
-        return path.read_bytes().decode("utf-8", errors="replace"), path
+        content = path.read_bytes()
     except OSError as error:
         raise CfgError(f"cannot read the cfg {path}: {error.strerror}") from error
+    head = content[:HEAD_BYTES]
+    if not is_text(head) or head.lstrip().startswith((b"<", b"version https://git-lfs")):
+        kind = describe_file(head) or "a binary file, as the weights are: the cfg comes first and the weights second"
+        raise CfgError(f"expected a darknet cfg, got {kind}")
+    return content.decode("utf-8", errors="replace"), path
 
 
 def _context(

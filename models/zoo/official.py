@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from yoloscope.models.anchors import YOLOV3_TINY, Masks
 from yoloscope.models.errors import ModelNotFoundError
-from yoloscope.models.spec import LossSpec
+from yoloscope.models.spec import DetectorSpec, LossSpec
 from yoloscope.models.zoo.class_names import COCO, VOC
 
 _REDMON = "https://pjreddie.com/media/files"
@@ -23,7 +24,8 @@ _BOCHKOVSKIY = "https://github.com/AlexeyAB/darknet/releases/download"
 class OfficialWeights:
     """One published .weights file: the native network that it fills, where it is served, how it is recognised.
 
-    ``loss`` is what darknet computes for the cfg that is published with it.
+    ``loss`` is what darknet computes for the cfg that is published with it. ``trained_masks`` are the anchors of each
+    head in training, where that cfg has others.
     """
 
     name: str
@@ -33,6 +35,7 @@ class OfficialWeights:
     sha256: str | None
     class_names: tuple[str, ...]
     loss: LossSpec
+    trained_masks: Masks | None = None
 
     @property
     def file_name(self) -> str:
@@ -43,12 +46,26 @@ class OfficialWeights:
         """Tell whether a file of this size and sha256 is the published one, as far as that is known."""
         return size == self.size and (self.sha256 is None or sha256 == self.sha256)
 
+    def correct_anchors(self, spec: DetectorSpec) -> DetectorSpec:
+        """Return the spec with the anchors of training, where it has those of the published cfg and they differ."""
+        published = tuple(head.anchor_indices for head in spec.heads)
+        if self.trained_masks is None or (spec.anchors_px, published) != _MISPRINTED.get(self.name):
+            return spec
+        heads = zip(spec.heads, self.trained_masks, strict=True)
+        return spec.model_copy(
+            update={"heads": tuple(head.model_copy(update={"anchor_indices": mask}) for head, mask in heads)}
+        )
+
 
 def _entry(
     name: str, url: str, size: int, sha256: str | None, class_names: tuple[str, ...], **overrides: object
 ) -> OfficialWeights:
     loss = LossSpec(preset=f"{name.removeprefix('yolo')[:2]}-darknet", overrides=overrides)
-    return OfficialWeights(name, name, url, size, sha256, class_names, loss)
+    return OfficialWeights(name, name, url, size, sha256, class_names, loss, _TRAINED_MASKS.get(name))
+
+
+_MISPRINTED = {"yolov3-tiny": (YOLOV3_TINY.anchors_px, YOLOV3_TINY.masks)}
+_TRAINED_MASKS: Mapping[str, Masks] = {"yolov3-tiny": ((3, 4, 5), (1, 2, 3))}
 
 
 _ENTRIES = (
@@ -119,7 +136,25 @@ OFFICIAL: Mapping[str, OfficialWeights] = MappingProxyType({entry.name: entry fo
 
 
 def official_weights(name: str) -> OfficialWeights:
-    """Return the entry of a name; raises ModelNotFoundError telling what there is."""
+    """Return the entry of a name; raises ModelNotFoundError with the names that there are."""
     if name not in OFFICIAL:
         raise ModelNotFoundError(f"expected one of the official models {', '.join(OFFICIAL)}, got {name!r}")
     return OFFICIAL[name]
+
+
+def correct_anchors(spec: DetectorSpec, sha256: str) -> tuple[DetectorSpec, tuple[str, ...]]:
+    """Return the spec of an imported cfg with the anchors of its weights, and a note where the cfg has others.
+
+    The published cfg of yolov3-tiny says mask=0,1,2 in its second head, its published weights were trained with 1,2,3
+    (github.com/pjreddie/darknet/issues/851). Weights trained with that cfg are right as they are: the published file
+    is known by its sha256.
+    """
+    for entry in OFFICIAL.values():
+        corrected = entry.correct_anchors(spec) if entry.sha256 == sha256 else spec
+        if corrected != spec:
+            masks = " and ".join(",".join(map(str, head.anchor_indices)) for head in corrected.heads)
+            note = (
+                f"the published weights of {entry.name} were trained with mask {masks}, the cfg has another: corrected"
+            )
+            return corrected, (f"{note} (github.com/pjreddie/darknet/issues/851)",)
+    return spec, ()

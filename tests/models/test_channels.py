@@ -6,7 +6,8 @@ import torch
 
 from tests.models.darknet.cfgs import section
 from yoloscope.models.darknet.builder import build_network
-from yoloscope.models.darknet.weights import WeightsHeader, load_weights
+from yoloscope.models.darknet.weights import load_weights
+from yoloscope.models.darknet.weights_header import WeightsHeader
 from yoloscope.models.detector import scale_pixels
 from yoloscope.models.errors import CfgError, ConfigError, ImageError
 from yoloscope.models.preprocess import preprocess, preprocess_uint8, to_grey

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yoloscope.models.darknet.weights import WeightsHeader
+from yoloscope.models.darknet.weights_header import WeightsHeader
 
 _HEADER = WeightsHeader(0, 2, 5, 32013312)
 _STEP = 0x9E3779B97F4A7C15

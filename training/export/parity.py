@@ -28,6 +28,8 @@ BOX_ATOL_PX, BOX_RTOL = 1e-2, 1e-4
 SCORE_ATOL = 1e-5
 LEAST_SCORE: Final = 1e-5
 """Scores below are not compared: onnxruntime's Sigmoid is exact to 1e-7 only, and nobody asks for such detections."""
+LEAST_GAP: Final = 2e-6
+"""Scores closer together may come in either order."""
 SETTINGS = ((8, 0.45), (40, 0.3), (150, 0.6))
 """Number of candidates that the score threshold lets pass, and the IoU threshold."""
 IOU_LEEWAY: Final = (0.0, -0.005, 0.005)
@@ -221,14 +223,17 @@ def _thresholds(heads: tuple[Tensor, ...], spec: DetectorSpec, count: int) -> Ar
 
 
 def _threshold(scores: NDArray[np.float64], count: int, usual: float) -> float:
-    """Return the middle of the widest gap among some ``count`` scores; ``usual`` where none is well above 1e-5."""
-    above = np.sort(scores[scores > LEAST_SCORE])[::-1]
-    ends = np.append(above, LEAST_SCORE)[count // 2 if len(above) > count // 2 else 0 :][: count + 1 - count // 2]
-    gaps = ends[:-1] - ends[1:]
-    widest = int(gaps.argmax()) if len(gaps) else 0
-    if not len(gaps) or (ends[widest + 1] == LEAST_SCORE and gaps[widest] < LEAST_SCORE / 10):
-        return usual
-    return float(ends[widest] + ends[widest + 1]) / 2
+    """Return the middle of the widest gap among some ``count`` scores; ``usual`` where none is well above 1e-5.
+
+    Where all gaps there are of the size of rounding errors, gaps further down are looked at.
+    """
+    ends = np.append(np.sort(scores[scores > LEAST_SCORE])[::-1], LEAST_SCORE)
+    for first, last in ((count // 2, count + 1), (0, 10 * count), (0, len(ends))):
+        upper, lower = ends[first:last][:-1], ends[first:last][1:]
+        if len(upper) and (upper - lower).max() > LEAST_GAP:
+            widest = int((upper - lower).argmax())
+            return float(upper[widest] + lower[widest]) / 2
+    return usual
 
 
 def _head_errors(heads: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> tuple[list[float], list[float]]:

@@ -8,14 +8,9 @@ import torch
 from tests.models.darknet.cfgs import HEAD_CONV, NET, YOLO, conv, detector, section
 from yoloscope.models.darknet.builder import build_network
 from yoloscope.models.darknet.network import DarknetNetwork
-from yoloscope.models.darknet.weights import (
-    WeightsHeader,
-    darknet_source,
-    load_backbone_weights,
-    load_weights,
-    save_weights,
-)
-from yoloscope.models.errors import WeightsError
+from yoloscope.models.darknet.weights import darknet_source, load_backbone_weights, load_weights, save_weights
+from yoloscope.models.darknet.weights_header import WeightsHeader
+from yoloscope.models.errors import CfgError, WeightsError
 from yoloscope.models.layers.weight_block import weight_blocks
 
 ALL_WEIGHTED = (
@@ -93,7 +88,7 @@ def test_flipped_kernels_are_stored_transposed() -> None:
     assert save_weights(network) == data
 
 
-@pytest.mark.parametrize("extra", [-1, 1])
+@pytest.mark.parametrize("extra", [-2, 1])
 def test_wrong_count_tells_both_numbers(extra: int) -> None:
     network = everything()
     count = sum(block.tensor.numel() for block in weight_blocks(network))
@@ -155,3 +150,77 @@ def test_source_names_file_digest_and_images(tmp_path: Path) -> None:
     source = darknet_source(path, WeightsHeader(seen=5), ("note",))
     assert source.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert (source.kind, source.file, source.images_seen, source.notices) == ("darknet", "x.weights", 5, ("note",))
+
+
+class TestHeadersOfThirdParties:
+    """Savers that write version 0.0 with the count of version 0.2, or 0.2 with that of before."""
+
+    @pytest.mark.parametrize(("minor", "bits", "form"), [(0, 64, "<3iQ"), (2, 32, "<3iI"), (1, 64, "<3iQ")])
+    def test_the_length_of_the_file_tells_that_of_the_count(self, minor: int, bits: int, form: str) -> None:
+        network = build_network(detector(conv(8, "stride=2")))
+        floats = counting(network)[20:]
+        data = struct.pack(form, 0, minor, 5, 77) + floats
+        header = load_weights(network, data)
+        assert (header.minor, header.count_bits, header.seen) == (minor, bits, 77)
+        assert weight_blocks(network)[0].tensor.tolist() == list(range(1, 9))
+        (notice,) = header.notices
+        assert f"has version 0.{minor} and a count of images of {bits} bits, where darknet has {96 - bits}" in notice
+        assert save_weights(network, header) == data
+
+    @pytest.mark.parametrize("header", [WeightsHeader(0, 1, 0, 64), WeightsHeader(0, 2, 5, 64)])
+    def test_darknets_own_need_no_note(self, header: WeightsHeader) -> None:
+        network = everything()
+        assert load_weights(network, counting(network, header)).notices == ()
+
+    def test_two_floats_too_many_are_no_header(self) -> None:
+        network = everything()
+        with pytest.raises(WeightsError, match="expected"):
+            load_weights(network, counting(network, WeightsHeader(0, 0, 0, 1), extra=2))
+
+
+class TestFilesOfOtherKinds:
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_weights_that_are_not_finite_are_counted_and_located(self, value: float) -> None:
+        network = build_network(detector(conv(8, "stride=2")))
+        floats = np.ones(sum(block.tensor.numel() for block in weight_blocks(network)), "<f4")
+        floats[8:10] = value  # the scales of the first convolution, behind its eight biases
+        expected = f"got 2 of {len(floats)} that are NaN or infinite, the first among the scales of layer 0"
+        with pytest.raises(WeightsError, match=expected):
+            load_weights(network, WeightsHeader().pack() + floats.tobytes())
+        floats[8:10], floats[-1] = 1, value
+        with pytest.raises(WeightsError, match="among the weights of layer 1"):
+            load_weights(network, WeightsHeader().pack() + floats.tobytes())
+
+    @pytest.mark.parametrize(
+        ("head", "kind"),
+        [
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "a Git LFS pointer.*git lfs pull"),
+            (b"<!DOCTYPE html><html><body>Sign in</body></html>", "a web page"),
+            (b"\n  <HTML lang=en>", "a web page"),
+            (b"[net]\nwidth=416\n", "a cfg: the cfg comes first and the weights second"),
+            (b"# my network\n[network]\nwidth=416\n", "a cfg"),
+            (b"PK\x03\x04" + bytes(60), "a zip archive, as PyTorch"),
+            (b"\x89HDF\r\n\x1a\n" + bytes(60), "an HDF5 file"),
+            (b"cat\ndog\n", "a text file"),
+            (b"", "an empty file"),
+        ],
+    )
+    def test_they_are_named(self, head: bytes, kind: str) -> None:
+        with pytest.raises(WeightsError, match=f"expected a darknet .weights file, got {kind}"):
+            load_weights(everything(), head)
+
+    @pytest.mark.parametrize(
+        ("content", "kind"),
+        [
+            (WeightsHeader().pack() + bytes(100), "a binary file, as the weights are: the cfg comes first"),
+            (b"<html><body>404</body></html>", "a web page"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a Git LFS pointer"),
+            (b"PK\x03\x04" + bytes(60), "a zip archive"),
+            (b"", "an empty file"),
+        ],
+    )
+    def test_given_as_a_cfg_too(self, content: bytes, kind: str, tmp_path: Path) -> None:
+        path = tmp_path / "x.cfg"
+        path.write_bytes(content)
+        with pytest.raises(CfgError, match=f"expected a darknet cfg, got {kind}"):
+            build_network(path)

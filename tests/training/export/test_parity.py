@@ -8,7 +8,8 @@ import torch
 
 from tests.models.darknet.cfgs import section
 from yoloscope.models.darknet.builder import build_network
-from yoloscope.models.darknet.weights import WeightsHeader, load_weights
+from yoloscope.models.darknet.weights import load_weights
+from yoloscope.models.darknet.weights_header import WeightsHeader
 from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.export.parity import _threshold
 
