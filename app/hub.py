@@ -20,7 +20,7 @@ from yoloscope.models.darknet.builder import build_network
 from yoloscope.models.darknet.names import read_names
 from yoloscope.models.darknet.network import require_complete
 from yoloscope.models.darknet.weights import darknet_source, load_weights
-from yoloscope.models.errors import ConfigError, DownloadError, ModelNotFoundError
+from yoloscope.models.errors import ConfigError, DownloadError, ModelLoadError, ModelNotFoundError
 from yoloscope.models.files import sha256
 from yoloscope.models.registry import build
 from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights, correct_anchors, official_weights
@@ -56,15 +56,18 @@ def convert_darknet(
 _CHUNK: Final = 1 << 18
 _TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
 
+UNREACHABLE: Final = 4
+"""Exit status of the process that pulls where the download failed."""
+
 Progress = Callable[[int], None]
 
 
 def ensure_artifact(model: str, settings: Settings) -> Path:
     """Return the artifact of a name or path; an official model that is not there yet is pulled first.
 
-    Pulling runs in a process of its own, so that the memory that the conversion takes is given back; -P keeps modules
-    of the current folder out of it. Raises ModelNotFoundError for a model that is neither there nor official,
-    DownloadError if pulling failed.
+    Pulling runs in a process of its own, so that the memory that the conversion takes is given back; ``-P`` keeps the
+    current folder, whose packages may have our names, off its import path. Raises ModelNotFoundError for a model that
+    is neither there nor official, DownloadError if the download failed and ModelLoadError if anything else did.
     """
     path = artifact_path(model, settings.models_dir)
     if path.is_file():
@@ -73,23 +76,29 @@ def ensure_artifact(model: str, settings: Settings) -> Path:
     environment = {**os.environ, "YOLOSCOPE_MODELS_DIR": str(settings.models_dir)}
     if settings.weights is not None:
         environment["YOLOSCOPE_WEIGHTS"] = str(settings.weights)
-    command = [sys.executable, "-P", "-m", "yoloscope.app.cli", "pull", model]
-    if subprocess.run(command, env=environment, check=False).returncode or not path.is_file():  # noqa: S603 (our own)
-        raise DownloadError(f"the model {model!r} could not be pulled, see above")
+    command = [sys.executable, "-P", "-m", "yoloscope.app.commands.pull", model]
+    status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 (our own)
+    if status == UNREACHABLE:
+        raise DownloadError(f"the model {model!r} could not be downloaded, see above")
+    if status or not path.is_file():
+        raise ModelLoadError(f"the model {model!r} could not be made ready, see above")
     return path
 
 
-def ensure_model(settings: Settings, tell: Callable[[str], None]) -> Path:
+def ensure_model(settings: Settings, warn: Callable[[str], None]) -> Path:
     """Return the artifact of the model that the settings name, as ``ensure_artifact`` does.
 
-    Where they name none it is the first choice, or the built-in model if that cannot be pulled, which is told.
+    Where they name none it is the first choice. The built-in model takes its place, with a warning, if the download
+    fails and no folder of weights is named; any other failure is an error.
     """
     if settings.model is not None:
         return ensure_artifact(settings.model, settings)
     try:
         return ensure_artifact(FIRST_CHOICE, settings)
     except DownloadError:
-        tell(f"{FIRST_CHOICE} is out of reach; the built-in model takes its place and finds blood cells only")
+        if settings.weights is not None:
+            raise
+        warn(f"{FIRST_CHOICE} is out of reach; the built-in model takes its place and finds blood cells only")
         return artifact_path(BUILTIN, settings.models_dir)
 
 

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from yoloscope.app.commands.options import DataOption, ShapesOption
+from yoloscope.app.commands.options import NO_DATA, RequiredDataOption, ShapesOption
 from yoloscope.models import registry
 from yoloscope.models.anchors import REGION_STRIDE
 from yoloscope.models.errors import ConfigError
@@ -84,7 +84,7 @@ def _quality_table(comparison: AnchorComparison) -> Table:
 
 
 def anchors(
-    data: DataOption = None,
+    data: RequiredDataOption = NO_DATA,
     split: Annotated[str, typer.Option(help="Part of the data set; '' for all of it.")] = "train",
     network: Annotated[str, typer.Option(help=f"Network, one of {', '.join(registry.names())}.")] = "yolov4-tiny",
     size: Annotated[
@@ -103,8 +103,6 @@ def anchors(
     they suit the objects beside the published ones, and lines to paste; training fits the same ones by itself where its
     configuration says: anchors: fitted. For example: yoloscope anchors --data bccd --network yolov4-tiny --size 320x320
     """
-    if data is None:
-        raise ConfigError("--data: expected a data set, got none")
     spec = _spec(network, size)
     anchor_strides(spec)
     dataset = open_split_or_all(data, split or None, shapes=shapes)

@@ -20,17 +20,19 @@ from rich.table import Table
 
 from yoloscope.app.commands.common import open_runtime
 from yoloscope.app.commands.options import (
-    DataOption,
+    NO_DATA,
     ModelOption,
     ModelsDirOption,
     ProviderOption,
+    RequiredDataOption,
     ShapesOption,
     WeightsOption,
     one_model,
     progress_bar,
 )
+from yoloscope.app.commands.outputs import OutputFiles
 from yoloscope.app.settings import Settings, load_settings
-from yoloscope.models.errors import ConfigError, ProviderError
+from yoloscope.models.errors import ProviderError
 from yoloscope.models.files import sha256, write_text
 from yoloscope.training.checkpoint.files import named_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
@@ -148,7 +150,7 @@ def evaluate(
         ),
     ] = None,
     model: ModelOption = None,
-    data: DataOption = None,
+    data: RequiredDataOption = NO_DATA,
     split: Annotated[str | None, typer.Option(help="Part of the data set, such as test; default: all of it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, COCO's twelve numbers at its top.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with curves and confusions to this file.")] = None,
@@ -178,19 +180,23 @@ def evaluate(
     yoloscope evaluate yolov4-tiny --data coco --split val --html report.html
     or, of a run in training: yoloscope evaluate runs/bccd-tiny/best.ckpt --data bccd --split val
     """
-    if data is None:
-        raise ConfigError("--data: expected a data set, got none")
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
     dataset = open_dataset(data, split, shapes=shapes)
     dataset.log_notes()
+    outputs = OutputFiles((dataset.source, *(image.path for image in dataset.images)))
+    for option, target in (("--html", html), ("--predictions", predictions)):
+        if target is not None:
+            outputs.claim_file(target, option)
     chosen = open_model(settings)
     overlap = chosen.detector.spec.nms.iou_threshold if iou_threshold is None else iou_threshold
     wanted = PredictionSettings(score_threshold, overlap, max_detections, batch)
     evaluation = _run(chosen.detector, dataset, wanted, confusion_threshold)
     if html is not None:
         write_text(html, render_page(evaluation, chosen.name))
+        typer.echo(f"wrote {html}", err=True)
     if predictions is not None:
         write_text(predictions, json.dumps(detection_rows(evaluation.images, evaluation.dataset.category_ids)))
+        typer.echo(f"wrote {predictions}", err=True)
     _show(evaluation, chosen, _intervals(evaluation, resamples), as_json)
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, get_args
 
 import numpy as np
 import typer
@@ -29,6 +29,7 @@ from yoloscope.app.commands.options import (
     ModelsDirOption,
     ProviderOption,
     WeightsOption,
+    choice,
     one_model,
     progress_bar,
 )
@@ -208,7 +209,8 @@ def _images(what: Measuring, spec: DetectorSpec) -> list[NDArray[Any]]:
     return [preprocess(read_image(paths[place]), spec)[0] for place in places]
 
 
-PRECISIONS: Final = ("fp32", "fp16", "int8")
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: Final = get_args(Precision)
 
 
 def export(
@@ -217,7 +219,7 @@ def export(
         typer.Argument(metavar="[MODEL]", help="Model: a name, an .onnx file, a .ckpt or the folder of a run."),
     ] = None,
     model: ModelOption = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
+    precision: Annotated[Precision, choice("--precision", PRECISIONS, "Numbers of the new file.")] = "fp32",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="ONNX file to write.")] = None,
     data: Annotated[
         Path | None, typer.Option(help="Data set; for int8 the calibration images, which may be a plain folder.")
@@ -270,8 +272,6 @@ def export(
 
 def _check(precision: str, output: Path | None, data: Path | None, split: str | None) -> Path:
     """Return the file to write; raise ConfigError where an option is wrong or missing."""
-    if precision not in PRECISIONS:
-        raise ConfigError(f"--precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     if output is None or output.suffix != ".onnx":
         raise ConfigError(f"--output: expected an .onnx file to write, got {output or 'none'}")
     if precision == "int8" and data is None:

@@ -1,47 +1,71 @@
-"""Options that several commands share.
-
-The option ``--accelerator`` of the commands that train.
-
-The progress bars of the commands.
-"""
+"""Options that several commands share, and the bar that shows how far a command is."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
+from yoloscope.app.services.runtime import Provider
 from yoloscope.models.errors import ConfigError
 
 Accelerator = Literal["auto", "cpu", "gpu"]
-AcceleratorOption = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
-
-_KNOWN: Final[dict[str, Accelerator]] = {"auto": "auto", "cpu": "cpu", "gpu": "gpu"}
 
 
-def accelerator_of(name: str) -> Accelerator:
-    """Return the accelerator of a name; raise ConfigError for another name."""
-    if name not in _KNOWN:
-        raise ConfigError(f"--accelerator: expected auto, cpu or gpu, got {name!r}")
-    return _KNOWN[name]
+def choice(option: str, choices: Sequence[str], help_text: str, **settings: Any) -> Any:  # noqa: ANN401 (as typer.Option)
+    """Return an option of a few values, shown in ``--help`` and completed by the shell; another raises ConfigError."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ConfigError(f"{option}: expected one of {', '.join(choices)}, got {text!r}")
+        return text
+
+    return _listed(option, choices, help_text, parse, **settings)
+
+
+def _listed(
+    option: str,
+    choices: Sequence[str],
+    help_text: str,
+    parse: Callable[[str], str],
+    **settings: Any,  # noqa: ANN401 (as typer.Option)
+) -> Any:  # noqa: ANN401 (as typer.Option)
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in choices if name.startswith(incomplete)]
+
+    return typer.Option(
+        option, parser=parse, metavar=f"<{'|'.join(choices)}>", autocompletion=complete, help=help_text, **settings
+    )
 
 
 def progress_bar(*columns: ProgressColumn, console: Console | None = None) -> Progress:
-    """Return a bar on standard error that is gone when it is done, and not there at all where nobody watches."""
+    """Return a transient bar on standard error; it is disabled where standard error is no terminal."""
     return Progress(*columns, console=console or Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
+def _require_data(context: typer.Context, data: Path) -> Path:
+    if data == NO_DATA and not context.resilient_parsing:
+        raise ConfigError("--data: expected a data set, got none")
+    return data
+
+
+_DATA_HELP: Final = "Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file"
+NO_DATA: Final = Path("/dev/null/none")
+"""Default of ``RequiredDataOption``, a path that no file can have."""
+
+AcceleratorOption = Annotated[str, _listed("--accelerator", get_args(Accelerator), "Where to train.", str)]
 ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
         "-m",
-        help="Model: builtin, a name in the models folder, an official one, or an .onnx file; "
-        "default: yolov4-tiny, or builtin where that is out of reach.",
+        help="Model: builtin, a name in the models folder, an official one, or an .onnx file (yoloscope models lists "
+        "them); default: yolov4-tiny, or builtin where that cannot be downloaded.",
         envvar="YOLOSCOPE_MODEL",
     ),
 ]
@@ -50,19 +74,28 @@ ModelsDirOption = Annotated[
 ]
 ProviderOption = Annotated[
     str | None,
-    typer.Option(help="auto, cuda or cpu; cuda means CUDA or an error.", envvar="YOLOSCOPE_PROVIDER"),
+    _listed("--provider", get_args(Provider), "cuda means CUDA or an error.", str, envvar="YOLOSCOPE_PROVIDER"),
 ]
 WeightsOption = Annotated[
     Path | None,
     typer.Option(help="Folder searched for official darknet weights before downloading.", envvar="YOLOSCOPE_WEIGHTS"),
 ]
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data set: a folder (COCO, VOC, YOLO), or its .json, .yaml or .data file.")
+DataOption = Annotated[Path | None, typer.Option("--data", help=f"{_DATA_HELP}.")]
+RequiredDataOption = Annotated[
+    Path, typer.Option("--data", help=f"{_DATA_HELP} [required].", callback=_require_data, show_default=False)
 ]
 ShapesOption = Annotated[
     Literal["enclose", "refuse"],
     typer.Option(help="Polygons, masks and boxes with a score: read as the boxes that enclose them, or refused."),
 ]
+
+
+def accelerator_of(name: str) -> Accelerator:
+    """Return the accelerator of a name; raise ConfigError for another name."""
+    known: dict[str, Accelerator] = {"auto": "auto", "cpu": "cpu", "gpu": "gpu"}
+    if name not in known:
+        raise ConfigError(f"--accelerator: expected auto, cpu or gpu, got {name!r}")
+    return known[name]
 
 
 def one_model(argument: str | None, option: str | None) -> str | None:

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from yoloscope.app.commands.common import open_runtime
-from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
+from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption, choice
+from yoloscope.app.commands.outputs import OutputFiles
 from yoloscope.app.responses.drawing import encode_image
 from yoloscope.app.responses.explanations import explain, place_in_file
 from yoloscope.app.responses.loss_maps import draw_term_maps
@@ -153,8 +154,12 @@ def score(
     preset: Annotated[
         str | None, typer.Option(help="Loss, such as v3 or v4-darknet; default: the model's own.")
     ] = None,
-    detail: Annotated[str, typer.Option(help="summary, objects or cells (cells: with --json).")] = "objects",
-    labels_format: Annotated[str, typer.Option(help="yolo, voc, coco, native or auto.")] = "auto",
+    detail: Annotated[
+        Detail, choice("--detail", get_args(Detail), "How far the loss is split (cells: with --json).")
+    ] = "objects",
+    labels_format: Annotated[
+        LabelsFormat, choice("--labels-format", get_args(LabelsFormat), "Format of the labels.")
+    ] = "auto",
     save: Annotated[Path | None, typer.Option(help="Write maps of the cost of every cell to this PNG file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as POST /v1/score answers.")] = False,
     provider: ProviderOption = None,
@@ -168,10 +173,13 @@ def score(
     """
     query = _query(preset, detail, labels_format, save)
     settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)
+    if save is not None:
+        OutputFiles((image, labels)).claim(save, "--save")
     runtime = open_runtime(settings)
     run = _score(image, labels, runtime, query, settings)
     if save is not None:
         write_bytes(save, encode_image(draw_term_maps(run.results[0], image.name), "image/png"))
+        typer.echo(f"wrote {save}", err=True)
     answer = score_answer(run)
     if as_json:
         typer.echo(answer.model_dump_json(exclude_none=True, indent=2))
@@ -179,19 +187,13 @@ def score(
         show_score(answer, Console(highlight=False, markup=False))
 
 
-def _query(preset: str | None, detail: str, labels_format: str, save: Path | None) -> ScoreQuery:
+def _query(preset: str | None, detail: Detail, labels_format: LabelsFormat, save: Path | None) -> ScoreQuery:
     """Return the checked options."""
-    details: dict[str, Detail] = {name: name for name in get_args(Detail)}
-    formats: dict[str, LabelsFormat] = {name: name for name in get_args(LabelsFormat)}
-    if detail not in details:
-        raise ConfigError(f"--detail: expected one of {', '.join(details)}, got {detail!r}")
-    if labels_format not in formats:
-        raise ConfigError(f"--labels-format: expected one of {', '.join(formats)}, got {labels_format!r}")
     if save is not None and save.suffix.lower() != ".png":
         raise ConfigError(f"--save: expected a name that ends in .png, got {save}")
     if save is not None and detail == "summary":
         raise ConfigError("--save: expected --detail objects or cells, got summary")
-    return ScoreQuery(None, preset, details[detail], formats[labels_format], keep_images=save is not None)
+    return ScoreQuery(None, preset, detail, labels_format, keep_images=save is not None)
 
 
 def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, settings: Settings) -> ScoreRun:

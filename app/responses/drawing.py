@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from yoloscope.models.classes import class_color, text_color_on
 from yoloscope.models.images import DecodedImage
@@ -16,6 +17,8 @@ Color = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 
 MAX_LABELS: Final = 200
+MARK: Final = "yoloscope"
+"""Comment of a JPEG and Software of a PNG: by it the commands know their results from the images of others."""
 _PILLOW_FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG"}
 
 
@@ -43,7 +46,12 @@ def draw_detections(image: DecodedImage, detections: Detections, class_names: Se
 def encode_image(image: Image.Image, media_type: str) -> bytes:
     """Return the image as JPEG or PNG bytes."""
     buffer = BytesIO()
-    image.save(buffer, _PILLOW_FORMATS[media_type], quality=92)
+    if media_type == "image/png":
+        info = PngInfo()
+        info.add_text("Software", MARK)
+        image.save(buffer, "PNG", pnginfo=info)
+    else:
+        image.save(buffer, _PILLOW_FORMATS[media_type], quality=92, comment=MARK)
     return buffer.getvalue()
 
 

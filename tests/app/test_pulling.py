@@ -20,7 +20,7 @@ from yoloscope.app.hub import (
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, default_model
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
-from yoloscope.models.errors import ConfigError, DownloadError, ModelNotFoundError
+from yoloscope.models.errors import ConfigError, DownloadError, ModelLoadError, ModelNotFoundError
 from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 
 CONTENT = b"weights" * 1000
@@ -144,3 +144,47 @@ def test_a_class_that_stands_twice_is_refused_before_anything_is_converted(tmp_p
     names.write_text("cat\ndog\ncat\n")
     with pytest.raises(ConfigError, match=r"expected each class name once in .*my\.names, got cat more than once"):
         convert_darknet(tmp_path / "no.cfg", tmp_path / "no.weights", names, tmp_path / "no.onnx")
+
+
+class TestFallback:
+    """The built-in model takes the place of the first choice after a failed download alone."""
+
+    @pytest.fixture(autouse=True)
+    def no_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.delenv("YOLOSCOPE_WEIGHTS", raising=False)
+
+    def test_a_failed_download(self, tmp_path: Path) -> None:
+        warnings: list[str] = []
+        assert ensure_model(Settings(models_dir=tmp_path), warnings.append).name == "builtin.onnx"
+        assert warnings == [
+            "yolov4-tiny is out of reach; the built-in model takes its place and finds blood cells only"
+        ]
+
+    def test_a_wrong_folder_of_weights(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(ModelLoadError, match="could not be made ready"):
+            ensure_model(Settings(models_dir=tmp_path, weights=tmp_path / "nowhere"), pytest.fail)
+        assert "YOLOSCOPE_WEIGHTS: expected a folder, got" in capfd.readouterr().err
+
+    def test_a_folder_without_the_weights(self, tmp_path: Path) -> None:
+        (tmp_path / "weights").mkdir()
+        with pytest.raises(DownloadError):
+            ensure_model(Settings(models_dir=tmp_path, weights=tmp_path / "weights"), pytest.fail)
+
+    def test_a_models_folder_that_cannot_be_written(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(ModelLoadError, match="could not be made ready"):
+            ensure_model(Settings(models_dir=tmp_path / "file" / "models"), pytest.fail)
+        assert "yolov4-tiny.onnx" in capfd.readouterr().err
+
+    def test_the_current_folder_runs_no_code(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("app", "models", "yoloscope"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "__init__.py").write_text("raise SystemExit('foreign code ran')")
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(DownloadError):
+            ensure_artifact("yolov4-tiny", Settings(models_dir=tmp_path / "m"))
+        assert "foreign" not in capfd.readouterr().err
