@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from yoloscope.app import errors, openapi
 from yoloscope.app.middleware import BodyLimits, HeadAsGet
-from yoloscope.app.routers import detect, health, models, score
+from yoloscope.app.routers import detect, health, models, score, swagger
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.images import quiet_repairs
@@ -35,6 +35,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,  # routers/swagger.py serves it, without a foreign host
+        redoc_url=None,
         separate_input_output_schemas=False,
     )
     app.state.services = Services(settings)
@@ -46,7 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(HeadAsGet)
     errors.install(app)
-    for router in (health.router, models.router, detect.router, score.router):
+    for router in (health.router, models.router, detect.router, score.router, swagger.router):
         app.include_router(router)
     openapi.install(app)
     return app

@@ -10,7 +10,8 @@ from pydantic.json_schema import models_json_schema
 from yoloscope.app.schemas.detect import DetectBody, DetectOptions
 from yoloscope.app.schemas.problem import Problem
 
-_BINARY: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
+BINARY: Final = {"type": "string", "format": "binary"}
+"""A file; Swagger UI and generators of clients know uploads by this format, not by ``contentMediaType``."""
 _RAW_KINDS: Final = (
     "image/jpeg",
     "image/png",
@@ -28,7 +29,7 @@ def detect_body() -> dict[str, Any]:
     form_schema = DetectOptions.model_json_schema()
     form_schema["title"] = "DetectForm"
     form_schema["properties"] = {
-        "image": {"type": "array", "items": _BINARY, "minItems": 1, "description": "One image or more."},
+        "image": {"type": "array", "items": BINARY, "minItems": 1, "description": "One image or more."},
         **form_schema["properties"],
     }
     form_schema["required"] = ["image"]
@@ -38,7 +39,7 @@ def detect_body() -> dict[str, Any]:
             "schema": json_schema,
             "examples": {"one": {"summary": "One image", "value": {"image": "<base64>", "score_threshold": 0.4}}},
         },
-        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in _RAW_KINDS},
+        **{kind: {"schema": BINARY} for kind in _RAW_KINDS},
     }
     return {"requestBody": {"required": True, "content": content}}
 

@@ -154,11 +154,17 @@ def validated(schema: type[Options], values: Mapping[str, Any]) -> dict[str, Any
         raise invalid_values(error) from error
 
 
-def merged(query: Mapping[str, Any], body: Mapping[str, Any]) -> DetectOptions:
-    """Return the options of query and body together; an option in both is refused."""
+def merged(schema: type[Options], query: Mapping[str, Any], body: Mapping[str, Any]) -> Options:
+    """Return the options of query and body together; an option may be in both if its values are equal.
+
+    Swagger UI sends the defaults that it shows in both places. Raises RequestError for two values of one option.
+    """
     for name in sorted(query.keys() & body.keys()):
-        raise RequestError("expected the option in the query or in the body, got it in both", f"/{name}")
-    return DetectOptions(**query, **body)
+        if query[name] != body[name]:
+            raise RequestError(
+                f"expected one value, got {query[name]!r} in the query and {body[name]!r} in the body", f"/{name}"
+            )
+    return schema(**{**query, **body})
 
 
 def _read_json(data: bytes, settings: Settings) -> Upload:

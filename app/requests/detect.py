@@ -56,7 +56,7 @@ async def get_detect_request(
     services.limiter.check()
     single_values(request.query_params.multi_items())
     upload = await read_upload(request, services.settings)
-    return DetectRequest(upload.images, merged(query.model_dump(exclude_unset=True), upload.options))
+    return DetectRequest(upload.images, merged(DetectOptions, query.model_dump(exclude_unset=True), upload.options))
 
 
 DetectRequestDependency = Annotated[DetectRequest, Depends(get_detect_request)]

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Query, Request
 from starlette.datastructures import UploadFile
 
+from yoloscope.app.openapi import BINARY
 from yoloscope.app.requests.accept import preferred
-from yoloscope.app.requests.body import parse_form, single_values, validated
+from yoloscope.app.requests.body import merged, parse_form, single_values, validated
 from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
 from yoloscope.app.schemas.score import ScoreOptions
 from yoloscope.app.services.scoring import LabeledUpload
@@ -17,7 +18,6 @@ from yoloscope.app.settings import Settings
 from yoloscope.models.errors import MediaTypeError, RequestError, RequestTooLargeError
 
 MAP_MEDIA_TYPE: Final = "image/png"
-_BINARY: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
 _EXAMPLE: Final = "curl -F image=@image.jpg -F labels=@image.txt"
 
 
@@ -44,10 +44,7 @@ async def get_score_request(
     if kind != "multipart/form-data":
         raise MediaTypeError(f"expected multipart/form-data ({_EXAMPLE}), got {kind or 'no content type'!r}")
     pairs, given = await _read_pairs(request, services.settings)
-    asked = query.model_dump(exclude_unset=True)
-    for name in sorted(asked.keys() & given.keys()):
-        raise RequestError("expected the option in the query or in the form, got it in both", f"/{name}")
-    return ScoreRequest(pairs, ScoreOptions(**asked, **given))
+    return ScoreRequest(pairs, merged(ScoreOptions, query.model_dump(exclude_unset=True), given))
 
 
 ScoreRequestDependency = Annotated[ScoreRequest, Depends(get_score_request)]
@@ -90,10 +87,10 @@ def score_body() -> dict[str, Any]:
     schema = ScoreOptions.model_json_schema()
     schema["title"] = "ScoreForm"
     schema["properties"] = {
-        "image": {"type": "array", "items": _BINARY, "minItems": 1, "description": "One image or more."},
+        "image": {"type": "array", "items": BINARY, "minItems": 1, "description": "One image or more."},
         "labels": {
             "type": "array",
-            "items": _BINARY,
+            "items": BINARY,
             "minItems": 1,
             "description": "As many label files, in the order of the images; an empty one means no objects.",
         },

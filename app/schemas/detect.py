@@ -17,7 +17,7 @@ Base64 = Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding"
 
 
 class DetectOptions(Schema):
-    """How to detect; an option may be given in the query or in the body, not in both."""
+    """How to detect; an option may be given in the query or in the body, or in both if its values are equal."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Name of the model, see `GET /v1/models`; without it the default model."""

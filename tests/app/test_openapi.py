@@ -1,5 +1,6 @@
 """The published document: complete, stable, and obeyed."""
 
+import re
 import time
 from collections.abc import Iterator
 from threading import Thread
@@ -15,6 +16,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi import checks
 
 from tests.app.client import Client
+from tests.conftest import ROOT
 from yoloscope.app.http_protocol import ProblemProtocol
 from yoloscope.app.main import create_app
 from yoloscope.app.settings import Settings
@@ -70,6 +72,34 @@ def test_detect_documents_its_bodies_and_answers(document: dict[str, Any]) -> No
 def test_the_document_and_its_page_are_served(client: Client) -> None:
     assert client.get("/openapi.json").json()["info"]["title"] == "Yoloscope"
     assert client.get("/docs").status_code == 200
+
+
+def test_the_page_names_no_foreign_host_and_all_of_its_files_are_served(client: Client) -> None:
+    page = client.get("/docs").text
+    addresses = re.findall(r"""(?:src|href)=["']([^"']+)|url: ["']([^"']+)""", page)
+    assert [one or other for one, other in addresses] == [
+        "docs/swagger-ui.css",
+        "docs/favicon-32x32.png",
+        "docs/swagger-ui-bundle.js",
+        "openapi.json",
+    ]
+    assert "://" not in page
+    kinds = {"swagger-ui.css": "text/css", "favicon-32x32.png": "image/png", "swagger-ui-bundle.js": "text/javascript"}
+    for name, kind in kinds.items():
+        answer = client.get(f"/docs/{name}")
+        assert answer.headers["content-type"].startswith(kind)
+        assert answer.content == (ROOT / "app" / "swagger" / name).read_bytes()
+    assert client.get("/docs/other.js").status_code == 404
+    assert client.get("/redoc").status_code == 404
+
+
+@pytest.mark.parametrize(("operation", "parts"), [("detect", ["image"]), ("score", ["image", "labels"])])
+def test_parts_that_are_files_are_described_as_files(
+    document: dict[str, Any], operation: str, parts: list[str]
+) -> None:
+    form = document["paths"][f"/v1/{operation}"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    for part in parts:
+        assert form["properties"][part]["items"] == {"type": "string", "format": "binary"}
 
 
 CONFIG = SchemathesisConfig.from_dict(

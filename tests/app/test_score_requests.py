@@ -114,11 +114,14 @@ def test_wrong_options_are_named(client: Client, options: dict[str, str], pointe
     assert _pointers(score(client, (image(), LABELS), **options)) == pointers
 
 
-def test_an_option_may_come_in_the_query_but_not_twice(client: Client) -> None:
+def test_an_option_may_come_in_the_query_too_but_not_with_another_value(client: Client) -> None:
     files = {"image": ("a.png", image()), "labels": ("a.txt", LABELS)}
     assert client.post("/v1/score?detail=summary", files=files).json()["results"][0].keys().isdisjoint({"by_object"})
-    response = client.post("/v1/score?detail=summary", files=files, data={"detail": "summary"})
+    equal = client.post("/v1/score?detail=summary", files=files, data={"detail": "summary"})
+    assert equal.json()["results"][0].keys().isdisjoint({"by_object"})
+    response = client.post("/v1/score?detail=summary", files=files, data={"detail": "objects"})
     assert _pointers(response) == ["/detail"]
+    assert "got 'summary' in the query and 'objects' in the body" in response.json()["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("preset", ["v5", "v1", "v2-darknet", "article-mse"])
