@@ -21,7 +21,7 @@ from yoloscope.models.spec import DetectorSpec, LossSpec
 from yoloscope.training.anchors import fit_dataset_anchors
 from yoloscope.training.config import (
     AugmentConfig,
-    BagsConfig,
+    FreebiesConfig,
     OptimizerConfig,
     ScheduleConfig,
     StartConfig,
@@ -87,11 +87,11 @@ def build_network(config: TrainingConfig, dataset: DetectionDataset) -> Network:
     elif config.anchors != "published":
         network = build(config.anchors)
     network.spec = configured_spec(network.spec, config)
-    if config.bags.drop_block and not any(isinstance(module, DropBlock) for module in network.modules()):
-        raise ConfigError(f"bags.drop_block: expected a network with DropBlock, as yolov4, got {config.network}")
+    if config.freebies.drop_block and not any(isinstance(module, DropBlock) for module in network.modules()):
+        raise ConfigError(f"freebies.drop_block: expected a network with DropBlock, as yolov4, got {config.network}")
     if config.start is not None:
         load_start(network, config.start, config.network, options)
-    return cast("Network", with_cross_mini_batch_norm(network)) if config.bags.cross_mini_batch_norm else network
+    return cast("Network", with_cross_mini_batch_norm(network)) if config.freebies.cross_mini_batch_norm else network
 
 
 def configured_spec(spec: DetectorSpec, config: TrainingConfig) -> DetectorSpec:
@@ -99,7 +99,7 @@ def configured_spec(spec: DetectorSpec, config: TrainingConfig) -> DetectorSpec:
     updates: dict[str, object] = {"loss": LossSpec(preset=config.loss.preset or spec.loss.preset)}
     if config.resize is not None:
         updates["resize"] = config.resize
-    if not config.bags.grid_sensitivity:
+    if not config.freebies.grid_sensitivity:
         updates["heads"] = tuple(head.model_copy(update={"scale_xy": 1.0}) for head in spec.heads)
     plain = spec.model_copy(update=updates)
     preset = get_preset(None, plain)
@@ -109,7 +109,7 @@ def configured_spec(spec: DetectorSpec, config: TrainingConfig) -> DetectorSpec:
         raise ConfigError(
             f"distill: expected heads with anchors, logistic objectness and no tree of classes, got {plain.name}"
         )
-    overrides = dict(config.loss.overrides) | _loss_switches(config.bags, formula=preset.is_formula)
+    overrides = dict(config.loss.overrides) | _loss_switches(config.freebies, formula=preset.is_formula)
     final = plain.model_copy(update={"loss": LossSpec(preset=plain.loss.preset, overrides=overrides)})
     get_preset(None, final)
     return final
@@ -152,16 +152,16 @@ def build_schedule(
     config: ScheduleConfig, rate: float, steps_per_epoch: int, total_steps: int
 ) -> Callable[[int], float]:
     """Return the learning rate as a function of the step."""
-    burn_in = round(config.warm_up_epochs * steps_per_epoch)
+    burn_in = round(config.warmup_epochs * steps_per_epoch)
     if config.kind == "cosine":
         cycle = total_steps if config.cycle_epochs is None else round(config.cycle_epochs * steps_per_epoch)
         return CosineRestarts(
-            rate, max(cycle, 1), config.multiplier, rate * config.minimum_share, burn_in, config.warm_up_power
+            rate, max(cycle, 1), config.multiplier, rate * config.min_lr_ratio, burn_in, config.warmup_power
         )
     if config.kind == "constant":
-        return StepSchedule(rate, (), (), burn_in, config.warm_up_power)
-    steps = tuple(round(share * total_steps) for share in config.at)
-    return StepSchedule(rate, steps, config.scales, burn_in, config.warm_up_power)
+        return StepSchedule(rate, (), (), burn_in, config.warmup_power)
+    steps = tuple(round(share * total_steps) for share in config.milestones)
+    return StepSchedule(rate, steps, config.gammas, burn_in, config.warmup_power)
 
 
 def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
@@ -175,19 +175,19 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.name == "sgd":
-        return SGD(groups, lr=config.rate, momentum=config.momentum)
-    return AdamW(groups, lr=config.rate, betas=(config.momentum, 0.999), fused=True)
+        return SGD(groups, lr=config.lr, momentum=config.momentum)
+    return AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=True)
 
 
-def _loss_switches(bags: BagsConfig, *, formula: bool) -> dict[str, object]:
+def _loss_switches(freebies: FreebiesConfig, *, formula: bool) -> dict[str, object]:
     """Return the preset keys that the switches stand for."""
     switches: dict[str, object] = {}
-    if bags.label_smoothing is not None:
-        switches["label_smoothing"] = bags.label_smoothing
-    if bags.multi_anchor is not None:
-        switches["match"] = "anchors_above" if bags.multi_anchor else "best_anchor"
-    if bags.box_loss is not None:
-        switches["box_loss"] = bags.box_loss
+    if freebies.label_smoothing is not None:
+        switches["label_smoothing"] = freebies.label_smoothing
+    if freebies.multi_anchor is not None:
+        switches["match"] = "anchors_above" if freebies.multi_anchor else "best_anchor"
+    if freebies.box_loss is not None:
+        switches["box_loss"] = freebies.box_loss
     if switches and not formula:
-        raise ConfigError("bags: label_smoothing, multi_anchor and box_loss need a formula preset (v1..v4)")
+        raise ConfigError("freebies: label_smoothing, multi_anchor and box_loss need a formula preset (v1..v4)")
     return switches

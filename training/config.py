@@ -1,23 +1,24 @@
-"""What a training run can be told: every key, its default, and one switch for each item of the bags.
+"""Training configuration: every key with its default, the configurations that come along, and former names of keys.
 
-The configurations that come with the package.
-
-YAML in which no key may stand twice: of two values one would be lost without a word.
+In the YAML of a configuration no key may stand twice: of two values one would be lost without a word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.spec import ResizeSpec
 from yoloscope.models.strict_model import StrictModel, first_error
 
+_LOG = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent / "configs"
 
 
@@ -90,7 +91,7 @@ class DataConfig(StrictModel):
     val: str | float | None = "val"
     workers: int | None = Field(default=None, ge=0)
     cache_mb: int = Field(default=0, ge=0)
-    bad_images: Literal["stop", "skip"] = "stop"
+    on_bad_image: Literal["stop", "skip"] = "stop"
     shapes: Literal["enclose", "refuse"] = "enclose"
 
     @field_validator("val")
@@ -102,30 +103,30 @@ class DataConfig(StrictModel):
 
 
 class OptimizerConfig(StrictModel):
-    """The optimizer; ``weight_decay`` acts on kernels alone, ``clip_norm`` bounds the norm of the whole gradient."""
+    """The optimizer; ``weight_decay`` acts on kernels alone, ``grad_clip_norm`` bounds the gradient's norm."""
 
     name: Literal["adamw", "sgd"] = "adamw"
-    rate: float = Field(default=0.002, gt=0)
+    lr: float = Field(default=0.002, gt=0)
     weight_decay: float = Field(default=0.0005, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    clip_norm: float | None = Field(default=10.0, gt=0)
+    grad_clip_norm: float | None = Field(default=10.0, gt=0)
 
 
 class ScheduleConfig(StrictModel):
     """The learning rate over the run.
 
-    ``cosine`` anneals to ``minimum_share`` of the rate, with a restart after ``cycle_epochs`` (null: none), each cycle
-    ``multiplier`` times the last. ``steps`` multiplies the rate by ``scales`` at the shares ``at`` of the run.
+    ``cosine`` anneals to ``min_lr_ratio`` of the rate, with a restart after ``cycle_epochs`` (null: none), each cycle
+    ``multiplier`` times the last. ``steps`` multiplies the rate by ``gammas`` at the shares ``milestones`` of the run.
     """
 
     kind: Literal["cosine", "steps", "constant"] = "cosine"
-    warm_up_epochs: float = Field(default=1.0, ge=0)
-    warm_up_power: float = Field(default=1.0, gt=0)
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    warmup_power: float = Field(default=1.0, gt=0)
     cycle_epochs: float | None = Field(default=None, gt=0)
     multiplier: int = Field(default=2, ge=1)
-    minimum_share: float = Field(default=0.01, ge=0, le=1)
-    at: tuple[float, ...] = (0.8, 0.9)
-    scales: tuple[float, ...] = (0.1, 0.1)
+    min_lr_ratio: float = Field(default=0.01, ge=0, le=1)
+    milestones: tuple[float, ...] = (0.8, 0.9)
+    gammas: tuple[float, ...] = (0.1, 0.1)
 
 
 class ColorConfig(StrictModel):
@@ -141,8 +142,8 @@ class AugmentConfig(StrictModel):
 
     ``crop_jitter`` moves each edge by that share, ``random_scale`` zooms between two factors, ``random_shapes`` draws
     the input size between 1/f and f of the base every ``random_shapes_every`` steps (darknet: 1.4, 10). In the last
-    ``plain_share`` of the epochs, rounded to whole ones, there is no Mosaic, CutMix or MixUp, so that training ends on
-    images composed as those of inference are.
+    ``close_mosaic_fraction`` of the epochs, rounded to whole ones, there is no Mosaic, CutMix or MixUp, so that
+    training ends on images composed as those of inference are.
     """
 
     mosaic: float = Field(default=0.5, ge=0, le=1)
@@ -157,10 +158,10 @@ class AugmentConfig(StrictModel):
     color: ColorConfig | None = ColorConfig()
     random_shapes: float | None = Field(default=None, ge=1)
     random_shapes_every: int = Field(default=10, ge=1)
-    plain_share: float = Field(default=0.0, ge=0, le=1)
+    close_mosaic_fraction: float = Field(default=0.0, ge=0, le=1)
 
 
-class BagsConfig(StrictModel):
+class FreebiesConfig(StrictModel):
     """The other freebies; null leaves what the loss preset or the network has.
 
     ``label_smoothing``, ``multi_anchor`` (several anchors per object) and ``box_loss`` change a formula preset.
@@ -171,7 +172,8 @@ class BagsConfig(StrictModel):
 
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
     multi_anchor: bool | None = None
-    box_loss: Literal["mse", "mse_sqrt", "mse_t", "iou", "giou", "diou", "ciou"] | None = None
+    box_loss: str | None = None
+    """A name of ``losses.terms.BOX_LOSSES``."""
     grid_sensitivity: bool = True
     drop_block: float = Field(default=0.0, ge=0, lt=1)
     cross_mini_batch_norm: bool = False
@@ -186,11 +188,11 @@ class LossConfig(StrictModel):
     overrides: dict[str, Any] = Field(default_factory=dict)
 
 
-class AverageConfig(StrictModel):
+class EmaConfig(StrictModel):
     """The moving average of the weights, which is what is validated and exported."""
 
     decay: float = Field(default=0.9998, ge=0, lt=1)
-    warm_up: float = Field(default=10.0, ge=1)
+    warmup: float = Field(default=10.0, ge=1)
 
 
 class ValidationConfig(StrictModel):
@@ -237,6 +239,77 @@ class DistillConfig(StrictModel):
         return value
 
 
+FORMER_KEYS: Final[Mapping[str, str]] = {
+    "average": "ema",
+    "average.warm_up": "ema.warmup",
+    "ema.warm_up": "ema.warmup",
+    "bags": "freebies",
+    "augment.colour": "augment.color",
+    "augment.plain_share": "augment.close_mosaic_fraction",
+    "data.bad_pictures": "data.on_bad_image",
+    "optimizer.clip_norm": "optimizer.grad_clip_norm",
+    "optimizer.rate": "optimizer.lr",
+    "schedule.at": "schedule.milestones",
+    "schedule.minimum_share": "schedule.min_lr_ratio",
+    "schedule.scales": "schedule.gammas",
+    "schedule.warm_up_epochs": "schedule.warmup_epochs",
+    "schedule.warm_up_power": "schedule.warmup_power",
+}
+"""Keys that configurations, checkpoints and search spaces were written with, and what they are called now."""
+
+
+def current_key(key: str) -> str:
+    """Return what a dotted key is called now: ``bags.drop_block`` is ``freebies.drop_block``."""
+    if key in FORMER_KEYS:
+        return FORMER_KEYS[key]
+    section, dot, rest = key.partition(".")
+    return f"{FORMER_KEYS.get(section, section)}{dot}{rest}"
+
+
+def with_current_keys(values: object, source: str) -> object:
+    """Return a configuration document with former names of keys replaced; each is logged once.
+
+    Raises ConfigError where a key stands there under both names.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    renamed: dict[object, object] = {}
+    for key, value in values.items():
+        inner = {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, Mapping) else None
+        name = _take_current(str(key), renamed, source) if isinstance(key, str) else key
+        if inner is None or not isinstance(name, str):
+            renamed[name] = value
+            continue
+        section: dict[object, object] = {}
+        for dotted, one in inner.items():
+            section[_take_current(dotted, section, source).partition(".")[2]] = one
+        renamed[name] = section
+    return renamed
+
+
+def _take_current(key: str, taken: Mapping[object, object], source: str) -> str:
+    name = current_key(key)
+    if name in taken or name.partition(".")[2] in taken:
+        raise ConfigError(f"{source}: expected {name} under one name, got it as {key} too")
+    if key in FORMER_KEYS:
+        _log_renamed(key)
+    return name
+
+
+@cache
+def _log_renamed(key: str) -> None:
+    _LOG.warning("the configuration key %s is called %s now", key, FORMER_KEYS[key])
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the keys of the section at a path of field names."""
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        kinds = (annotation, *get_args(annotation))
+        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return sorted(model.model_fields)
+
+
 class TrainingConfig(StrictModel):
     """A training run.
 
@@ -261,19 +334,26 @@ class TrainingConfig(StrictModel):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     augment: AugmentConfig = AugmentConfig()
-    bags: BagsConfig = BagsConfig()
+    freebies: FreebiesConfig = FreebiesConfig()
     loss: LossConfig = LossConfig()
-    average: AverageConfig | None = AverageConfig()
+    ema: EmaConfig | None = EmaConfig()
     distill: DistillConfig | None = None
     validation: ValidationConfig = ValidationConfig()
 
     @classmethod
     def parse(cls, values: object, source: str = "the configuration") -> TrainingConfig:
-        """Return the checked configuration; raise ConfigError naming the first wrong key."""
+        """Return the checked configuration; raise ConfigError naming the first wrong key.
+
+        Former names of keys are understood.
+        """
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(with_current_keys(values, source))
         except ValidationError as error:
             where, message = first_error(error)
+            first = error.errors()[0]
+            if first["type"] == "extra_forbidden":
+                known = ", ".join(_known_keys(cls, [str(part) for part in first["loc"][:-1]]))
+                message = f"expected one of the keys {known}"
             raise ConfigError(f"{source}: {where or 'the document'}: {message}") from error
 
     @classmethod

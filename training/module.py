@@ -122,10 +122,12 @@ class TrainingModule(lightning.LightningModule):
         self._teachers: Teachers | None = None
         self.total_steps = steps_per_epoch * config.epochs
         self.progress = Progress()
-        average = config.average
-        self._average = None if average is None else WeightAverage(network, average.decay, average.warm_up)
-        self._schedule = build_schedule(config.schedule, config.optimizer.rate, steps_per_epoch, self.total_steps)
-        self._drop_block = LinearRamp(config.bags.drop_block, self.total_steps) if config.bags.drop_block else None
+        average = config.ema
+        self._average = None if average is None else WeightAverage(network, average.decay, average.warmup)
+        self._schedule = build_schedule(config.schedule, config.optimizer.lr, steps_per_epoch, self.total_steps)
+        self._drop_block = (
+            LinearRamp(config.freebies.drop_block, self.total_steps) if config.freebies.drop_block else None
+        )
         self._saved_optimizer: Mapping[str, Any] | None = None
         self._announce: Callable[[str], None] = lambda _text: None
         self.last_loss: StepLoss | None = None
@@ -155,7 +157,7 @@ class TrainingModule(lightning.LightningModule):
         """Send remarks for the user to ``announce``."""
         self._announce = announce
 
-    def learn_from(self, teachers: Teachers) -> None:
+    def set_teachers(self, teachers: Teachers) -> None:
         """Train by these teachers too, in the share that the configuration gives them."""
         self._teachers = teachers
 
@@ -190,8 +192,8 @@ class TrainingModule(lightning.LightningModule):
             group["lr"] = rate
         self.inside_step = True
         losses = [self._mini_batch(images, truth) for images, truth in batch.parts(self.config.accumulate)]
-        if self.config.optimizer.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimizer.clip_norm)
+        if self.config.optimizer.grad_clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimizer.grad_clip_norm)
         optimizer.step()
         optimizer.zero_grad()
         finish_batch(self.network)
@@ -238,13 +240,13 @@ class TrainingModule(lightning.LightningModule):
         images = scale_pixels(pixels, channels=self.network.spec.input_channels)
         if self.config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        share = self.config.bags.self_adversarial
+        share = self.config.freebies.self_adversarial
         if share and self._draws(_ATTACK_STREAM).random() < share:
             images = self_adversarial(
                 images,
                 lambda attacked: self._loss(attacked, truth).total,
                 self.network,
-                self.config.bags.self_adversarial_epsilon,
+                self.config.freebies.self_adversarial_epsilon,
             )
         loss = self._loss(images, truth)
         self.manual_backward(loss.total / self.config.accumulate)
@@ -279,8 +281,8 @@ class TrainingModule(lightning.LightningModule):
     def _judge(self, batch: Batch) -> None:
         problems = dict.fromkeys(batch.problems)
         reason = batch.failure
-        if reason is None and problems and self.config.data.bad_images == "stop":
-            reason = f"{next(iter(problems))}; set data.bad_images to skip to train without such images"
+        if reason is None and problems and self.config.data.on_bad_image == "stop":
+            reason = f"{next(iter(problems))}; set data.on_bad_image to skip to train without such images"
         reason = self._first_reason(reason)
         if reason is not None:
             raise DatasetError(reason)

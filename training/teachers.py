@@ -62,7 +62,7 @@ class Teachers:
         return tuple(torch.stack([head.float() for head in heads]).mean(0) for heads in answers)
 
 
-def own_teachers(config: TrainingConfig) -> int:
+def num_teachers_to_train(config: TrainingConfig) -> int:
     """Return how many teachers a run trains first."""
     return config.distill.teachers if config.distill and isinstance(config.distill.teachers, int) else 0
 
@@ -70,7 +70,7 @@ def own_teachers(config: TrainingConfig) -> int:
 def teacher_paths(config: TrainingConfig, folder: Path) -> tuple[Path, ...]:
     """Return where the teachers of a run are: those named, or the runs under ``teachers`` in its folder."""
     if config.distill is None or isinstance(config.distill.teachers, int):
-        return tuple(folder / TEACHERS / str(number) for number in range(own_teachers(config)))
+        return tuple(folder / TEACHERS / str(number) for number in range(num_teachers_to_train(config)))
     return config.distill.teachers
 
 

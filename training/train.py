@@ -18,13 +18,21 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from yoloscope.models.errors import CheckpointError, ConfigError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.build import build_network, build_pipeline, build_shapes
-from yoloscope.training.callbacks import Bar, CatchingUp, Interruption, Patience, Saving, Telling, Validating
-from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.callbacks import (
+    Checkpointing,
+    EarlyStopping,
+    EpochLogger,
+    ProgressBar,
+    RunMissedValidation,
+    StopOnSignal,
+    Validation,
+)
+from yoloscope.training.callbacks.base import StepCallback
 from yoloscope.training.checkpoint.files import ARTIFACT, BEST, CONFIG, FINDINGS, LAST, read_checkpoint
 from yoloscope.training.checkpoint.progress import trained_spec
 from yoloscope.training.checkpoint.resume import (
-    naming_what_is_kept,
-    nothing_left,
+    add_recovery_hint,
+    finished_reason,
     require_same_images,
     require_same_run,
     require_same_teachers,
@@ -32,13 +40,13 @@ from yoloscope.training.checkpoint.resume import (
 )
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset
-from yoloscope.training.data.loader import StepPlan, TrainingData, TrainingImages, mini_batch_size, worker_count
+from yoloscope.training.data.loader import BatchSchedule, TrainingData, TrainingImages, mini_batch_size, worker_count
 from yoloscope.training.data.splits import Announce, Splits, open_splits
 from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.export.parity import ParityReport
 from yoloscope.training.module import TrainingModule
-from yoloscope.training.teachers import Teachers, own_teachers, teacher_config, teacher_paths
-from yoloscope.training.trainer import HERE, Machine, build_trainer, keep_freed_memory, quiet
+from yoloscope.training.teachers import Teachers, num_teachers_to_train, teacher_config, teacher_paths
+from yoloscope.training.trainer import DEFAULT_DEVICE, DeviceConfig, build_trainer, keep_freed_memory, quiet
 
 
 def with_summary(module: TrainingModule, train: DetectionDataset, val: DetectionDataset | None) -> DetectorSpec:
@@ -76,8 +84,8 @@ class TrainResult:
 def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: DetectionDataset) -> TrainingData:
     """Return the images of a run and their order."""
     shapes = build_shapes(config, spec)
-    plan = StepPlan(len(dataset), config.batch_size, shapes, config.seed)
-    plain_from = config.epochs - round(config.augment.plain_share * config.epochs)
+    plan = BatchSchedule(len(dataset), config.batch_size, shapes, config.seed)
+    plain_from = config.epochs - round(config.augment.close_mosaic_fraction * config.epochs)
     pipeline = build_pipeline(config.augment)
     images = TrainingImages(dataset, spec, pipeline, config.seed, config.data.cache_mb, plain_from)
     return TrainingData(plan, images, worker_count(config.data.workers))
@@ -97,7 +105,7 @@ class TrainOptions(TypedDict, total=False):
     """Keyword arguments of ``train``."""
 
     resume: bool
-    machine: Machine
+    machine: DeviceConfig
     announce: Announce
     progress_bar: bool
     extra_callbacks: tuple[lightning.Callback, ...]
@@ -123,7 +131,7 @@ def train_network(
     folder: Path,
     *,
     resume: bool = False,
-    machine: Machine = HERE,
+    machine: DeviceConfig = DEFAULT_DEVICE,
     announce: Announce = lambda _text: None,
     progress_bar: bool = False,
     extra_callbacks: tuple[lightning.Callback, ...] = (),
@@ -136,15 +144,15 @@ def train_network(
     Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
     """
     keep_freed_memory()
-    machine.require()
+    machine.validate()
     first = is_first()
-    bar = Bar() if progress_bar and first else None
+    bar = ProgressBar() if progress_bar and first else None
     announce = _silent if not first else announce if bar is None else bar.tell
     state = _saved_state(config, folder, announce, resume=resume)
-    if state is None and own_teachers(config) and machine.processes > 1:
+    if state is None and num_teachers_to_train(config) and machine.processes > 1:
         raise ConfigError(
             f"distill.teachers: expected checkpoints for {machine.processes} processes, "
-            f"got a number, {own_teachers(config)}: train the teachers first and name them"
+            f"got a number, {num_teachers_to_train(config)}: train the teachers first and name them"
         )
     mini_batch_size(config.batch_size, config.accumulate, machine.processes)
     splits = open_splits(config, data, announce, folder / FINDINGS if first else None)
@@ -159,14 +167,14 @@ class _Circumstances:
 
     folder: Path
     splits: Splits
-    machine: Machine
+    machine: DeviceConfig
     announce: Announce
-    bar: Bar | None
+    bar: ProgressBar | None
 
 
 def _train_teachers(config: TrainingConfig, folder: Path, circumstances: _Circumstances) -> TrainedNetwork | None:
     """Train the teachers that are not done, where the configuration gives their number; return one that was stopped."""
-    count = own_teachers(config)
+    count = num_teachers_to_train(config)
     if not count:
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,28 +210,28 @@ def _train(
             raise CheckpointError(f"{folder / LAST} belongs to other data: classes, anchors or loss differ")
         require_same_images(state, len(splits.train), folder / LAST)
         module.restore(state)
-    interruption = Interruption()
+    interruption = StopOnSignal()
     validating = _validating(config, splits)
     overdue = validating is not None and validating.is_overdue(module)
-    finished = None if overdue else nothing_left(module)
+    finished = None if overdue else finished_reason(module)
     if finished is not None:
         announce(f"nothing left to train: {finished}")
     else:
-        _let_teach(module, folder, state)
+        _attach_teachers(module, folder, state)
         folder.mkdir(parents=True, exist_ok=True)
         write_config(config, folder)
-        acting: list[AfterStep] = [] if validating is None else [validating, *_patience(config)]
-        acting += [interruption, Saving(folder)]
-        callbacks: list[lightning.Callback] = [CatchingUp(acting, announce)] if overdue else []
-        callbacks += [*acting, Telling(announce), *extra_callbacks]
+        acting: list[StepCallback] = [] if validating is None else [validating, *_patience(config)]
+        acting += [interruption, Checkpointing(folder)]
+        callbacks: list[lightning.Callback] = [RunMissedValidation(acting, announce)] if overdue else []
+        callbacks += [*acting, EpochLogger(announce), *extra_callbacks]
         callbacks += [] if circumstances.bar is None else [circumstances.bar]
         trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
-        with quiet(), naming_what_is_kept(folder, circumstances.folder / CONFIG):
+        with quiet(), add_recovery_hint(folder, circumstances.folder / CONFIG):
             trainer.fit(module, datamodule=images.from_step(module.progress.step, module.total_steps))
     return TrainedNetwork(folder, module, splits, interruption.received)
 
 
-def _let_teach(module: TrainingModule, folder: Path, state: dict[str, Any] | None) -> None:
+def _attach_teachers(module: TrainingModule, folder: Path, state: dict[str, Any] | None) -> None:
     """Give a run its teachers, if it has any: those that it had before, where it goes on from a state."""
     config = module.config
     paths = teacher_paths(config, folder)
@@ -232,7 +240,7 @@ def _let_teach(module: TrainingModule, folder: Path, state: dict[str, Any] | Non
     teachers = Teachers.load(paths, module.network.spec, channels_last=config.channels_last)
     if state is not None:
         require_same_teachers(state, teachers.digest, folder / LAST)
-    module.learn_from(teachers)
+    module.set_teachers(teachers)
 
 
 def is_first() -> bool:
@@ -252,7 +260,7 @@ def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityR
 def _saved_state(config: TrainingConfig, folder: Path, announce: Announce, *, resume: bool) -> dict[str, Any] | None:
     """Return the state to go on from, or nothing where none was saved yet."""
     last = folder / LAST
-    taught = own_teachers(config) and any((place / LAST).exists() for place in teacher_paths(config, folder))
+    taught = num_teachers_to_train(config) and any((place / LAST).exists() for place in teacher_paths(config, folder))
     if not resume:
         if last.exists() or taught:
             raise ConfigError(f"{folder} holds a run already: continue it with --resume or choose another --output")
@@ -264,13 +272,13 @@ def _saved_state(config: TrainingConfig, folder: Path, announce: Announce, *, re
     return state
 
 
-def _validating(config: TrainingConfig, splits: Splits) -> Validating | None:
+def _validating(config: TrainingConfig, splits: Splits) -> Validation | None:
     settings = config.validation
-    return None if splits.val is None else Validating(splits.val, settings.every_epochs, settings.batch_size)
+    return None if splits.val is None else Validation(splits.val, settings.every_epochs, settings.batch_size)
 
 
-def _patience(config: TrainingConfig) -> list[Patience]:
-    return [] if config.validation.patience is None else [Patience(config.validation.patience)]
+def _patience(config: TrainingConfig) -> list[EarlyStopping]:
+    return [] if config.validation.patience is None else [EarlyStopping(config.validation.patience)]
 
 
 def _silent(_text: str) -> None:

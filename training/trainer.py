@@ -43,7 +43,7 @@ def keep_freed_memory() -> bool:
 
 
 @dataclass(frozen=True)
-class Machine:
+class DeviceConfig:
     """Where a run takes place: processes on each of ``nodes``, on what; other ranks are started by Lightning."""
 
     devices: int = 1
@@ -55,7 +55,7 @@ class Machine:
         """Processes over all machines."""
         return self.devices * self.nodes
 
-    def require(self) -> None:
+    def validate(self) -> None:
         """Raise ConfigError where it has fewer GPUs than the run shall have."""
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else int(torch.backends.mps.is_available())
         on_gpus = self.accelerator == "gpu" or (self.accelerator == "auto" and gpus > 0)
@@ -65,12 +65,12 @@ class Machine:
             )
 
 
-HERE: Final = Machine()
+DEFAULT_DEVICE: Final = DeviceConfig()
 
 
 def build_trainer(
     config: TrainingConfig,
-    machine: Machine,
+    machine: DeviceConfig,
     folder: Path,
     step: int,
     callbacks: list[lightning.Callback],

@@ -107,7 +107,7 @@ def search(
 
     The first trial has the configuration's own values, the others are drawn where good ones were found (TPE). Ctrl-C
     or SIGTERM ends after the step at hand; the same command goes on from there. Then train in full:
-    yoloscope train --config OUTPUT/best.yaml. A space file has lines as: optimizer.rate: {low: 0.0005, high: 0.01, log:
+    yoloscope train --config OUTPUT/best.yaml. A space file has lines as: optimizer.lr: {low: 0.0005, high: 0.01, log:
     true} or augment.mosaic: {choices: [0, 0.5]}. For example: yoloscope search --data bccd --config bccd-tiny --epochs
     20 --trials 30
     """
@@ -131,7 +131,7 @@ def search(
             plan,
             data,
             output,
-            machine=module.Machine(accelerator=accelerator_of(accelerator)),
+            machine=module.DeviceConfig(accelerator=accelerator_of(accelerator)),
             announce=lambda text: console.print(text, soft_wrap=True),
             watch=lambda done: progress.update(task, completed=done),
         )

@@ -17,8 +17,8 @@ from yoloscope.training.checkpoint.files import CONFIG
 from yoloscope.training.config import TrainingConfig, config_names, find_config
 from yoloscope.training.train import TrainResult, is_first
 from yoloscope.training.train import train as train_detector
-from yoloscope.training.trainer import Machine
-from yoloscope.training.visualize.augmentations import write_bags, write_preview
+from yoloscope.training.trainer import DeviceConfig
+from yoloscope.training.visualize.augmentations import write_freebies, write_preview
 
 ConfigOption = Annotated[
     str | None,
@@ -38,8 +38,13 @@ def train(
     show_batch: Annotated[
         Path | None, typer.Option(help="Write the first augmented images to this PNG file and end.")
     ] = None,
-    show_bags: Annotated[
-        Path | None, typer.Option(help="Write an image of what each item of the bags does into this folder and end.")
+    show_augmentations: Annotated[
+        Path | None,
+        typer.Option(
+            "--show-augmentations",
+            "--show-bags",
+            help="Write an image of what each augmentation and other freebie does into this folder and end.",
+        ),
     ] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) on each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines, each started by torchrun or another launcher.")] = 1,
@@ -57,9 +62,9 @@ def train(
     if show_batch is not None:
         write_preview(settings, data, show_batch)
         _tell(f"wrote {show_batch}")
-    if show_bags is not None:
-        _tell(f"wrote {len(write_bags(settings, data, show_bags))} images into {show_bags}")
-    if show_batch is not None or show_bags is not None:
+    if show_augmentations is not None:
+        _tell(f"wrote {len(write_freebies(settings, data, show_augmentations))} images into {show_augmentations}")
+    if show_batch is not None or show_augmentations is not None:
         return
     try:
         result = train_detector(
@@ -67,7 +72,7 @@ def train(
             data,
             folder,
             resume=resume,
-            machine=Machine(devices, nodes, accelerator_of(accelerator)),
+            machine=DeviceConfig(devices, nodes, accelerator_of(accelerator)),
             announce=_tell,
             progress_bar=sys.stderr.isatty(),
         )

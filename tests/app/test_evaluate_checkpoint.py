@@ -18,7 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set, and beside it a run on it that learnt a little."""
     folder = tmp_path_factory.mktemp("evaluate-checkpoint")
     write_shapes(folder / "data")
-    config = quick_config(epochs=40, data={"val": "val"}, average={"decay": 0.5}, validation={"every_epochs": 10})
+    config = quick_config(epochs=40, data={"val": "val"}, ema={"decay": 0.5}, validation={"every_epochs": 10})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
         yoloscope.training.train.train(config, folder / "data", folder / "runs" / "a")

@@ -21,12 +21,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set, a configuration and a space."""
     folder = tmp_path_factory.mktemp("search-command")
     write_shapes(folder / "data")
-    config = quick_config(epochs=5, data={"val": "val"}, average={"decay": 0.5})
+    config = quick_config(epochs=5, data={"val": "val"}, ema={"decay": 0.5})
     (folder / "quick.yaml").write_text(config.to_yaml())
     (folder / "space.yaml").write_text(
-        "optimizer.rate: {low: 2e-3, high: 8e-3, log: true}\nloss.overrides.weights.box: {choices: [2.0, 1.0e+300]}\n"
+        "optimizer.lr: {low: 2e-3, high: 8e-3, log: true}\nloss.overrides.weights.box: {choices: [2.0, 1.0e+300]}\n"
     )
-    (folder / "rate.yaml").write_text("optimizer.rate: {low: 0.002, high: 0.008}\n")
+    (folder / "rate.yaml").write_text("optimizer.lr: {low: 0.002, high: 0.008}\n")
     return folder
 
 
@@ -40,7 +40,7 @@ def test_trials_that_diverge_are_shown_and_the_best_can_be_trained(folder: Path)
     output = folder / "a"
     result = run(folder, "--trials", "6", "--output", str(output))
     assert result.exit_code == 0
-    assert "trial 1/6: optimizer.rate " in result.stderr
+    assert "trial 1/6: optimizer.lr " in result.stderr
     assert "epoch 1  AP " in result.stderr
     lines = result.stdout.splitlines()
     assert any("failed" in line for line in lines)
@@ -55,7 +55,7 @@ def test_trials_that_diverge_are_shown_and_the_best_can_be_trained(folder: Path)
     best = document["best"]
     assert Path(best["checkpoint"]).is_file()
     config = find_config(best["config"])
-    assert config.optimizer.rate == best["values"]["optimizer.rate"]
+    assert config.optimizer.lr == best["values"]["optimizer.lr"]
     assert (config.epochs, config.loss.overrides) == (1, {"weights": {"box": 2.0}})
 
 

@@ -45,7 +45,7 @@ def test_a_run_is_trained_once_and_measured_on_unseen_splits(digits: Path, tmp_p
         "batch_size": 4,
         "data": {"workers": 0},
     }
-    row = Row("a row", changed(base, {"optimizer.rate": 0.001}))
+    row = Row("a row", changed(base, {"optimizer.lr": 0.001}))
     bench, told = Bench(digits, "val", tmp_path), list[str]()
     first = result_of(row, 0, bench, told.append)
     assert first.steps == 2

@@ -28,7 +28,7 @@ from tests.benchmarks.report import heading
 from tests.benchmarks.stopwatch import Stopwatch
 from yoloscope.models.detector import scale_pixels
 from yoloscope.training.build import build_optimizer
-from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.callbacks.base import StepCallback
 from yoloscope.training.config import TrainingConfig, find_config
 from yoloscope.training.data.digits import generate
 from yoloscope.training.data.loader import Batch
@@ -141,7 +141,7 @@ def measure(config: TrainingConfig, data: Path) -> Alternation:
             (optimizer, "zero_grad", "optimizer"),
             (WeightAverage, "update", "average of the weights"),
             (TrainingModule, "_log", "log"),
-            (AfterStep, "on_train_batch_end", "callbacks"),
+            (StepCallback, "on_train_batch_end", "callbacks"),
         )
     ]
     alternation = Alternation(watch)

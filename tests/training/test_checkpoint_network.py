@@ -20,7 +20,7 @@ EVERYTHING: dict[str, Any] = {
     "epochs": 2,
     "data": {"val": "val"},
     "anchors": "fitted",
-    "bags": {"cross_mini_batch_norm": True, "grid_sensitivity": False},
+    "freebies": {"cross_mini_batch_norm": True, "grid_sensitivity": False},
     "accumulate": 2,
     "resize": {"placement": "letterbox"},
 }
@@ -70,7 +70,7 @@ def test_a_run_without_an_average_is_taken_as_it_is(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
-    yoloscope.training.train.train(configure(average=None), shapes, tmp_path)
+    yoloscope.training.train.train(configure(ema=None), shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
     assert find_checkpoint(tmp_path).name == "last.ckpt"
     expected = read_checkpoint(tmp_path / "last.ckpt")["network"]
@@ -94,7 +94,7 @@ def test_networks_of_other_families(
 ) -> None:
     monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)
     options = {"width": 0.125} if name == "yolov2-tiny" else {}
-    config = configure(average=None).replace(network=name, network_options=options)
+    config = configure(ema=None).replace(network=name, network_options=options)
     yoloscope.training.train.train(config, shapes, tmp_path)
     network = load_checkpoint_network(tmp_path)
     with eval_mode(network), torch.no_grad():

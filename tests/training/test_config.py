@@ -5,19 +5,22 @@ from typing import Any
 
 import pytest
 
-from yoloscope.models.errors import ConfigError
-from yoloscope.training.config import TrainingConfig, config_names, find_config
+from yoloscope.models.errors import ConfigError, PresetError
+from yoloscope.models.registry import build
+from yoloscope.models.zoo import BUILTIN
+from yoloscope.training.build import configured_spec
+from yoloscope.training.config import FORMER_KEYS, TrainingConfig, _log_renamed, config_names, find_config
+from yoloscope.training.export.onnx import read_spec
 
 
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"epoch": 3}, "epoch: Extra inputs are not permitted"),
-        ({"augment": {"mosiac": 1}}, "augment.mosiac: Extra inputs"),
+        ({"epoch": 3}, "epoch: expected one of the keys accumulate, anchors, .*epochs, "),
+        ({"augment": {"mosiac": 1}}, "augment.mosiac: expected one of the keys .*mosaic"),
         ({"epochs": 0}, "epochs: .*got 0"),
         ({"augment": {"mosaic": 1.5}}, "augment.mosaic: .*got 1.5"),
-        ({"bags": {"box_loss": "siou"}}, "bags.box_loss: .*got 'siou'"),
-        ({"optimizer": {"rate": float("nan")}}, "optimizer.rate"),
+        ({"optimizer": {"lr": float("nan")}}, "optimizer.lr"),
         ({"input_size": [0, 64]}, r"input_size\.0: .*got 0"),
         ({"input_size": [64, -64]}, r"input_size\.1: .*got -64"),
         ([1], "the document"),
@@ -28,9 +31,63 @@ def test_wrong_keys_and_values_are_named(values: Any, told: str) -> None:
         TrainingConfig.parse(values)
 
 
+def test_a_box_loss_that_does_not_exist_is_named_with_those_that_do() -> None:
+    config = TrainingConfig.parse({"freebies": {"box_loss": "siou"}})
+    with pytest.raises(PresetError, match=r"'box_loss': .*ciou, diou, .*got 'siou'"):
+        configured_spec(build("yolov4-tiny").spec, config)
+
+
+FORMER = """
+bags: {drop_block: 0.1}
+average: {decay: 0.5, warm_up: 2}
+augment: {colour: null, plain_share: 0.25}
+data: {bad_pictures: skip}
+optimizer: {rate: 0.5, clip_norm: 1.5}
+schedule: {at: [0.5], scales: [0.2], minimum_share: 0.3, warm_up_epochs: 4, warm_up_power: 5}
+"""
+CURRENT = """
+freebies: {drop_block: 0.1}
+ema: {decay: 0.5, warmup: 2}
+augment: {color: null, close_mosaic_fraction: 0.25}
+data: {on_bad_image: skip}
+optimizer: {lr: 0.5, grad_clip_norm: 1.5}
+schedule: {milestones: [0.5], gammas: [0.2], min_lr_ratio: 0.3, warmup_epochs: 4, warmup_power: 5}
+"""
+
+
+def test_former_keys_are_understood_and_each_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, text in (("former", FORMER), ("current", CURRENT)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    _log_renamed.cache_clear()
+    former = TrainingConfig.load(tmp_path / "former.yaml")
+    assert former == TrainingConfig.load(tmp_path / "current.yaml")
+    assert former.ema is not None
+    assert (former.optimizer.lr, former.ema.warmup) == (0.5, 2)
+    TrainingConfig.load(tmp_path / "former.yaml")
+    named = [str(record.args[0]) for record in caplog.records if isinstance(record.args, tuple)]
+    assert sorted(named) == sorted(set(FORMER_KEYS) - {"ema.warm_up"})
+
+
+@pytest.mark.parametrize(
+    "values", [{"bags": {}, "freebies": {}}, {"optimizer": {"rate": 1, "lr": 1}}, {"optimizer": {"lr": 1, "rate": 1}}]
+)
+def test_a_key_under_both_names_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"expected .* under one name, got it as .* too"):
+        TrainingConfig.parse(values)
+
+
+def test_the_configuration_in_the_built_in_model_is_still_one() -> None:
+    """Its file was written with the former keys."""
+    training = read_spec(BUILTIN).training
+    assert training is not None
+    assert "bags" in training["config"]
+    config = TrainingConfig.parse(training["config"])
+    assert (config.optimizer.lr, config.freebies.grid_sensitivity, config.schedule.warmup_epochs) == (0.002, True, 3)
+
+
 def test_yaml_comes_back(tmp_path: Path) -> None:
     config = TrainingConfig.parse(
-        {"anchors": [[1, 2], [3, 4]], "average": None, "start": {"weights": "a.weights"}, "input_size": [64, 96]}
+        {"anchors": [[1, 2], [3, 4]], "ema": None, "start": {"weights": "a.weights"}, "input_size": [64, 96]}
     )
     path = tmp_path / "config.yaml"
     path.write_text(config.to_yaml())
@@ -64,8 +121,8 @@ def test_a_key_given_twice_is_named(tmp_path: Path, content: str, told: str) -> 
 
 def test_the_same_key_in_two_places_is_fine(tmp_path: Path) -> None:
     text = "schedule: &once {kind: steps}\naugment: {mosaic: 0.0}\n"
-    (tmp_path / "a.yaml").write_text(text + "bags: {<<: {drop_block: 0.1}, drop_block: 0.2}\n")
-    assert TrainingConfig.load(tmp_path / "a.yaml").bags.drop_block == 0.2
+    (tmp_path / "a.yaml").write_text(text + "freebies: {<<: {drop_block: 0.1}, drop_block: 0.2}\n")
+    assert TrainingConfig.load(tmp_path / "a.yaml").freebies.drop_block == 0.2
 
 
 def test_configurations_that_come_along_are_valid_and_found_by_name() -> None:

@@ -73,7 +73,7 @@ def test_the_network_is_neither_shared_nor_changed() -> None:
 def test_a_shared_tensor_moves_once() -> None:
     first = nn.Linear(2, 2)
     network = nn.ModuleList([first, nn.Sequential(first)])
-    average = WeightAverage(network, decay=0.5, warm_up=1)
+    average = WeightAverage(network, decay=0.5, warmup=1)
     before = first.weight.detach().clone()
     with torch.no_grad():
         first.weight.add_(1)

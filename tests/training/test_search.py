@@ -22,7 +22,7 @@ from yoloscope.training.search.study import TrialRecord
 
 SPACE = SearchSpace.parse(
     {
-        "optimizer.rate": {"low": 0.0001, "high": 0.1, "log": True},
+        "optimizer.lr": {"low": 0.0001, "high": 0.1, "log": True},
         "augment.mosaic": {"low": 0.0, "high": 1.0},
         "augment.random_scale": {"choices": [None, [0.8, 1.25]]},
     }
@@ -33,7 +33,7 @@ Script = Callable[[TrainingConfig], list[float]]
 
 def best_near_a_hundredth(config: TrainingConfig) -> list[float]:
     """AP after every epoch; the best rate is .01."""
-    final = 1 / (1 + abs(config.optimizer.rate - 0.01) * 100) - 0.3 * config.augment.mosaic
+    final = 1 / (1 + abs(config.optimizer.lr - 0.01) * 100) - 0.3 * config.augment.mosaic
     return [final * (epoch + 1) / EPOCHS for epoch in range(EPOCHS)]
 
 
@@ -86,8 +86,8 @@ def run(
     """Search with a stand-in for training."""
 
     def call(train: Scripted, num_trials: int, *, folder: str = "search", **more: Any) -> SearchResult:
-        monkeypatch.setattr(yoloscope.training.search.run, "train", train)
-        config = configure(epochs=EPOCHS, data={"val": "val"}, optimizer={"rate": 0.05}, augment={"mosaic": 0.5})
+        monkeypatch.setattr(yoloscope.training.search.run, "train_network", train)
+        config = configure(epochs=EPOCHS, data={"val": "val"}, optimizer={"lr": 0.05}, augment={"mosaic": 0.5})
         plan = SearchPlan(config.replace(**more.pop("changes", {})), **({"space": SPACE} | more), num_trials=num_trials)
         return search(plan, shapes, tmp_path / folder)
 
@@ -106,16 +106,16 @@ def test_the_first_trial_is_the_configuration_itself_and_the_best_is_written(
     assert [record.number for record in result.records] == list(range(1, 13))
     assert result.signal is None
     first = result.records[0]
-    own = {"optimizer.rate": 0.05, "augment.mosaic": 0.5, "augment.random_scale": None}
+    own = {"optimizer.lr": 0.05, "augment.mosaic": 0.5, "augment.random_scale": None}
     assert dict(first.values) == own
     best = result.best
     assert best is not None
     assert best.ap == max(record.ap or 0 for record in result.records) > (first.ap or 0)
     written = TrainingConfig.load(tmp_path / "search" / "best.yaml")
     assert written == train.configs[best.number - 1]
-    assert written.optimizer.rate == best.values["optimizer.rate"]
+    assert written.optimizer.lr == best.values["optimizer.lr"]
     assert sum(result.importances.values()) == pytest.approx(1)
-    assert max(result.importances, key=lambda key: result.importances[key]) == "optimizer.rate"
+    assert max(result.importances, key=lambda key: result.importances[key]) == "optimizer.lr"
 
 
 def test_a_seed_makes_a_search(run: Callable[..., SearchResult]) -> None:
@@ -204,8 +204,8 @@ def test_trials_need_something_to_be_compared_on(run: Callable[..., SearchResult
 
 def test_a_trial_goes_on_from_its_last_checkpoint(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     """Real training; SIGTERM after two of four epochs of the second trial, which the third obeys."""
-    config = configure(epochs=4, data={"val": "val"}, average={"decay": 0.5}, optimizer={"rate": 0.004})
-    space = SearchSpace.parse({"optimizer.rate": {"low": 0.003, "high": 0.005}})
+    config = configure(epochs=4, data={"val": "val"}, ema={"decay": 0.5}, optimizer={"lr": 0.004})
+    space = SearchSpace.parse({"optimizer.lr": {"low": 0.003, "high": 0.005}})
     plan = SearchPlan(config, space, num_trials=2)
     whole = search(plan, shapes, tmp_path / "whole")
     told: list[str] = []

@@ -17,7 +17,7 @@ def test_ranges_are_whole_where_the_key_and_its_bounds_are() -> None:
         {
             "batch_size": {"low": 4, "high": 16},
             "augment.mosaic": {"low": 0, "high": 1},
-            "optimizer.clip_norm": {"low": 1, "high": 10},
+            "optimizer.grad_clip_norm": {"low": 1, "high": 10},
             "network_options.width": {"low": 0.25, "high": 1},
             "augment.random_scale": {"choices": [None, [0.8, 1.25]]},
         }
@@ -26,7 +26,7 @@ def test_ranges_are_whole_where_the_key_and_its_bounds_are() -> None:
     assert {key: value.whole for key, value in ranges.items()} == {
         "batch_size": True,
         "augment.mosaic": False,
-        "optimizer.clip_norm": False,
+        "optimizer.grad_clip_norm": False,
         "network_options.width": False,
     }
     assert space.ends("augment.random_scale") == (None, [0.8, 1.25])
@@ -36,8 +36,8 @@ def test_ranges_are_whole_where_the_key_and_its_bounds_are() -> None:
 
 def test_exponents_without_a_point_are_numbers_too(tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
-    path.write_text("optimizer.rate: {low: 5e-4, high: 1e-2, log: true}\n")
-    assert SearchSpace.load(path).dimensions["optimizer.rate"] == Range(low=0.0005, high=0.01, log=True)
+    path.write_text("optimizer.lr: {low: 5e-4, high: 1e-2, log: true}\n")
+    assert SearchSpace.load(path).dimensions["optimizer.lr"] == Range(low=0.0005, high=0.01, log=True)
 
 
 def test_membership() -> None:
@@ -59,8 +59,8 @@ def test_membership() -> None:
     [
         ([], r"expected keys of the training configuration, got"),
         ({}, r"expected keys of the training configuration, got"),
-        ({"optimizer.rat": {"low": 1, "high": 2}}, r"optimizer\.rat: .*; did you mean optimizer\.rate\?"),
-        ({"bag.label_smoothing": {"choices": [0]}}, "did you mean bags?"),
+        ({"optimizer.momentun": {"low": 1, "high": 2}}, r"optimizer\.momentun: .*; did you mean optimizer\.momentum\?"),
+        ({"freebie.label_smoothing": {"choices": [0]}}, "did you mean freebies?"),
         ({"epochs.more": {"choices": [0]}}, r"epochs\.more: expected a key of the training configuration"),
         ({"resize.padding": {"choices": [0]}}, r"resize\.padding: expected a key"),
         ({"epochs": 7}, "epochs: expected low and high, or choices, got 7"),
@@ -86,17 +86,17 @@ def test_a_file_that_is_no_yaml(tmp_path: Path) -> None:
 
 
 def test_values_go_where_their_keys_say() -> None:
-    config = TrainingConfig.parse({"loss": {"overrides": {"weights": {"xy": 2.0}}}, "average": None})
+    config = TrainingConfig.parse({"loss": {"overrides": {"weights": {"xy": 2.0}}}, "ema": None})
     changed = with_values(
-        config, {"optimizer.rate": 0.1, "loss.overrides.weights.box": 3.0, "average.decay": 0.5, "epochs": 7}
+        config, {"optimizer.lr": 0.1, "loss.overrides.weights.box": 3.0, "ema.decay": 0.5, "epochs": 7}
     )
-    assert (changed.optimizer.rate, changed.epochs) == (0.1, 7)
+    assert (changed.optimizer.lr, changed.epochs) == (0.1, 7)
     assert changed.loss.overrides == {"weights": {"xy": 2.0, "box": 3.0}}
-    assert changed.average is not None
-    assert changed.average.decay == 0.5
+    assert changed.ema is not None
+    assert changed.ema.decay == 0.5
     assert config.loss.overrides == {"weights": {"xy": 2.0}}
     assert value_at(changed, "loss.overrides.weights.box") == 3.0
-    for key in ("loss.overrides.weights.wh", "average.decay.more"):
+    for key in ("loss.overrides.weights.wh", "ema.decay.more"):
         with pytest.raises(KeyError):
             value_at(changed, key)
 

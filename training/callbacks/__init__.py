@@ -1,8 +1,16 @@
 """What happens around the steps of a run: validation, saving, stopping and telling."""
 
-from yoloscope.training.callbacks.checkpointing import Saving
-from yoloscope.training.callbacks.console import Bar, Telling
-from yoloscope.training.callbacks.stopping import Interruption, Patience
-from yoloscope.training.callbacks.validation import CatchingUp, Validating
+from yoloscope.training.callbacks.checkpointing import Checkpointing
+from yoloscope.training.callbacks.console import EpochLogger, ProgressBar
+from yoloscope.training.callbacks.stopping import EarlyStopping, StopOnSignal
+from yoloscope.training.callbacks.validation import RunMissedValidation, Validation
 
-__all__ = ["Bar", "CatchingUp", "Interruption", "Patience", "Saving", "Telling", "Validating"]
+__all__ = [
+    "Checkpointing",
+    "EarlyStopping",
+    "EpochLogger",
+    "ProgressBar",
+    "RunMissedValidation",
+    "StopOnSignal",
+    "Validation",
+]

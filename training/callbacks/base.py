@@ -9,7 +9,7 @@ import lightning.pytorch as lightning
 from yoloscope.training.module import TrainingModule
 
 
-class AfterStep(lightning.Callback, ABC):
+class StepCallback(lightning.Callback, ABC):
     """A callback that acts after every optimizer step."""
 
     def on_train_batch_end(

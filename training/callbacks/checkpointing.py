@@ -9,12 +9,12 @@ import lightning.pytorch as lightning
 from lightning.pytorch.loggers import CSVLogger
 
 from yoloscope.models.errors import CheckpointError, LossError, NonFiniteLossError
-from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.callbacks.base import StepCallback
 from yoloscope.training.checkpoint.files import BEST, LAST, first_not_finite, write_checkpoint
 from yoloscope.training.module import TrainingModule
 
 
-class Saving(AfterStep):
+class Checkpointing(StepCallback):
     """Writes ``last.ckpt`` after an epoch, a stop and (with one process) an error, ``best.ckpt`` at a new best.
 
     What could not be resumed is not saved: weights that are not finite or whose loss is not, and a part of a step. The

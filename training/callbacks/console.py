@@ -11,11 +11,11 @@ import lightning.pytorch as lightning
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.callbacks.base import StepCallback
 from yoloscope.training.module import StepLoss, TrainingModule
 
 
-class Bar(AfterStep):
+class ProgressBar(StepCallback):
     """Draws on standard error; ``tell`` writes lines above the bar."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -68,7 +68,7 @@ def account(module: TrainingModule) -> str:
     return f"loss {float(report.total.detach()):.4g} {terms}{taught(module.last_loss)}{measured}"
 
 
-class Telling(AfterStep):
+class EpochLogger(StepCallback):
     """Tells after every epoch what the loss is made of, and AP where it was just measured."""
 
     def __init__(self, announce: Callable[[str], None]) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import lightning.pytorch as lightning
 
-from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.callbacks.base import StepCallback
 from yoloscope.training.module import TrainingModule
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interruption(AfterStep):
+class StopOnSignal(StepCallback):
     """Ends training after the step at hand when SIGTERM or Ctrl-C arrives on any rank; a second one ends it at once."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Interruption(AfterStep):
         self._former = {}
 
 
-class Patience(AfterStep):
+class EarlyStopping(StepCallback):
     """Ends training after that many validations without a new best."""
 
     def __init__(self, patience: int) -> None:

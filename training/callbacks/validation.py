@@ -16,7 +16,7 @@ from torch import Tensor
 
 from yoloscope.models.preprocess import placement_of
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.callbacks.base import StepCallback
 from yoloscope.training.data.annotations import ImageLabels, to_ground_truth, usable_rows
 from yoloscope.training.data.augment.geometry import clip_boxes
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
@@ -63,7 +63,7 @@ def _learnt(image: LabeledImage) -> ImageLabels:
     return replace(image.labels, objects=tuple(objects))
 
 
-class Validating(AfterStep):
+class Validation(StepCallback):
     """Measures the evaluated network every ``every_epochs`` and after the last; all ranks learn the result."""
 
     def __init__(self, dataset: DetectionDataset, every_epochs: int, batch_size: int) -> None:
@@ -106,13 +106,13 @@ class Validating(AfterStep):
         return {"val/AP": numbers["AP"], "val/AP50": numbers["AP50"], **loss.values()}
 
 
-class CatchingUp(lightning.Callback):
+class RunMissedValidation(lightning.Callback):
     """Lets ``callbacks`` act on the last step of a resumed run before its next one, as after the step itself.
 
-    Belongs to runs whose validation is overdue (``Validating.is_overdue``).
+    Belongs to runs whose validation is overdue (``Validation.is_overdue``).
     """
 
-    def __init__(self, callbacks: Sequence[AfterStep], announce: Callable[[str], None]) -> None:
+    def __init__(self, callbacks: Sequence[StepCallback], announce: Callable[[str], None]) -> None:
         self._callbacks, self._announce = callbacks, announce
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

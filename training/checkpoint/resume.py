@@ -15,8 +15,8 @@ from yoloscope.training.checkpoint.files import CONFIG, LAST, read_checkpoint
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.module import TrainingModule
 
-_HARMLESS = ("data.workers", "data.cache_mb", "data.bad_images", "validation", "distill.teachers")
-_DELIBERATE = ("epochs", "optimizer.rate", "optimizer.clip_norm", "schedule")
+_HARMLESS = ("data.workers", "data.cache_mb", "data.on_bad_image", "validation", "distill.teachers")
+_DELIBERATE = ("epochs", "optimizer.lr", "optimizer.grad_clip_norm", "schedule")
 _ABSENT = object()
 
 
@@ -61,7 +61,7 @@ def require_same_teachers(state: Mapping[str, Any], digest: str, checkpoint: Pat
         )
 
 
-def nothing_left(module: TrainingModule) -> str | None:
+def finished_reason(module: TrainingModule) -> str | None:
     """Return why a run is finished, or nothing where it is not."""
     progress, patience = module.progress, module.config.validation.patience
     if progress.step >= module.total_steps:
@@ -83,7 +83,7 @@ def write_config(config: TrainingConfig, folder: Path) -> None:
 
 
 @contextmanager
-def naming_what_is_kept(folder: Path, config: Path) -> Iterator[None]:
+def add_recovery_hint(folder: Path, config: Path) -> Iterator[None]:
     """Add to the error of a training that diverged which checkpoint is left, and the file that says how to go on."""
     try:
         yield
@@ -93,9 +93,9 @@ def naming_what_is_kept(folder: Path, config: Path) -> Iterator[None]:
 
 def _kept(last: Path, config: Path) -> str:
     if not last.is_file():
-        return "no checkpoint was written before; lower optimizer.rate"
+        return "no checkpoint was written before; lower optimizer.lr"
     step = read_checkpoint(last)["progress"]["step"]
-    return f"{last} holds step {step}, with finite weights: to go on from there, lower optimizer.rate in {config}"
+    return f"{last} holds step {step}, with finite weights: to go on from there, lower optimizer.lr in {config}"
 
 
 def _saved_config(state: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _ORDER = 2**31
 _MOST_WORKERS = 8
 
 
-class Ticket(NamedTuple):
+class SampleKey(NamedTuple):
     """One image to be made: which, for which epoch, at which input size; ``visit`` counts its repeats there."""
 
     epoch: int
@@ -82,7 +82,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class StepPlan:
+class BatchSchedule:
     """Which images every optimizer step sees: a function of seed and step, whatever the ranks.
 
     An epoch visits every image once in a new order; its last step is filled up from the start of that order, with
@@ -99,7 +99,7 @@ class StepPlan:
         """Optimizer steps that show every image once."""
         return -(-self.num_images // self.batch_size)
 
-    def tickets(self, step: int, rank: int = 0, num_ranks: int = 1) -> list[Ticket]:
+    def tickets(self, step: int, rank: int = 0, num_ranks: int = 1) -> list[SampleKey]:
         """Return one rank's share of a step, counted from 0."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng((self.seed, epoch, _ORDER)).permutation(self.num_images)
@@ -107,16 +107,16 @@ class StepPlan:
         start = position * self.batch_size + rank * share
         width, height = self.shapes.size_at(step)
         turns = [divmod(place, self.num_images) for place in range(start, start + share)]
-        return [Ticket(epoch, int(order[place]), width, height, visit) for visit, place in turns]
+        return [SampleKey(epoch, int(order[place]), width, height, visit) for visit, place in turns]
 
 
-class StepBatches(Sampler[list[Ticket]]):
+class BatchSampler(Sampler[list[SampleKey]]):
     """The tickets of the steps ``start``..``stop`` - 1 on one rank."""
 
-    def __init__(self, plan: StepPlan, start: int, stop: int, rank: int = 0, num_ranks: int = 1) -> None:
+    def __init__(self, plan: BatchSchedule, start: int, stop: int, rank: int = 0, num_ranks: int = 1) -> None:
         self._plan, self._steps, self._rank, self._num_ranks = plan, range(start, stop), rank, num_ranks
 
-    def __iter__(self) -> Iterator[list[Ticket]]:
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         for step in self._steps:
             yield self._plan.tickets(step, self._rank, self._num_ranks)
 
@@ -151,7 +151,7 @@ class TrainingImages(Dataset[Loaded]):
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, ticket: Ticket) -> Loaded:
+    def __getitem__(self, ticket: SampleKey) -> Loaded:
         problems: list[str] = []
         spec = self._spec.model_copy(update={"input_width": ticket.width, "input_height": ticket.height})
         generator = sample_generator(self._seed, ticket.epoch, ticket.image, ticket.visit)
@@ -212,7 +212,7 @@ class _Caught(Dataset["Loaded | str"]):
     def __init__(self, images: TrainingImages) -> None:
         self._images = images
 
-    def __getitem__(self, ticket: Ticket) -> Loaded | str:
+    def __getitem__(self, ticket: SampleKey) -> Loaded | str:
         try:
             return self._images[ticket]
         except DatasetError as error:
@@ -225,7 +225,7 @@ def _collate_caught(loaded: Sequence[Loaded | str]) -> Batch:
     return collate(finished) if failure is None else Batch(torch.zeros(0), GroundTruth.empty(0), (), failure)
 
 
-def batches(images: TrainingImages, steps: StepBatches, num_workers: int) -> DataLoader[Loaded | str]:
+def batches(images: TrainingImages, steps: BatchSampler, num_workers: int) -> DataLoader[Loaded | str]:
     """Return the loader of the steps; it draws nothing from the global random state."""
     return DataLoader(
         _Caught(images),
@@ -271,7 +271,7 @@ def _normalized(sample: Sample) -> NDArray[np.float32]:
 class TrainingData:
     """Images, their order, and how many processes make them."""
 
-    plan: StepPlan
+    plan: BatchSchedule
     images: TrainingImages
     num_workers: int
 
@@ -290,5 +290,7 @@ class StepData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Loaded | str]:
         """Return this rank's batches."""
         assert self.trainer is not None
-        steps = StepBatches(self._data.plan, self._start, self._stop, self.trainer.global_rank, self.trainer.world_size)
+        steps = BatchSampler(
+            self._data.plan, self._start, self._stop, self.trainer.global_rank, self.trainer.world_size
+        )
         return batches(self._data.images, steps, self._data.num_workers)

@@ -19,7 +19,7 @@ from yoloscope.training.data.audit import audit
 from yoloscope.training.data.datasets import DatasetProblem, DetectionDataset, LabeledImage, ProblemKind, open_dataset
 
 
-def hold_out(dataset: DetectionDataset, share: float) -> tuple[DetectionDataset, DetectionDataset]:
+def split_holdout(dataset: DetectionDataset, share: float) -> tuple[DetectionDataset, DetectionDataset]:
     """Return the rest of a data set and the ``share`` (0..1) of its images that is held out, in the same order.
 
     An image belongs to one of the two by its file name alone, wherever the data set lies and whatever is added to it,
@@ -51,7 +51,7 @@ def _place(name: str) -> float:
 
 _SHOWN_FINDINGS = 20
 _USELESS: Final[frozenset[ProblemKind]] = frozenset(("missing_image", "unreadable_image", "image_size"))
-_TO_SKIP: Final = "set data.bad_images to skip to go on without them"
+_TO_SKIP: Final = "set data.on_bad_image to skip to go on without them"
 _WITHOUT_VAL: Final = "data.val in a --config file may also be a share of train to hold out, as 0.1, or null for none"
 
 Announce = Callable[[str], None]
@@ -80,7 +80,7 @@ def open_splits(
         announce(note)
     findings = tuple(dict.fromkeys(finding for part in parts for finding in audit(part, config.input_size)))
     _tell(findings, announce, listing)
-    if config.data.bad_images == "stop":
+    if config.data.on_bad_image == "stop":
         _require_sound(parts, findings)
     for part in parts:
         if not len(part):
@@ -102,7 +102,7 @@ def _open(config: TrainingConfig, data: Path, announce: Announce) -> tuple[Detec
     if wanted is None:
         return train, None
     if isinstance(wanted, float):
-        rest, held = hold_out(train, wanted)
+        rest, held = split_holdout(train, wanted)
         announce(
             f"data.val {wanted:g}: {len(held)} of {len(train)} images of {train.split or 'the data set'} are held out"
         )
@@ -148,7 +148,7 @@ def _readable(val: DetectionDataset, config: TrainingConfig, announce: Announce)
             try:
                 image.read()
             except (ImageDecodeError, DatasetError) as error:
-                if config.data.bad_images == "stop":
+                if config.data.on_bad_image == "stop":
                     raise DatasetError(f"{error}; {_TO_SKIP}") from error
                 announce(f"left out of validation: {error}")
             else:

@@ -16,21 +16,21 @@ class WeightAverage:
     """A copy of a network whose weights trail those in training; evaluation and export take ``average``.
 
     After its n-th update the average is ``d * average + (1 - d) * network`` with ``d = min(decay, (1 + n) /
-    (warm_up + n))``, so that the random start is forgotten soon. Floating buffers (running statistics) are averaged
+    (warmup + n))``, so that the random start is forgotten soon. Floating buffers (running statistics) are averaged
     as the weights are; other buffers are copied. Tensors shared inside the network stay shared.
 
     Source: TensorFlow's ExponentialMovingAverage (``num_updates``); decay .9998 is that of yolov4-csp.cfg.
     """
 
-    def __init__(self, network: nn.Module, decay: float = 0.9998, warm_up: float = 10.0) -> None:
-        if not 0 <= decay < 1 or warm_up < 1:
-            raise ConfigError(f"expected decay in 0..1, 1 excluded, and warm_up >= 1, got {decay} and {warm_up}")
-        self.decay, self.warm_up, self.num_updates = decay, warm_up, 0
+    def __init__(self, network: nn.Module, decay: float = 0.9998, warmup: float = 10.0) -> None:
+        if not 0 <= decay < 1 or warmup < 1:
+            raise ConfigError(f"expected decay in 0..1, 1 excluded, and warmup >= 1, got {decay} and {warmup}")
+        self.decay, self.warmup, self.num_updates = decay, warmup, 0
         self.average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
 
     def decay_at(self, update: int) -> float:
         """Return the weight that the average keeps at its ``update``-th update, counted from 1."""
-        return min(self.decay, (1 + update) / (self.warm_up + update))
+        return min(self.decay, (1 + update) / (self.warmup + update))
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

@@ -23,26 +23,26 @@ from yoloscope.models.errors import ConfigError, LossError, YoloscopeError
 from yoloscope.models.files import write_text
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.build import build_network, configured_spec
-from yoloscope.training.callbacks.base import AfterStep
+from yoloscope.training.callbacks.base import StepCallback
 from yoloscope.training.checkpoint.files import BEST, BEST_CONFIG, CONFIG, FINDINGS, LAST, trial_folder
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.splits import Announce, open_splits
 from yoloscope.training.module import TrainingModule
 from yoloscope.training.search.space import SearchSpace, shown, with_values
 from yoloscope.training.search.study import SearchStudy, TrialRecord
-from yoloscope.training.teachers import Teachers, own_teachers, teacher_paths
+from yoloscope.training.teachers import Teachers, num_teachers_to_train, teacher_paths
 from yoloscope.training.train import TrainedNetwork, train_network
-from yoloscope.training.trainer import HERE, Machine
+from yoloscope.training.trainer import DEFAULT_DEVICE, DeviceConfig
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
 _USUAL: Final[dict[str, Any]] = {
-    "optimizer.rate": {"low": 0.0005, "high": 0.01, "log": True},
+    "optimizer.lr": {"low": 0.0005, "high": 0.01, "log": True},
     "optimizer.weight_decay": {"low": 0.00001, "high": 0.05, "log": True},
     "augment.mosaic": {"low": 0.0, "high": 1.0},
     "augment.random_scale": {"choices": [None, [0.8, 1.25], [0.7, 1.4], [0.5, 2.0]]},
-    "average.decay": {"choices": [0.99, 0.995, 0.998, 0.999, 0.9998]},
+    "ema.decay": {"choices": [0.99, 0.995, 0.998, 0.999, 0.9998]},
 }
 _BOX_WEIGHT: Final = {"loss.overrides.weights.box": {"low": 1.0, "high": 25.0, "log": True}}
 
@@ -85,7 +85,7 @@ def _spec(config: TrainingConfig, class_names: Sequence[str]) -> DetectorSpec:
     return configured_spec(network.spec, config)
 
 
-class Reporting(AfterStep):
+class Reporting(StepCallback):
     """Hands AP on after every validation, and ends the trial where ``report`` (epoch, AP) says that it is hopeless.
 
     Validations from before a restart are handed on first. ``watch`` is told after every step which share is done.
@@ -145,7 +145,7 @@ def search(
     data: Path,
     folder: Path,
     *,
-    machine: Machine = HERE,
+    machine: DeviceConfig = DEFAULT_DEVICE,
     announce: Announce = lambda _text: None,
     watch: Watch = lambda _trials: None,
 ) -> SearchResult:
@@ -156,10 +156,10 @@ def search(
     trial whose loss diverges, whose configuration cannot be or for which memory is short counts as failed. ``watch`` is
     told the number of trials done, in parts. Raises ConfigError for a space, teachers or a folder that do not fit.
     """
-    machine.require()
-    if own_teachers(plan.config):
+    machine.validate()
+    if num_teachers_to_train(plan.config):
         raise ConfigError(
-            f"distill.teachers: expected checkpoints for a search, got a number, {own_teachers(plan.config)}: "
+            f"distill.teachers: expected checkpoints for a search, got a number, {num_teachers_to_train(plan.config)}: "
             "every trial would train so many first"
         )
     splits = open_splits(plan.config, data, announce, folder / FINDINGS)
@@ -186,7 +186,7 @@ class _Runner:
     data: Path
     folder: Path
     study: SearchStudy
-    machine: Machine
+    machine: DeviceConfig
     announce: Announce
     watch: Watch
 
@@ -262,8 +262,8 @@ def _best(records: tuple[TrialRecord, ...]) -> TrialRecord | None:
     return max(complete, key=lambda record: record.ap or 0.0, default=None)
 
 
-def _study(plan: SearchPlan, folder: Path, warm_up_epochs: int) -> SearchStudy:
-    return SearchStudy(folder, plan.space, plan.seed, prune=plan.prune, warm_up_epochs=warm_up_epochs)
+def _study(plan: SearchPlan, folder: Path, warmup_epochs: int) -> SearchStudy:
+    return SearchStudy(folder, plan.space, plan.seed, prune=plan.prune, warmup_epochs=warmup_epochs)
 
 
 def _setup(plan: SearchPlan, data: Path) -> dict[str, object]:

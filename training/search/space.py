@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.strict_model import StrictModel
-from yoloscope.training.config import TrainingConfig, load_yaml
+from yoloscope.training.config import TrainingConfig, current_key, load_yaml
 
 SEPARATOR = "."
 
@@ -86,7 +86,7 @@ class SearchSpace:
         """Return the checked space; raise ConfigError naming the first key that is wrong or that training lacks."""
         if not isinstance(values, Mapping) or not values:
             raise ConfigError(f"{source}: expected keys of the training configuration, got {values!r}")
-        dimensions = {str(key): _dimension(str(key), value, source) for key, value in values.items()}
+        dimensions = {current_key(str(key)): _dimension(current_key(str(key)), v, source) for key, v in values.items()}
         for key in dimensions:
             inside = next((other for other in dimensions if other.startswith(key + SEPARATOR)), None)
             if inside is not None:

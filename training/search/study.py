@@ -45,11 +45,11 @@ class SearchStudy:
     What is tried next follows from the seed and the trials that count, so that an interruption changes nothing.
     """
 
-    def __init__(self, folder: Path, space: SearchSpace, seed: int, *, prune: bool, warm_up_epochs: int) -> None:
+    def __init__(self, folder: Path, space: SearchSpace, seed: int, *, prune: bool, warmup_epochs: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STUDY}")
         self._space, self._seed = space, seed
-        median = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=warm_up_epochs)
+        median = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=warmup_epochs)
         self._study = optuna.create_study(
             storage=self._storage,
             study_name="search",

@@ -1,6 +1,6 @@
 """The first images of a run as the network will see them.
 
-One image for each item of the bags.
+One image for each item of the freebies.
 
 Images with their boxes and class names in a grid: what the network is about to see.
 """
@@ -18,26 +18,26 @@ from yoloscope.training.build import build_network, build_shapes
 from yoloscope.training.config import ColorConfig, TrainingConfig
 from yoloscope.training.data.splits import open_train
 from yoloscope.training.train import training_data
-from yoloscope.training.visualize.drawing import PANEL_PX, Exhibit, Panel, Scene, contact_sheet, draw_exhibit
-from yoloscope.training.visualize.network import network_exhibits
-from yoloscope.training.visualize.targets import target_exhibits
+from yoloscope.training.visualize.drawing import PANEL_PX, Figure, Panel, Scene, contact_sheet, draw_figure
+from yoloscope.training.visualize.network import network_figures
+from yoloscope.training.visualize.targets import target_figures
 
 
-def exhibits(scene: Scene) -> Iterator[Exhibit]:
+def figures(scene: Scene) -> Iterator[Figure]:
     """Yield what each item does to the images of a scene, at the run's strength or, where it is off, a usual one."""
-    yield from pixel_exhibits(scene)
-    yield from network_exhibits(scene)
-    yield from target_exhibits(scene)
+    yield from pixel_figures(scene)
+    yield from network_figures(scene)
+    yield from target_figures(scene)
 
 
-def write_bags(config: TrainingConfig, data: Path, folder: Path) -> list[Path]:
+def write_freebies(config: TrainingConfig, data: Path, folder: Path) -> list[Path]:
     """Write ``ITEM.png`` for every item into a folder and return the files; raise YoloscopeError for unusable data."""
     scene = Scene.open(config, data)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for exhibit in exhibits(scene):
+    for exhibit in figures(scene):
         written.append(folder / f"{exhibit.name}.png")
-        draw_exhibit(exhibit).save(written[-1])
+        draw_figure(exhibit).save(written[-1])
     return written
 
 
@@ -60,7 +60,7 @@ def write_preview(config: TrainingConfig, data: Path, target: Path) -> None:
     preview(config, data).save(target)
 
 
-def pixel_exhibits(scene: Scene) -> Iterator[Exhibit]:
+def pixel_figures(scene: Scene) -> Iterator[Figure]:
     """Yield one exhibit of every augmentation, at the run's strength, or at the usual one where it is off."""
     augment = scene.config.augment
     jitter, scales = augment.crop_jitter or 0.3, augment.random_scale or (0.5, 2.0)
@@ -83,15 +83,15 @@ def pixel_exhibits(scene: Scene) -> Iterator[Exhibit]:
     yield _random_shapes(scene)
 
 
-def _before_and_after(scene: Scene, name: str, sentence: str, switches: dict[str, Any]) -> Exhibit:
+def _before_and_after(scene: Scene, name: str, sentence: str, switches: dict[str, Any]) -> Figure:
     rows = [
         (scene.panel(scene.sample(ticket), "without"), scene.panel(scene.sample(ticket, switches), f"with {name}"))
         for ticket in scene.tickets
     ]
-    return Exhibit(name, sentence, rows)
+    return Figure(name, sentence, rows)
 
 
-def _random_shapes(scene: Scene) -> Exhibit:
+def _random_shapes(scene: Scene) -> Figure:
     """Show one image at the least, the base and the greatest input size, pixel by pixel alike."""
     factor = scene.config.augment.random_shapes or 1.4
     config = scene.config.replace(augment=scene.config.augment.model_dump() | {"random_shapes": factor})
@@ -105,4 +105,4 @@ def _random_shapes(scene: Scene) -> Exhibit:
         shown_px = round(1.2 * PANEL_PX * max(size) / longest)
         panels.append(scene.panel(scene.sample(ticket), f"{words} {size[0]} x {size[1]}", shown_px))
     sentence = f"Another input size every {shapes.every} steps, between 1/{factor:g} and {factor:g} of the base."
-    return Exhibit("random_shapes", sentence, [panels])
+    return Figure("random_shapes", sentence, [panels])

@@ -1,4 +1,4 @@
-"""What the exhibits are made from: images of a data set, with nothing or one thing done to them.
+"""What the figures are made from: images of a data set, with nothing or one thing done to them.
 
 Exhibits of what is done to images before the network sees them.
 
@@ -27,7 +27,7 @@ from yoloscope.training.build import build_network
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.augment.geometry import resize
 from yoloscope.training.data.datasets import DetectionDataset
-from yoloscope.training.data.loader import Loaded, Ticket, collate
+from yoloscope.training.data.loader import Loaded, SampleKey, collate
 from yoloscope.training.data.sample import Sample
 from yoloscope.training.data.splits import open_train
 from yoloscope.training.train import training_data
@@ -45,7 +45,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class Figure:
     """What one item does: its name, one sentence, and rows of panels, the first of a row without the item."""
 
     name: str
@@ -53,7 +53,7 @@ class Exhibit:
     rows: Sequence[Sequence[Panel]]
 
 
-def draw_exhibit(exhibit: Exhibit) -> Image.Image:
+def draw_figure(exhibit: Figure) -> Image.Image:
     """Return the exhibit as one RGB image."""
     title, text, small = (ImageFont.load_default(size=size) for size in (20, 14, 13))
     line_height = 20
@@ -156,11 +156,11 @@ class Scene:
         return build_network(self.config, self.dataset)
 
     @cached_property
-    def tickets(self) -> tuple[Ticket, ...]:
+    def tickets(self) -> tuple[SampleKey, ...]:
         """Two images of the first step, those with objects first."""
         return self._first(2)
 
-    def _first(self, number: int) -> tuple[Ticket, ...]:
+    def _first(self, number: int) -> tuple[SampleKey, ...]:
         """Return the first images at the base size, of those of the first step, those with objects first."""
         width, height = self.config.input_size
         plan = training_data(self.config, self.network.spec, self.dataset).plan
@@ -168,7 +168,7 @@ class Scene:
         drawn.sort(key=lambda ticket: not len(self.dataset.images[ticket.image].labels.objects))
         return tuple(drawn[:number])
 
-    def sample(self, ticket: Ticket, switches: Mapping[str, object] | None = None) -> Sample:
+    def sample(self, ticket: SampleKey, switches: Mapping[str, object] | None = None) -> Sample:
         """Return an image as network input, with nothing but the given keys of ``augment`` switched on."""
         config = self.config.replace(augment=_UNALTERED | dict(switches or {}))
         return training_data(config, self.network.spec, self.dataset).images[ticket].sample

@@ -12,21 +12,21 @@ from yoloscope.training.losses import compute_loss
 from yoloscope.training.optim.cross_mini_batch_norm import CrossMiniBatchNorm2d
 from yoloscope.training.optim.schedule import LinearRamp
 from yoloscope.training.optim.self_adversarial import self_adversarial
-from yoloscope.training.visualize.drawing import Exhibit, Panel, Scene, chart, image_of
+from yoloscope.training.visualize.drawing import Figure, Panel, Scene, chart, image_of
 
 _CHANNELS = 32
 
 
-def network_exhibits(scene: Scene) -> Iterator[Exhibit]:
-    """Yield the exhibits of self-adversarial training, DropBlock and CmBN."""
+def network_figures(scene: Scene) -> Iterator[Figure]:
+    """Yield the figures of self-adversarial training, DropBlock and CmBN."""
     yield _self_adversarial(scene)
     yield _drop_block(scene)
     yield _cross_mini_batch_norm(scene)
 
 
-def _self_adversarial(scene: Scene) -> Exhibit:
+def _self_adversarial(scene: Scene) -> Figure:
     """Show an image, what it becomes, and the difference, magnified until the largest step is black or white."""
-    epsilon = scene.config.bags.self_adversarial_epsilon
+    epsilon = scene.config.freebies.self_adversarial_epsilon
     gain = 1 / (2 * epsilon)
     images, truth = scene.batch()
     network, spec = scene.network, scene.network.spec
@@ -45,12 +45,12 @@ def _self_adversarial(scene: Scene) -> Exhibit:
     ]
     bound = f"{epsilon * 255:.3g} of 255 levels"
     sentence = f"Each value moves by at most {bound} to where the loss of the network, as it starts, grows."
-    return Exhibit("self_adversarial", sentence, rows)
+    return Figure("self_adversarial", sentence, rows)
 
 
-def _drop_block(scene: Scene) -> Exhibit:
+def _drop_block(scene: Scene) -> Figure:
     """Show which cells of one channel are dropped half-way and at the end of the ramp, dark on the image."""
-    ramp = LinearRamp(scene.config.bags.drop_block or 0.1, 2)
+    ramp = LinearRamp(scene.config.freebies.drop_block or 0.1, 2)
     layers = [module for module in scene.network.modules() if isinstance(module, DropBlock)]
     block, relative = (layers[0].block_size, layers[0].relative_size) if layers else (3, None)
     image = scene.batch()[0][0]
@@ -66,10 +66,10 @@ def _drop_block(scene: Scene) -> Exhibit:
             panels.append(Panel(image_of(image * shade), f"{moment}: probability {ramp(step):.3g}"))
     size = f"{cells[1]} x {cells[0]} cells"
     sentence = f"Squares of a feature map are dropped (dark): {size} of the barest of {_CHANNELS} channels."
-    return Exhibit("drop_block", sentence, [panels])
+    return Figure("drop_block", sentence, [panels])
 
 
-def _cross_mini_batch_norm(scene: Scene) -> Exhibit:
+def _cross_mini_batch_norm(scene: Scene) -> Figure:
     """Show the mean of red by which each mini-batch of one image is normalized."""
     parts = [part[None] for part in scene.batch(8)[0]]
     crossing = CrossMiniBatchNorm2d(3, affine=False).train()
@@ -82,7 +82,7 @@ def _cross_mini_batch_norm(scene: Scene) -> Exhibit:
         "the mean of the whole batch": [(1, full), (len(parts), full)],
     }
     sentence = "Mini-batches of an accumulated batch share their statistics: here the mean of red, image by image."
-    return Exhibit("cross_mini_batch_norm", sentence, [[Panel(chart(lines, "mini-batch"), "one optimizer step")]])
+    return Figure("cross_mini_batch_norm", sentence, [[Panel(chart(lines, "mini-batch"), "one optimizer step")]])
 
 
 def _mean_taken_off(part: torch.Tensor, normalized: torch.Tensor) -> float:

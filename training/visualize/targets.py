@@ -15,13 +15,13 @@ from yoloscope.training.assignment.grid import head_geometries
 from yoloscope.training.build import build_schedule
 from yoloscope.training.losses import get_preset
 from yoloscope.training.losses.presets.formula import Preset
-from yoloscope.training.visualize.drawing import Exhibit, Panel, Scene, chart, image_of
+from yoloscope.training.visualize.drawing import Figure, Panel, Scene, chart, image_of
 
 _USUAL = Preset()
 
 
-def target_exhibits(scene: Scene) -> Iterator[Exhibit]:
-    """Yield the exhibits of anchors per object, label smoothing, grid sensitivity and the schedule."""
+def target_figures(scene: Scene) -> Iterator[Figure]:
+    """Yield the figures of anchors per object, label smoothing, grid sensitivity and the schedule."""
     if scene.network.spec.anchors_px:
         yield _multi_anchor(scene)
     yield _label_smoothing(scene)
@@ -29,7 +29,7 @@ def target_exhibits(scene: Scene) -> Iterator[Exhibit]:
     yield _schedule(scene)
 
 
-def _multi_anchor(scene: Scene) -> Exhibit:
+def _multi_anchor(scene: Scene) -> Figure:
     """Draw the anchors assigned to each object, at the cells that hold its center."""
     preset = get_preset(None, scene.network.spec)
     threshold = preset.extra_anchor_iou or _USUAL.match_threshold
@@ -42,7 +42,7 @@ def _multi_anchor(scene: Scene) -> Exhibit:
             panels.append(Panel(canvas, f"{words}, {number} boxes"))
         rows.append(panels)
     sentence = f"Besides the best one, every anchor with IoU above {threshold:g} is responsible (thin: the anchors)."
-    return Exhibit("multi_anchor", sentence, rows)
+    return Figure("multi_anchor", sentence, rows)
 
 
 def _with_anchors(
@@ -75,9 +75,9 @@ def _frame(
     draw.rectangle((*low, max(low[0] + 1, high[0] - 1), max(low[1] + 1, high[1] - 1)), outline=color, width=width)
 
 
-def _label_smoothing(scene: Scene) -> Exhibit:
+def _label_smoothing(scene: Scene) -> Figure:
     """Show the cost of the class logit of an object, which is least at the target's."""
-    share = scene.config.bags.label_smoothing or 0.1
+    share = scene.config.freebies.label_smoothing or 0.1
     logits = [step / 10 for step in range(-60, 81)]
     lines = {
         f"{words}: target {target:g}": [(logit, _bce(logit, target)) for logit in logits]
@@ -86,7 +86,7 @@ def _label_smoothing(scene: Scene) -> Exhibit:
     goals = f"{1 - share / 2:g} and the others at {share / 2:g}"
     sentence = f"An object's own class aims at {goals}: no logit need grow forever."
     panel = Panel(chart(lines, "logit of the object's class"), "cost of the class")
-    return Exhibit("label_smoothing", sentence, [[panel]])
+    return Figure("label_smoothing", sentence, [[panel]])
 
 
 def _bce(logit: float, target: float) -> float:
@@ -94,7 +94,7 @@ def _bce(logit: float, target: float) -> float:
     return max(logit, 0) - logit * target + math.log1p(math.exp(-abs(logit)))
 
 
-def _grid_sensitivity(scene: Scene) -> Exhibit:
+def _grid_sensitivity(scene: Scene) -> Figure:
     """Show the center within its cell as a function of what the network puts out."""
     scales = sorted({head.scale_xy for head in scene.network.spec.heads} - {1.0}) or [1.05, 1.2]
     logits = [step / 10 for step in range(-60, 61)]
@@ -106,10 +106,10 @@ def _grid_sensitivity(scene: Scene) -> Exhibit:
     }
     sentence = "A center on the border of its cell (0 or 1) is reached by a finite logit."
     panel = Panel(chart(lines, "logit"), "center in its cell, 0 to 1")
-    return Exhibit("grid_sensitivity", sentence, [[panel]])
+    return Figure("grid_sensitivity", sentence, [[panel]])
 
 
-def _schedule(scene: Scene) -> Exhibit:
+def _schedule(scene: Scene) -> Figure:
     """Show the learning rate over the run, as configured, with restarts, and in steps."""
     config, per_epoch = scene.config, 20
     total = per_epoch * config.epochs
@@ -122,7 +122,7 @@ def _schedule(scene: Scene) -> Exhibit:
     lines = {}
     for words, changes in kinds:
         schedule = type(config.schedule).model_validate(config.schedule.model_dump() | changes)
-        rate = build_schedule(schedule, config.optimizer.rate, per_epoch, total)
+        rate = build_schedule(schedule, config.optimizer.lr, per_epoch, total)
         lines[words] = [(step / per_epoch, rate(step)) for step in range(0, total, max(1, total // 400))]
     sentence = "The learning rate over the run."
-    return Exhibit("schedule", sentence, [[Panel(chart(lines, "epoch"), "learning rate")]])
+    return Figure("schedule", sentence, [[Panel(chart(lines, "epoch"), "learning rate")]])

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from yoloscope.training.config import TrainingConfig, find_config
-from yoloscope.training.teachers import own_teachers
+from yoloscope.training.teachers import num_teachers_to_train
 
 Changes = Mapping[str, Any]
-HERE = Path(__file__).parent
+DEFAULT_DEVICE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Table:
     def seeds_of(self, row: Row, seeds: int) -> int:
         """Return how many seeds of a row are trained where ``seeds`` of each are asked for: teachers of all count."""
         taught = [one.config for one in self.rows if one.taught_by == row]
-        return seeds + max((own_teachers(config) - 1 for config in taught), default=0)
+        return seeds + max((num_teachers_to_train(config) - 1 for config in taught), default=0)
 
 
 def tables(weights: Path | None) -> dict[str, Table]:
@@ -58,7 +58,7 @@ def tables(weights: Path | None) -> dict[str, Table]:
 
 
 def _base(name: str) -> dict[str, Any]:
-    values: dict[str, Any] = yaml.safe_load((HERE / f"{name}.yaml").read_text("utf-8"))
+    values: dict[str, Any] = yaml.safe_load((DEFAULT_DEVICE / f"{name}.yaml").read_text("utf-8"))
     return values
 
 
@@ -91,7 +91,7 @@ def _networks() -> Table:
 
 def _boxes() -> Table:
     losses = ("mse", "giou", "diou", "ciou")
-    autograd: dict[str, Changes] = {f"{loss}, autograd": {"bags.box_loss": loss} for loss in losses}
+    autograd: dict[str, Changes] = {f"{loss}, autograd": {"freebies.box_loss": loss} for loss in losses}
     darknet: dict[str, Changes] = {
         f"{loss}, darknet": {"loss": {"preset": "v4-darknet", "overrides": {"iou_loss": loss}}} for loss in losses
     }
@@ -100,7 +100,7 @@ def _boxes() -> Table:
 
 def _start(weights: Path) -> Table:
     whole: Changes = {"network_options": {}}
-    tuned = {"start": {"weights": str(weights), "part": "other_classes"}, "optimizer.rate": 0.001}
+    tuned = {"start": {"weights": str(weights), "part": "other_classes"}, "optimizer.lr": 0.001}
     rows = _rows(_base("tiny"), {"from scratch": whole, "from the official weights": {**whole, **tuned}})
     return Table("Start weights, whole yolov4-tiny", rows)
 
@@ -113,7 +113,7 @@ def _freebies() -> Table:
             {
                 "base": {},
                 "mosaic on half": {"augment.mosaic": 0.5},
-                "mosaic on half, none at the end": {"augment.mosaic": 0.5, "augment.plain_share": 0.25},
+                "mosaic on half, none at the end": {"augment.mosaic": 0.5, "augment.close_mosaic_fraction": 0.25},
                 "CutMix on half": {"augment.cutmix": 0.5},
                 "MixUp on half": {"augment.mixup": 0.5},
                 "color jitter off": {"augment.color": None},
@@ -123,16 +123,16 @@ def _freebies() -> Table:
                 "random scale .7 to 1.4": {"augment.random_scale": (0.7, 1.4)},
                 "crop jitter .2": {"augment.crop_jitter": 0.2},
                 "random training shapes 1.4": {"augment.random_shapes": 1.4},
-                "label smoothing .01": {"bags.label_smoothing": 0.01},
-                "self-adversarial training on a fifth": {"bags.self_adversarial": 0.2},
-                "grid sensitivity off": {"bags.grid_sensitivity": False},
-                "one anchor per object": {"bags.multi_anchor": False},
+                "label smoothing .01": {"freebies.label_smoothing": 0.01},
+                "self-adversarial training on a fifth": {"freebies.self_adversarial": 0.2},
+                "grid sensitivity off": {"freebies.grid_sensitivity": False},
+                "one anchor per object": {"freebies.multi_anchor": False},
                 "2 mini-batches": {"accumulate": 2},
-                "2 mini-batches, CmBN": {"accumulate": 2, "bags.cross_mini_batch_norm": True},
+                "2 mini-batches, CmBN": {"accumulate": 2, "freebies.cross_mini_batch_norm": True},
                 "cosine, restart after half": {"schedule.cycle_epochs": 8, "schedule.multiplier": 1},
                 "steps instead of cosine": {"schedule.kind": "steps"},
                 "constant rate": {"schedule.kind": "constant"},
-                "average of the weights off": {"average": None},
+                "average of the weights off": {"ema": None},
                 "published anchors": {"anchors": "published"},
             },
         ),
@@ -151,7 +151,7 @@ def _specials() -> Table:
             "PAN off": {"network_options.pan": False},
             "SAM on": {"network_options.sam": True},
             "MiWRC on": {"network_options.weighted_residuals": True},
-            "DropBlock .1": {"network_options.dropblock": 0.1, "bags.drop_block": 0.1},
+            "DropBlock .1": {"network_options.dropblock": 0.1, "freebies.drop_block": 0.1},
         },
     )
     plain = Row("DIoU-NMS off", rows[0].config, nms={"beta": None}, trained_as="base")

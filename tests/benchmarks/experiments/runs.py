@@ -16,11 +16,11 @@ from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.checkpoint.progress import Progress
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
-from yoloscope.training.data.splits import hold_out
+from yoloscope.training.data.splits import split_holdout
 from yoloscope.training.evaluation.detectors import TorchDetector
 from yoloscope.training.evaluation.evaluate import evaluate
 from yoloscope.training.evaluation.predict import PredictionSettings
-from yoloscope.training.teachers import own_teachers, teacher_paths
+from yoloscope.training.teachers import num_teachers_to_train, teacher_paths
 from yoloscope.training.train import train_network
 
 RESULT = "result.json"
@@ -71,7 +71,7 @@ def result_of(row: Row, seed: int, bench: Bench, tell: Callable[[str], None]) ->
 
 def _lend_teachers(row: Row, config: TrainingConfig, bench: Bench, folder: Path, tell: Callable[[str], None]) -> None:
     """Give a run that trains teachers first those runs of ``taught_by`` that they would be."""
-    if row.taught_by is None or not own_teachers(config):
+    if row.taught_by is None or not num_teachers_to_train(config):
         return
     for place, seed in zip(teacher_paths(config, folder), count(config.seed)):
         result_of(row.taught_by, seed, bench, tell)
@@ -113,7 +113,7 @@ def _measure(row: Row, config: TrainingConfig, bench: Bench, folder: Path) -> Re
 
 def _validated_on(config: TrainingConfig, data: Path) -> DetectionDataset:
     if isinstance(config.data.val, float):
-        return hold_out(open_dataset(data, config.data.train), config.data.val)[1]
+        return split_holdout(open_dataset(data, config.data.train), config.data.val)[1]
     return open_dataset(data, config.data.val)
 
 

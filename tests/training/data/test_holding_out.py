@@ -8,11 +8,11 @@ import pytest
 from tests.training.fitting.runs import write_shapes
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.datasets import open_dataset
-from yoloscope.training.data.splits import hold_out
+from yoloscope.training.data.splits import split_holdout
 
 
 def names_held(folder: Path, share: float) -> tuple[list[str], list[str]]:
-    rest, held = hold_out(open_dataset(folder, "train"), share)
+    rest, held = split_holdout(open_dataset(folder, "train"), share)
     return [image.path.name for image in rest.images], [image.path.name for image in held.images]
 
 

@@ -22,10 +22,10 @@ from yoloscope.training.data.augment.pipeline import Pipeline
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.data.loader import (
     Batch,
+    BatchSampler,
+    BatchSchedule,
     Loaded,
-    StepBatches,
-    StepPlan,
-    Ticket,
+    SampleKey,
     TrainingImages,
     batches,
     collate,
@@ -38,8 +38,8 @@ from yoloscope.training.data.sample import Sample
 BUSY = Pipeline(flip=Flip(), color_jitter=ColorJitter(), mosaic_probability=0.5, cutmix_probability=0.5)
 
 
-def plan(images: int = 10, batch: int = 4, seed: int = 0, factor: float = 1.0) -> StepPlan:
-    return StepPlan(images, batch, TrainingShapes(64, 64, factor=factor, every=1), seed)
+def plan(images: int = 10, batch: int = 4, seed: int = 0, factor: float = 1.0) -> BatchSchedule:
+    return BatchSchedule(images, batch, TrainingShapes(64, 64, factor=factor, every=1), seed)
 
 
 def images_spec(folder: Path) -> DetectorSpec:
@@ -99,13 +99,13 @@ def test_ranks_share_a_step_in_order() -> None:
 
 
 def test_a_resumed_sampler_is_the_rest_of_the_whole() -> None:
-    whole, rest = StepBatches(plan(), 0, 7), StepBatches(plan(), 4, 7)
+    whole, rest = BatchSampler(plan(), 0, 7), BatchSampler(plan(), 4, 7)
     assert list(whole)[4:] == list(rest)
     assert (len(whole), len(rest)) == (7, 3)
 
 
 def test_batches_do_not_depend_on_workers_caches_or_the_global_random_state(shapes: Path) -> None:
-    steps = StepBatches(plan(images=6, factor=1.6), 0, 3)
+    steps = BatchSampler(plan(images=6, factor=1.6), 0, 3)
     plainly, cached = images_of(shapes), images_of(shapes, cache_mb=1)
     torch.manual_seed(1)
     direct = list(batches(plainly, steps, 0))
@@ -119,7 +119,7 @@ def test_batches_do_not_depend_on_workers_caches_or_the_global_random_state(shap
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_workers_leave_signals_to_the_main_process_and_end_with_their_loader(shapes: Path, number: int) -> None:
-    steps = iter(batches(images_of(shapes, Pipeline()), StepBatches(plan(images=6), 0, 8), 1))
+    steps = iter(batches(images_of(shapes, Pipeline()), BatchSampler(plan(images=6), 0, 8), 1))
     next(steps)
     (worker,) = multiprocessing.active_children()
     assert worker.pid is not None
@@ -131,8 +131,8 @@ def test_workers_leave_signals_to_the_main_process_and_end_with_their_loader(sha
 
 def test_a_full_cache_keeps_what_fits(shapes: Path) -> None:
     images = images_of(shapes, Pipeline())
-    assert images_of(shapes, Pipeline(), cache_mb=1)[Ticket(0, 0, 64, 64)].problems == ()
-    assert images[Ticket(0, 1, 64, 64)].sample.image.shape == (64, 64, 3)
+    assert images_of(shapes, Pipeline(), cache_mb=1)[SampleKey(0, 0, 64, 64)].problems == ()
+    assert images[SampleKey(0, 1, 64, 64)].sample.image.shape == (64, 64, 3)
 
 
 def test_collating_by_hand() -> None:
@@ -184,7 +184,7 @@ def test_objects_that_cannot_be_learned_are_left_out(own_shapes: Path) -> None:
 def test_an_unreadable_image_is_replaced_by_the_next_and_reported(own_shapes: Path) -> None:
     images = images_of(own_shapes, Pipeline())
     (own_shapes / "images" / "train" / "1.jpg").write_bytes(b"broken")
-    bad, good = images[Ticket(0, 1, 64, 64)], images[Ticket(0, 2, 64, 64)]
+    bad, good = images[SampleKey(0, 1, 64, 64)], images[SampleKey(0, 2, 64, 64)]
     assert np.array_equal(bad.sample.image, good.sample.image)
     assert len(bad.problems) == 1
     assert "1.jpg" in bad.problems[0]
@@ -196,7 +196,7 @@ def test_no_readable_image_at_all_is_an_error(own_shapes: Path) -> None:
     for path in (own_shapes / "images" / "train").iterdir():
         path.write_bytes(b"broken")
     with pytest.raises(DatasetError, match="none that can be read"):
-        images[Ticket(0, 0, 64, 64)]
+        images[SampleKey(0, 0, 64, 64)]
 
 
 def test_an_empty_split_is_an_error(tmp_path: Path) -> None:

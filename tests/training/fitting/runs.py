@@ -47,7 +47,7 @@ def quick_config(**changes: Any) -> TrainingConfig:
         "batch_size": 6,
         "precision": "fp32",
         "data": {"workers": 0, "val": None},
-        "schedule": {"kind": "constant", "warm_up_epochs": 0},
+        "schedule": {"kind": "constant", "warmup_epochs": 0},
         "augment": {"mosaic": 0, "flip_horizontal": 0, "color": None},
     }
     for key, value in changes.items():

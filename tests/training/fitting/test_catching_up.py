@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.fitting.runs import Configure
 from tests.training.fitting.test_resume import same
-from yoloscope.training.callbacks.validation import Validating
+from yoloscope.training.callbacks.validation import Validation
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.module import TrainingModule
@@ -21,15 +21,15 @@ class CutOffError(Exception):
 
 def run_cut_off_in(step: int, config: TrainingConfig, data: Path, folder: Path) -> tuple[TrainResult, list[str]]:
     """Return how a run ends that failed in the validation of a step and was resumed, and what it then told."""
-    measure = Validating._measure
+    measure = Validation._measure
 
-    def fail(self: Validating, module: TrainingModule) -> dict[str, float]:
+    def fail(self: Validation, module: TrainingModule) -> dict[str, float]:
         if module.progress.step == step:
             raise CutOffError
         return measure(self, module)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Validating, "_measure", fail)
+        patch.setattr(Validation, "_measure", fail)
         with pytest.raises(CutOffError):
             train(config, data, folder)
     told: list[str] = []
@@ -53,9 +53,7 @@ def test_it_comes_first_and_nothing_else_differs(step: int, shapes: Path, config
 
 
 def test_patience_lost_in_it_ends_the_run(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    config = configure(
-        epochs=5, data={"val": "val"}, validation={"patience": 1}, optimizer={"rate": 1e-9}, average=None
-    )
+    config = configure(epochs=5, data={"val": "val"}, validation={"patience": 1}, optimizer={"lr": 1e-9}, ema=None)
     whole = train(config, shapes, tmp_path / "whole")
     resumed, _ = run_cut_off_in(2, config, shapes, tmp_path / "parts")
     assert whole.step == resumed.step == 2

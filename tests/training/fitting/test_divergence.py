@@ -31,8 +31,8 @@ class SpoiledAfter(lightning.Callback):
 def test_a_step_that_explodes_leaves_the_checkpoint_before_it(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
-    schedule = {"kind": "steps", "warm_up_epochs": 0, "at": [0.5], "scales": [1e30]}
-    exploding = configure(epochs=2, batch_size=3, optimizer={"clip_norm": None}, schedule=schedule)
+    schedule = {"kind": "steps", "warmup_epochs": 0, "milestones": [0.5], "gammas": [1e30]}
+    exploding = configure(epochs=2, batch_size=3, optimizer={"grad_clip_norm": None}, schedule=schedule)
     with pytest.raises(NonFiniteLossError, match=r"last\.ckpt holds step 2, with finite weights: .* lower optimizer"):
         train(exploding, shapes, tmp_path)
     state = read_checkpoint(tmp_path / "last.ckpt")
@@ -57,7 +57,7 @@ def test_weights_that_are_not_finite_are_not_saved_at_the_end_of_an_epoch(
 
 
 def test_without_a_checkpoint_that_is_told(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLossError, match=r"no checkpoint was written before; lower optimizer\.rate"):
+    with pytest.raises(NonFiniteLossError, match=r"no checkpoint was written before; lower optimizer\.lr"):
         train(configure(), shapes, tmp_path, extra_callbacks=(SpoiledAfter(0),))
     assert not (tmp_path / "last.ckpt").exists()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.training.fitting.runs import Configure, quick_config
 from yoloscope.app.services.runtime import Runtime
-from yoloscope.training.callbacks import Bar
+from yoloscope.training.callbacks import ProgressBar
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import open_dataset
@@ -27,9 +27,9 @@ def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, T
     folder = tmp_path_factory.mktemp("run")
     config = quick_config(
         epochs=40,
-        optimizer={"rate": 0.01},
+        optimizer={"lr": 0.01},
         data={"val": "val"},
-        average={"decay": 0.9},
+        ema={"decay": 0.9},
         validation={"every_epochs": 20},
     )
     return folder, train(config, shapes, folder)
@@ -90,7 +90,7 @@ def test_the_bar_counts_steps_and_tells_epochs_above(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
-    monkeypatch.setattr("yoloscope.training.train.Bar", lambda: Bar(shown))
+    monkeypatch.setattr("yoloscope.training.train.ProgressBar", lambda: ProgressBar(shown))
     train(configure(epochs=3), shapes, tmp_path, progress_bar=True)
     assert isinstance(shown.file, io.StringIO)
     text = shown.file.getvalue()

@@ -8,15 +8,24 @@ import torch
 from tests.training.fitting.runs import Configure
 from yoloscope.models.errors import ConfigError
 from yoloscope.training.train import train
-from yoloscope.training.trainer import Machine
+from yoloscope.training.trainer import DeviceConfig
 
 
 @pytest.mark.parametrize(
     ("machine", "gpus"),
-    [(Machine(accelerator="gpu"), 0), (Machine(accelerator="gpu", devices=3), 2), (Machine(devices=3), 2)],
+    [
+        (DeviceConfig(accelerator="gpu"), 0),
+        (DeviceConfig(accelerator="gpu", devices=3), 2),
+        (DeviceConfig(devices=3), 2),
+    ],
 )
 def test_too_few_gpus(
-    machine: Machine, gpus: int, shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: DeviceConfig,
+    gpus: int,
+    shapes: Path,
+    configure: Configure,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
@@ -26,8 +35,8 @@ def test_too_few_gpus(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("machine", [Machine(devices=3), Machine(devices=3, accelerator="cpu")])
-def test_processes_on_a_cpu_are_not_bounded(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("machine", [DeviceConfig(devices=3), DeviceConfig(devices=3, accelerator="cpu")])
+def test_processes_on_a_cpu_are_not_bounded(machine: DeviceConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    machine.require()
+    machine.validate()

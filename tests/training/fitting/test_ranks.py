@@ -55,4 +55,4 @@ def test_a_bad_image_ends_both_with_one_line(own_shapes: Path, configure: Config
     run = call("-m", "yoloscope.app.cli", "train", "--accelerator", "cpu", *words)
     assert run.returncode == 1, run.stderr[-2000:]
     assert "Traceback" not in run.stderr, run.stderr[-2000:]
-    assert run.stderr.count("set data.bad_images to skip to train without such images") == 1
+    assert run.stderr.count("set data.on_bad_image to skip to train without such images") == 1

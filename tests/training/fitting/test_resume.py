@@ -36,7 +36,7 @@ def everything_on(configure: Configure, workers: int) -> TrainingConfig:
         batch_size=4,
         accumulate=2,
         data={"workers": workers, "val": "val"},
-        schedule={"kind": "cosine", "warm_up_epochs": 1},
+        schedule={"kind": "cosine", "warmup_epochs": 1},
         augment={
             "mosaic": 0.5,
             "cutmix": 0.5,
@@ -46,9 +46,9 @@ def everything_on(configure: Configure, workers: int) -> TrainingConfig:
             "random_scale": [0.7, 1.4],
             "random_shapes": 1.6,
             "random_shapes_every": 1,
-            "plain_share": 0.4,
+            "close_mosaic_fraction": 0.4,
         },
-        bags={"cross_mini_batch_norm": True, "self_adversarial": 0.5, "label_smoothing": 0.1},
+        freebies={"cross_mini_batch_norm": True, "self_adversarial": 0.5, "label_smoothing": 0.1},
     )
 
 

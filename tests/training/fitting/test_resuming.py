@@ -15,7 +15,7 @@ from yoloscope.training.train import train
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
-SAVED = TrainingConfig.parse({"network_options": {"width": 0.25}, "anchors": [[1, 2], [3, 4]], "average": {}})
+SAVED = TrainingConfig.parse({"network_options": {"width": 0.25}, "anchors": [[1, 2], [3, 4]], "ema": {}})
 STATE = {"config": SAVED.to_yaml(), "optimizer": {}}
 
 
@@ -25,7 +25,7 @@ STATE = {"config": SAVED.to_yaml(), "optimizer": {}}
         ({"optimizer": {"name": "sgd"}}, "optimizer.name: 'adamw', got 'sgd'"),
         ({"network_options": {"width": 0.5}}, "network_options.width: 0.25, got 0.5"),
         ({"network_options": {}}, "network_options.width: 0.25, got nothing"),
-        ({"average": None}, "average: {.*}, got nothing"),
+        ({"ema": None}, "ema: {.*}, got nothing"),
         ({"seed": 5, "batch_size": 8}, "batch_size: 16, got 8"),
         ({"data": {"val": None}}, "data.val: 'val', got nothing"),
         ({"anchors": ((1, 2), (3, 5))}, "anchors: .*, got "),
@@ -49,11 +49,11 @@ def test_what_changes_no_step_may_differ_and_what_is_meant_to_is_told() -> None:
     harmless = SAVED.replace(data={"workers": 3, "cache_mb": 7}, validation={"patience": 2})
     require_same_run(STATE, harmless, Path("last.ckpt"), told.append)
     assert told == []
-    require_same_run(STATE, SAVED.replace(epochs=7, optimizer={"rate": 0.001}), Path("last.ckpt"), told.append)
+    require_same_run(STATE, SAVED.replace(epochs=7, optimizer={"lr": 0.001}), Path("last.ckpt"), told.append)
     require_same_run(STATE, SAVED.replace(schedule={"kind": "constant"}), Path("last.ckpt"), told.append)
     assert told == [
         "resumed with epochs: 7, so far 100",
-        "resumed with optimizer.rate: 0.001, so far 0.002",
+        "resumed with optimizer.lr: 0.001, so far 0.002",
         "resumed with schedule.kind: 'constant', so far 'cosine'",
     ]
 
@@ -122,7 +122,7 @@ def test_a_configuration_is_written_whole_and_where_it_says_something_new(
 
 
 def test_a_run_that_lost_patience_is_finished(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    config = configure(epochs=9, data={"val": "val"}, validation={"patience": 2}, optimizer={"rate": 1e-9})
+    config = configure(epochs=9, data={"val": "val"}, validation={"patience": 2}, optimizer={"lr": 1e-9})
     ended = train(config, shapes, tmp_path).step
     assert ended == 3
     before, told = (tmp_path / "last.ckpt").read_bytes(), list[str]()
@@ -130,7 +130,7 @@ def test_a_run_that_lost_patience_is_finished(shapes: Path, configure: Configure
     assert (again.step, again.artifact) == (3, tmp_path / "model.onnx")
     assert "nothing left to train: ended after step 3 by validation.patience 2" in told
     assert (tmp_path / "last.ckpt").read_bytes() == before
-    patient = configure(epochs=5, data={"val": "val"}, validation={"patience": 9}, optimizer={"rate": 1e-9})
+    patient = configure(epochs=5, data={"val": "val"}, validation={"patience": 9}, optimizer={"lr": 1e-9})
     assert train(patient, shapes, tmp_path, resume=True).step == 5
 
 

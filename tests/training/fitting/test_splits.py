@@ -48,7 +48,7 @@ def test_an_image_of_val_cut_off_stops_before_the_first_step(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     cut_off(own_shapes / "images" / "val" / "1.jpg")
-    with pytest.raises(DatasetError, match=r"val/1\.jpg, got: .*; set data\.bad_images to skip"):
+    with pytest.raises(DatasetError, match=r"val/1\.jpg, got: .*; set data\.on_bad_image to skip"):
         train(with_val(configure), own_shapes, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -58,7 +58,7 @@ def test_an_image_of_val_cut_off_is_left_out_where_that_is_wanted(
 ) -> None:
     cut_off(own_shapes / "images" / "val" / "1.jpg")
     told: list[str] = []
-    config = with_val(configure, bad_images="skip")
+    config = with_val(configure, on_bad_image="skip")
     assert train(config, own_shapes, tmp_path / "run", announce=told.append).best is not None
     assert sum(line.startswith("left out of validation: ") and "1.jpg" in line for line in told) == 1
 
@@ -68,11 +68,11 @@ def test_a_known_bad_image_of_train_stops_before_the_first_step(
 ) -> None:
     path = as_coco(own_shapes, "train", width=65)
     with pytest.raises(
-        DatasetError, match=r"0\.jpg: expected labels of an image of 64x64 pixels .*, got 65x64; set data\.bad_images"
+        DatasetError, match=r"0\.jpg: expected labels of an image of 64x64 pixels .*, got 65x64; set data\.on_bad_image"
     ):
         train(configure(data={"train": None}), path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    config = configure(data={"train": None, "bad_images": "skip"})
+    config = configure(data={"train": None, "on_bad_image": "skip"})
     assert train(config, path, tmp_path / "run").step == 1
 
 

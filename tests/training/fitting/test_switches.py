@@ -16,9 +16,9 @@ from yoloscope.models.errors import ConfigError, PresetError
 from yoloscope.models.layers.dropblock import DropBlock
 from yoloscope.models.network import Network, NetworkConfig, Scale, yolo_spec
 from yoloscope.training.build import build_network, build_optimizer, build_schedule, build_shapes
-from yoloscope.training.callbacks import Validating
+from yoloscope.training.callbacks import Validation
 from yoloscope.training.checkpoint.files import read_checkpoint
-from yoloscope.training.config import BagsConfig, ScheduleConfig, TrainingConfig
+from yoloscope.training.config import FreebiesConfig, ScheduleConfig, TrainingConfig
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.losses import Preset, get_preset
 from yoloscope.training.optim.cross_mini_batch_norm import CrossMiniBatchNorm2d
@@ -57,23 +57,23 @@ def plain(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         {"augment": {"random_scale": [0.5, 0.6]}},
         {"augment": {"color": {"hue": 0.3}}},
         {"augment": {"random_shapes": 1.6, "random_shapes_every": 1}},
-        {"augment": {"mosaic": 1.0, "plain_share": 0.5}},
-        {"bags": {"label_smoothing": 0.2}},
-        {"bags": {"multi_anchor": False}},
-        {"bags": {"box_loss": "giou"}},
-        {"bags": {"grid_sensitivity": False}},
-        {"bags": {"self_adversarial": 1.0}},
-        {"bags": {"self_adversarial": 1.0, "self_adversarial_epsilon": 0.2}},
+        {"augment": {"mosaic": 1.0, "close_mosaic_fraction": 0.5}},
+        {"freebies": {"label_smoothing": 0.2}},
+        {"freebies": {"multi_anchor": False}},
+        {"freebies": {"box_loss": "giou"}},
+        {"freebies": {"grid_sensitivity": False}},
+        {"freebies": {"self_adversarial": 1.0}},
+        {"freebies": {"self_adversarial": 1.0, "self_adversarial_epsilon": 0.2}},
         {"loss": {"preset": "v3"}},
         {"loss": {"overrides": {"ignore_threshold": 0.3}}},
-        {"optimizer": {"rate": 0.001}},
+        {"optimizer": {"lr": 0.001}},
         {"optimizer": {"name": "sgd"}},
         {"optimizer": {"momentum": 0.5}},
         {"optimizer": {"weight_decay": 0.1}},
-        {"optimizer": {"clip_norm": 0.01, "name": "sgd"}},
+        {"optimizer": {"grad_clip_norm": 0.01, "name": "sgd"}},
         {"schedule": {"kind": "cosine"}},
-        {"schedule": {"warm_up_epochs": 2}},
-        {"schedule": {"kind": "steps", "at": [0.5], "scales": [0.1]}},
+        {"schedule": {"warmup_epochs": 2}},
+        {"schedule": {"kind": "steps", "milestones": [0.5], "gammas": [0.1]}},
         {"seed": 1},
         {"precision": "bf16"},
         {"batch_size": 4},
@@ -99,7 +99,7 @@ def test_nothing_switched_changes_nothing(shapes: Path, configure: Configure, tm
 def test_without_composed_images_to_the_end_a_run_is_plain(
     shapes: Path, configure: Configure, tmp_path: Path, plain: Tensor
 ) -> None:
-    config = configure(epochs=2, augment={"mosaic": 1.0, "cutmix": 1.0, "mixup": 1.0, "plain_share": 1.0})
+    config = configure(epochs=2, augment={"mosaic": 1.0, "cutmix": 1.0, "mixup": 1.0, "close_mosaic_fraction": 1.0})
     assert torch.equal(weights_after(config, shapes, tmp_path), plain)
 
 
@@ -108,7 +108,7 @@ def test_the_last_share_of_the_epochs_is_not_composed(
     share: float, plain_from: int, shapes: Path, configure: Configure
 ) -> None:
     dataset = open_dataset(shapes, "train")
-    whole, none = configure(epochs=5), configure(epochs=5, augment={"mosaic": 1.0, "plain_share": share})
+    whole, none = configure(epochs=5), configure(epochs=5, augment={"mosaic": 1.0, "close_mosaic_fraction": share})
     spec = build_network(whole, dataset).spec
     plainly, composed = (training_data(config, spec, dataset) for config in (whole, none))
     for step in range(5):
@@ -121,7 +121,7 @@ def test_cross_mini_batch_norm_matters_where_batches_are_split(
     shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     split = configure(epochs=2, accumulate=3)
-    crossing = configure(epochs=2, accumulate=3, bags={"cross_mini_batch_norm": True})
+    crossing = configure(epochs=2, accumulate=3, freebies={"cross_mini_batch_norm": True})
     network = build_network(crossing, open_dataset(shapes, "train"))
     assert any(isinstance(module, CrossMiniBatchNorm2d) for module in network.modules())
     assert not torch.equal(
@@ -130,8 +130,8 @@ def test_cross_mini_batch_norm_matters_where_batches_are_split(
 
 
 def test_loss_switches_become_keys_of_the_preset(shapes: Path, configure: Configure) -> None:
-    bags = {"label_smoothing": 0.1, "multi_anchor": False, "box_loss": "diou", "grid_sensitivity": False}
-    spec = build_network(configure(bags=bags), open_dataset(shapes, "train")).spec
+    freebies = {"label_smoothing": 0.1, "multi_anchor": False, "box_loss": "diou", "grid_sensitivity": False}
+    spec = build_network(configure(freebies=freebies), open_dataset(shapes, "train")).spec
     preset = get_preset(None, spec)
     assert isinstance(preset, Preset)
     assert (preset.label_smoothing, preset.match, preset.box_loss) == (0.1, "best_anchor", "diou")
@@ -139,7 +139,7 @@ def test_loss_switches_become_keys_of_the_preset(shapes: Path, configure: Config
 
 
 def test_darknet_presets_refuse_switches_of_formulas(shapes: Path, configure: Configure) -> None:
-    config = configure(loss={"preset": "v4-darknet"}, bags={"box_loss": "ciou"})
+    config = configure(loss={"preset": "v4-darknet"}, freebies={"box_loss": "ciou"})
     with pytest.raises(ConfigError, match="need a formula preset"):
         build_network(config, open_dataset(shapes, "train"))
 
@@ -191,20 +191,20 @@ def test_drop_block_ramps_up(
 
     monkeypatch.setattr(registry, "build", build)
     without = weights_after(configure(epochs=4, network_options={}), shapes, tmp_path / "without")
-    dropped = weights_after(configure(epochs=4, bags={"drop_block": 0.4}), shapes, tmp_path / "with")
+    dropped = weights_after(configure(epochs=4, freebies={"drop_block": 0.4}), shapes, tmp_path / "with")
     assert built[-1].drop.probability == pytest.approx(0.4 * 3 / 4)
     assert not torch.equal(without, dropped)
 
 
 def test_drop_block_needs_a_network_that_has_it(shapes: Path, configure: Configure) -> None:
     with pytest.raises(ConfigError, match="expected a network with DropBlock"):
-        build_network(configure(bags={"drop_block": 0.1}), open_dataset(shapes, "train"))
+        build_network(configure(freebies={"drop_block": 0.1}), open_dataset(shapes, "train"))
 
 
 def test_the_average_is_optional_and_its_decay_counts(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     averages = []
-    for name, average in (("none", None), ("slow", {"decay": 0.9, "warm_up": 1}), ("fast", {"decay": 0.1})):
-        train(configure(epochs=2).replace(average=average), shapes, tmp_path / name)
+    for name, ema in (("none", None), ("slow", {"decay": 0.9, "warmup": 1}), ("fast", {"decay": 0.1})):
+        train(configure(epochs=2).replace(ema=ema), shapes, tmp_path / name)
         state = read_checkpoint(tmp_path / name / "last.ckpt")
         averages.append(state["average"])
     assert averages[0] is None
@@ -216,7 +216,7 @@ def test_patience_ends_a_run_that_no_longer_improves(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([(0.1, 0.2), (0.3, 0.4), (0.2, 0.9), (0.3, 0.5), (0.9, 0.9)])
-    monkeypatch.setattr(Validating, "_measure", lambda *_: dict(zip(("val/AP", "val/AP50"), next(scores), strict=True)))
+    monkeypatch.setattr(Validation, "_measure", lambda *_: dict(zip(("val/AP", "val/AP50"), next(scores), strict=True)))
     config = configure(epochs=9, data={"val": "val"}, validation={"patience": 2})
     result = train(config, shapes, tmp_path)
     assert (result.step, result.best, result.signal) == (4, (2, 0.3, 0.4), None)
@@ -227,21 +227,21 @@ def test_patience_ends_a_run_that_no_longer_improves(
 def test_validation_is_as_often_as_wanted_and_after_the_last_epoch(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Validating, "_measure", lambda *_: {"val/AP": 0.5, "val/AP50": 0.5})
+    monkeypatch.setattr(Validation, "_measure", lambda *_: {"val/AP": 0.5, "val/AP50": 0.5})
     train(configure(epochs=5, data={"val": "val"}, validation={"every_epochs": 2}), shapes, tmp_path)
     scores = read_checkpoint(tmp_path / "last.ckpt")["progress"]["scores"]
     assert [score[0] for score in scores] == [2, 4, 5]
 
 
 def test_schedules_in_steps() -> None:
-    cosine = build_schedule(ScheduleConfig(warm_up_epochs=1), 1.0, 10, 100)
+    cosine = build_schedule(ScheduleConfig(warmup_epochs=1), 1.0, 10, 100)
     assert (cosine(0), cosine(5)) == (0.0, 0.5)
     assert cosine(50) == pytest.approx(0.505)
-    restarts = build_schedule(ScheduleConfig(warm_up_epochs=0, cycle_epochs=2, multiplier=1), 1.0, 10, 100)
+    restarts = build_schedule(ScheduleConfig(warmup_epochs=0, cycle_epochs=2, multiplier=1), 1.0, 10, 100)
     assert [restarts(step) for step in (0, 20, 40)] == [1.0, 1.0, 1.0]
-    steps = build_schedule(ScheduleConfig(kind="steps", warm_up_epochs=0), 1.0, 10, 100)
+    steps = build_schedule(ScheduleConfig(kind="steps", warmup_epochs=0), 1.0, 10, 100)
     assert [steps(step) for step in (79, 80, 90)] == pytest.approx([1, 0.1, 0.01])
-    constant = build_schedule(ScheduleConfig(kind="constant", warm_up_epochs=0), 0.3, 10, 100)
+    constant = build_schedule(ScheduleConfig(kind="constant", warmup_epochs=0), 0.3, 10, 100)
     assert {constant(step) for step in (0, 50, 99)} == {0.3}
 
 
@@ -284,8 +284,13 @@ def test_precision_by_name() -> None:
     assert use_bf16("auto", "cpu") in {True, False}
 
 
-def test_all_bags_are_off_by_default() -> None:
-    bags = BagsConfig()
-    assert (bags.label_smoothing, bags.multi_anchor, bags.box_loss, bags.drop_block) == (None, None, None, 0)
-    assert not bags.cross_mini_batch_norm
-    assert bags.self_adversarial == 0
+def test_all_freebies_are_off_by_default() -> None:
+    freebies = FreebiesConfig()
+    assert (freebies.label_smoothing, freebies.multi_anchor, freebies.box_loss, freebies.drop_block) == (
+        None,
+        None,
+        None,
+        0,
+    )
+    assert not freebies.cross_mini_batch_norm
+    assert freebies.self_adversarial == 0

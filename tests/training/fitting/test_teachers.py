@@ -16,13 +16,13 @@ from tests.training.fitting.runs import Configure, signalled_at
 from tests.training.fitting.test_learning import rows
 from tests.training.fitting.test_resume import Signal, same
 from yoloscope.models.errors import CheckpointError, ConfigError, NonFiniteLossError
-from yoloscope.training.callbacks import Bar
+from yoloscope.training.callbacks import ProgressBar
 from yoloscope.training.checkpoint.files import read_checkpoint, write_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.teachers import Teachers
 from yoloscope.training.train import train
-from yoloscope.training.trainer import Machine
+from yoloscope.training.trainer import DeviceConfig
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -93,7 +93,7 @@ def test_a_student_gets_nearer_to_its_teacher_than_labels_bring_it(
         train(configure(seed=1, distill=distill, **quick), shapes, tmp_path / name)
         return [row["distill"] for row in rows(tmp_path / name) if "distill" in row][-1]
 
-    quick = {"epochs": 30, "optimizer": {"rate": 0.01}, "average": None}
+    quick = {"epochs": 30, "optimizer": {"lr": 0.01}, "average": None}
     train(configure(**quick), shapes, tmp_path / "teacher")
     assert last_cost("student", share=1.0) < 0.8 * last_cost("by labels", share=1e-9)
 
@@ -174,7 +174,7 @@ def test_fitted_anchors_are_the_same_for_all(shapes: Path, configure: Configure,
     ("change", "told"),
     [
         ({"input_size": [96, 64]}, "input_width: expected that of the run, 64, got 96"),
-        ({"bags": {"grid_sensitivity": False}}, "heads[0].scale_xy: expected that of the run, 1.05, got 1.0"),
+        ({"freebies": {"grid_sensitivity": False}}, "heads[0].scale_xy: expected that of the run, 1.05, got 1.0"),
         ({"network_options": {"width": 0.125, "third_head": True}}, "anchors_px: expected that of the run, "),
     ],
     ids=str,
@@ -216,7 +216,7 @@ def test_a_folder_of_other_teachers_is_no_run(shapes: Path, configure: Configure
 
 
 def test_a_teacher_whose_weights_are_not_finite_is_named(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    train(configure(average=None), shapes, tmp_path / "teacher")
+    train(configure(ema=None), shapes, tmp_path / "teacher")
     path = tmp_path / "teacher" / "last.ckpt"
     state = read_checkpoint(path)
     key = next(key for key in state["network"] if key.endswith("conv.weight"))
@@ -242,7 +242,7 @@ def test_a_teacher_that_diverges_names_the_configuration_of_the_run(
         train(taught(configure), shapes, tmp_path / "run", resume=True)
     last, config = tmp_path / "run" / "teachers" / "1" / "last.ckpt", tmp_path / "run" / "config.yaml"
     assert str(error.value).startswith(f"image 0; {last} holds step 3")
-    assert str(error.value).endswith(f"lower optimizer.rate in {config}")
+    assert str(error.value).endswith(f"lower optimizer.lr in {config}")
 
 
 def test_one_bar_shows_one_run_after_the_other(
@@ -250,7 +250,7 @@ def test_one_bar_shows_one_run_after_the_other(
 ) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, height=30)
-    monkeypatch.setattr("yoloscope.training.train.Bar", lambda: Bar(console))
+    monkeypatch.setattr("yoloscope.training.train.ProgressBar", lambda: ProgressBar(console))
     train(taught(configure), shapes, tmp_path, progress_bar=True)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     assert shown.count("4/4") >= 3
@@ -274,7 +274,7 @@ def test_a_network_without_anchors_has_no_teachers(shapes: Path, configure: Conf
 
 def test_several_processes_need_teachers_that_are_there(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected checkpoints for 2 processes, got a number, 2: train the teachers"):
-        train(taught(configure), shapes, tmp_path / "run", machine=Machine(devices=2, accelerator="cpu"))
+        train(taught(configure), shapes, tmp_path / "run", machine=DeviceConfig(devices=2, accelerator="cpu"))
     assert not (tmp_path / "run").exists()
 
 

@@ -51,8 +51,8 @@ def test_it_is_logged_beside_ap_and_falls(shapes: Path, configure: Configure, tm
     config = configure(
         epochs=30,
         data={"val": "train"},
-        average=None,
-        optimizer={"rate": 0.01},
+        ema=None,
+        optimizer={"lr": 0.01},
         validation={"every_epochs": 10, "batch_size": 4},
     )
     train_network(config, shapes, tmp_path)

@@ -47,7 +47,7 @@ def test_missing_images(own_shapes: Path, configure: Configure, tmp_path: Path) 
     with pytest.raises(DatasetError, match=r"cannot be used: .*99\.jpg: expected an image, got no file"):
         train(configure(), own_shapes, tmp_path / "run")
     told: list[str] = []
-    result = train(configure(data={"bad_images": "skip"}), own_shapes, tmp_path / "run", announce=told.append)
+    result = train(configure(data={"on_bad_image": "skip"}), own_shapes, tmp_path / "run", announce=told.append)
     assert result.step == 1
     assert any("99.jpg" in line for line in told)
 
@@ -56,7 +56,7 @@ def test_a_corrupt_image_stops_with_everything_saved(own_shapes: Path, configure
     bad = own_shapes / "images" / "train" / "3.jpg"
     config = configure(epochs=3, batch_size=2)
     breaking = At(3, lambda _module: cut_off(bad))
-    with pytest.raises(DatasetError, match=r"3\.jpg, got: .*; set data\.bad_images to skip"):
+    with pytest.raises(DatasetError, match=r"3\.jpg, got: .*; set data\.on_bad_image to skip"):
         train(config, own_shapes, tmp_path / "run", extra_callbacks=(breaking,))
     done = read_checkpoint(tmp_path / "run" / "last.ckpt")["progress"]["step"]
     assert 3 <= done < 9
@@ -67,7 +67,7 @@ def test_a_corrupt_image_is_skipped_where_that_is_wanted(
 ) -> None:
     cut_off(own_shapes / "images" / "train" / "3.jpg")
     told: list[str] = []
-    config = configure(epochs=2, batch_size=2, data={"bad_images": "skip", "workers": 1})
+    config = configure(epochs=2, batch_size=2, data={"on_bad_image": "skip", "workers": 1})
     assert train(config, own_shapes, tmp_path / "run", announce=told.append).step == 6
     assert sum(line.startswith("skipped: ") and "3.jpg" in line for line in told) == 2
 
@@ -79,13 +79,13 @@ def test_images_of_which_none_can_be_read_end_in_one_line(
     for path in (own_shapes / "images" / "train").iterdir():
         cut_off(path)
     with pytest.raises(DatasetError, match="none that can be read: expected a whole image") as caught:
-        train(configure(data={"bad_images": policy, "workers": 1}), own_shapes, tmp_path / "run")
+        train(configure(data={"on_bad_image": policy, "workers": 1}), own_shapes, tmp_path / "run")
     assert "\n" not in str(caught.value)
 
 
 def test_labels_of_another_format(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     (own_shapes / "labels" / "train" / "2.txt").write_text("<annotation><object/></annotation>\n")
-    with pytest.raises(DatasetError, match=r"cannot be used: .*2\.txt.*; set data\.bad_images to skip"):
+    with pytest.raises(DatasetError, match=r"cannot be used: .*2\.txt.*; set data\.on_bad_image to skip"):
         train(configure(), own_shapes, tmp_path / "run")
 
 
@@ -114,12 +114,13 @@ def test_a_batch_that_cannot_be_shared_out(shapes: Path, configure: Configure, t
 def test_a_full_disk_keeps_the_previous_checkpoint(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The configuration is the first file that is flushed to the disk, the checkpoint of step 3 the fourth."""
     synced = 0
 
     def full(_file: int) -> None:
         nonlocal synced
         synced += 1
-        if synced == 3:
+        if synced == 4:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)

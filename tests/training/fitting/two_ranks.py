@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yoloscope.training.train
 from tests.training.fitting.runs import quick_config
-from yoloscope.training.trainer import Machine
+from yoloscope.training.trainer import DeviceConfig
 
 
 def train_ranks(data: Path, folder: Path, devices: int, accumulate: int, teachers: Sequence[Path] = ()) -> None:
@@ -15,12 +15,12 @@ def train_ranks(data: Path, folder: Path, devices: int, accumulate: int, teacher
         epochs=2,
         batch_size=4,
         accumulate=accumulate,
-        optimizer={"name": "sgd", "rate": 0.01},
+        optimizer={"name": "sgd", "lr": 0.01},
         data={"val": "val"},
         distill={"teachers": list(teachers)} if teachers else None,
         augment={"mosaic": 0.5, "random_shapes": 1.6, "random_shapes_every": 1},
     )
-    machine = Machine(devices=devices, accelerator="cpu")
+    machine = DeviceConfig(devices=devices, accelerator="cpu")
     yoloscope.training.train.train(config, data, folder, machine=machine)
 
 
