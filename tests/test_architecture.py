@@ -30,6 +30,59 @@ def test_no_file_is_over_400_lines_and_the_median_is_under_150() -> None:
     assert statistics.median(lengths.values()) < 150
 
 
+def _modules() -> dict[str, Path]:
+    return {
+        "yoloscope." + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in SOURCES
+    }
+
+
+def _module_imports() -> dict[str, set[str]]:
+    """Project modules that each module imports when it is imported itself."""
+    modules = _modules()
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        found: set[str] = set()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= (inner & modules.keys()) or {node.module}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        graph[name] = found & modules.keys()
+    return graph
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph, done = _module_imports(), set[str]()
+    while leaves := {name for name, needed in graph.items() if needed <= done} - done:
+        done |= leaves
+    assert not graph.keys() - done
+
+
+def test_a_loss_stands_nearly_alone() -> None:
+    counts = [
+        len(needed)
+        for name, needed in _module_imports().items()
+        if name.startswith("yoloscope.training.losses.") and _modules()[name].name != "__init__.py"
+    ]
+    assert statistics.median(counts) <= 8
+
+
+def test_small_modules_are_few() -> None:
+    """A module under 40 lines is a layer of its own or another concept that is searched by its name."""
+    small = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.name != "__init__.py" and len(path.read_text().splitlines()) < 40 and path.parent.name != "layers"
+    }
+    assert len(small) <= 12, sorted(small)
+
+
+def test_training_has_few_loose_files() -> None:
+    assert len(list((ROOT / "training").glob("*.py"))) <= 12
+
+
 def test_no_function_is_over_60_lines() -> None:
     too_long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"

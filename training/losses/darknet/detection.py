@@ -18,7 +18,7 @@ from yoloscope.training.losses.darknet import boxes as darknet_box
 from yoloscope.training.losses.darknet.deltas import DarknetHeadState, HeadDelta
 from yoloscope.training.losses.darknet.rules import DetectionRules, scalar
 from yoloscope.training.losses.decode import compute_dtype
-from yoloscope.training.losses.presets.base import LossInputs
+from yoloscope.training.losses.preset import LossInputs
 
 FORCED_AREA = 0.1
 

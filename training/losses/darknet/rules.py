@@ -18,7 +18,7 @@ from torch import Tensor
 from yoloscope.models.errors import PresetError
 from yoloscope.training.assignment.grid import HeadGeometry
 from yoloscope.training.losses.darknet.deltas import DarknetState, HeadDelta, delta_costs, inject_gradient
-from yoloscope.training.losses.presets.base import BatchCosts, LossInputs, LossPreset
+from yoloscope.training.losses.preset import BatchCosts, LossInputs, LossPreset
 
 Overlap = Literal["iou", "giou", "diou", "ciou"]
 BoxLoss = Literal["mse", "iou", "giou", "diou", "ciou"]

@@ -17,7 +17,7 @@ from yoloscope.training.losses.darknet.deltas import DarknetHeadState, HeadDelta
 from yoloscope.training.losses.darknet.rules import YoloRules, scalar, text
 from yoloscope.training.losses.darknet.yolo_positives import Background, accumulate_deltas, predicted_overlap
 from yoloscope.training.losses.decode import compute_dtype, decode_activated_planes, unravel
-from yoloscope.training.losses.presets.base import LossInputs
+from yoloscope.training.losses.preset import LossInputs
 
 
 class YoloPreset(YoloRules):

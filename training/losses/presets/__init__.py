@@ -3,8 +3,8 @@
 docs/losses.md typesets the equations and says what the documents are that sources cite by number.
 """
 
+from yoloscope.training.losses.preset import LossPreset
 from yoloscope.training.losses.presets.article import ARTICLE_IOU, ARTICLE_MASKED, ARTICLE_MSE
-from yoloscope.training.losses.presets.base import LossPreset
 from yoloscope.training.losses.presets.v1 import V1, V1_DARKNET
 from yoloscope.training.losses.presets.v2 import V2, V2_DARKNET, V2_PJREDDIE
 from yoloscope.training.losses.presets.v3 import V3, V3_DARKNET, V3_PJREDDIE

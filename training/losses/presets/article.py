@@ -15,7 +15,7 @@ from yoloscope.models.errors import PresetError
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.assign import HeadAssignment, find_positives
 from yoloscope.training.losses.costs import HeadCosts
-from yoloscope.training.losses.presets.base import BatchCosts, LossInputs, LossPreset, Normalizer
+from yoloscope.training.losses.preset import BatchCosts, LossInputs, LossPreset, Normalizer
 from yoloscope.training.losses.presets.walkthrough import CellGrid, cell_grid
 
 PROBABILITY_FLOOR = 1e-7

@@ -38,7 +38,7 @@ from yoloscope.training.losses.decode import (
     extent_rule,
     objectness_and_rows,
 )
-from yoloscope.training.losses.presets.base import BatchCosts, Keys, LossInputs, LossPreset, Normalizer
+from yoloscope.training.losses.preset import BatchCosts, Keys, LossInputs, LossPreset, Normalizer
 from yoloscope.training.losses.terms import (
     BOX_LOSSES,
     BoxPairs,

@@ -15,7 +15,7 @@ from yoloscope.training.assignment.cells import match_first_per_cell
 from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cell_offsets
 from yoloscope.training.losses.costs import HeadCosts
 from yoloscope.training.losses.decode import compute_dtype
-from yoloscope.training.losses.presets.base import BatchCosts, LossInputs, LossPreset
+from yoloscope.training.losses.preset import BatchCosts, LossInputs, LossPreset
 
 IOU_EPS = 1e-6
 SQRT_EPS = 1e-6
