@@ -5,6 +5,7 @@ Commands live in modules of their own that are imported only when called, so tha
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
-from yoloscope.models.errors import ConfigError, YoloscopeError
+from yoloscope.models.errors import ConfigError, OutputError, YoloscopeError
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ COMMANDS: Final = {
     "export": Command(
         "yoloscope.app.commands.export:export", "Write a model in full, half or 8-bit precision, and compare."
     ),
+    "models": Command("yoloscope.app.commands.models:models", "List the models that are there or can be pulled."),
     "pull": Command("yoloscope.app.commands.pull:pull", "Fetch an official model and convert it."),
     "import-darknet": Command(
         "yoloscope.app.commands.import_darknet:import_darknet", "Convert darknet's cfg and weights."
@@ -63,13 +65,13 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     application = typer.Typer(
         name="yoloscope",
         no_args_is_help=True,
-        add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     application.callback()(_root)
-    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    words = [*arguments, *os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]]
+    wanted = next((word for word in words if not word.startswith("-")), None)
     for name, command in COMMANDS.items():
         function = command.load() if name == wanted else _listed_only
         application.command(name, short_help=command.summary)(function)
@@ -80,10 +82,24 @@ def main() -> None:
     """Run the command line; an error of ours, or of the file system, is one line and exit status 1 (2: settings)."""
     arguments = sys.argv[1:]
     try:
-        build(arguments)(arguments, prog_name="yoloscope")
+        try:
+            build(arguments)(arguments, prog_name="yoloscope")
+        finally:
+            _flush_output()
     except (YoloscopeError, OSError) as error:
         typer.echo(f"yoloscope: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _flush_output() -> None:
+    """Write out what is left; raise OutputError where standard output takes no more."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
 def _show_version(value: bool | None) -> None:  # noqa: FBT001 (typer calls it with the flag's value)

@@ -112,6 +112,24 @@ def official_name(model: str, settings: Settings) -> OfficialWeights:
     )
 
 
+def require_free_name(target: Path, models_dir: Path, weights: Path | None = None) -> None:
+    """Raise ConfigError where a file of the models folder would have the name of a model of ours and be another.
+
+    ``builtin`` is never read from the folder; an official name is taken by the published weights alone.
+    """
+    if target.resolve().parent != models_dir.resolve():
+        return
+    if target.stem == BUILTIN:
+        raise ConfigError(f"--output: expected another name, got {BUILTIN}, that of the model that comes along")
+    official = OFFICIAL.get(target.stem)
+    if official is None or (weights and official.recognises(weights.stat().st_size, sha256(weights))):
+        return
+    raise ConfigError(
+        f"--output: expected another name, got {target.stem}, that of an official model which these weights are not; "
+        f"for example {models_dir / f'my-{target.name}'}"
+    )
+
+
 def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
     """Return the official file inside a folder, at any depth and under any name: it is known by its content.
 

@@ -8,6 +8,7 @@ What ``yoloscope evaluate`` measures: an artifact in onnxruntime, or a checkpoin
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -32,19 +33,20 @@ from yoloscope.app.commands.options import (
 )
 from yoloscope.app.commands.outputs import OutputFiles
 from yoloscope.app.settings import Settings, load_settings
-from yoloscope.models.errors import ProviderError
+from yoloscope.models.errors import ConfigError, ProviderError
 from yoloscope.models.files import sha256, write_text
 from yoloscope.training.checkpoint.files import named_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.evaluation.coco import Interval, bootstrap, detection_rows
 from yoloscope.training.evaluation.detectors import TorchDetector
-from yoloscope.training.evaluation.evaluate import Evaluation
+from yoloscope.training.evaluation.evaluate import Evaluation, evaluate_results
 from yoloscope.training.evaluation.evaluate import evaluate as run_evaluation
 from yoloscope.training.evaluation.predict import ImageDetector, PredictionSettings
 from yoloscope.training.evaluation.report import render_page
 from yoloscope.training.evaluation.report.document import shown_classes, to_document
 from yoloscope.training.evaluation.report.markup import decimal
+from yoloscope.training.evaluation.results_file import read_results
 
 
 def show_evaluation(evaluation: Evaluation, model: str, console: Console) -> None:
@@ -59,11 +61,12 @@ def show_evaluation(evaluation: Evaluation, model: str, console: Console) -> Non
     console.print(_classes(evaluation))
     console.print(_errors(evaluation))
     speed = evaluation.speed
-    console.print(
-        f"ms per image: read {speed.read.median_ms:.1f}, place {speed.place.median_ms:.1f}, "
-        f"network {speed.network.median_ms:.1f} (medians); {speed.images_per_second:.1f} images per second",
-        soft_wrap=True,
-    )
+    if speed is not None:
+        console.print(
+            f"ms per image: read {speed.read.median_ms:.1f}, place {speed.place.median_ms:.1f}, "
+            f"network {speed.network.median_ms:.1f} (medians); {speed.images_per_second:.1f} images per second",
+            soft_wrap=True,
+        )
     for label in evaluation.left_out:
         console.print(f"left out, as no detection can match it: {label}", soft_wrap=True)
 
@@ -104,15 +107,14 @@ def _errors(evaluation: Evaluation) -> Table:
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A detector, with what a report calls it and where it runs."""
+    """What a report calls a detector, and where it runs."""
 
     name: str
     version: str
     provider: str
-    detector: ImageDetector
 
 
-def open_model(settings: Settings) -> EvaluatedModel:
+def open_model(settings: Settings) -> tuple[EvaluatedModel, ImageDetector]:
     """Return the model that the settings name; an official one that is not there yet is pulled.
 
     ``named_checkpoint`` tells what names a checkpoint. Raises ModelNotFoundError, ModelLoadError, ProviderError,
@@ -122,17 +124,17 @@ def open_model(settings: Settings) -> EvaluatedModel:
     if checkpoint is not None:
         return _open_checkpoint(checkpoint, settings)
     runtime = open_runtime(settings)
-    return EvaluatedModel(runtime.path.stem, runtime.version, runtime.provider, runtime)
+    return EvaluatedModel(runtime.path.stem, runtime.version, runtime.provider), runtime
 
 
-def _open_checkpoint(path: Path, settings: Settings) -> EvaluatedModel:
+def _open_checkpoint(path: Path, settings: Settings) -> tuple[EvaluatedModel, ImageDetector]:
     """Return a checkpoint's network in torch; on CUDA in full float32, as artifacts run."""
     device = _device(settings.provider)
     torch.set_num_threads(min(settings.threads, torch.get_num_threads()))
     torch.backends.cudnn.allow_tf32 = False
     network = load_checkpoint_network(path).to(device)
     detector = TorchDetector(network, network.spec, device)
-    return EvaluatedModel(f"{path.resolve().parent.name}/{path.name}", sha256(path)[:12], device, detector)
+    return EvaluatedModel(f"{path.resolve().parent.name}/{path.name}", sha256(path)[:12], device), detector
 
 
 def _device(provider: str) -> str:
@@ -153,6 +155,15 @@ def evaluate(
     data: RequiredDataOption = NO_DATA,
     split: Annotated[str | None, typer.Option(help="Part of the data set, such as test; default: all of it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, COCO's twelve numbers at its top.")] = False,
+    detections: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Judge the detections in this file instead of a model's: COCO's results format, images by id or file "
+            "name, categories by id or name.",
+        ),
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with curves and confusions to this file.")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Write the detections to this file, in COCO's results format.")
@@ -179,18 +190,28 @@ def evaluate(
     Classes go by name. Prints COCO's twelve numbers, AP per class, kinds of error and speed. For example:
     yoloscope evaluate yolov4-tiny --data coco --split val --html report.html
     or, of a run in training: yoloscope evaluate runs/bccd-tiny/best.ckpt --data bccd --split val
+    or, of any detector: yoloscope evaluate --detections results.json --data coco --split val
     """
+    if detections is not None and (name or model not in (None, os.environ.get("YOLOSCOPE_MODEL"))):
+        raise ConfigError("--detections: expected a model or a file of detections, got both")
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
     dataset = open_dataset(data, split, shapes=shapes)
     dataset.log_notes()
-    outputs = OutputFiles((dataset.source, *(image.path for image in dataset.images)))
+    outputs = OutputFiles(
+        (dataset.source, *([detections] if detections else []), *(image.path for image in dataset.images))
+    )
     for option, target in (("--html", html), ("--predictions", predictions)):
         if target is not None:
             outputs.claim_file(target, option)
-    chosen = open_model(settings)
-    overlap = chosen.detector.spec.nms.iou_threshold if iou_threshold is None else iou_threshold
-    wanted = PredictionSettings(score_threshold, overlap, max_detections, batch)
-    evaluation = _run(chosen.detector, dataset, wanted, confusion_threshold)
+    if detections is not None:
+        chosen = EvaluatedModel(detections.name, sha256(detections)[:12], "file")
+        results = read_results(detections, dataset, max_detections)
+        evaluation = evaluate_results(results, dataset, confusion_threshold=confusion_threshold)
+    else:
+        chosen, detector = open_model(settings)
+        overlap = detector.spec.nms.iou_threshold if iou_threshold is None else iou_threshold
+        wanted = PredictionSettings(score_threshold, overlap, max_detections, batch)
+        evaluation = _run(detector, dataset, wanted, confusion_threshold)
     if html is not None:
         write_text(html, render_page(evaluation, chosen.name))
         typer.echo(f"wrote {html}", err=True)

@@ -33,6 +33,8 @@ from yoloscope.app.commands.options import (
     one_model,
     progress_bar,
 )
+from yoloscope.app.hub import require_free_name
+from yoloscope.app.services.model_store import BUILTIN
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError
@@ -247,6 +249,8 @@ def export(
     """
     target = _check(precision, output, data, split)
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
+    if target.stem == BUILTIN:
+        require_free_name(target, settings.models_dir)
     calibration, dataset = None, None
     if data is not None and precision == "int8":
         calibration = find_calibration(data, split, calibration_images)

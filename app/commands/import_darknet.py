@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,9 +11,11 @@ import typer
 from rich.console import Console
 
 from yoloscope.app.commands.options import ModelsDirOption
-from yoloscope.app.hub import convert_darknet
+from yoloscope.app.commands.outputs import OutputFiles
+from yoloscope.app.hub import convert_darknet, require_free_name
 from yoloscope.app.settings import load_settings
 from yoloscope.models.errors import ConfigError
+from yoloscope.models.files import sha256
 
 DIFFERS: Final = 3
 """Exit status where the artifact is written but differs from the network in torch."""
@@ -38,10 +41,14 @@ def import_darknet(
     differ beyond rounding the file is written all the same and the exit status is 3. For example:
     yoloscope import-darknet my.cfg my.weights --names my.names, then: yoloscope serve --model my
     """
-    target = output or load_settings(models_dir=models_dir).models_dir / f"{cfg.stem}.onnx"
+    models = load_settings(models_dir=models_dir).models_dir
+    target = output or models / f"{cfg.stem}.onnx"
     if target.suffix != ".onnx":
         raise ConfigError(f"--output: expected a name that ends in .onnx, got {target}")
+    OutputFiles((cfg, weights)).claim_file(target, "--output")
+    require_free_name(target, models, weights)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    replaced = sha256(target)[:12] if target.is_file() else None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -49,7 +56,10 @@ def import_darknet(
     report, notices = convert_darknet(cfg, weights, names, target, None if size is None else _parse_size(size))
     for notice in notices:
         console.print(f"note: {notice}", markup=False)
-    console.print(f"{report}\n{target} is ready: yoloscope serve --model {_as_model(target, output)}", markup=False)
+    if replaced is not None:
+        console.print(f"{target}: version {replaced} is replaced by {sha256(target)[:12]}", markup=False)
+    command = f"yoloscope serve --model {shlex.quote(target.stem if output is None else str(target))}"
+    console.print(f"{report}\n{target} is ready: {command}", markup=False)
 
     if report.differences:
         raise typer.Exit(DIFFERS)
@@ -60,7 +70,3 @@ def _parse_size(size: str) -> tuple[int, int]:
     if sides is None:
         raise ConfigError(f"--size: expected WIDTHxHEIGHT in pixels, as 416x416, got {size!r}")
     return int(sides[1]), int(sides[2])
-
-
-def _as_model(target: Path, output: Path | None) -> str:
-    return target.stem if output is None else str(target)

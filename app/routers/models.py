@@ -21,6 +21,7 @@ async def list_models(services: ServicesDependency) -> ModelList:
     loaded = {name: store.loaded(name) for name in names}
     return ModelList(
         default=store.default,
+        fallback_for=services.fallback_for,
         models=[
             ModelSummary(
                 name=name,

@@ -40,6 +40,8 @@ class ModelList(Schema):
     """All models that requests may name."""
 
     default: str
+    fallback_for: str | None = None
+    """The model whose place the built-in one takes, as it could not be downloaded; null where none is missing."""
     models: list[ModelSummary]
 
 

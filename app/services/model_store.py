@@ -32,6 +32,11 @@ def default_model(settings: Settings) -> str:
     return FIRST_CHOICE if artifact_path(FIRST_CHOICE, settings.models_dir).is_file() else BUILTIN
 
 
+def fallback_for(settings: Settings) -> str | None:
+    """Return the model whose place the built-in one takes, None where no fallback is at work."""
+    return FIRST_CHOICE if settings.model is None and default_model(settings) == BUILTIN else None
+
+
 class ModelStore:
     """The models that may be asked for by name: the default, the built-in and every ``<name>.onnx`` in ``models_dir``.
 

@@ -6,18 +6,21 @@ Bounded work off the event loop: threads of our own, and a gate that refuses ins
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from yoloscope.app.services.model_store import ModelStore, default_model
+from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for
 from yoloscope.models.errors import BusyError, NotReadyError
 from yoloscope.models.images import ImageLimits
 
 if TYPE_CHECKING:
     from yoloscope.app.services.runtime import Runtime
     from yoloscope.app.settings import Settings
+
+_LOGGER = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,6 +87,7 @@ class Services:
         self.settings = settings
         self.limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
         self.store = ModelStore(settings.models_dir, default_model(settings), settings.provider, settings.threads)
+        self.fallback_for = fallback_for(settings)
         self.decoding = ThreadPool("decode", settings.threads)
         self.inference = ThreadPool("infer", 1)
         self.limiter = ConcurrencyLimiter(settings.queue_limit)
@@ -91,6 +95,8 @@ class Services:
 
     def start(self) -> Runtime:
         """Load the default model and run it once on the provider asked for; return it."""
+        if self.fallback_for is not None:
+            _LOGGER.warning("%s is not there: the built-in model takes its place", self.fallback_for)
         return self.store.get()
 
     def ready(self) -> Runtime:

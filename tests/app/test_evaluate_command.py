@@ -127,3 +127,72 @@ def test_a_data_set_without_splits_is_taken_as_a_whole_and_its_notes_are_logged(
     assert "a.txt#/lines/0: expected 5 columns (class cx cy w h), got 9; polygons are not boxes" in err.replace(
         "\n", " "
     )
+
+
+class TestDetectionsOfAnybody:
+    """``--detections``: the cat of the data is found, the dog is not."""
+
+    def judge(
+        self,
+        folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        *rows: dict[str, object],
+    ) -> tuple[int, str, str]:
+        path = tmp_path / "results.json"
+        path.write_text(json.dumps(rows))
+        return _run(folder, monkeypatch, capsys, "--detections", str(path), "--data", str(folder / "data"), "--json")
+
+    @pytest.mark.parametrize("image", [{"image_id": 7}, {"image_id": "a"}, {"file_name": "data/a.png"}])
+    @pytest.mark.parametrize("category", [{"category_id": 3}, {"category_name": "Cat"}])
+    def test_by_id_and_by_name(
+        self,
+        folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        image: dict[str, object],
+        category: dict[str, object],
+    ) -> None:
+        row = {**image, **category, "bbox": [4, 8, 16, 16], "score": 0.5}
+        code, out, _ = self.judge(folder, tmp_path, monkeypatch, capsys, row)
+        document = json.loads(out)
+        assert code == 0
+        assert document["AP"] == pytest.approx(0.5)
+        assert document["data"]["detections"] == 1
+        assert document["speed"] is None
+        assert document["model"]["name"] == "results.json"
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"image_id": 8}, "/0: expected the id or the file name of an image, got image_id 8"),
+            ({"category_id": 4}, "/0: expected the id or the name of a category (3 cat, 5 dog), got category_id 4"),
+            ({"bbox": [1, 2, 3]}, "/0: expected bbox [x, y, width, height], got [1, 2, 3]"),
+            ({"score": None}, "/0: expected a score, got None"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(
+        self,
+        folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        change: dict[str, object],
+        message: str,
+    ) -> None:
+        row = {"image_id": 7, "category_id": 3, "bbox": [4, 8, 16, 16], "score": 0.5} | change
+        code, _, said = self.judge(folder, tmp_path, monkeypatch, capsys, row)
+        assert code == 1
+        assert message in said
+
+    def test_the_labels_are_not_written_over(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        labels = folder / "data" / "instances_val2017.json"
+        before = labels.read_bytes()
+        arguments = ("tiny", "--data", str(folder / "data"), "--predictions", str(labels))
+        code, _, said = _run(folder, monkeypatch, capsys, *arguments)
+        assert (code, labels.read_bytes()) == (2, before)
+        assert "--predictions: expected another file than the inputs" in said

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 
 from tests.app.artifact import tiny_spec
@@ -85,3 +86,17 @@ def test_head_is_get_without_its_body(client: Client) -> None:
             assert head.headers[name] == got.headers[name], path
     refused = client.request("HEAD", "/v1/detect")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+
+
+def test_a_fallback_is_listed_and_logged(
+    settings: Settings, models_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    without = settings.model_copy(update={"models_dir": tmp_path, "model": None})
+    with Client(create_app(without)) as client:
+        assert client.get("/v1/models").json()["fallback_for"] == "yolov4-tiny"
+    assert "yolov4-tiny is not there: the built-in model takes its place" in caplog.text
+    with Client(create_app(settings)) as client:
+        assert client.get("/v1/models").json()["fallback_for"] is None
+    shutil.copy(models_dir / "tiny.onnx", tmp_path / "yolov4-tiny.onnx")
+    with Client(create_app(without)) as client:
+        assert client.get("/v1/models").json()["fallback_for"] is None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from yoloscope.models.errors import DatasetError
+from yoloscope.models.structures import Detections
 from yoloscope.training.data.annotations import find_unusable
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.evaluation.coco import CocoResult, evaluate_coco
@@ -27,7 +28,8 @@ from yoloscope.training.evaluation.voc import VocResult, evaluate_voc
 class Evaluation:
     """Results of an evaluation.
 
-    ``dataset`` has the model's classes; ``left_out`` names the labels that no detection can match.
+    ``dataset`` has the model's classes; ``left_out`` names the labels that no detection can match; ``speed`` is None
+    where detections were read from a file.
     """
 
     dataset: DetectionDataset
@@ -38,7 +40,7 @@ class Evaluation:
     voc: VocResult
     confusion: Confusion
     tide: TideResult
-    speed: Speed
+    speed: Speed | None
 
     @property
     def num_objects(self) -> int:
@@ -64,17 +66,46 @@ def evaluate(
     Classes go by name. Raises DatasetError if the data set has none of the images, or files or labels that cannot be
     read, or classes with objects that the model does not know.
     """
-    dataset.require_sound()
-    if not dataset.images:
-        raise DatasetError(f"expected images in {dataset.source}, got none")
-    dataset = dataset.for_model(detector.spec.class_names)
+    dataset = _sound(dataset).for_model(detector.spec.class_names)
     settings = settings or PredictionSettings(iou_threshold=detector.spec.nms.iou_threshold)
     timed = []
     for done in predict_images(detector, dataset.images, settings):
         timed.append(done)
         if progress is not None:
             progress(1)
-    images = tuple(EvaluatedImage(one.image.image_id, Truth.of_image(one.image), one.detections) for one in timed)
+    detections = [one.detections for one in timed]
+    return _judge(dataset, settings, detections, confusion_threshold, summarize_speed(timed))
+
+
+def evaluate_results(
+    detections: Sequence[Detections], dataset: DetectionDataset, *, confusion_threshold: float = 0.25
+) -> Evaluation:
+    """Measure the detections of each image of a data set, in pixels, score descending (see ``read_results``).
+
+    Raises DatasetError as ``evaluate`` does.
+    """
+    most = max(map(len, detections), default=1)
+    return _judge(_sound(dataset), PredictionSettings(0.0, 1.0, most), detections, confusion_threshold, None)
+
+
+def _sound(dataset: DetectionDataset) -> DetectionDataset:
+    dataset.require_sound()
+    if not dataset.images:
+        raise DatasetError(f"expected images in {dataset.source}, got none")
+    return dataset
+
+
+def _judge(
+    dataset: DetectionDataset,
+    settings: PredictionSettings,
+    detections: Sequence[Detections],
+    confusion_threshold: float,
+    speed: Speed | None,
+) -> Evaluation:
+    images = tuple(
+        EvaluatedImage(image.image_id, Truth.of_image(image), found)
+        for image, found in zip(dataset.images, detections, strict=True)
+    )
     num_classes = len(dataset.class_names)
     return Evaluation(
         dataset,
@@ -85,7 +116,7 @@ def evaluate(
         evaluate_voc(images, num_classes),
         confusion_matrix(images, num_classes, confusion_threshold),
         evaluate_tide(images, num_classes),
-        summarize_speed(timed),
+        speed,
     )
 
 

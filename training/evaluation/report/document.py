@@ -18,7 +18,7 @@ def to_document(evaluation: Evaluation) -> dict[str, Any]:
 
     Everywhere else null stands for a number that does not exist. Classes without objects and detections are left out.
     """
-    coco, dataset = evaluation.coco, evaluation.dataset
+    coco, dataset, speed = evaluation.coco, evaluation.dataset, evaluation.speed
     return coco.numbers | {
         "data": {
             "source": str(dataset.source),
@@ -46,7 +46,7 @@ def to_document(evaluation: Evaluation) -> dict[str, Any]:
             "gains": {kind: number(gain) for kind, gain in evaluation.tide.gains.items()},
         },
         "curves": {"recall": RECALLS.round(2).tolist(), "iou_threshold": 0.5, "classes": dict(_curves(evaluation))},
-        "speed": asdict(evaluation.speed) | {"images_per_second": evaluation.speed.images_per_second},
+        "speed": None if speed is None else asdict(speed) | {"images_per_second": speed.images_per_second},
     }
 
 

@@ -112,15 +112,9 @@ def _tiles(evaluation: Evaluation) -> Markup:
         tag("div", tag("b", decimal(value)), tag("span", f"{name}, {what}"), class_="tile")
         for name, value, what in shown
     ]
-    speed = evaluation.speed
-    tiles.append(
-        tag(
-            "div",
-            tag("b", f"{speed.network.median_ms:.1f} ms"),
-            tag("span", "network, median per image"),
-            class_="tile",
-        )
-    )
+    if evaluation.speed is not None:
+        median = tag("b", f"{evaluation.speed.network.median_ms:.1f} ms")
+        tiles.append(tag("div", median, tag("span", "network, median per image"), class_="tile"))
     return tag("div", *tiles, class_="tiles")
 
 
@@ -167,6 +161,8 @@ def _twelve(evaluation: Evaluation) -> Markup:
 
 def _speed(evaluation: Evaluation) -> Markup:
     speed = evaluation.speed
+    if speed is None:
+        return _section("Speed", tag("p", "not measured: the detections were read from a file", class_="note"))
     stages = (
         ("read and decode the file", speed.read),
         ("place on the network's input", speed.place),
