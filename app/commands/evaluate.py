@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -143,27 +144,31 @@ def _device(provider: str) -> str:
     return "cpu" if provider == "cpu" or not torch.cuda.is_available() else "cuda"
 
 
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="Model: a name, an .onnx file, a checkpoint (.ckpt) or the folder of a run; same as --model.",
+    ),
+]
+DetectionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="Judge the detections in this file instead of a model's: COCO's results format, images by id or file "
+        "name, categories by id or name.",
+    ),
+]
+
+
 def evaluate(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[MODEL]",
-            help="Model: a name, an .onnx file, a checkpoint (.ckpt) or the folder of a run; same as --model.",
-        ),
-    ] = None,
+    name: ModelArgument = None,
     model: ModelOption = None,
     data: RequiredDataOption = NO_DATA,
     split: Annotated[str | None, typer.Option(help="Part of the data set, such as test; default: all of it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, COCO's twelve numbers at its top.")] = False,
-    detections: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="Judge the detections in this file instead of a model's: COCO's results format, images by id or file "
-            "name, categories by id or name.",
-        ),
-    ] = None,
+    detections: DetectionsOption = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with curves and confusions to this file.")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Write the detections to this file, in COCO's results format.")
@@ -197,12 +202,7 @@ def evaluate(
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
     dataset = open_dataset(data, split, shapes=shapes)
     dataset.log_notes()
-    outputs = OutputFiles(
-        (dataset.source, *([detections] if detections else []), *(image.path for image in dataset.images))
-    )
-    for option, target in (("--html", html), ("--predictions", predictions)):
-        if target is not None:
-            outputs.claim_file(target, option)
+    _claim_outputs(dataset, detections, {"--html": html, "--predictions": predictions})
     if detections is not None:
         chosen = EvaluatedModel(detections.name, sha256(detections)[:12], "file")
         results = read_results(detections, dataset, max_detections)
@@ -219,6 +219,15 @@ def evaluate(
         write_text(predictions, json.dumps(detection_rows(evaluation.images, evaluation.dataset.category_ids)))
         typer.echo(f"wrote {predictions}", err=True)
     _show(evaluation, chosen, _intervals(evaluation, resamples), as_json)
+
+
+def _claim_outputs(dataset: DetectionDataset, detections: Path | None, targets: Mapping[str, Path | None]) -> None:
+    """Raise ConfigError where an output would replace a file of the data set or the detections."""
+    files = (path for image in dataset.images for path in (image.path, image.label_path))
+    outputs = OutputFiles(path for path in (dataset.source, detections, *files) if path is not None)
+    for option, target in targets.items():
+        if target is not None:
+            outputs.claim_file(target, option)
 
 
 def _show(evaluation: Evaluation, chosen: EvaluatedModel, intervals: dict[str, Interval], as_json: bool) -> None:
