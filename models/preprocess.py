@@ -20,7 +20,7 @@ _RESIZES = {"corner_aligned": resize_corner_aligned, "antialiased": resize_antia
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an image lies on the network's input, in whole network pixels.
+    """Rectangle that an image fills on the network's input, in whole network pixels.
 
     The image fills the rectangle of ``width`` x ``height`` at (``left``, ``top``); fractions of the image are
     fractions of that rectangle, which is the frame that labels and detections of darknet live in.

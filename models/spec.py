@@ -84,7 +84,7 @@ class LossSpec(StrictModel):
 
 
 class SourceSpec(StrictModel):
-    """Where the weights came from."""
+    """Origin of the weights."""
 
     kind: Literal["darknet", "training", "random"]
     file: str | None = None

@@ -14,7 +14,7 @@ from yoloscope.models.errors import LabelError
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in one image, score descending.
+    """Detections in one image, score descending.
 
     ``boxes_xyxy`` is float32 [N, 4] in the pixels of the frame that the producer names, ``scores`` float32 [N],
     ``class_ids`` int64 [N].

@@ -1,7 +1,4 @@
-"""YOLOv1 (Redmon et al. 2016, "You Only Look Once").
-
-Tiny YOLOv1 (darknet cfg/yolov1/tiny-yolo.cfg): eight convolutions and one matrix.
-"""
+"""YOLOv1 (Redmon et al. 2016, "You Only Look Once") and its tiny version (darknet cfg/yolov1/tiny-yolo.cfg)."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from yoloscope.models.network import Network, NetworkConfig, detection_spec
 from yoloscope.models.spec import DetectorSpec
 
 _LOCAL_FILTERS = 256
+_TINY_STRIDE = 64
 
 
 class YoloV1(Network):
@@ -42,11 +40,8 @@ class YoloV1(Network):
 
 
 def yolov1(config: NetworkConfig, *, boxes_per_cell: int = 3, logistic: bool = False) -> YoloV1:
-    """Return the network; ``logistic`` has its entries decoded as the article's formulas say."""
+    """Build the network; with ``logistic`` box entries are sigmoids and classes a softmax, as in the article."""
     return YoloV1(detection_spec(config, YoloV1Backbone.stride, boxes_per_cell, logistic=logistic))
-
-
-_TINY_STRIDE = 64
 
 
 class YoloV1Tiny(Network):
@@ -69,5 +64,5 @@ class YoloV1Tiny(Network):
 def yolov1_tiny(
     config: NetworkConfig, *, boxes_per_cell: int = 2, logistic: bool = False, width: float = 1.0
 ) -> YoloV1Tiny:
-    """Return the network; ``logistic`` has its entries decoded as the article's formulas say."""
+    """Build the network; with ``logistic`` box entries are sigmoids and classes a softmax, as in the article."""
     return YoloV1Tiny(detection_spec(config, _TINY_STRIDE, boxes_per_cell, logistic=logistic), width)

@@ -1,7 +1,4 @@
-"""YOLOv2 (Redmon and Farhadi 2017, "YOLO9000").
-
-Tiny YOLOv2 (darknet cfg/yolov2-tiny.cfg and cfg/yolov2-tiny-voc.cfg).
-"""
+"""YOLOv2 (Redmon and Farhadi 2017, "YOLO9000") and its tiny versions (darknet cfg/yolov2-tiny.cfg, -tiny-voc.cfg)."""
 
 from __future__ import annotations
 
@@ -50,9 +47,6 @@ def _build(config: NetworkConfig, published: AnchorSet) -> YoloV2:
     return YoloV2(region_spec(config, published, _STRIDE))
 
 
-_TINY_STRIDE = 32
-
-
 class YoloV2Tiny(Network):
     """A tiny backbone, two wide convolutions of which the second has ``last_channels``, one head."""
 
@@ -70,9 +64,9 @@ class YoloV2Tiny(Network):
 
 def yolov2_tiny(config: NetworkConfig, *, width: float = 1.0) -> YoloV2Tiny:
     """Return the network published for COCO."""
-    return YoloV2Tiny(region_spec(config, YOLOV2_COCO, _TINY_STRIDE), 512, width)
+    return YoloV2Tiny(region_spec(config, YOLOV2_COCO, _STRIDE), 512, width)
 
 
 def yolov2_tiny_voc(config: NetworkConfig, *, width: float = 1.0) -> YoloV2Tiny:
     """Return the network published for VOC, whose last convolution is twice as wide."""
-    return YoloV2Tiny(region_spec(config, YOLOV2_TINY_VOC, _TINY_STRIDE), 1024, width)
+    return YoloV2Tiny(region_spec(config, YOLOV2_TINY_VOC, _STRIDE), 1024, width)

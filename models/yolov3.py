@@ -1,8 +1,6 @@
-"""YOLOv3 (Redmon and Farhadi 2018, "YOLOv3: An Incremental Improvement").
+"""YOLOv3 (Redmon and Farhadi 2018, "YOLOv3: An Incremental Improvement"), with SPP, and its tiny version.
 
-YOLOv3-spp: YOLOv3 with spatial pyramid pooling before its coarsest head (darknet cfg/yolov3-spp.cfg).
-
-YOLOv3-tiny (darknet cfg/yolov3-tiny.cfg).
+The three are darknet's cfg/yolov3.cfg, yolov3-spp.cfg and yolov3-tiny.cfg.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from yoloscope.models.network import Network, NetworkConfig, Scale, yolo_spec
 from yoloscope.models.spec import DetectorSpec
 
 SCALES = (Scale(32), Scale(16), Scale(8))
+_TINY_SCALES = (Scale(32), Scale(16))
 
 
 class YoloV3(Network):
@@ -35,16 +34,13 @@ class YoloV3(Network):
 
 
 def yolov3(config: NetworkConfig) -> YoloV3:
-    """Return the network."""
+    """Build the network."""
     return YoloV3(yolo_spec(config, "v3", SCALES, YOLOV3), FiveConvs(1024, 512))
 
 
 def yolov3_spp(config: NetworkConfig) -> YoloV3:
-    """Return the network."""
+    """Build the network."""
     return YoloV3(yolo_spec(config, "v3", SCALES, YOLOV3), SpatialPyramid(1024, 512))
-
-
-_SCALES = (Scale(32), Scale(16))
 
 
 class YoloV3Tiny(Network):
@@ -65,5 +61,5 @@ class YoloV3Tiny(Network):
 
 
 def yolov3_tiny(config: NetworkConfig, *, width: float = 1.0) -> YoloV3Tiny:
-    """Return the network."""
-    return YoloV3Tiny(yolo_spec(config, "v3", _SCALES, YOLOV3_TINY), width)
+    """Build the network."""
+    return YoloV3Tiny(yolo_spec(config, "v3", _TINY_SCALES, YOLOV3_TINY), width)

@@ -1,8 +1,6 @@
-"""YOLOv4 (Bochkovskiy et al. 2020, "YOLOv4: Optimal Speed and Accuracy of Object Detection").
+"""YOLOv4 (Bochkovskiy et al. 2020), and YOLOv4-csp and -tiny (Wang et al. 2020, "Scaled-YOLOv4").
 
-YOLOv4-csp (Wang et al. 2020, "Scaled-YOLOv4"; darknet cfg/yolov4-csp.cfg): partial blocks in the neck as well.
-
-YOLOv4-tiny (Wang et al. 2020, "Scaled-YOLOv4"; darknet cfg/yolov4-tiny.cfg).
+The three are darknet's cfg/yolov4.cfg, yolov4-csp.cfg (partial blocks in the neck as well) and yolov4-tiny.cfg.
 """
 
 from __future__ import annotations
@@ -23,6 +21,8 @@ from yoloscope.models.network import DIOU_NMS, Network, NetworkConfig, Scale, yo
 from yoloscope.models.spec import DetectorSpec, ResizeSpec
 
 SCALES = (Scale(8, 1.2), Scale(16, 1.1), Scale(32, 1.05))
+_CSP_SCALES = (Scale(8, 2.0), Scale(16, 2.0), Scale(32, 2.0))
+_TINY_SCALES = (Scale(32, 1.05), Scale(16, 1.05), Scale(8, 1.05))
 
 
 class YoloV4(Network):
@@ -79,9 +79,6 @@ def yolov4(  # noqa: PLR0913 - the switches of the network
     return YoloV4(spec, backbone, neck)
 
 
-_CSP_SCALES = (Scale(8, 2.0), Scale(16, 2.0), Scale(32, 2.0))
-
-
 def yolov4_csp(config: NetworkConfig) -> YoloV4:
     """Return the network; its boxes are in new coordinates and its images letterboxed, as in the cfg."""
     spec = yolo_spec(
@@ -94,9 +91,6 @@ def yolov4_csp(config: NetworkConfig) -> YoloV4:
         activation="mish",
     )
     return YoloV4(spec, CspDarknet53(partial_first=False, in_channels=spec.input_channels), neck)
-
-
-_TINY_SCALES = (Scale(32, 1.05), Scale(16, 1.05), Scale(8, 1.05))
 
 
 class YoloV4Tiny(Network):

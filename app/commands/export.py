@@ -16,7 +16,6 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
@@ -51,7 +50,7 @@ from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_fp16, make_int8
 from yoloscope.training.export.quantization.int8 import Int8Network, Int8Settings, Progress, require_float32
 from yoloscope.training.export.quantization.int8 import Progress as Step
-from yoloscope.training.export.quantization.ranges import CalibrationImages, find_calibration
+from yoloscope.training.export.quantization.ranges import CalibrationImages, evenly_spaced, find_calibration
 from yoloscope.training.export.surgery import take_network
 
 
@@ -178,7 +177,8 @@ def open_source(settings: Settings, scratch: Path) -> Path:
         return reach_model(settings)
     network = load_checkpoint_network(checkpoint)
     path = scratch / "float32.onnx"
-    export_onnx(network, network.spec, path)
+    for warning in export_onnx(network, network.spec, path).warnings:
+        typer.echo(warning, err=True)
     return path
 
 
@@ -207,8 +207,7 @@ def _images(what: Measuring, spec: DetectorSpec) -> list[NDArray[Any]]:
     paths = [image.path for image in what.dataset.images] if what.dataset is not None else what.paths
     if not paths:
         return list(synthetic_images(spec))
-    places = np.linspace(0, len(paths) - 1, min(COMPARED, len(paths))).round().astype(int)
-    return [preprocess(read_image(paths[place]), spec)[0] for place in places]
+    return [preprocess(read_image(path), spec)[0] for path in evenly_spaced(paths, COMPARED)]
 
 
 Precision = Literal["fp32", "fp16", "int8"]

@@ -1,7 +1,4 @@
-"""The backbone of YOLOv4-tiny (Wang et al. 2020, Scaled-YOLOv4; darknet cfg/yolov4-tiny.cfg).
-
-CSPDarknet53, the backbone of YOLOv4 (Bochkovskiy et al. 2020), and that of YOLOv4-csp (Wang et al. 2020).
-"""
+"""The backbones of YOLOv4 and YOLOv4-csp (CSPDarknet53; Bochkovskiy et al. 2020, Wang et al. 2020) and YOLOv4-tiny."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""The 24 convolutions of YOLOv1 (Redmon et al. 2016, figure 3; darknet cfg/yolov1/yolo.cfg).
+"""The backbones of YOLOv1, v2 and v3, without their classifiers.
 
-Darknet-19 without its classifier (Redmon and Farhadi 2017, YOLO9000, table 6).
-
-Darknet-53 without its classifier (Redmon and Farhadi 2018, YOLOv3, table 1).
-
-The backbone of the tiny YOLOv1, v2 and v3: 3x3 convolutions that double in width, a 2x2 max pool after each.
+YoloV1Backbone has the 24 convolutions of Redmon et al. 2016, figure 3 (darknet cfg/yolov1/yolo.cfg), Darknet19 is table
+6 of YOLO9000 (Redmon and Farhadi 2017), Darknet53 table 1 of YOLOv3 (2018); TinyBackbone, of the tiny YOLOv1, v2 and
+v3, is 3x3 convolutions that double in width with a 2x2 max pool after each.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""From a darknet cfg to a network.
-
-What must be known of a cfg before its first layer is built.
-"""
+"""Building of a torch network from a darknet cfg, layer by layer."""
 
 from __future__ import annotations
 
@@ -20,52 +17,6 @@ from yoloscope.models.darknet.options import Options, unknown_key
 from yoloscope.models.errors import CfgError, ConfigError, UnsupportedLayerError
 
 _JOINING = {"route": "layers", "shortcut": "from", "sam": "from", "scale_channels": "from"}
-
-
-def _value(section: Section, key: str, default: str) -> str:
-    entry = section.entries.get(key)
-    return default if entry is None else entry.value
-
-
-def _integers(text: str) -> Iterator[int]:
-    """Yield the whole numbers of a list; the builders complain about the rest."""
-    for item in text.split(","):
-        if item.strip().lstrip("+-").isdigit():
-            yield int(item)
-
-
-def referenced_layers(sections: Sequence[Section]) -> frozenset[int]:
-    """Return the absolute indices that any route, shortcut, sam or scale_channels names."""
-    return frozenset(
-        index + relative if relative < 0 else relative
-        for index, section in enumerate(sections)
-        if section.name in _JOINING
-        for relative in _integers(_value(section, _JOINING[section.name], ""))
-    )
-
-
-def layers_feeding_new_coords(sections: Sequence[Section]) -> frozenset[int]:
-    """Return the logistic convolutions read by a new_coords head alone: decoding applies their logistic."""
-    taken = referenced_layers(sections)
-    return frozenset(
-        index - 1
-        for index, section in enumerate(sections)
-        if index
-        and section.name == "yolo"
-        and any(_integers(_value(section, "new_coords", "0")))
-        and _is_logistic_convolution(sections[index - 1])
-        and index - 1 not in taken
-    )
-
-
-def _is_logistic_convolution(section: Section) -> bool:
-    return (
-        section.name in {"convolutional", "conv"}
-        and _value(section, "activation", "logistic") == "logistic"
-        and not any(_integers(_value(section, "antialiasing", "0")))
-    )
-
-
 _OFF = {"", "0", "0.0", "none"}
 
 
@@ -193,3 +144,47 @@ def _check_net(section: Section) -> None:
     for entry in section.entries.values():
         if entry.key not in NET_KEYS and entry.key not in NET_INERT:
             raise unknown_key(section, entry, {**NET_KEYS, **NET_INERT})
+
+
+def referenced_layers(sections: Sequence[Section]) -> frozenset[int]:
+    """Return the absolute indices that any route, shortcut, sam or scale_channels names."""
+    return frozenset(
+        index + relative if relative < 0 else relative
+        for index, section in enumerate(sections)
+        if section.name in _JOINING
+        for relative in _integers(_value(section, _JOINING[section.name], ""))
+    )
+
+
+def layers_feeding_new_coords(sections: Sequence[Section]) -> frozenset[int]:
+    """Return the logistic convolutions read by a new_coords head alone: decoding applies their logistic."""
+    taken = referenced_layers(sections)
+    return frozenset(
+        index - 1
+        for index, section in enumerate(sections)
+        if index
+        and section.name == "yolo"
+        and any(_integers(_value(section, "new_coords", "0")))
+        and _is_logistic_convolution(sections[index - 1])
+        and index - 1 not in taken
+    )
+
+
+def _is_logistic_convolution(section: Section) -> bool:
+    return (
+        section.name in {"convolutional", "conv"}
+        and _value(section, "activation", "logistic") == "logistic"
+        and not any(_integers(_value(section, "antialiasing", "0")))
+    )
+
+
+def _value(section: Section, key: str, default: str) -> str:
+    entry = section.entries.get(key)
+    return default if entry is None else entry.value
+
+
+def _integers(text: str) -> Iterator[int]:
+    """Yield the whole numbers of a list; the builders complain about the rest."""
+    for item in text.split(","):
+        if item.strip().lstrip("+-").isdigit():
+            yield int(item)

@@ -1,4 +1,4 @@
-"""What a builder of one layer gets and gives."""
+"""Input and result of a layer builder: Context, Layer, HeadPlan."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Layer:
 
 @dataclass
 class Context:
-    """What has been built before the layer at hand.
+    """The network built so far, before the layer at hand.
 
     ``referenced`` are the layers that some route, shortcut, sam or scale_channels names; ``feeds_new_coords`` those
     whose logistic a new_coords head takes over.

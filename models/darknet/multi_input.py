@@ -46,7 +46,7 @@ def build_route(options: Options, context: Context) -> Layer:
 
 
 def build_shortcut(options: Options, context: Context) -> Layer:
-    """Build [shortcut]: a sum, weighted where weights_type= says so."""
+    """Build [shortcut]: a sum, weighted with weights_type=."""
     entering = context.input_shape(options)
     others = _sources(options, context, "from")
     for other in others:

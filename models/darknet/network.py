@@ -1,4 +1,4 @@
-"""The module that a cfg becomes."""
+"""The torch module of a darknet cfg."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class WeightsHeader:
 
     @property
     def transposed(self) -> bool:
-        """Whether the matrices of connected layers are stored as [in, out]."""
+        """Storage order of the matrices of connected layers: [in, out] if true."""
         return self.major > _TRANSPOSED_FROM or self.minor > _TRANSPOSED_FROM
 
     @property

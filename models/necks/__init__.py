@@ -1,1 +1,1 @@
-"""What mixes the maps of a backbone before the heads."""
+"""Necks: modules between backbone and heads that mix maps of several strides."""

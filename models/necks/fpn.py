@@ -1,7 +1,4 @@
-"""The feature pyramid of YOLOv3: from coarse to fine, with a head at each of three scales.
-
-The pyramid of YOLOv3-tiny and YOLOv4-tiny, of two scales or three.
-"""
+"""Feature pyramids with heads: of YOLOv3 (three scales) and of YOLOv3-tiny and YOLOv4-tiny (two or three)."""
 
 from __future__ import annotations
 

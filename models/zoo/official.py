@@ -43,7 +43,7 @@ class OfficialWeights:
         return self.url.rsplit("/", 1)[-1]
 
     def recognises(self, size: int, sha256: str) -> bool:
-        """Tell whether a file of this size and sha256 is the published one, as far as that is known."""
+        """Compare size and, if it is known, sha256 with the published file; the name is the caller's matter."""
         return size == self.size and (self.sha256 is None or sha256 == self.sha256)
 
     def correct_anchors(self, spec: DetectorSpec) -> DetectorSpec:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from tests.models.greedy import Floats, Ints, greedy_nms
 from yoloscope.models import nms
 from yoloscope.models.nms import diou_nms
-from yoloscope.training.export.onnx import trace
 
 Case = tuple[Floats, Floats, Ints, Floats]
 Suppress = Callable[[Case, float | None], Ints]
@@ -36,9 +35,18 @@ def exported() -> Suppress:
     n = torch.export.Dim("n")
     example = torch.rand(7, 4), torch.rand(7), torch.zeros(7, dtype=torch.int64), torch.full((7,), 0.5)
     names = ["boxes", "scores", "groups", "threshold"]
-    model = trace(
-        BothKinds(), example, input_names=names, output_names=["diou", "iou"], dynamic_shapes=[{0: n}] * len(names)
+    program = torch.onnx.export(
+        BothKinds(),
+        example,
+        dynamo=True,
+        opset_version=20,
+        input_names=names,
+        output_names=["diou", "iou"],
+        dynamic_shapes=[{0: n}] * len(names),
+        verbose=False,
     )
+    assert program is not None
+    model = program.model_proto
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

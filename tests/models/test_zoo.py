@@ -1,4 +1,4 @@
-"""The list of official weights: sizes by arithmetic, the file that is at hand, losses beside the published cfgs."""
+"""The list of official weights: sizes by arithmetic, the file that is at hand, anchors beside the published cfgs."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,6 @@ from yoloscope.models.layers.weight_block import weight_blocks
 from yoloscope.models.registry import build, names
 from yoloscope.models.zoo import COCO, OFFICIAL, VOC, OfficialWeights, official_weights
 from yoloscope.models.zoo.official import correct_anchors
-from yoloscope.training.losses import get_preset
 
 HEADERS = {16, 20}
 
@@ -44,14 +43,6 @@ def test_another_sha256_is_another_file() -> None:
 def test_the_file_at_hand_is_recognised(oracles_dir: Path) -> None:
     data = (oracles_dir / "weights" / "yolov4-tiny" / "yolov4-tiny.weights").read_bytes()
     assert official_weights("yolov4-tiny").recognises(len(data), hashlib.sha256(data).hexdigest())
-
-
-@pytest.mark.parametrize("official", OFFICIAL.values(), ids=lambda entry: entry.name)
-def test_losses_are_those_of_the_published_cfgs(oracles_dir: Path, official: OfficialWeights) -> None:
-    path = oracles_dir / "cfg" / ("yolov1/yolo.cfg" if official.name == "yolov1" else f"{official.name}.cfg")
-    with torch.device("meta"):
-        spec = build_network(path, official.class_names).spec
-    assert get_preset(None, spec.model_copy(update={"loss": official.loss})) == get_preset(None, spec)
 
 
 def test_class_names_equal_darknets(oracles_dir: Path) -> None:

@@ -1,1 +1,1 @@
-"""Writing the artifact: one ONNX file with its spec inside, checked against the network it came from."""
+"""Export of a network to ONNX: one file with its spec inside, checked against torch; fp16 and int8."""

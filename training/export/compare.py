@@ -1,9 +1,4 @@
-"""A changed artifact beside the one it was made from: agreement, average precision and time.
-
-Times taken in turns, so that what else the machine does falls on all alike.
-
-How far the detections of a changed network are from those of the original.
-"""
+"""Comparison of a changed artifact with its original: agreement, detection error and time."""
 
 from __future__ import annotations
 
@@ -28,65 +23,10 @@ from yoloscope.training.evaluation.matching import iou_matrix
 from yoloscope.training.evaluation.predict import ImageDetector
 from yoloscope.training.export.onnx import NETWORK_INPUT
 
-_ROUNDS: Final = 15
-
-
-def times_in_turns_ms(runs: Sequence[Callable[[], object]], rounds: int) -> NDArray[np.float64]:
-    """Return the milliseconds [rounds, runs] of calling each in turn, after two rounds that do not count."""
-    measured = np.zeros((rounds + 2, len(runs)))
-    for row in measured:
-        for column, run in enumerate(runs):
-            start = time.perf_counter()
-            run()
-            row[column] = (time.perf_counter() - start) * 1e3
-    return measured[2:]
-
-
-def relative_time(network: onnx.ModelProto, reference: onnx.ModelProto, image: NDArray[np.float32]) -> float:
-    """Return the time of one network as a multiple of another's, on one thread: least of 15 runs by least of 15."""
-    sessions = [open_session(one.SerializeToString(), threads=1) for one in (network, reference)]
-    feeds = {NETWORK_INPUT: image}
-    runs = [lambda session=session: session.run(None, feeds) for session in sessions]
-    fastest = times_in_turns_ms(runs, _ROUNDS).min(axis=0)
-    return float(fastest[0] / fastest[1])
-
-
-Heads: TypeAlias = Sequence[NDArray[np.float32]]
-_COUNTED_SCORE: Final = 0.01
-"""Predictions below this score in both networks do not count."""
-
-
-def detection_error(expected: Sequence[Heads], got: Sequence[Heads], spec: DetectorSpec) -> float:
-    """Return the error of the predictions of some images as a fraction of the sum of the expected scores.
-
-    Each predictor and class counts with the difference of its scores and, of the score that both share, with the part
-    of the boxes that does not overlap (1 - IoU): 0 for the same predictions, 1 if nothing is found. It moves with
-    average precision but is smooth, and needs no labels.
-    """
-    error = total = 0.0
-    for theirs, ours in zip(expected, got, strict=True):
-        one, all_scores = _error(_decode(theirs, spec), _decode(ours, spec))
-        error, total = error + one, total + all_scores
-    return error / total if total else 0.0 if not error else float("inf")
-
-
-def _decode(heads: Heads, spec: DetectorSpec) -> Decoded:
-    return decode_heads([torch.from_numpy(head) for head in heads], spec)
-
-
-def _error(expected: Decoded, got: Decoded) -> tuple[float, float]:
-    """Return the summed error and the summed expected scores of one batch."""
-    counted = (expected.class_scores > _COUNTED_SCORE) | (got.class_scores > _COUNTED_SCORE)
-    image, row, class_id = counted.nonzero(as_tuple=True)
-    theirs, ours = expected.class_scores[image, row, class_id], got.class_scores[image, row, class_id]
-    iou = paired_iou(expected.boxes_xyxy_norm[image, row], got.boxes_xyxy_norm[image, row])
-    error = (theirs - ours).abs() + torch.minimum(theirs, ours) * (1 - iou)
-    return float(error.sum()), float(theirs.sum())
-
-
 SCORE: Final = 0.25
 SAME_IOU: Final = 0.8
 ROUNDS: Final = 30
+_ROUNDS: Final = 15
 
 
 class FileDetector(ImageDetector, Protocol):
@@ -172,3 +112,58 @@ def _num_same(expected: Detections, got: Detections) -> int:
     iou = iou_matrix(expected.boxes_xyxy.astype(np.float64), got.boxes_xyxy.astype(np.float64), crowd)
     same = (iou >= SAME_IOU) & (expected.class_ids[:, None] == got.class_ids[None])
     return int(same.any(axis=1).sum())
+
+
+def times_in_turns_ms(runs: Sequence[Callable[[], object]], rounds: int) -> NDArray[np.float64]:
+    """Return the milliseconds [rounds, runs] of calling each in turn, after two rounds that do not count."""
+    measured = np.zeros((rounds + 2, len(runs)))
+    for row in measured:
+        for column, run in enumerate(runs):
+            start = time.perf_counter()
+            run()
+            row[column] = (time.perf_counter() - start) * 1e3
+    return measured[2:]
+
+
+def relative_time(network: onnx.ModelProto, reference: onnx.ModelProto, image: NDArray[np.float32]) -> float:
+    """Return the time of one network as a multiple of another's, on one thread: least of 15 runs by least of 15."""
+    sessions = [open_session(one.SerializeToString(), threads=1) for one in (network, reference)]
+    feeds = {NETWORK_INPUT: image}
+    runs = [lambda session=session: session.run(None, feeds) for session in sessions]
+    fastest = times_in_turns_ms(runs, _ROUNDS).min(axis=0)
+    return float(fastest[0] / fastest[1])
+
+
+Heads: TypeAlias = Sequence[NDArray[np.float32]]
+
+
+_COUNTED_SCORE: Final = 0.01
+"""Predictions below this score in both networks do not count."""
+
+
+def detection_error(expected: Sequence[Heads], got: Sequence[Heads], spec: DetectorSpec) -> float:
+    """Return the error of the predictions of some images as a fraction of the sum of the expected scores.
+
+    Each predictor and class counts with the difference of its scores and, of the score that both share, with the part
+    of the boxes that does not overlap (1 - IoU): 0 for the same predictions, 1 if nothing is found. It moves with
+    average precision but is smooth, and needs no labels.
+    """
+    error = total = 0.0
+    for theirs, ours in zip(expected, got, strict=True):
+        one, all_scores = _error(_decode(theirs, spec), _decode(ours, spec))
+        error, total = error + one, total + all_scores
+    return error / total if total else 0.0 if not error else float("inf")
+
+
+def _decode(heads: Heads, spec: DetectorSpec) -> Decoded:
+    return decode_heads([torch.from_numpy(head) for head in heads], spec)
+
+
+def _error(expected: Decoded, got: Decoded) -> tuple[float, float]:
+    """Return the summed error and the summed expected scores of one batch."""
+    counted = (expected.class_scores > _COUNTED_SCORE) | (got.class_scores > _COUNTED_SCORE)
+    image, row, class_id = counted.nonzero(as_tuple=True)
+    theirs, ours = expected.class_scores[image, row, class_id], got.class_scores[image, row, class_id]
+    iou = paired_iou(expected.boxes_xyxy_norm[image, row], got.boxes_xyxy_norm[image, row])
+    error = (theirs - ours).abs() + torch.minimum(theirs, ours) * (1 - iou)
+    return float(error.sum()), float(theirs.sum())

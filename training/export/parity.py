@@ -61,8 +61,13 @@ class ParityReport:
             f"{self.head_magnitude:.3g}), {self.num_detections} detections the same, boxes within "
             f"{self.box_error_px:.1e} px, scores within {self.score_error:.1e}{remark}"
         )
-        warning = "warning: the file is written, but torch and onnxruntime differ beyond rounding: "
-        return "\n".join((summary, *(warning + difference for difference in self.differences)))
+        return "\n".join((summary, *self.warnings))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines about the differences, for the user."""
+        reason = "warning: the file is written, but torch and onnxruntime differ beyond rounding: "
+        return tuple(reason + difference for difference in self.differences)
 
 
 @dataclass

@@ -1,7 +1,4 @@
-"""Artifacts in fp16 and int8, made from one in float32.
-
-A network in half precision.
-"""
+"""Artifacts in fp16 and int8, made from one in float32."""
 
 from __future__ import annotations
 
@@ -24,32 +21,6 @@ from yoloscope.training.export.quantization.int8 import (
 )
 from yoloscope.training.export.quantization.ranges import CalibrationImages, network_inputs
 from yoloscope.training.export.surgery import put_network, take_network
-
-BLOCKED: Final = sorted({*DEFAULT_OP_BLOCK_LIST} - {"Resize", "Upsample"})
-"""Operators that stay in float32; the library would let resizing be one, which both CPU and CUDA do in half."""
-
-
-def convert_to_half(network: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the network of ``take_network`` with weights and activations in float16, its input and heads in float32.
-
-    Weights beyond 65504 become that; whether activations stay below shows when it runs.
-    """
-    copied = onnx.ModelProto()
-    copied.CopyFrom(network)
-    converted = OnnxModel(convert_float_to_float16(copied, keep_io_types=True, op_block_list=BLOCKED))
-    _drop_repeated(converted.model.graph)
-    converted.topological_sort()
-    model: onnx.ModelProto = converted.model
-    return model
-
-
-def _drop_repeated(graph: onnx.GraphProto) -> None:
-    """Drop nodes that compute a value again: the library casts a constant once for every reader, by one name."""
-    computed: set[str] = set()
-    for node in list(graph.node):
-        if computed.issuperset(node.output):
-            graph.node.remove(node)
-        computed.update(node.output)
 
 
 def make_fp16(path: Path) -> onnx.ModelProto:
@@ -95,6 +66,33 @@ def make_int8(
         detection_error=made.error,
     )
     return _assemble(model, made.network, spec, precision), made
+
+
+BLOCKED: Final = sorted({*DEFAULT_OP_BLOCK_LIST} - {"Resize", "Upsample"})
+"""Operators that stay in float32; the library would let resizing be one, which both CPU and CUDA do in half."""
+
+
+def convert_to_half(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the network of ``take_network`` with weights and activations in float16, its input and heads in float32.
+
+    Weights beyond 65504 become that; whether activations stay below shows when it runs.
+    """
+    copied = onnx.ModelProto()
+    copied.CopyFrom(network)
+    converted = OnnxModel(convert_float_to_float16(copied, keep_io_types=True, op_block_list=BLOCKED))
+    _drop_repeated(converted.model.graph)
+    converted.topological_sort()
+    model: onnx.ModelProto = converted.model
+    return model
+
+
+def _drop_repeated(graph: onnx.GraphProto) -> None:
+    """Drop nodes that compute a value again: the library casts a constant once for every reader, by one name."""
+    computed: set[str] = set()
+    for node in list(graph.node):
+        if computed.issuperset(node.output):
+            graph.node.remove(node)
+        computed.update(node.output)
 
 
 def _assemble(

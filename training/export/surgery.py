@@ -1,7 +1,4 @@
-"""The layers of an exported network that are quantized or stay in float, each as a whole.
-
-The network inside an artifact: taken out, and another put in its place.
-"""
+"""Taking the network out of an artifact and putting another in; finding its layers."""
 
 from __future__ import annotations
 
@@ -113,7 +110,7 @@ _ELEMENTWISE: Final = frozenset(
         *("HardSwish", "Mul", "Greater", "Where"),
     )
 )
-"""What activations consist of: mish is x tanh(softplus(x)), and softplus has a linear end."""
+"""Operators of activations: mish is x tanh(softplus(x)), and softplus has a linear end."""
 
 
 @dataclass(frozen=True)

@@ -203,19 +203,6 @@ def test_what_differs_is_written_and_named(
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.onnx"]
 
 
-def test_what_differs_is_logged(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    exported: tuple[Path, ParityReport],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr(export, "build_artifact", lambda _: onnx.load(exported[0]))
-    report = export_onnx(Net(), make_spec(), tmp_path / "model.onnx")
-    path = tmp_path / "model.onnx"
-    expected = [f"{path}: torch and onnxruntime differ beyond rounding: {text}" for text in report.differences]
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == expected
-
-
 def test_what_onnxruntime_cannot_open_leaves_no_file_and_the_old_one_alone(
     network: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
-"""A network in 8 bits: ranges from calibration images, and in float what costs accuracy and little time.
+"""Static quantization to 8 bits by onnxruntime; layers that cost accuracy and little time stay in float.
 
-Static quantization of a network by onnxruntime: 8-bit weights per channel, unsigned 8-bit activations.
+Weights are 8-bit per channel, activations unsigned 8-bit, with ranges from calibration images.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from yoloscope.training.export.quantization.ranges import (
     RangeMethod,
     choose_ranges,
     collect_histograms,
+    evenly_spaced,
     relative_error,
     share_ranges,
 )
@@ -94,12 +95,12 @@ JUDGING_IMAGES: Final = 24
 MOST_TRIES: Final = 16
 MOST_RANKED: Final = 32
 MIN_GAIN: Final = 0.97
-"""What of the error may remain for a layer to be worth its time in float, or ranges of their own theirs."""
+"""Share of the error that may remain for a layer to be worth its time in float, or ranges of their own theirs."""
 
 
 @dataclass(frozen=True)
 class Int8Settings:
-    """What may stay in float.
+    """Limits on what stays in float.
 
     Layers with up to ``float_share`` of the multiplications, as long as the network takes at most ``slowdown`` times
     as long as with nothing in float, and until the detections of the calibration images are within
@@ -167,7 +168,7 @@ def quantize_to_int8(
 
 
 class _Search:
-    """The state of one search."""
+    """Search for ranges and for the layers that stay in float."""
 
     def __init__(
         self,
@@ -181,8 +182,8 @@ class _Search:
         self._settings, self._progress = settings, progress
         self._layers = find_layers(network)
         self._histograms: dict[str, Histogram] = {}
-        self._judged = _evenly(images, JUDGING_IMAGES)
-        self._ranked = _evenly(self._judged, RANKING_IMAGES)
+        self._judged = evenly_spaced(images, JUDGING_IMAGES)
+        self._ranked = evenly_spaced(self._judged, RANKING_IMAGES)
         self._expected = {len(some): run_heads(network, some) for some in (self._judged, self._ranked)}
 
     def run(self) -> Int8Network:
@@ -266,9 +267,3 @@ def run_heads(network: onnx.ModelProto, images: Sequence[Array]) -> list[Heads]:
 
 def _nodes(layers: Collection[Layer]) -> list[str]:
     return [name for layer in layers for name in layer.nodes]
-
-
-def _evenly(images: Sequence[Array], count: int) -> list[Array]:
-    """Return at most ``count`` images, spread over all."""
-    places = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
-    return [images[place] for place in places]

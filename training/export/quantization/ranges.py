@@ -1,11 +1,4 @@
-"""Images that ranges are taken from: of a labelled data set, or of any folder.
-
-The values that every tensor of a network takes on calibration images.
-
-One range for all that is concatenated.
-
-From histograms to the ranges that 8 bits cover.
-"""
+"""Ranges of activations for 8 bits: calibration images, histograms, choice by method, shared by concatenations."""
 
 from __future__ import annotations
 
@@ -13,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import onnx
@@ -32,6 +25,7 @@ from yoloscope.training.export.onnx import NETWORK_INPUT
 
 Array = NDArray[np.float32]
 Progress = Callable[[int], None]
+Item = TypeVar("Item")
 BINS: Final = 4096
 
 
@@ -213,7 +207,7 @@ LEAST_IMAGES: Final = 4
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """Images spread evenly over those of a data set or folder; ``name`` says where they are from."""
+    """Images spread evenly over those of a data set or folder, whose name is ``name``."""
 
     name: str
     paths: tuple[Path, ...]
@@ -234,9 +228,14 @@ def find_calibration(data: Path, split: str | None, count: int) -> CalibrationIm
             f"expected at least {LEAST_IMAGES} calibration images (some 64 are better), "
             f"got {min(len(paths), count)} of {data}"
         )
-    places = np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)
     name = data.resolve().name + (f" ({split})" if split else "")
-    return CalibrationImages(name, tuple(paths[place] for place in places))
+    return CalibrationImages(name, tuple(evenly_spaced(paths, count)))
+
+
+def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """Return at most ``count`` items, spread over all, the first and the last among them."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in places]
 
 
 def _all_images(data: Path, split: str | None) -> tuple[Path, ...]:
