@@ -1,4 +1,5 @@
 import math
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -35,16 +36,18 @@ def exported() -> Suppress:
     n = torch.export.Dim("n")
     example = torch.rand(7, 4), torch.rand(7), torch.zeros(7, dtype=torch.int64), torch.full((7,), 0.5)
     names = ["boxes", "scores", "groups", "threshold"]
-    program = torch.onnx.export(
-        BothKinds(),
-        example,
-        dynamo=True,
-        opset_version=20,
-        input_names=names,
-        output_names=["diou", "iou"],
-        dynamic_shapes=[{0: n}] * len(names),
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's remarks about itself
+        program = torch.onnx.export(
+            BothKinds(),
+            example,
+            dynamo=True,
+            opset_version=20,
+            input_names=names,
+            output_names=["diou", "iou"],
+            dynamic_shapes=[{0: n}] * len(names),
+            verbose=False,
+        )
     assert program is not None
     model = program.model_proto
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
