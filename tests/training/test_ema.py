@@ -27,15 +27,15 @@ class _Scalar(nn.Module):
 
 
 def test_the_recurrence_by_hand() -> None:
-    """Decays 2/11, 3/12, 4/13 of the warm-up, applied to the values 1, 2, 3 after a start at 0."""
+    """Decays 2/11, 3/12, 4/13 of the warm-up after a start at 0 and values 1, 2, 3.
+
+    9/11 * 1 = 9/11; 1/4 * 9/11 + 3/4 * 2 = 75/44; 4/13 * 75/44 + 9/13 * 3 = 372/143.
+    """
     network = _Scalar(0)
     average = WeightAverage(network)
-    expected = 0.0
-    for update, value in enumerate((1.0, 2.0, 3.0), start=1):
+    for value, expected in ((1.0, 9 / 11), (2.0, 75 / 44), (3.0, 372 / 143)):
         network.set(value)
         average.update(network)
-        decay = (1 + update) / (10 + update)
-        expected = decay * expected + (1 - decay) * value
         assert average.average.weight.item() == pytest.approx(expected)  # type: ignore[operator]
         assert average.average.statistic.item() == pytest.approx(expected)  # type: ignore[operator]
         assert average.average.count.item() == value  # type: ignore[operator]

@@ -29,4 +29,5 @@ def faults_of_ten_tensors(before: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_kept_memory_is_not_faulted_in_again() -> None:
-    assert faults_of_ten_tensors(KEEP) < 100 < faults_of_ten_tensors("")
+    """However large a page is: where memory is given back, each tensor's pages fault again."""
+    assert 3 * faults_of_ten_tensors(KEEP) < faults_of_ten_tensors("")

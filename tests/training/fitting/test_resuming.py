@@ -60,7 +60,11 @@ def test_what_changes_no_step_may_differ_and_what_is_meant_to_is_told() -> None:
 
 def test_a_configuration_saved_before_a_key_was_there_has_its_default() -> None:
     old = STATE | {"config": "network_options: {width: 0.25}\nanchors: [[1, 2], [3, 4]]\n"}
-    require_same_run(old, SAVED, Path("last.ckpt"), lambda _text: None)
+    differences: list[str] = []
+    require_same_run(old, SAVED, Path("last.ckpt"), differences.append)
+    assert differences == []
+    with pytest.raises(CheckpointError, match="network_options"):
+        require_same_run(old, SAVED.replace(network_options={"width": 0.5}), Path("last.ckpt"), differences.append)
 
 
 def test_weights_alone_cannot_be_resumed() -> None:
