@@ -5,17 +5,26 @@ The account of a loss as tables in a terminal.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from yoloscope.app.commands.common import open_runtime
-from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption, choice
+from yoloscope.app.commands.options import (
+    DataOption,
+    ModelOption,
+    ModelsDirOption,
+    ProviderOption,
+    WeightsOption,
+    choice,
+)
 from yoloscope.app.commands.outputs import OutputFiles
+from yoloscope.app.commands.score_data import print_ranking, score_dataset, show_ranking
 from yoloscope.app.responses.drawing import encode_image
 from yoloscope.app.responses.explanations import explain, place_in_file
 from yoloscope.app.responses.loss_maps import draw_term_maps
@@ -43,6 +52,7 @@ from yoloscope.models.errors import ConfigError, ImageError, LabelError
 from yoloscope.models.files import write_bytes
 from yoloscope.models.images import ImageLimits
 from yoloscope.training.data.annotations import LabelLimits, LabelsFormat
+from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.losses import get_preset
 from yoloscope.training.losses.report import Detail
 
@@ -147,10 +157,19 @@ LABEL_LIMITS = LabelLimits(max_bytes=2**30)
 """A COCO file of a whole data set may be large; it is the caller's own."""
 
 
+ImageArgument = Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="Image file.")]
+LabelsArgument = Annotated[
+    Path | None, typer.Argument(exists=True, dir_okay=False, help="Its labels: YOLO, VOC, COCO or native.")
+]
+
+
 def score(
-    image: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Image file.")],
-    labels: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its labels: YOLO, VOC, COCO or native.")],
+    image: ImageArgument = None,
+    labels: LabelsArgument = None,
     model: ModelOption = None,
+    data: DataOption = None,
+    split: Annotated[str | None, typer.Option(help="Part of --data, such as train; default: all of it.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="With --data: how many images and objects are listed.")] = 20,
     preset: Annotated[
         str | None, typer.Option(help="Loss, such as v3 or v4-darknet; default: the model's own.")
     ] = None,
@@ -170,9 +189,18 @@ def score(
 
     The loss is the one the model was trained with, on the model's own outputs. For example:
     yoloscope score street.jpg street.txt --save street-loss.png
+    With --data the images and objects of a whole data set are ranked by their loss; wrong labels are skipped and
+    listed. For example: yoloscope score --data cells --split train --limit 50
     """
     query = _query(preset, detail, labels_format, save)
     settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)
+    if data is not None:
+        if image is not None or save is not None:
+            raise ConfigError("--data: expected a data set alone, got an image or --save with it")
+        _score_data(data, split, query, limit, settings, as_json=as_json)
+        return
+    if image is None or labels is None:
+        raise typer.BadParameter("expected an image and its labels, or --data")
     if save is not None:
         OutputFiles((image, labels)).claim(save, "--save")
     runtime = open_runtime(settings)
@@ -182,9 +210,36 @@ def score(
         typer.echo(f"wrote {save}", err=True)
     answer = score_answer(run)
     if as_json:
-        typer.echo(answer.model_dump_json(exclude_none=True, indent=2))
+        typer.echo(json.dumps(_with_reasons(answer), indent=2))
     else:
         show_score(answer, Console(highlight=False, markup=False))
+
+
+def _score_data(
+    data: Path, split: str | None, query: ScoreQuery, limit: int, settings: Settings, *, as_json: bool
+) -> None:
+    """Rank a data set; the exit status is 1 where images could not be read."""
+    dataset = open_dataset(data, split)
+    dataset.log_notes()
+    runtime = open_runtime(settings)
+    with torch_threads(settings.threads):
+        ranking = score_dataset(dataset, runtime, query, limit)
+    if as_json:
+        print_ranking(ranking, runtime, query.preset or runtime.spec.loss.preset)
+    else:
+        show_ranking(ranking, runtime, Console(highlight=False, markup=False))
+    if ranking.unread:
+        typer.echo(f"yoloscope: {ranking.unread} images could not be read, see above", err=True)
+        raise typer.Exit(1)
+
+
+def _with_reasons(answer: ScoreAnswer) -> dict[str, Any]:
+    """Return an answer as JSON values, with what makes each object expensive in ``why``."""
+    document = answer.model_dump(mode="json", exclude_none=True)
+    for result, written in zip(answer.results, document["results"], strict=True):
+        for entry, object_written in zip(result.by_object or (), written.get("by_object", ()), strict=True):
+            object_written["why"] = explain(entry, result.total)
+    return document
 
 
 def _query(preset: str | None, detail: Detail, labels_format: LabelsFormat, save: Path | None) -> ScoreQuery:
