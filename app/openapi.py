@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from yoloscope.app.schemas.detect import DetectBody, DetectOptions
+from yoloscope.app.schemas.detect import DetectBody
 from yoloscope.app.schemas.problem import Problem
 
 BINARY: Final = {"type": "string", "format": "binary"}
@@ -22,19 +22,23 @@ _RAW_KINDS: Final = (
 )
 
 
+def form_schema(title: str, files: dict[str, str]) -> dict[str, Any]:
+    """Return the schema of a multipart form whose parts are files, by name with their description.
+
+    The options are described once, as query parameters: Swagger UI fills every form field with a sample and sends it.
+    """
+    parts = {
+        name: {"type": "array", "items": BINARY, "minItems": 1, "description": text} for name, text in files.items()
+    }
+    text = "Files; the options of the query are taken as text fields too."
+    return {"title": title, "description": text, "type": "object", "properties": parts, "required": list(files)}
+
+
 def detect_body() -> dict[str, Any]:
     """Return the ``requestBody`` of a detection: multipart, JSON and raw images."""
     json_schema = DetectBody.model_json_schema()
-    json_schema["oneOf"] = [{"required": ["image"]}, {"required": ["images"]}]
-    form_schema = DetectOptions.model_json_schema()
-    form_schema["title"] = "DetectForm"
-    form_schema["properties"] = {
-        "image": {"type": "array", "items": BINARY, "minItems": 1, "description": "One image or more."},
-        **form_schema["properties"],
-    }
-    form_schema["required"] = ["image"]
     content: dict[str, Any] = {
-        "multipart/form-data": {"schema": form_schema},
+        "multipart/form-data": {"schema": form_schema("DetectForm", {"image": "One image or more."})},
         "application/json": {
             "schema": json_schema,
             "examples": {"one": {"summary": "One image", "value": {"image": "<base64>", "score_threshold": 0.4}}},

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Query, Request
 from starlette.datastructures import UploadFile
 
-from yoloscope.app.openapi import BINARY
+from yoloscope.app.openapi import form_schema
 from yoloscope.app.requests.accept import preferred
 from yoloscope.app.requests.body import merged, parse_form, single_values, validated
 from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
@@ -84,17 +84,9 @@ def _check_counts(images: int, labels: int, most: int) -> None:
 
 def score_body() -> dict[str, Any]:
     """Return the ``requestBody`` of a scoring request for the OpenAPI document."""
-    schema = ScoreOptions.model_json_schema()
-    schema["title"] = "ScoreForm"
-    schema["properties"] = {
-        "image": {"type": "array", "items": BINARY, "minItems": 1, "description": "One image or more."},
-        "labels": {
-            "type": "array",
-            "items": BINARY,
-            "minItems": 1,
-            "description": "As many label files, in the order of the images; an empty one means no objects.",
-        },
-        **schema["properties"],
+    files = {
+        "image": "One image or more.",
+        "labels": "As many label files, in the order of the images; an empty one means no objects.",
     }
-    schema["required"] = ["image", "labels"]
+    schema = form_schema("ScoreForm", files)
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

@@ -1,0 +1,76 @@
+"""The page /docs in Chromium without a network: upload an image and see boxes, with labels and see a loss."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.conftest import ROOT
+from tests.e2e.conftest import Service, start_service
+
+IMAGE = ROOT / "docs" / "images" / "blood.jpg"
+CHROMIUM = shutil.which("chromium")
+QUIET = ["gpu", "quic", "background-networking", "component-update", "sync"]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    running = start_service(YOLOSCOPE_MODEL="builtin", YOLOSCOPE_MODELS_DIR=str(tmp_path_factory.mktemp("models")))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def requested() -> set[str]:
+    """The hosts that the page asked for."""
+    return set()
+
+
+@pytest.fixture
+def page(service: Service, requested: set[str]) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        switches = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
+        opened = browser.new_page()
+        opened.on("request", lambda request: requested.add(request.url.split("/")[2]))
+        opened.goto(f"{service.url}/docs")
+        yield opened
+        browser.close()
+
+
+def execute(page: Page, operation: str, files: dict[str, Path]) -> dict[str, Any]:
+    """Fill in only the files of an operation, execute it, and return the JSON that the page shows."""
+    block = page.locator(f"#operations-{operation}-{operation}")
+    block.locator("button.opblock-summary-control").click()
+    block.get_by_role("button", name="Try it out").click()
+    for name, path in files.items():
+        block.locator(f"[data-property-name={name}] input[type=file]").set_input_files(path)
+    block.get_by_role("button", name="Execute").click()
+    answer = block.locator(".live-responses-table .response")
+    answer.wait_for(timeout=30_000)
+    assert answer.locator(".response-col_status").inner_text().strip() == "200"
+    document: dict[str, Any] = json.loads(answer.locator(".highlight-code code").first.inner_text())
+    return document
+
+
+def test_an_image_is_uploaded_and_its_boxes_are_seen(page: Page, service: Service, requested: set[str]) -> None:
+    (result,) = execute(page, "detect", {"image": IMAGE})["results"]
+    (white,) = [row for row in result["detections"] if row["class_name"] == "WBC"]
+    assert white["box"] == pytest.approx({"x1": 212, "y1": 130, "x2": 430, "y2": 340}, abs=4)
+    assert requested == {service.url.split("/")[2]}
+
+
+def test_an_image_and_labels_are_uploaded_and_the_loss_is_seen(page: Page, tmp_path: Path) -> None:
+    labels = tmp_path / "blood.txt"
+    labels.write_text("2 0.5 0.5 0.35 0.44\n")
+    (result,) = execute(page, "score", {"image": IMAGE, "labels": labels})["results"]
+    assert result["objects"] == 1
+    assert result["total"] == pytest.approx(sum(term["weighted"] for term in result["terms"].values()), rel=1e-5)
