@@ -1,14 +1,18 @@
+# TORCH_INDEX: address of a package index to take torch from, such as PyTorch's own index of CPU builds (its installation
+# page names it); without it the usual index decides, whose build for Linux brings CUDA along, some 3 GB.
 # Targets: cpu (default) and cuda. Build: docker build -t yoloscope .  or  docker build --target cuda -t yoloscope:cuda .
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /build
+ARG TORCH_INDEX=""
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY app app
 COPY models models
 COPY training training
+COPY src src
 RUN python3 -m venv /opt/yoloscope \
- && /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt torch \
+ && /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt ${TORCH_INDEX:+--no-deps --index-url "$TORCH_INDEX"} torch \
  && /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt .
 
 FROM build AS build-cuda

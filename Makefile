@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DIR ?= ../shared/oracles
+# Address of a package index to take torch from: make serve TORCH_INDEX=... Without it the usual index decides, whose
+# build for Linux brings CUDA along, some 3 GB. PyTorch's installation page names its index of CPU builds.
+TORCH_INDEX ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install serve test check format bench bench-gpu golden parity clean
+.PHONY: help install serve test check docs format bench bench-gpu golden parity clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,8 +18,8 @@ help: ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV), which takes some minutes"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install -qq --constraint constraints.txt torch
-	@$(BIN)/pip install -qq --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/pip install --constraint constraints.txt $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) torch
+	@$(BIN)/pip install --constraint constraints.txt --editable '.[dev,docs]'
 	@touch $(STAMP)
 
 install: $(STAMP) ## create .venv with everything in it
@@ -33,6 +36,9 @@ check: $(STAMP) ## formatting, lint, types, import directions, spelling
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+
+docs: $(STAMP) ## build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
 
 format: $(STAMP) ## rewrite the sources as make check wants them
 	$(BIN)/ruff check --fix --quiet .
@@ -52,4 +58,4 @@ golden: $(STAMP) ## compare losses with darknet: make golden DIR=../shared/oracl
 	$(BIN)/python -m tests.parity.golden $(if $(filter command%,$(origin DIR)),$(DIR),$(DIR)/loss)
 
 clean: ## remove .venv and caches
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
