@@ -17,9 +17,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, features
+from PIL import Image, ImageFile, features
 
-from yoloscope.models.errors import ImageDecodeError, ImageTooLargeError, ImageTypeError
+from yoloscope.models.errors import ImageDecodeError, ImageError, ImageTooLargeError, ImageTypeError
+from yoloscope.models.image_headers import ReducedImage, reduce_image
+from yoloscope.models.image_headers import exif_orientation as orientation_of
 
 _AVIF: Final = ("AVIF",) if features.check("avif") else ()
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *_AVIF)
@@ -29,18 +31,14 @@ _SIGNATURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b
 SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"))
 _PHOTO_SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".webp", ".tif", ".tiff"))
 _SIDEWAYS: Final = (5, 6, 7, 8)
+_FLIPPED_DOWN: Final = (3, 4, 7, 8)
+_FLIPPED_ACROSS: Final = (2, 3, 6, 7)
 _HEADER_ERRORS: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _BACKGROUND: Final = (255, 255, 255)
 _SIXTEEN_BIT: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_TRANSPOSE: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_STRIP_ROWS: Final = 256
+_END: Final = b"\xff\xd9"
+_LOOK_AHEAD: Final = 8
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,12 @@ def decode_image(data: bytes, limits: ImageLimits) -> DecodedImage:
     """
     with _open_checked(data, limits) as image:
         try:
-            image.load()
-            upright = to_rgb(image)
+            pixels = _rgb_pixels(image)
+        except ImageError:
+            raise
         except Exception as error:
             raise ImageDecodeError(f"expected a whole {image.format} image, got one that fails: {error}") from error
-    return DecodedImage(np.asarray(upright))
+    return DecodedImage(pixels)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -92,7 +91,7 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+            sideways = _orientation(image) in _SIDEWAYS
     except _HEADER_ERRORS as error:
         raise ImageDecodeError(f"expected an image at {path}, got: {error}") from error
     return (height, width) if sideways else (width, height)
@@ -104,10 +103,9 @@ def exif_orientation(path: Path) -> int:
         return 1
     try:
         with Image.open(path) as image:
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
+            return _orientation(image)
     except _HEADER_ERRORS:
         return 1
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -117,16 +115,58 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     cut off, and for other floats.
     """
     try:
-        with Image.open(path) as image:
-            image.load()
-            return np.asarray(to_rgb(image))
-    except _HEADER_ERRORS as error:
+        with _open(reduce_image(path.read_bytes()), None) as image:
+            return _rgb_pixels(image)
+    except (*_HEADER_ERRORS, ImageError) as error:
         raise ImageDecodeError(f"expected a whole image at {path}, got: {error}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Return a PIL image as RGB of 8 bits, upright, on white where it is transparent."""
-    return _rgb(_upright(image))
+    return Image.fromarray(_rgb_pixels(image))
+
+
+class _CheckedJpeg(BytesIO):
+    """The file of a JPEG in one scan; at the end of its data it raises ImageDecodeError if the last row is lacking.
+
+    libjpeg fills what is lacking with grey and does not say so.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data.removesuffix(_END) + bytes(_LOOK_AHEAD))
+        self._image: Image.Image | None = None
+        self._marks: list[object] = []
+
+    def watch(self, image: Image.Image) -> None:
+        """Mark the last row of the image, before it is decoded."""
+        assert isinstance(image, ImageFile.ImageFile)
+        image.load_prepare()
+        noise = np.random.default_rng(0).integers(0, 256, (1, image.width, 4), np.uint8)
+        row = Image.fromarray(noise, "RGBX" if image.mode == "RGB" else "CMYK").convert(image.mode)
+        image.im.paste(row.im, (0, image.height - 1, image.width, image.height))
+        self._image, self._marks = image, self._last_row(image)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes; the end marker once the last row is there."""
+        data = super().read(size)
+        if data or self._image is None:
+            return data
+        if self._last_row(self._image) == self._marks:
+            raise ImageDecodeError("expected a whole JPEG image, got one that is cut off")
+        self._image = None
+        return _END
+
+    def _last_row(self, image: Image.Image) -> list[object]:
+        return [image.im.getpixel((x, image.height - 1)) for x in range(0, image.width, max(1, image.width // 16))]
+
+
+def _open(reduced: ReducedImage, formats: tuple[str, ...] | None) -> Image.Image:
+    if not reduced.single_scan:
+        return Image.open(BytesIO(reduced.data), formats=formats)
+    file = _CheckedJpeg(reduced.data)
+    image = Image.open(file, formats=formats)
+    file.watch(image)
+    return image
 
 
 def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:
@@ -140,7 +180,9 @@ def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:
     if not (_is_supported(data) or (_AVIF and brand in _AVIF_BRANDS)):
         raise ImageTypeError(f"expected one of {', '.join(FORMATS)}, got bytes that start with {data[:8]!r}")
     try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
+        image = _open(reduce_image(data), FORMATS)
+    except ImageError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLargeError(
             f"expected at most {limits.max_pixels} pixels, got a header that fails: {error}"
@@ -161,14 +203,32 @@ def _is_supported(data: bytes) -> bool:
     return data.startswith(_SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; damaged EXIF counts as none, as in browsers."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        method = _TRANSPOSE.get(orientation)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, ArithmeticError):
-        return image
-    return image if method is None else image.transpose(method)
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; that of a TIFF is 1 since Pillow turns it itself, and XMP turns nothing."""
+    exif = image.info.get("exif", b"")
+    return orientation_of(exif) if isinstance(exif, bytes) and image.format != "TIFF" else 1
+
+
+def _rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Decode and convert in strips, so that one image and one copy of it are in memory at most."""
+    for key in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(key, None)
+    image.load()
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIP_ROWS):
+        strip = image.crop((0, top, width, min(height, top + _STRIP_ROWS)))
+        pixels[top : top + _STRIP_ROWS] = np.asarray(_rgb(strip))
+    return np.ascontiguousarray(_turned(pixels, _orientation(image)))
+
+
+def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn stored pixels [H, W, 3] upright."""
+    if orientation in _SIDEWAYS:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in _FLIPPED_DOWN:
+        pixels = pixels[::-1]
+    return pixels[:, ::-1] if orientation in _FLIPPED_ACROSS else pixels
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -184,7 +244,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64).clip(0, 65_535)
+    values = np.asarray(image).astype(np.int32).clip(0, 65_535)
     grey = ((values + 128) // 257).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):

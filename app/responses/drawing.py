@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from yoloscope.models.classes import class_color, text_color_on
+from yoloscope.models.fonts import Font, font_for
 from yoloscope.models.images import DecodedImage
 from yoloscope.models.structures import Detections
 
@@ -25,20 +26,22 @@ _PILLOW_FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG"}
 def draw_detections(image: DecodedImage, detections: Detections, class_names: Sequence[str]) -> Image.Image:
     """Return a copy of the image with a box per detection, the best on top.
 
-    The best ``MAX_LABELS`` have a label of class and score; more could not be read.
+    The best ``MAX_LABELS`` have a label of class and score; more could not be read. A name that no font can draw is
+    replaced by the number of its class.
     """
     canvas = Image.fromarray(image.pixels)
     draw = ImageDraw.Draw(canvas)
     short_side = min(image.width, image.height)
     line_width = max(1, round(short_side / 220))
-    font = ImageFont.load_default(size=max(11, round(short_side / 32)))
+    text_px = max(11, round(short_side / 32))
     boxes: list[Box] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in detections.boxes_xyxy.tolist()]
     colors = [class_color(int(class_id)) for class_id in detections.class_ids]
     for box, color in reversed(list(zip(boxes, colors, strict=True))):
         _draw_box(draw, box, color, line_width)
     plates: list[Box] = []
     for row, (box, color) in enumerate(zip(boxes[:MAX_LABELS], colors, strict=False)):
-        text = f"{class_names[int(detections.class_ids[row])]} {detections.scores[row]:.2f}"
+        class_id, score = int(detections.class_ids[row]), f"{detections.scores[row]:.2f}"
+        text, font = font_for(f"{class_names[class_id]} {score}", text_px, f"class {class_id} {score}")
         plates.append(_draw_label(draw, box, text, color, font, plates))
     return canvas
 
@@ -65,7 +68,7 @@ def _draw_label(
     box: Box,
     text: str,
     color: Color,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: Font,
     taken: Sequence[Box],
 ) -> Box:
     """Draw a label on a plate of its class's color and return the plate."""

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from yoloscope.models.classes import class_color, text_color_on
+from yoloscope.models.fonts import font_for
 from yoloscope.models.network import Network
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.build import build_network
@@ -226,13 +227,13 @@ def draw_sample(sample: Sample, class_names: Sequence[str], longest_side_px: int
     shown = resize(sample, max(1, round(sample.width * scale)), max(1, round(sample.height * scale)))
     image = Image.fromarray(shown.image)
     draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=11)
     for box, class_id, weight in zip(shown.boxes_xyxy_px, shown.class_ids, shown.weights, strict=True):
         color = class_color(int(class_id))
         x1, y1, x2, y2 = (float(v) for v in box)
         draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=color, width=2)
         name = class_names[class_id] if 0 <= class_id < len(class_names) else str(class_id)
-        text = name if weight == 1 else f"{name} x {weight:.2f}"
+        ending = "" if weight == 1 else f" x {weight:.2f}"
+        text, font = font_for(name + ending, 11, f"class {class_id}{ending}")
         left, top, right, bottom = draw.textbbox((x1 + 2, y1 + 1), text, font=font)
         lift = bottom - y1 + 1 if y1 > bottom - y1 else 0
         draw.rectangle((left - 2, top - 1 - lift, right + 1, bottom + 1 - lift), fill=color)

@@ -1,0 +1,101 @@
+"""Send generated hostile images to a running service: python -m tests.benchmarks.hostile_images [COUNT].
+
+Prints the slowest answers by kind, the statuses, the largest resident set of the service and the slowest answer of its
+health meanwhile. The service is started here with the built-in model and default settings.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import httpx
+
+from tests.helpers.hostile_images import hostile_images
+
+
+class Watch(threading.Thread):
+    """Asks for health ten times a second, and keeps the slowest answer."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__(daemon=True)
+        self.base, self.times, self.stop = base, list[float](), threading.Event()
+
+    def run(self) -> None:
+        with httpx.Client(timeout=60) as client:
+            while not self.stop.wait(0.1):
+                start = time.perf_counter()
+                client.get(f"{self.base}/health/live")
+                self.times.append(time.perf_counter() - start)
+
+
+def peak_mib(pid: int) -> float:
+    """The largest resident set that the process has had."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else float("nan")
+
+
+def attack(base: str, count: int) -> tuple[dict[str, list[float]], Counter[int]]:
+    times, statuses = defaultdict[str, list[float]](list), Counter[int]()
+    with httpx.Client(timeout=120) as client:
+        for kind, data in hostile_images(count):
+            start = time.perf_counter()
+            answer = client.post(
+                f"{base}/v1/detect", content=data, headers={"content-type": "application/octet-stream"}
+            )
+            times[kind].append(time.perf_counter() - start)
+            statuses[answer.status_code] += 1
+    return times, statuses
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Send generated hostile images to a service of its own.")
+    parser.add_argument("count", type=int, nargs="?", default=1000, help="images (default 1000)")
+    parser.add_argument("--port", type=int, default=8791, help="of the service (default 8791)")
+    arguments = parser.parse_args()
+    base = f"http://127.0.0.1:{arguments.port}"
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {
+            "YOLOSCOPE_MODELS_DIR": folder,
+            "YOLOSCOPE_MODEL": "builtin",
+            "YOLOSCOPE_LOG_LEVEL": "error",
+        }
+        command = [sys.executable, "-m", "yoloscope.app.cli", "serve", "--port", str(arguments.port)]
+        service = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            _wait(base)
+            before = peak_mib(service.pid)
+            watch = Watch(base)
+            watch.start()
+            times, statuses = attack(base, arguments.count)
+            watch.stop.set()
+            watch.join()
+            for kind, seconds in sorted(times.items(), key=lambda item: -max(item[1])):
+                print(f"{kind:24} {len(seconds):5} images, slowest {max(seconds):6.3f} s")
+            print("statuses", dict(sorted(statuses.items())))
+            print(f"resident at most {peak_mib(service.pid):.0f} MiB, {before:.0f} MiB before the first image")
+            print(f"health: {len(watch.times)} answers, slowest {max(watch.times) * 1e3:.0f} ms")
+        finally:
+            service.terminate()
+            service.wait()
+
+
+def _wait(base: str) -> None:
+    for _ in range(600):
+        try:
+            if httpx.get(f"{base}/health/ready").status_code == httpx.codes.OK:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit("expected the service to become ready within a minute, got nothing")
+
+
+if __name__ == "__main__":
+    main()
