@@ -5,6 +5,7 @@ Commands live in modules of their own that are imported only when called, so tha
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -87,8 +88,14 @@ def main() -> None:
         finally:
             _flush_output()
     except (YoloscopeError, OSError) as error:
-        typer.echo(f"yoloscope: {error}", err=True)
+        words = "cannot write to standard output: no space left" if _is_unnamed_full_disk(error) else error
+        typer.echo(f"yoloscope: {words}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _is_unnamed_full_disk(error: Exception) -> bool:
+    """Return whether this is a full disk under standard output: every other file is named by what writes it."""
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
 
 
 def _flush_output() -> None:

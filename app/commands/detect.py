@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import numpy as np
 import typer
@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from yoloscope.app.commands.common import open_runtime
-from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
-from yoloscope.app.commands.outputs import OutputFiles
+from yoloscope.app.commands.label_output import CropWriter, LabelWriter, WrittenFormat
+from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption, choice
+from yoloscope.app.commands.outputs import OutputFiles, require_new_folder
 from yoloscope.app.commands.sources import ImageSource, Source, VideoSource, find_sources
 from yoloscope.app.commands.video import WRITTEN_SUFFIXES, FrameChoice, open_video, write_video
 from yoloscope.app.responses.detect import native_rows
@@ -30,6 +31,12 @@ from yoloscope.models.files import write_bytes
 from yoloscope.models.images import DecodedImage, ImageLimits
 
 _SAVED_TYPES: Final = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
+
+
+LabelsOption = Annotated[
+    WrittenFormat | None,
+    choice("--labels", get_args(WrittenFormat), "Write the detections as labels of this format into --output."),
+]
 
 
 def detect(
@@ -57,6 +64,11 @@ def detect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
     as_lines: Annotated[bool, typer.Option("--jsonl", help="Print a line of JSON for each image.")] = False,
+    labels: LabelsOption = None,
+    output: Annotated[Path | None, typer.Option(help="New or empty folder for --labels.")] = None,
+    crop: Annotated[
+        Path | None, typer.Option(help="Save each object as an image into this new or empty folder.")
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="Of a video, take each n-th frame.")] = 1,
     frames: Annotated[int | None, typer.Option(min=1, help="Of a video, camera or stream, at most this many.")] = None,
     provider: ProviderOption = None,
@@ -79,6 +91,7 @@ def detect(
     runtime = open_runtime(settings)
     query = DetectQuery(None, score_threshold, iou_threshold, max_detections, tuple(classes) if classes else None)
     run = DetectionRun(runtime, settings_for(query, runtime), settings, saving, FrameChoice(every, frames))
+    run.labels, run.crops = _label_writer(labels, output, runtime), _crop_writer(crop, runtime)
     if as_json:
         _show_json(run, sources)
     elif as_lines:
@@ -86,6 +99,18 @@ def detect(
     else:
         _show_tables(run, sources)
     _conclude(run, len(sources))
+
+
+def _label_writer(written_format: WrittenFormat | None, output: Path | None, runtime: Runtime) -> LabelWriter | None:
+    if (written_format is None) != (output is None):
+        raise ConfigError("--labels: expected --labels and --output together, got one of them")
+    if written_format is None or output is None:
+        return None
+    return LabelWriter(require_new_folder(output, "--output"), written_format, runtime.spec.class_names)
+
+
+def _crop_writer(crop: Path | None, runtime: Runtime) -> CropWriter | None:
+    return None if crop is None else CropWriter(require_new_folder(crop, "--crop"), runtime.spec.class_names)
 
 
 @dataclass(frozen=True)
@@ -140,6 +165,8 @@ class DetectionRun:
     frames: FrameChoice
     num_images: int = 0
     failures: list[ImageError] = field(default_factory=list)
+    labels: LabelWriter | None = None
+    crops: CropWriter | None = None
 
     def answers(self, sources: list[Source]) -> Iterator[Answer]:
         """Yield the answer of each image and frame as soon as it is there."""
@@ -181,7 +208,12 @@ class DetectionRun:
     def _detect(self, source: ImageSource) -> tuple[DecodedImage, ImageDetections]:
         image = source.decode(ImageLimits(self.settings.max_bytes, self.settings.max_pixels, self.settings.max_side))
         prepared = prepare_decoded(image, self.runtime.spec)
-        return image, postprocess(prepared, infer(self.runtime, [prepared], self.asked, max_batch=1)[0], self.asked)
+        found = postprocess(prepared, infer(self.runtime, [prepared], self.asked, max_batch=1)[0], self.asked)
+        if self.labels is not None:
+            self.labels.add(source.name, source.stem, found)
+        if self.crops is not None:
+            self.crops.add(source.stem, image, found)
+        return image, found
 
     def _draw(self, image: DecodedImage, found: ImageDetections) -> Image.Image:
         return draw_detections(image, found.detections, self.runtime.spec.class_names)
@@ -189,6 +221,13 @@ class DetectionRun:
 
 def _conclude(run: DetectionRun, num_sources: int) -> None:
     """Turn bad images into the exit status: the error itself where there was no other image."""
+    if run.labels is not None:
+        run.labels.finish()
+        typer.echo(
+            f"wrote the labels of {run.num_images - len(run.failures)} images into {run.labels.folder}", err=True
+        )
+    if run.crops is not None:
+        typer.echo(f"wrote the objects into {run.crops.folder}", err=True)
     if not run.failures:
         return
     if num_sources == 1:

@@ -42,6 +42,8 @@ class ImageSource:
     @property
     def stem(self) -> str:
         """The name of a result without its suffix."""
+        if self.frame is not None:
+            return f"{Path(self.name).stem}-{self.frame.number:06d}"
         return "image" if self.path is None else self.path.stem
 
 

@@ -13,6 +13,7 @@ from tests.app.commands.conftest import Run
 from tests.helpers.images import encoded
 from yoloscope.app.commands.outputs import is_own_image
 from yoloscope.models.errors import ConfigError, ImageError, OutputError
+from yoloscope.training.data.datasets import open_dataset
 
 PHOTO = encoded(Image.new("RGB", (64, 48), (51, 51, 51)), "JPEG")
 
@@ -193,3 +194,51 @@ class TestVideos:
     def test_what_is_no_video(self, run: Run, tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=r"v\.mp4: expected a video"):
             run("detect", put(tmp_path / "v.mp4", b"no video"), "-m", "tiny")
+
+
+class TestLabels:
+    """What is written opens as a data set with the boxes that were found, cut at the borders of the image."""
+
+    @pytest.mark.parametrize("written", ["yolo", "voc", "coco"])
+    def test_they_open_as_a_data_set(self, run: Run, tmp_path: Path, written: str) -> None:
+        data = tmp_path / "data"
+        photo = put(data / "images" / "a.jpg")
+        (shown,) = json.loads(run("detect", photo, "-m", "tiny", "--json").stdout)["results"]
+        result = run("detect", photo, "-m", "tiny", "--labels", written, "--output", data / "labels")
+        assert f"wrote the labels of 1 images into {data / 'labels'}" in result.stderr
+        if written == "yolo":
+            (data / "labels" / "classes.txt").rename(data / "classes.txt")
+        if written == "coco":
+            (data / "labels" / "instances.json").rename(data / "instances.json")
+        dataset = open_dataset(data)
+        (image,) = dataset.images
+        expected = [
+            [row["box"]["x1"], row["box"]["y1"], row["box"]["x2"], row["box"]["y2"]] for row in shown["detections"]
+        ]
+        assert [dataset.class_names[label.class_id] for label in image.labels.objects] == ["cat", "dog", "cat"]
+        np.testing.assert_allclose(image.labels.boxes_xyxy_px, np.clip(expected, 0, [64, 48, 64, 48]), atol=0.01)
+
+    def test_csv(self, run: Run, tmp_path: Path) -> None:
+        run("detect", put(tmp_path / "a.jpg"), "-m", "tiny", "--labels", "csv", "--output", tmp_path / "o")
+        head, first, *rest = (tmp_path / "o" / "detections.csv").read_text().splitlines()
+        assert head == "file,class_id,class_name,score,x1,y1,x2,y2"
+        assert first.split(",")[:3] == [str(tmp_path / "a.jpg"), "0", "cat"]
+        assert len(rest) == 2
+
+    def test_labels_of_the_user_are_not_touched(self, run: Run, tmp_path: Path) -> None:
+        photo, labels = put(tmp_path / "i" / "a.jpg"), put(tmp_path / "l" / "a.txt", b"0 .5 .5 1 1")
+        with pytest.raises(ConfigError, match="--output: expected a new or empty folder"):
+            run("detect", photo, "-m", "tiny", "--labels", "yolo", "--output", tmp_path / "l")
+        with pytest.raises(ConfigError, match="expected --labels and --output together"):
+            run("detect", photo, "-m", "tiny", "--labels", "yolo")
+        assert labels.read_bytes() == b"0 .5 .5 1 1"
+
+    def test_crops(self, run: Run, tmp_path: Path) -> None:
+        photo = put(tmp_path / "a.jpg")
+        (shown,) = json.loads(run("detect", photo, "-m", "tiny", "--json").stdout)["results"]
+        run("detect", photo, "-m", "tiny", "--crop", tmp_path / "o")
+        assert names_in(tmp_path / "o") == ["a-cat-2.jpg", "a-cat.jpg", "a-dog.jpg"]
+        box = shown["detections"][1]["box"]
+        with Image.open(tmp_path / "o" / "a-dog.jpg") as crop:
+            assert crop.width == pytest.approx(min(64, box["x2"]) - max(0, box["x1"]), abs=1)
+            assert crop.height == pytest.approx(min(48, box["y2"]) - max(0, box["y1"]), abs=1)
