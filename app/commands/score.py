@@ -6,7 +6,7 @@ The account of a loss as tables in a terminal.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -51,13 +51,17 @@ from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
 from yoloscope.models.files import write_bytes
 from yoloscope.models.images import ImageLimits
+from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import LabelLimits, LabelsFormat
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.losses import get_preset
 from yoloscope.training.losses.report import Detail
 
+AnchorSizes = Mapping[tuple[float, int], tuple[float, float]]
+"""Width and height in pixels by stride and position of the anchor in its head."""
 
-def show_score(answer: ScoreAnswer, console: Console) -> None:
+
+def show_score(answer: ScoreAnswer, console: Console, anchors: AnchorSizes) -> None:
     """Print the account of every image; ``console`` must be one without markup."""
     for result in answer.results:
         console.print(
@@ -66,7 +70,7 @@ def show_score(answer: ScoreAnswer, console: Console) -> None:
             f"preset {answer.preset} (version {answer.preset_version}, divided by: {answer.normalizer})\n"
         )
         console.print(_terms_and_scales(result))
-        for table in (_objects(result), _unexplained(result), _not_scored(result)):
+        for table in (_objects(result, anchors), _unexplained(result, anchors), _not_scored(result)):
             if table is not None:
                 console.print()
                 console.print(table)
@@ -98,14 +102,14 @@ def _terms_and_scales(result: ImageScore) -> Table:
     return table
 
 
-def _objects(result: ImageScore) -> Table | None:
+def _objects(result: ImageScore, anchors: AnchorSizes) -> Table | None:
     if not result.by_object:
         return None
     table = _table("Objects, the most expensive first", (), ("rank", "cost"))
     for name in ("label", "x1 y1 x2 y2", "served by", "why", "flags"):
         table.add_column(name, overflow="fold")
     for entry in sorted(result.by_object, key=lambda entry: entry.rank):
-        where = [_place(assignment) for assignment in entry.assignments]
+        where = [_place(assignment, anchors) for assignment in entry.assignments]
         table.add_row(
             str(entry.rank),
             f"{entry.total:.4f}",
@@ -118,14 +122,18 @@ def _objects(result: ImageScore) -> Table | None:
     return table
 
 
-def _unexplained(result: ImageScore) -> Table | None:
+def _unexplained(result: ImageScore, anchors: AnchorSizes) -> Table | None:
     if not result.unexplained:
         return None
     table = _table("Predictions that no label explains", ("class", "x1 y1 x2 y2", "predictor"), ("score", "cost"))
     for entry in result.unexplained:
         serves = "".join(f", serves object {index}" for index in entry.serves)
         table.add_row(
-            entry.class_name, _corners(entry.box), _place(entry) + serves, f"{entry.score:.3f}", f"{entry.cost:.4f}"
+            entry.class_name,
+            _corners(entry.box),
+            _place(entry, anchors) + serves,
+            f"{entry.score:.3f}",
+            f"{entry.cost:.4f}",
         )
     return table
 
@@ -141,8 +149,19 @@ def _not_scored(result: ImageScore) -> Table | None:
     return table
 
 
-def _place(entry: Predictor | UnexplainedPrediction) -> str:
-    return f"stride {entry.stride:g}, cell {entry.cell[0]},{entry.cell[1]}, anchor {entry.anchor} ({entry.role})"
+def _place(entry: Predictor | UnexplainedPrediction, anchors: AnchorSizes) -> str:
+    size = anchors.get((entry.stride, entry.anchor))
+    anchor = f"anchor {entry.anchor}" if size is None else f"anchor {entry.anchor} of {size[0]:g}x{size[1]:g} px"
+    return f"stride {entry.stride:g}, cell {entry.cell[0]},{entry.cell[1]}, {anchor} ({entry.role})"
+
+
+def anchor_sizes(spec: DetectorSpec) -> AnchorSizes:
+    """Return (width, height) of every anchor in pixels of the network's input."""
+    return {
+        (spec.head_stride(head)[0], position): spec.anchors_px[index]
+        for head, head_spec in enumerate(spec.heads)
+        for position, index in enumerate(head_spec.anchor_indices)
+    }
 
 
 def _grid(scale: ScaleScore) -> str:
@@ -212,7 +231,7 @@ def score(
     if as_json:
         typer.echo(json.dumps(_with_reasons(answer), indent=2))
     else:
-        show_score(answer, Console(highlight=False, markup=False))
+        show_score(answer, Console(highlight=False, markup=False), anchor_sizes(runtime.spec))
 
 
 def _score_data(

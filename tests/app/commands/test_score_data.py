@@ -65,3 +65,11 @@ def test_the_costliest_are_kept() -> None:
     for cost, name in ((1.0, "a"), (3.0, "b"), (2.0, "c"), (3.0, "d")):
         kept.add(cost, name)
     assert kept.ranked() == ["b", "d"]
+
+
+def test_anchors_are_given_with_their_size(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The box covers half of the image, 176x128 px of the input: the largest anchor has it."""
+    monkeypatch.setenv("COLUMNS", "80")
+    output = run("score", data / "images" / "a.png", data / "labels" / "a.txt", "-m", "builtin").stdout
+    assert max(len(line) for line in output.splitlines() if "│" in line) <= 80
+    assert "119x106 px" in " ".join(output.replace("│", " ").split())
