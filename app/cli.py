@@ -27,9 +27,14 @@ class Command:
     summary: str
 
     def load(self) -> Callable[..., None]:
-        """Import and return the function."""
+        """Import and return the function; raises ConfigError where it trains and the extra ``train`` is absent."""
         module, _, function = self.target.partition(":")
-        loaded: Callable[..., None] = getattr(import_module(module), function)
+        try:
+            loaded: Callable[..., None] = getattr(import_module(module), function)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "lightning":
+                raise
+            raise ConfigError("training needs lightning and tensorboard: pip install 'yoloscope[train]'") from error
         return loaded
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from yoloscope.app.commands.export import open_source
 from yoloscope.app.services.runtime import Runtime
@@ -15,8 +15,9 @@ from yoloscope.training.config import TrainingConfig
 from yoloscope.training.export.onnx import read_artifact, write_artifact
 from yoloscope.training.export.precision import make_fp16, make_int8
 from yoloscope.training.export.quantization.ranges import find_calibration
-from yoloscope.training.train import TrainResult
-from yoloscope.training.train import train as train_detector
+
+if TYPE_CHECKING:
+    from yoloscope.training.train import TrainResult
 
 Precision = Literal["fp32", "fp16", "int8"]
 _CALIBRATION_IMAGES: Final = 64
@@ -28,8 +29,11 @@ def train(
     """Train a network on a labeled data set and write checkpoints and ``model.onnx`` into the folder ``output``.
 
     ``config`` is a configuration or its keys (docs/training.md), ``changes`` replace top-level keys: ``epochs=20``.
-    Raises YoloscopeError.
+    Raises YoloscopeError, and
+    ModuleNotFoundError without the extra ``train`` (``pip install 'yoloscope[train]'``).
     """
+    from yoloscope.training.train import train as train_detector  # noqa: PLC0415 (the extra)
+
     chosen = config if isinstance(config, TrainingConfig) else TrainingConfig.parse(dict(config or {}), "config")
     return train_detector(chosen.replace(**changes), Path(data), Path(output))
 
