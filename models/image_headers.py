@@ -18,8 +18,8 @@ from typing import Final
 
 from yoloscope.models.errors import ImageDecodeError, ImageTooLargeError
 
-MAX_JPEG_WORK: Final = 120_000_000
-"""Units of some 5 ns (one block that a scan passes over) that the scans of a JPEG may take: about 0.6 s."""
+MAX_JPEG_WORK: Final = 80_000_000
+"""Units of some 5 ns (one block that a scan passes over) that the scans of a JPEG may take: about 0.4 s."""
 MAX_PARTS: Final = 100_000
 """Chunks of a PNG or blocks of a GIF."""
 MAX_SEGMENTS: Final = 10_000

@@ -36,7 +36,7 @@ _FLIPPED_ACROSS: Final = (2, 3, 6, 7)
 _HEADER_ERRORS: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _BACKGROUND: Final = (255, 255, 255)
 _SIXTEEN_BIT: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_STRIP_ROWS: Final = 256
+_STRIP_ROWS: Final = 64
 _END: Final = b"\xff\xd9"
 _LOOK_AHEAD: Final = 8
 
@@ -218,7 +218,8 @@ def _rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, _STRIP_ROWS):
         strip = image.crop((0, top, width, min(height, top + _STRIP_ROWS)))
-        pixels[top : top + _STRIP_ROWS] = np.asarray(_rgb(strip))
+        grey = strip.mode == "L" and "transparency" not in strip.info
+        pixels[top : top + _STRIP_ROWS] = np.asarray(strip)[..., None] if grey else np.asarray(_rgb(strip))
     return np.ascontiguousarray(_turned(pixels, _orientation(image)))
 
 

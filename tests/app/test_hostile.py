@@ -11,6 +11,7 @@ import pytest
 
 from tests.app.attacks import Attack, attacks, natural
 from tests.app.client import Client
+from tests.helpers.hostile_images import hostile_images
 from yoloscope.app.main import create_app
 from yoloscope.app.schemas.problem import Problem
 from yoloscope.app.settings import Settings
@@ -57,6 +58,19 @@ def test_hostile_requests_get_documented_answers_in_bounded_memory(default_limit
     )
     assert not wrong
     assert growth < 64 * 1024 * 1024
+
+
+def test_images_that_cost_more_than_their_pixels_get_documented_answers(default_limits: Client) -> None:
+    answers = {
+        name: send(default_limits, Attack(name, data)).status_code
+        for name, data in hostile_images(60)
+        if "damaged" not in name
+    }
+    refused = {"JPEG arithmetic scans", "PNG too large"}
+    assert {name: answers[name] for name in refused} == dict.fromkeys(refused, 413)
+    read = {"PNG text", "PNG pixels", "PNG frames", "GIF frames", "WEBP frames", "TIFF lzw"}
+    assert {name: answers[name] for name in read} == dict.fromkeys(read, 200)
+    assert set(answers.values()) <= {200, 413, 422}
 
 
 def send(client: Client, attack: Attack) -> Any:

@@ -39,3 +39,11 @@ def test_columns_far_apart_are_read_alone() -> None:
     """1000 columns to 3: the first, the one in the middle (an average of two) and the last."""
     image = np.repeat(np.arange(1000, dtype=np.uint16)[None, :, None] % 256, 3, axis=2).astype(np.uint8)
     assert resize_corner_aligned(image, 3, 1)[0, :, 0].tolist() == [0, 243.5, 999 % 256]
+
+
+def test_a_large_image_is_smoothed_plane_by_plane_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noise(40, 900)
+    at_once = resize_antialiased(image, 32, 24)
+    monkeypatch.setattr("yoloscope.models.resize.MAX_VALUES_AT_ONCE", 0)
+    np.testing.assert_array_equal(resize_antialiased(image, 32, 24), at_once)
+    np.testing.assert_array_equal(resize_antialiased(image[:, ::-1], 32, 24), at_once[:, ::-1])
