@@ -9,7 +9,7 @@ from yoloscope.app.requests.accept import preferred
 from yoloscope.app.responses.detect import COCO_CATEGORY_IDS, is_coco
 from yoloscope.app.responses.drawing import draw_detections
 from yoloscope.app.services.inference import resolve_classes
-from yoloscope.app.settings import available_cpus, cgroup_quota, load_settings
+from yoloscope.app.settings import load_settings
 from yoloscope.models.classes import class_color
 from yoloscope.models.errors import ConfigError, NotAcceptableError, RequestError
 from yoloscope.models.images import DecodedImage
@@ -44,29 +44,6 @@ def test_negotiation(accept: str | None, expected: str) -> None:
 def test_nothing_acceptable(accept: str) -> None:
     with pytest.raises(NotAcceptableError, match="application/json"):
         preferred(accept, OFFERED)
-
-
-@pytest.mark.parametrize(
-    ("text", "quota"), [("max 100000", None), ("200000 100000", 2.0), ("50000 100000", 0.5), ("nonsense", None)]
-)
-def test_cgroup_v2_quota(tmp_path: Path, text: str, quota: float | None) -> None:
-    (tmp_path / "cpu.max").write_text(text + "\n")
-    assert cgroup_quota(tmp_path) == quota
-
-
-def test_cgroup_v1_quota(tmp_path: Path) -> None:
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("150000\n")
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
-    assert cgroup_quota(tmp_path) == 1.5
-    assert available_cpus(tmp_path) == 1
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
-    assert cgroup_quota(tmp_path) is None
-
-
-def test_without_a_quota_the_affinity_counts(tmp_path: Path) -> None:
-    assert cgroup_quota(tmp_path) is None
-    assert available_cpus(tmp_path) >= 1
 
 
 def test_settings_come_from_the_environment_and_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:

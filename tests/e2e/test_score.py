@@ -14,7 +14,7 @@ from tests.e2e.conftest import Service
 from tests.training.data.annotations.malformed import malformed_files
 from yoloscope.app.services.inference import prepare
 from yoloscope.app.services.runtime import Runtime
-from yoloscope.app.settings import available_cpus
+from yoloscope.models.cpu import available_cpus
 from yoloscope.models.images import ImageLimits
 from yoloscope.models.registry import build
 from yoloscope.training.data.annotations import parse_labels, to_ground_truth

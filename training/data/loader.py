@@ -5,7 +5,6 @@ From a data set on disk to the batches of one optimizer step each, the same for 
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from yoloscope.models.cpu import available_cpus
 from yoloscope.models.errors import ConfigError, DatasetError, ImageDecodeError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import GroundTruth
@@ -244,11 +244,8 @@ def _outlive_signals(_worker: int) -> None:
 
 
 def worker_count(wanted: int | None) -> int:
-    """Return how many processes read images: what is wanted, or one less than the cores that are free to use."""
-    if wanted is not None:
-        return wanted
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores - 1, _MOST_WORKERS))
+    """Return how many processes read images: what is wanted, or one less than the CPUs that are free to use."""
+    return wanted if wanted is not None else max(1, min(available_cpus() - 1, _MOST_WORKERS))
 
 
 def mini_batch_size(batch_size: int, accumulate: int, num_ranks: int) -> int:

@@ -217,3 +217,9 @@ def test_sharing_out_a_batch() -> None:
 def test_workers_are_what_is_wanted_or_follow_the_cores() -> None:
     assert worker_count(0) == 0
     assert 1 <= worker_count(None) <= 8
+
+
+def test_readers_are_bounded_by_the_quota_of_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yoloscope.training.data.loader.available_cpus", lambda: 3)
+    assert worker_count(None) == 2
+    assert worker_count(7) == 7
