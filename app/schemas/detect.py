@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from yoloscope.app.schemas.base import Schema
 
 AnswerFormat = Literal["native", "coco", "yolo"]
-ClassItem = Annotated[str, Field(min_length=1, max_length=200)] | Annotated[int, Field(ge=0, le=1_000_000)]
+ClassItem = Annotated[str, Field(min_length=1, max_length=200)] | Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 Base64 = Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})]
 
 

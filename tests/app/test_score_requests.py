@@ -157,5 +157,7 @@ def test_the_route_is_documented(client: Client) -> None:
     operation = client.get("/openapi.json").json()["paths"]["/v1/score"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["image", "labels"]
-    assert {"model", "preset", "detail", "labels_format"} <= form["properties"].keys()
+    assert form["properties"].keys() == {"image", "labels"}
+    options = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"}
+    assert options == {"model", "preset", "detail", "labels_format"}
     assert operation["responses"]["200"]["content"].keys() == {"application/json", "image/png"}

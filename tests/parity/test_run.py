@@ -21,7 +21,7 @@ def test_a_real_model_from_its_weights_to_its_artifact(oracles_dir: Path, name: 
     weights = next((oracles_dir / "weights").glob(f"*/{name}.weights"))
     result = check_real(oracles_dir, weights)
     assert [item for item in result.checks if not item.passed] == []
-    assert len(result.checks) == 6
+    assert len(result.checks) == 7
 
 
 def test_detections_from_stored_heads_of_all_real_models(oracles_dir: Path) -> None:
