@@ -5,7 +5,7 @@ The account of a step as the scalars of TensorBoard and CSV.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from yoloscope.training.build import build_optimizer, build_schedule
 from yoloscope.training.checkpoint.progress import Progress
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.loader import Batch
+from yoloscope.training.logs import LOGGER
 from yoloscope.training.losses import compute_loss
 from yoloscope.training.losses.distillation import DISTILLED, distillation_costs
 from yoloscope.training.losses.report import LossReport
@@ -129,7 +130,6 @@ class TrainingModule(lightning.LightningModule):
             LinearRamp(config.freebies.drop_block, self.total_steps) if config.freebies.drop_block else None
         )
         self._saved_optimizer: Mapping[str, Any] | None = None
-        self._announce: Callable[[str], None] = lambda _text: None
         self.last_loss: StepLoss | None = None
         self.inside_step = False
 
@@ -152,10 +152,6 @@ class TrainingModule(lightning.LightningModule):
     def images_seen(self) -> int:
         """Images trained on."""
         return self.progress.step * self.config.batch_size
-
-    def announce_by(self, announce: Callable[[str], None]) -> None:
-        """Send remarks for the user to ``announce``."""
-        self._announce = announce
 
     def set_teachers(self, teachers: Teachers) -> None:
         """Train by these teachers too, in the share that the configuration gives them."""
@@ -287,7 +283,7 @@ class TrainingModule(lightning.LightningModule):
         if reason is not None:
             raise DatasetError(reason)
         for problem in problems:
-            self._announce(f"skipped: {problem}")
+            LOGGER.warning("skipped: %s", problem)
 
     def _first_reason(self, reason: str | None) -> str | None:
         """Return the reason to stop of the first rank that has one, on all of them: none shall wait for another."""

@@ -6,7 +6,8 @@ What an artifact tells of its training.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -41,9 +42,10 @@ from yoloscope.training.checkpoint.resume import (
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.data.loader import BatchSchedule, TrainingData, TrainingImages, mini_batch_size, worker_count
-from yoloscope.training.data.splits import Announce, Splits, open_splits
+from yoloscope.training.data.splits import Splits, open_splits
 from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.export.parity import ParityReport
+from yoloscope.training.logs import LOGGER, log_prefix, no_log
 from yoloscope.training.module import TrainingModule
 from yoloscope.training.teachers import Teachers, num_teachers_to_train, teacher_config, teacher_paths
 from yoloscope.training.trainer import DEFAULT_DEVICE, DeviceConfig, build_trainer, keep_freed_memory, quiet
@@ -106,7 +108,6 @@ class TrainOptions(TypedDict, total=False):
 
     resume: bool
     machine: DeviceConfig
-    announce: Announce
     progress_bar: bool
     extra_callbacks: tuple[lightning.Callback, ...]
 
@@ -132,7 +133,6 @@ def train_network(
     *,
     resume: bool = False,
     machine: DeviceConfig = DEFAULT_DEVICE,
-    announce: Announce = lambda _text: None,
     progress_bar: bool = False,
     extra_callbacks: tuple[lightning.Callback, ...] = (),
 ) -> TrainedNetwork:
@@ -141,24 +141,25 @@ def train_network(
     ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml``, ``logs`` (TensorBoard and CSV), where many labels are
     bad ``label-findings.txt``, and where the configuration gives a number of teachers their runs, which come first, in
     ``teachers``. ``resume`` continues an interrupted run bit for bit (on one machine, with as many processes).
+    Lines for the user go to the logger ``yoloscope.training`` (INFO), those of the first process alone.
     Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
     """
     keep_freed_memory()
     machine.validate()
     first = is_first()
     bar = ProgressBar() if progress_bar and first else None
-    announce = _silent if not first else announce if bar is None else bar.tell
-    state = _saved_state(config, folder, announce, resume=resume)
-    if state is None and num_teachers_to_train(config) and machine.processes > 1:
-        raise ConfigError(
-            f"distill.teachers: expected checkpoints for {machine.processes} processes, "
-            f"got a number, {num_teachers_to_train(config)}: train the teachers first and name them"
-        )
-    mini_batch_size(config.batch_size, config.accumulate, machine.processes)
-    splits = open_splits(config, data, announce, folder / FINDINGS if first else None)
-    circumstances = _Circumstances(folder, splits, machine, announce, bar)
-    stopped = _train_teachers(config, folder, circumstances) if state is None else None
-    return stopped or _train(config, folder, state, circumstances, extra_callbacks)
+    with nullcontext() if first else no_log():
+        state = _saved_state(config, folder, resume=resume)
+        if state is None and num_teachers_to_train(config) and machine.processes > 1:
+            raise ConfigError(
+                f"distill.teachers: expected checkpoints for {machine.processes} processes, "
+                f"got a number, {num_teachers_to_train(config)}: train the teachers first and name them"
+            )
+        mini_batch_size(config.batch_size, config.accumulate, machine.processes)
+        splits = open_splits(config, data, folder / FINDINGS if first else None)
+        circumstances = _Circumstances(folder, splits, machine, bar)
+        stopped = _train_teachers(config, folder, circumstances) if state is None else None
+        return stopped or _train(config, folder, state, circumstances, extra_callbacks)
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,6 @@ class _Circumstances:
     folder: Path
     splits: Splits
     machine: DeviceConfig
-    announce: Announce
     bar: ProgressBar | None
 
 
@@ -181,10 +181,10 @@ def _train_teachers(config: TrainingConfig, folder: Path, circumstances: _Circum
     write_config(config, folder)
     spec = build_network(config, circumstances.splits.train).spec
     for number, place in enumerate(teacher_paths(config, folder)):
-        announce = _prefixed(circumstances.announce, f"teacher {number + 1}/{count}: ")
         own = teacher_config(config, number, spec)
-        state = _saved_state(own, place, announce, resume=(place / LAST).is_file())
-        run = _train(own, place, state, replace(circumstances, announce=announce), ())
+        with log_prefix(f"teacher {number + 1}/{count}: "):
+            state = _saved_state(own, place, resume=(place / LAST).is_file())
+            run = _train(own, place, state, circumstances, ())
         if run.signal is not None:
             return run
     return None
@@ -198,13 +198,12 @@ def _train(
     extra_callbacks: tuple[lightning.Callback, ...],
 ) -> TrainedNetwork:
     """Train from a state, or from the start."""
-    splits, announce = circumstances.splits, circumstances.announce
+    splits = circumstances.splits
     network = build_network(config, splits.train)
     if config.channels_last:
         convert_conv2d_weight_memory_format(network, torch.channels_last)
     images = training_data(config, network.spec, splits.train)
     module = TrainingModule(network, config, images.plan.steps_per_epoch, len(splits.train))
-    module.announce_by(announce)
     if state is not None:
         if state["spec"] != network.spec.to_json():
             raise CheckpointError(f"{folder / LAST} belongs to other data: classes, anchors or loss differ")
@@ -215,15 +214,15 @@ def _train(
     overdue = validating is not None and validating.is_overdue(module)
     finished = None if overdue else finished_reason(module)
     if finished is not None:
-        announce(f"nothing left to train: {finished}")
+        LOGGER.info("nothing left to train: %s", finished)
     else:
         _attach_teachers(module, folder, state)
         folder.mkdir(parents=True, exist_ok=True)
         write_config(config, folder)
         acting: list[StepCallback] = [] if validating is None else [validating, *_patience(config)]
         acting += [interruption, Checkpointing(folder)]
-        callbacks: list[lightning.Callback] = [RunMissedValidation(acting, announce)] if overdue else []
-        callbacks += [*acting, EpochLogger(announce), *extra_callbacks]
+        callbacks: list[lightning.Callback] = [RunMissedValidation(acting)] if overdue else []
+        callbacks += [*acting, EpochLogger(), *extra_callbacks]
         callbacks += [] if circumstances.bar is None else [circumstances.bar]
         trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
         with quiet(), add_recovery_hint(folder, circumstances.folder / CONFIG):
@@ -257,7 +256,7 @@ def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityR
     return export_onnx(network, with_summary(module, splits.train, splits.val), folder / ARTIFACT)
 
 
-def _saved_state(config: TrainingConfig, folder: Path, announce: Announce, *, resume: bool) -> dict[str, Any] | None:
+def _saved_state(config: TrainingConfig, folder: Path, *, resume: bool) -> dict[str, Any] | None:
     """Return the state to go on from, or nothing where none was saved yet."""
     last = folder / LAST
     taught = num_teachers_to_train(config) and any((place / LAST).exists() for place in teacher_paths(config, folder))
@@ -268,7 +267,7 @@ def _saved_state(config: TrainingConfig, folder: Path, announce: Announce, *, re
     if taught and not last.exists():
         return None
     state = read_checkpoint(last)
-    require_same_run(state, config, last, announce)
+    require_same_run(state, config, last)
     return state
 
 
@@ -279,11 +278,3 @@ def _validating(config: TrainingConfig, splits: Splits) -> Validation | None:
 
 def _patience(config: TrainingConfig) -> list[EarlyStopping]:
     return [] if config.validation.patience is None else [EarlyStopping(config.validation.patience)]
-
-
-def _silent(_text: str) -> None:
-    """Say nothing."""
-
-
-def _prefixed(announce: Announce, prefix: str) -> Announce:
-    return lambda text: announce(f"{prefix}{text}")

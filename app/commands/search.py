@@ -23,6 +23,7 @@ from yoloscope.app.commands.train import ConfigOption
 from yoloscope.models.errors import ConfigError
 from yoloscope.training.checkpoint.files import BEST, BEST_CONFIG, trial_folder
 from yoloscope.training.config import TrainingConfig, find_config
+from yoloscope.training.logs import log_to_stderr
 from yoloscope.training.search.run import default_space
 from yoloscope.training.search.space import SEPARATOR, SearchSpace, shown
 
@@ -125,14 +126,13 @@ def search(
         TextColumn("{task.completed:.1f}/{task.total}"),
         TimeElapsedColumn(),
     )
-    with progress_bar(*columns, console=console) as progress:
+    with progress_bar(*columns, console=console) as progress, log_to_stderr():
         task = progress.add_task("", total=trials)
         result: SearchResult = module.search(
             plan,
             data,
             output,
             machine=module.DeviceConfig(accelerator=accelerator_of(accelerator)),
-            announce=lambda text: console.print(text, soft_wrap=True),
             watch=lambda done: progress.update(task, completed=done),
         )
     _conclude(result, output, as_json=as_json)

@@ -15,6 +15,7 @@ from yoloscope.app.commands.options import AcceleratorOption, DataOption, accele
 from yoloscope.models.errors import ConfigError, YoloscopeError
 from yoloscope.training.checkpoint.files import CONFIG
 from yoloscope.training.config import TrainingConfig, config_names, find_config
+from yoloscope.training.logs import log_to_stderr
 from yoloscope.training.train import TrainResult, is_first
 from yoloscope.training.train import train as train_detector
 from yoloscope.training.trainer import DeviceConfig
@@ -67,15 +68,15 @@ def train(
     if show_batch is not None or show_augmentations is not None:
         return
     try:
-        result = train_detector(
-            settings,
-            data,
-            folder,
-            resume=resume,
-            machine=DeviceConfig(devices, nodes, accelerator_of(accelerator)),
-            announce=_tell,
-            progress_bar=sys.stderr.isatty(),
-        )
+        with log_to_stderr():
+            result = train_detector(
+                settings,
+                data,
+                folder,
+                resume=resume,
+                machine=DeviceConfig(devices, nodes, accelerator_of(accelerator)),
+                progress_bar=sys.stderr.isatty(),
+            )
     except YoloscopeError as error:
         if is_first():
             raise

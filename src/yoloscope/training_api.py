@@ -28,8 +28,8 @@ def train(
 ) -> TrainResult:
     """Train a network on a labeled data set and write checkpoints and ``model.onnx`` into the folder ``output``.
 
-    ``config`` is a configuration or its keys (docs/training.md), ``changes`` replace top-level keys: ``epochs=20``.
-    Raises YoloscopeError, and
+    ``config`` is a configuration or its keys (docs/training.md), ``changes`` replace top-level keys: ``epochs=20``. A
+    line per epoch is logged (``logging.basicConfig(level="INFO")`` shows it). Raises YoloscopeError, and
     ModuleNotFoundError without the extra ``train`` (``pip install 'yoloscope[train]'``).
     """
     from yoloscope.training.train import train as train_detector  # noqa: PLC0415 (the extra)

@@ -97,9 +97,8 @@ def test_a_signal_ends_with_the_status_of_shells(
 def test_a_run_stopped_in_a_teacher_resumes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings, run = tmp_path / "taught.yaml", tmp_path / "run"
     settings.write_text(quick_config(epochs=2, distill={"teachers": 2}).to_yaml())
-    yoloscope.training.train.train(
-        TrainingConfig.load(settings), data, run, announce=signalled_at("teacher 1/2: epoch 1/2")
-    )
+    with signalled_at("teacher 1/2: epoch 1/2"):
+        yoloscope.training.train.train(TrainingConfig.load(settings), data, run)
     with pytest.raises(ConfigError, match="continue it with --resume"):
         train(data, config=str(settings), output=run)
     train(data, resume=True, output=run)

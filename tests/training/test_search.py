@@ -1,7 +1,6 @@
 """A search: what is tried next, what counts, and that interruptions change nothing. Most trials are scripted."""
 
 import fcntl
-import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 import yoloscope.training.search.run
-from tests.training.fitting.runs import Configure
+from tests.training.fitting.runs import Configure, signalled_at
 from yoloscope.models.errors import CheckpointError, ConfigError, NonFiniteLossError
 from yoloscope.training.checkpoint.progress import Progress
 from yoloscope.training.config import TrainingConfig
@@ -208,14 +207,8 @@ def test_a_trial_goes_on_from_its_last_checkpoint(shapes: Path, configure: Confi
     space = SearchSpace.parse({"optimizer.lr": {"low": 0.003, "high": 0.005}})
     plan = SearchPlan(config, space, num_trials=2)
     whole = search(plan, shapes, tmp_path / "whole")
-    told: list[str] = []
-
-    def interrupt(text: str) -> None:
-        told.append(text)
-        if text.startswith("trial 2: epoch 2"):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    stopped = search(plan, shapes, tmp_path / "parts", announce=interrupt)
+    with signalled_at("trial 2: epoch 2"):
+        stopped = search(plan, shapes, tmp_path / "parts")
     assert (stopped.signal, len(stopped.records)) == (signal.SIGTERM, 1)
     trials = tmp_path / "parts" / "trials"
     assert (trials / "002" / "last.ckpt").is_file()

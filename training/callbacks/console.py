@@ -5,28 +5,23 @@ A progress bar over the whole run, with the loss, its terms and AP.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import lightning.pytorch as lightning
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from yoloscope.training.callbacks.base import StepCallback
+from yoloscope.training.logs import LOGGER
 from yoloscope.training.module import StepLoss, TrainingModule
 
 
 class ProgressBar(StepCallback):
-    """Draws on standard error; ``tell`` writes lines above the bar."""
+    """Progress bar on standard error; lines written there meanwhile stand above it."""
 
     def __init__(self, console: Console | None = None) -> None:
         columns = (BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[account]}"))
-        self._console = console or Console(stderr=True, highlight=False, markup=False)
-        self._progress = Progress(*columns, console=self._console, transient=True)
+        console = console or Console(stderr=True, highlight=False, markup=False)
+        self._progress = Progress(*columns, console=console, transient=True)
         self._task: TaskID | None = None
-
-    def tell(self, text: str) -> None:
-        """Write a line."""
-        self._console.print(text)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Show the bar, at the step where the run stands."""
@@ -69,15 +64,12 @@ def account(module: TrainingModule) -> str:
 
 
 class EpochLogger(StepCallback):
-    """Tells after every epoch what the loss is made of, and AP where it was just measured."""
-
-    def __init__(self, announce: Callable[[str], None]) -> None:
-        self._announce = announce
+    """Logs the loss and its terms after every epoch, and AP where it was just measured."""
 
     def after_step(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
-        """Tell at the end of an epoch."""
+        """Log the line of an epoch at its end."""
         if module.at_epoch_end and trainer.is_global_zero:
-            self._announce(epoch_line(module))
+            LOGGER.info(epoch_line(module))
 
 
 def epoch_line(module: TrainingModule) -> str:

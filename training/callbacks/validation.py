@@ -7,7 +7,7 @@ AP and the loss on the validation split while training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import lightning.pytorch as lightning
@@ -23,6 +23,7 @@ from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.evaluation.coco import evaluate_coco
 from yoloscope.training.evaluation.detectors import TorchDetector
 from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSettings, Truth, predict_images
+from yoloscope.training.logs import LOGGER
 from yoloscope.training.losses import compute_loss
 from yoloscope.training.module import TrainingModule, log_values
 
@@ -112,8 +113,8 @@ class RunMissedValidation(lightning.Callback):
     Belongs to runs whose validation is overdue (``Validation.is_overdue``).
     """
 
-    def __init__(self, callbacks: Sequence[StepCallback], announce: Callable[[str], None]) -> None:
-        self._callbacks, self._announce = callbacks, announce
+    def __init__(self, callbacks: Sequence[StepCallback]) -> None:
+        self._callbacks = callbacks
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Validate, and save and stop by the result; the module is on its device, so that its average can follow."""
@@ -123,4 +124,4 @@ class RunMissedValidation(lightning.Callback):
             callback.after_step(trainer, pl_module)
         if trainer.is_global_zero:
             step, ap, ap50 = pl_module.progress.scores[-1]
-            self._announce(f"validation of step {step}, which the run had not come to: AP {ap:.3f}  AP50 {ap50:.3f}")
+            LOGGER.info("validation of step %d, which was still due: AP %.3f  AP50 %.3f", step, ap, ap50)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from yoloscope.models.errors import CheckpointError, ConfigError, NonFiniteLossE
 from yoloscope.models.files import write_text
 from yoloscope.training.checkpoint.files import CONFIG, LAST, read_checkpoint
 from yoloscope.training.config import TrainingConfig
+from yoloscope.training.logs import LOGGER
 from yoloscope.training.module import TrainingModule
 
 _HARMLESS = ("data.workers", "data.cache_mb", "data.on_bad_image", "validation", "distill.teachers")
@@ -20,14 +21,12 @@ _DELIBERATE = ("epochs", "optimizer.lr", "optimizer.grad_clip_norm", "schedule")
 _ABSENT = object()
 
 
-def require_same_run(
-    state: Mapping[str, Any], config: TrainingConfig, checkpoint: Path, announce: Callable[[str], None]
-) -> None:
+def require_same_run(state: Mapping[str, Any], config: TrainingConfig, checkpoint: Path) -> None:
     """Compare a configuration with that of a state to resume from; raise CheckpointError naming the first difference.
 
     How data is read and validated may differ, and where teachers are, which their weights tell apart. Epochs, learning
     rate, its schedule and the bound of the gradient may be altered on purpose, as after a loss that was not finite,
-    which is announced: the state is the same, the steps to come are others.
+    which is logged: the state is the same, the steps to come are others.
     """
     if not isinstance(state.get("config"), str) or "optimizer" not in state:
         raise CheckpointError(f"expected {checkpoint} to hold configuration and optimizer, got none: not a {LAST}")
@@ -40,7 +39,7 @@ def require_same_run(
             )
         deliberate.append(f"resumed with {key}: {_shown(given)}, so far {_shown(saved)}")
     for change in deliberate:
-        announce(change)
+        LOGGER.info(change)
 
 
 def require_same_images(state: Mapping[str, Any], num_images: int, checkpoint: Path) -> None:

@@ -5,7 +5,7 @@ A part of a data set kept away from training, always the same one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,7 @@ from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.audit import audit
 from yoloscope.training.data.datasets import DatasetProblem, DetectionDataset, LabeledImage, ProblemKind, open_dataset
+from yoloscope.training.logs import LOGGER
 
 
 def split_holdout(dataset: DetectionDataset, share: float) -> tuple[DetectionDataset, DetectionDataset]:
@@ -54,8 +55,6 @@ _USELESS: Final[frozenset[ProblemKind]] = frozenset(("missing_image", "unreadabl
 _TO_SKIP: Final = "set data.on_bad_image to skip to go on without them"
 _WITHOUT_VAL: Final = "data.val in a --config file may also be a share of train to hold out, as 0.1, or null for none"
 
-Announce = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Splits:
@@ -65,21 +64,19 @@ class Splits:
     val: DetectionDataset | None
 
 
-def open_splits(
-    config: TrainingConfig, data: Path, announce: Announce = lambda _text: None, listing: Path | None = None
-) -> Splits:
-    """Open and audit the data of a run; every bad label is announced, or stands in the file ``listing``.
+def open_splits(config: TrainingConfig, data: Path, listing: Path | None = None) -> Splits:
+    """Open and audit the data of a run; every bad label is logged, or stands in the file ``listing``.
 
     Images of val are decoded once here, so that none ends the run where it is validated; those that cannot be used
-    are left out where bad images are to be skipped. A val without objects is announced and not used. Raises
+    are left out where bad images are to be skipped. A val without objects is logged and not used. Raises
     DatasetError for missing or unreadable files, unless bad images are to be skipped.
     """
-    train, val = _open(config, data, announce)
+    train, val = _open(config, data)
     parts = [train] if val is None else [train, val]
     for note in dict.fromkeys(note for part in parts for note in part.notes):
-        announce(note)
+        LOGGER.warning(note)
     findings = tuple(dict.fromkeys(finding for part in parts for finding in audit(part, config.input_size)))
-    _tell(findings, announce, listing)
+    _log_findings(findings, listing)
     if config.data.on_bad_image == "stop":
         _require_sound(parts, findings)
     for part in parts:
@@ -87,7 +84,7 @@ def open_splits(
             raise DatasetError(f"expected images in the split {part.split!r} of {part.source}, got none")
     if val is None:
         return Splits(train, None)
-    return Splits(train, _measurable(_readable(val, config, announce).for_model(train.class_names), announce))
+    return Splits(train, _measurable(_readable(val, config).for_model(train.class_names)))
 
 
 def open_train(config: TrainingConfig, data: Path) -> DetectionDataset:
@@ -96,16 +93,15 @@ def open_train(config: TrainingConfig, data: Path) -> DetectionDataset:
     return open_splits(config.replace(data=config.data.model_dump() | {"val": share}), data).train
 
 
-def _open(config: TrainingConfig, data: Path, announce: Announce) -> tuple[DetectionDataset, DetectionDataset | None]:
+def _open(config: TrainingConfig, data: Path) -> tuple[DetectionDataset, DetectionDataset | None]:
     shapes, wanted = config.data.shapes, config.data.val
     train = open_dataset(data, config.data.train, shapes=shapes)
     if wanted is None:
         return train, None
     if isinstance(wanted, float):
         rest, held = split_holdout(train, wanted)
-        announce(
-            f"data.val {wanted:g}: {len(held)} of {len(train)} images of {train.split or 'the data set'} are held out"
-        )
+        whole = train.split or "the data set"
+        LOGGER.info("data.val %g: %d of %d images of %s are held out", wanted, len(held), len(train), whole)
         return rest, held
     try:
         return train, open_dataset(data, wanted, shapes=shapes)
@@ -113,9 +109,9 @@ def _open(config: TrainingConfig, data: Path, announce: Announce) -> tuple[Detec
         raise DatasetError(f"{error}; {_WITHOUT_VAL}") from error
 
 
-def _tell(findings: Sequence[DatasetProblem], announce: Announce, listing: Path | None) -> None:
+def _log_findings(findings: Sequence[DatasetProblem], listing: Path | None) -> None:
     for finding in findings[:_SHOWN_FINDINGS]:
-        announce(f"label check: {finding}")
+        LOGGER.warning("label check: %s", finding)
     more = len(findings) - _SHOWN_FINDINGS
     if more <= 0:
         return
@@ -124,7 +120,7 @@ def _tell(findings: Sequence[DatasetProblem], announce: Announce, listing: Path 
         listing.parent.mkdir(parents=True, exist_ok=True)
         write_text(listing, "".join(f"{finding}\n" for finding in findings))
         where = f"; all {len(findings)} are in {listing}"
-    announce(f"label check: {more} more findings{where}")
+    LOGGER.warning("label check: %d more findings%s", more, where)
 
 
 def _require_sound(parts: Sequence[DetectionDataset], findings: Sequence[DatasetProblem]) -> None:
@@ -140,7 +136,7 @@ def _require_sound(parts: Sequence[DetectionDataset], findings: Sequence[Dataset
         raise DatasetError(f"{useless[0]}{more}; {_TO_SKIP}")
 
 
-def _readable(val: DetectionDataset, config: TrainingConfig, announce: Announce) -> DetectionDataset:
+def _readable(val: DetectionDataset, config: TrainingConfig) -> DetectionDataset:
     """Return the data set with the images that can be used; raise DatasetError where bad ones stop the run."""
 
     def sound() -> Iterator[LabeledImage]:
@@ -150,7 +146,7 @@ def _readable(val: DetectionDataset, config: TrainingConfig, announce: Announce)
             except (ImageDecodeError, DatasetError) as error:
                 if config.data.on_bad_image == "stop":
                     raise DatasetError(f"{error}; {_TO_SKIP}") from error
-                announce(f"left out of validation: {error}")
+                LOGGER.warning("left out of validation: %s", error)
             else:
                 yield image
 
@@ -160,10 +156,12 @@ def _readable(val: DetectionDataset, config: TrainingConfig, announce: Announce)
     return replace(val, images=images)
 
 
-def _measurable(val: DetectionDataset, announce: Announce) -> DetectionDataset | None:
+def _measurable(val: DetectionDataset) -> DetectionDataset | None:
     """Return the data set, or None where it has no object that could be found."""
     for image in val.images:
         if any(not image.labels.objects[row].crowd for row in usable_rows(image.labels)):
             return val
-    announce(f"no validation: expected objects in the split {val.split!r} of {val.source}, got none; {_WITHOUT_VAL}")
+    LOGGER.warning(
+        "no validation: expected objects in the split %r of %s, got none; %s", val.split, val.source, _WITHOUT_VAL
+    )
     return None

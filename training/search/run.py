@@ -26,7 +26,8 @@ from yoloscope.training.build import build_network, configured_spec
 from yoloscope.training.callbacks.base import StepCallback
 from yoloscope.training.checkpoint.files import BEST, BEST_CONFIG, CONFIG, FINDINGS, LAST, trial_folder
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.data.splits import Announce, open_splits
+from yoloscope.training.data.splits import open_splits
+from yoloscope.training.logs import LOGGER, no_log
 from yoloscope.training.module import TrainingModule
 from yoloscope.training.search.space import SearchSpace, shown, with_values
 from yoloscope.training.search.study import SearchStudy, TrialRecord
@@ -111,6 +112,7 @@ class Reporting(StepCallback):
         self._reported = len(scores)
 
 
+_LOGGER: Final = LOGGER.getChild("search")
 _FAILURES: Final = (LossError, ConfigError, torch.OutOfMemoryError)
 Watch = Callable[[float], None]
 
@@ -146,7 +148,6 @@ def search(
     folder: Path,
     *,
     machine: DeviceConfig = DEFAULT_DEVICE,
-    announce: Announce = lambda _text: None,
     watch: Watch = lambda _trials: None,
 ) -> SearchResult:
     """Train until ``plan.num_trials`` trials are done, and write the best configuration to ``best.yaml``.
@@ -162,7 +163,7 @@ def search(
             f"distill.teachers: expected checkpoints for a search, got a number, {num_teachers_to_train(plan.config)}: "
             "every trial would train so many first"
         )
-    splits = open_splits(plan.config, data, announce, folder / FINDINGS)
+    splits = open_splits(plan.config, data, folder / FINDINGS)
     if splits.val is None:
         raise ConfigError("data.val: expected a split with objects to compare trials on, got none")
     check_space(plan.space, plan.config, splits.train.class_names)
@@ -173,7 +174,7 @@ def search(
     warm_up = plan.config.epochs // 3 + 1
     with _alone(folder), closing(_study(plan, folder, warm_up)) as study:
         study.begin(_setup(plan, data), plan.config)
-        runner = _Runner(plan, data, folder, study, machine, announce, watch)
+        runner = _Runner(plan, data, folder, study, machine, watch)
         signal = None
         while signal is None and len(study.records()) < plan.num_trials:
             signal = runner.run_trial()
@@ -187,7 +188,6 @@ class _Runner:
     folder: Path
     study: SearchStudy
     machine: DeviceConfig
-    announce: Announce
     watch: Watch
 
     def run_trial(self) -> int | None:
@@ -195,11 +195,11 @@ class _Runner:
         done = len(self.study.records())
         number = done + 1
         trial, values = self.study.ask()
-        self.announce(f"trial {number}/{self.plan.num_trials}: {shown(values)}")
+        _LOGGER.info("trial %d/%d: %s", number, self.plan.num_trials, shown(values))
 
         def report(epoch: int, ap: float) -> bool:
             trial.report(ap, epoch)
-            self.announce(f"trial {number}: epoch {epoch}  AP {ap:.3f}")
+            _LOGGER.info("trial %d: epoch %d  AP %.3f", number, epoch, ap)
             return trial.should_prune()
 
         reporting = Reporting(report, lambda share: self.watch(done + share))
@@ -223,9 +223,10 @@ class _Runner:
         resume = last.is_file() and written.is_file() and written.read_text("utf-8") == config.to_yaml()
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
-        return train_network(
-            config, self.data, folder, resume=resume, machine=self.machine, extra_callbacks=(reporting,)
-        )
+        with no_log():
+            return train_network(
+                config, self.data, folder, resume=resume, machine=self.machine, extra_callbacks=(reporting,)
+            )
 
     def _finish(self, trial: Trial, number: int, run: TrainedNetwork, *, pruned: bool) -> None:
         progress = run.module.progress
@@ -234,13 +235,13 @@ class _Runner:
         epochs, seconds = run.module.epoch, round(progress.seconds, 1)
         self.study.finish(trial, ap, epochs, seconds, pruned=pruned)
         how = "ended early, below the median" if pruned else "done"
-        self.announce(f"trial {number}: {how}  AP {ap:.3f}  {seconds:.0f} s")
+        _LOGGER.info("trial %d: %s  AP %.3f  %.0f s", number, how, ap, seconds)
         self._keep_best()
 
     def _fail(self, trial: Trial, number: int, error: Exception) -> None:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         self.study.fail(trial, reason)
-        self.announce(f"trial {number}: failed: {reason}")
+        _LOGGER.warning("trial %d: failed: %s", number, reason)
         self._keep_best()
 
     def _keep_best(self) -> None:

@@ -1,8 +1,10 @@
 """A data set of squares and discs, and a configuration of a network that takes milliseconds."""
 
+import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from yoloscope.training.config import TrainingConfig
+from yoloscope.training.logs import log_to
 
 Configure = Callable[..., TrainingConfig]
 
@@ -56,6 +59,28 @@ def quick_config(**changes: Any) -> TrainingConfig:
     return TrainingConfig.parse(values)
 
 
-def signalled_at(line: str, number: int = signal.SIGTERM) -> Callable[[str], None]:
-    """An announcer that sends this process a signal at a line."""
-    return lambda text: os.kill(os.getpid(), number) if text.startswith(line) else None
+class ActingHandler(logging.Handler):
+    """Handler that hands every line of a log to a function."""
+
+    def __init__(self, act: Callable[[str], object]) -> None:
+        super().__init__()
+        self._act = act
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a line on."""
+        self._act(self.format(record))
+
+
+@contextmanager
+def log_lines() -> Iterator[list[str]]:
+    """The lines that training logs in a with block."""
+    lines: list[str] = []
+    with log_to(ActingHandler(lines.append)):
+        yield lines
+
+
+@contextmanager
+def signalled_at(line: str, number: int = signal.SIGTERM) -> Iterator[None]:
+    """Send this process a signal where training logs a line that begins so."""
+    with log_to(ActingHandler(lambda text: os.kill(os.getpid(), number) if text.startswith(line) else None)):
+        yield

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.fitting.runs import Configure
+from tests.training.fitting.runs import Configure, log_lines
 from tests.training.fitting.test_resume import same
 from yoloscope.training.callbacks.validation import Validation
 from yoloscope.training.checkpoint.files import read_checkpoint
@@ -32,8 +32,8 @@ def run_cut_off_in(step: int, config: TrainingConfig, data: Path, folder: Path) 
         patch.setattr(Validation, "_measure", fail)
         with pytest.raises(CutOffError):
             train(config, data, folder)
-    told: list[str] = []
-    return train(config, data, folder, resume=True, announce=told.append), told
+    with log_lines() as lines:
+        return train(config, data, folder, resume=True), lines
 
 
 @pytest.mark.parametrize("step", [2, 6])
@@ -62,6 +62,6 @@ def test_patience_lost_in_it_ends_the_run(shapes: Path, configure: Configure, tm
 def test_an_epoch_that_is_not_validated_is_not_caught_up_on(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     config = configure(epochs=3, data={"val": "val"}, validation={"every_epochs": 3})
     assert run_cut_off_in(3, config, shapes, tmp_path)[0].best is not None
-    told: list[str] = []
-    train(config, shapes, tmp_path, resume=True, announce=told.append)
+    with log_lines() as told:
+        train(config, shapes, tmp_path, resume=True)
     assert not any("validation of step" in line for line in told)

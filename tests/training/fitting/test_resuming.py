@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.fitting.runs import Configure
+from tests.training.fitting.runs import Configure, log_lines
 from yoloscope.models.errors import CheckpointError
 from yoloscope.training.checkpoint.files import read_checkpoint, write_checkpoint
 from yoloscope.training.checkpoint.resume import require_same_run, write_config
@@ -32,26 +32,26 @@ STATE = {"config": SAVED.to_yaml(), "optimizer": {}}
     ],
 )
 def test_the_first_key_that_differs_is_named(changes: dict[str, Any], told: str) -> None:
-    told_of_more: list[str] = []
-    with pytest.raises(CheckpointError, match=rf"last.ckpt was trained with {told}.*epochs, .* may change"):
-        require_same_run(STATE, SAVED.replace(epochs=7, **changes), Path("last.ckpt"), told_of_more.append)
-    assert told_of_more == []
+    words = rf"last.ckpt was trained with {told}.*epochs, .* may change"
+    with log_lines() as lines, pytest.raises(CheckpointError, match=words):
+        require_same_run(STATE, SAVED.replace(epochs=7, **changes), Path("last.ckpt"))
+    assert lines == []
 
 
 def test_an_empty_configuration_is_told_from_that_of_the_run() -> None:
     with pytest.raises(CheckpointError, match=r"trained with network_options\.width: 0\.25, got nothing"):
-        require_same_run(STATE, TrainingConfig(), Path("last.ckpt"), lambda _text: None)
+        require_same_run(STATE, TrainingConfig(), Path("last.ckpt"))
 
 
 def test_what_changes_no_step_may_differ_and_what_is_meant_to_is_told() -> None:
-    told: list[str] = []
-    require_same_run(STATE, SAVED, Path("last.ckpt"), told.append)
     harmless = SAVED.replace(data={"workers": 3, "cache_mb": 7}, validation={"patience": 2})
-    require_same_run(STATE, harmless, Path("last.ckpt"), told.append)
-    assert told == []
-    require_same_run(STATE, SAVED.replace(epochs=7, optimizer={"lr": 0.001}), Path("last.ckpt"), told.append)
-    require_same_run(STATE, SAVED.replace(schedule={"kind": "constant"}), Path("last.ckpt"), told.append)
-    assert told == [
+    with log_lines() as lines:
+        require_same_run(STATE, SAVED, Path("last.ckpt"))
+        require_same_run(STATE, harmless, Path("last.ckpt"))
+        assert lines == []
+        require_same_run(STATE, SAVED.replace(epochs=7, optimizer={"lr": 0.001}), Path("last.ckpt"))
+        require_same_run(STATE, SAVED.replace(schedule={"kind": "constant"}), Path("last.ckpt"))
+    assert lines == [
         "resumed with epochs: 7, so far 100",
         "resumed with optimizer.lr: 0.001, so far 0.002",
         "resumed with schedule.kind: 'constant', so far 'cosine'",
@@ -60,16 +60,16 @@ def test_what_changes_no_step_may_differ_and_what_is_meant_to_is_told() -> None:
 
 def test_a_configuration_saved_before_a_key_was_there_has_its_default() -> None:
     old = STATE | {"config": "network_options: {width: 0.25}\nanchors: [[1, 2], [3, 4]]\n"}
-    differences: list[str] = []
-    require_same_run(old, SAVED, Path("last.ckpt"), differences.append)
-    assert differences == []
+    with log_lines() as lines:
+        require_same_run(old, SAVED, Path("last.ckpt"))
+    assert lines == []
     with pytest.raises(CheckpointError, match="network_options"):
-        require_same_run(old, SAVED.replace(network_options={"width": 0.5}), Path("last.ckpt"), differences.append)
+        require_same_run(old, SAVED.replace(network_options={"width": 0.5}), Path("last.ckpt"))
 
 
 def test_weights_alone_cannot_be_resumed() -> None:
     with pytest.raises(CheckpointError, match="to hold configuration and optimizer"):
-        require_same_run({"config": SAVED.to_yaml()}, SAVED, Path("last.ckpt"), lambda _text: None)
+        require_same_run({"config": SAVED.to_yaml()}, SAVED, Path("last.ckpt"))
 
 
 def test_another_optimizer_and_fewer_images_are_refused_before_anything_is_written(
@@ -129,10 +129,11 @@ def test_a_run_that_lost_patience_is_finished(shapes: Path, configure: Configure
     config = configure(epochs=9, data={"val": "val"}, validation={"patience": 2}, optimizer={"lr": 1e-9})
     ended = train(config, shapes, tmp_path).step
     assert ended == 3
-    before, told = (tmp_path / "last.ckpt").read_bytes(), list[str]()
-    again = train(config, shapes, tmp_path, resume=True, announce=told.append)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    with log_lines() as lines:
+        again = train(config, shapes, tmp_path, resume=True)
     assert (again.step, again.artifact) == (3, tmp_path / "model.onnx")
-    assert "nothing left to train: ended after step 3 by validation.patience 2" in told
+    assert "nothing left to train: ended after step 3 by validation.patience 2" in lines
     assert (tmp_path / "last.ckpt").read_bytes() == before
     patient = configure(epochs=5, data={"val": "val"}, validation={"patience": 9}, optimizer={"lr": 1e-9})
     assert train(patient, shapes, tmp_path, resume=True).step == 5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.fitting.runs import Configure
+from tests.training.fitting.runs import Configure, log_lines
 from tests.training.fitting.test_wrong_data import cut_off
 from yoloscope.models.errors import ConfigError, DatasetError
 from yoloscope.training.config import TrainingConfig
@@ -37,8 +37,8 @@ def test_bad_labels_of_val_are_announced_and_the_run_goes_on(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     (own_shapes / "labels" / "val" / "0.txt").write_text("0 0.05 0.5 0.4 0.4\n77 0.5 0.5 0.2 0.2\n")
-    told: list[str] = []
-    result = train(with_val(configure), own_shapes, tmp_path / "run", announce=told.append)
+    with log_lines() as told:
+        result = train(with_val(configure), own_shapes, tmp_path / "run")
     assert result.best is not None
     for kind in ("unknown_class", "out_of_bounds"):
         assert any(re.match(rf"label check: .*val/0\.txt.*: {kind}: ", line) for line in told)
@@ -57,9 +57,10 @@ def test_an_image_of_val_cut_off_is_left_out_where_that_is_wanted(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     cut_off(own_shapes / "images" / "val" / "1.jpg")
-    told: list[str] = []
     config = with_val(configure, on_bad_image="skip")
-    assert train(config, own_shapes, tmp_path / "run", announce=told.append).best is not None
+    with log_lines() as told:
+        result = train(config, own_shapes, tmp_path / "run")
+    assert result.best is not None
     assert sum(line.startswith("left out of validation: ") and "1.jpg" in line for line in told) == 1
 
 
@@ -78,8 +79,8 @@ def test_a_known_bad_image_of_train_stops_before_the_first_step(
 
 def test_many_findings_are_listed_in_a_file(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     (own_shapes / "labels" / "train" / "0.txt").write_text("77 0.5 0.5 0.2 0.2\n" * 25)
-    told: list[str] = []
-    train(configure(), own_shapes, tmp_path / "run", announce=told.append)
+    with log_lines() as told:
+        train(configure(), own_shapes, tmp_path / "run")
     listing = tmp_path / "run" / "label-findings.txt"
     assert f"label check: 5 more findings; all 25 are in {listing}" in told
     assert len(listing.read_text().splitlines()) == 25
@@ -87,9 +88,9 @@ def test_many_findings_are_listed_in_a_file(own_shapes: Path, configure: Configu
 
 def test_a_share_of_train_is_held_out(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     (own_shapes / "data.yaml").write_text("train: images/train\nnames: [square, disc]\n")
-    told: list[str] = []
     config = configure(data={"val": 0.5})
-    splits = open_splits(config, own_shapes, told.append)
+    with log_lines() as told:
+        splits = open_splits(config, own_shapes)
     assert splits.val is not None
     train_paths, val_paths = ({image.path for image in part.images} for part in (splits.train, splits.val))
     assert train_paths.isdisjoint(val_paths)
@@ -119,8 +120,8 @@ def test_a_val_without_objects_is_announced_and_not_used(
 ) -> None:
     for path in (own_shapes / "labels" / "val").iterdir():
         path.write_text("")
-    told: list[str] = []
-    result = train(with_val(configure), own_shapes, tmp_path / "run", announce=told.append)
+    with log_lines() as told:
+        result = train(with_val(configure), own_shapes, tmp_path / "run")
     assert result.best is None
     assert any(line.startswith("no validation: expected objects in the split 'val'") for line in told)
     assert not any(" AP " in line for line in told)
@@ -130,8 +131,8 @@ def test_polygons_are_announced_once_and_trained_on_or_refused(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     (own_shapes / "labels" / "train" / "0.txt").write_text("0 .25 .25 .75 .25 .5 .75\n1 .5 .5 .2 .2 .9\n")
-    told: list[str] = []
-    train(configure(), own_shapes, tmp_path / "run", announce=told.append)
+    with log_lines() as told:
+        train(configure(), own_shapes, tmp_path / "run")
     assert len([line for line in told if "1 box with a score, 1 polygon in" in line]) == 1
     with pytest.raises(DatasetError, match=r"2 files or labels .*0\.txt#/lines/0: .* polygons are not boxes"):
         train(configure(data={"shapes": "refuse"}), own_shapes, tmp_path / "other")

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from tests.training.fitting.runs import Configure, signalled_at
+from tests.training.fitting.runs import Configure, log_lines, signalled_at
 from tests.training.fitting.test_learning import rows
 from tests.training.fitting.test_resume import Signal, same
 from yoloscope.models.errors import CheckpointError, ConfigError, NonFiniteLossError
@@ -38,8 +38,8 @@ def taught(configure: Configure, teachers: int | list[str] = 2, **changes: Any) 
 
 
 def test_a_number_of_teachers_is_trained_first(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    told: list[str] = []
-    train(taught(configure, seed=3), shapes, tmp_path / "run", announce=told.append)
+    with log_lines() as told:
+        train(taught(configure, seed=3), shapes, tmp_path / "run")
     for number in (0, 1):
         alone = tmp_path / f"alone-{number}"
         train(configure(epochs=2, batch_size=4, data={"val": "val"}, seed=3 + number), shapes, alone)
@@ -132,12 +132,13 @@ def test_a_run_stopped_in_a_teacher_goes_on_there(shapes: Path, configure: Confi
     config = taught(configure)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config, shapes, whole)
-    stopped = train(config, shapes, parts, announce=signalled_at("teacher 2/2: epoch 1/2"))
+    with signalled_at("teacher 2/2: epoch 1/2"):
+        stopped = train(config, shapes, parts)
     assert (stopped.signal, stopped.step) == (signal.SIGTERM, 3)
     assert (stopped.checkpoint, stopped.artifact) == (parts / "teachers" / "1" / "last.ckpt", None)
     assert TrainingConfig.load(parts / "config.yaml") == config
-    told: list[str] = []
-    resumed = train(config, shapes, parts, resume=True, announce=told.append)
+    with log_lines() as told:
+        resumed = train(config, shapes, parts, resume=True)
     assert (resumed.signal, resumed.checkpoint) == (None, parts / "last.ckpt")
     assert "nothing left to train" in told[0]
     assert [line.partition("  ")[0] for line in told[1:]] == ["teacher 2/2: epoch 2/2", "epoch 1/2", "epoch 2/2"]
@@ -151,14 +152,15 @@ def test_a_student_resumes_bit_for_bit(shapes: Path, configure: Configure, tmp_p
     train(config, shapes, whole)
     stopped = train(config, shapes, parts, extra_callbacks=(Signal(signal.SIGTERM, 1),))
     assert (stopped.step, stopped.checkpoint) == (2, parts / "last.ckpt")
-    told: list[str] = []
-    train(config, shapes, parts, resume=True, announce=told.append)
+    with log_lines() as told:
+        train(config, shapes, parts, resume=True)
     assert not any(line.startswith("teacher") for line in told)
     assert same(network_of(parts), network_of(whole))
 
 
 def test_a_run_with_teachers_is_not_overwritten(shapes: Path, configure: Configure, tmp_path: Path) -> None:
-    train(taught(configure), shapes, tmp_path, announce=signalled_at("teacher 1/2: epoch 1/2"))
+    with signalled_at("teacher 1/2: epoch 1/2"):
+        train(taught(configure), shapes, tmp_path)
     assert not (tmp_path / "last.ckpt").exists()
     with pytest.raises(ConfigError, match="holds a run already: continue it with --resume"):
         train(taught(configure), shapes, tmp_path)
@@ -236,7 +238,8 @@ def test_a_teacher_that_diverges_names_the_configuration_of_the_run(
         patch.setattr("yoloscope.training.module.compute_loss", diverge)
         with pytest.raises(NonFiniteLossError, match="no checkpoint was written before; lower"):
             train(taught(configure), shapes, tmp_path)
-    train(taught(configure), shapes, tmp_path / "run", announce=signalled_at("teacher 2/2: epoch 1/2"))
+    with signalled_at("teacher 2/2: epoch 1/2"):
+        train(taught(configure), shapes, tmp_path / "run")
     monkeypatch.setattr("yoloscope.training.module.compute_loss", diverge)
     with pytest.raises(NonFiniteLossError) as error:
         train(taught(configure), shapes, tmp_path / "run", resume=True)

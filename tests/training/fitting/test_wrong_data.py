@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import pytest
 
-from tests.training.fitting.runs import Configure
+from tests.training.fitting.runs import Configure, log_lines
 from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError, NonFiniteLossError
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.module import TrainingModule
@@ -46,8 +46,8 @@ def test_missing_images(own_shapes: Path, configure: Configure, tmp_path: Path) 
     (own_shapes / "data.yaml").write_text("train: train.txt\nnames: [square, disc]\n")
     with pytest.raises(DatasetError, match=r"cannot be used: .*99\.jpg: expected an image, got no file"):
         train(configure(), own_shapes, tmp_path / "run")
-    told: list[str] = []
-    result = train(configure(data={"on_bad_image": "skip"}), own_shapes, tmp_path / "run", announce=told.append)
+    with log_lines() as told:
+        result = train(configure(data={"on_bad_image": "skip"}), own_shapes, tmp_path / "run")
     assert result.step == 1
     assert any("99.jpg" in line for line in told)
 
@@ -66,9 +66,10 @@ def test_a_corrupt_image_is_skipped_where_that_is_wanted(
     own_shapes: Path, configure: Configure, tmp_path: Path
 ) -> None:
     cut_off(own_shapes / "images" / "train" / "3.jpg")
-    told: list[str] = []
     config = configure(epochs=2, batch_size=2, data={"on_bad_image": "skip", "workers": 1})
-    assert train(config, own_shapes, tmp_path / "run", announce=told.append).step == 6
+    with log_lines() as told:
+        result = train(config, own_shapes, tmp_path / "run")
+    assert result.step == 6
     assert sum(line.startswith("skipped: ") and "3.jpg" in line for line in told) == 2
 
 
@@ -91,8 +92,8 @@ def test_labels_of_another_format(own_shapes: Path, configure: Configure, tmp_pa
 
 def test_bad_labels_are_named_before_the_first_step(own_shapes: Path, configure: Configure, tmp_path: Path) -> None:
     (own_shapes / "labels" / "train" / "2.txt").write_text("0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2 0.2\n1 0.4 0.4 0 0.1\n")
-    told: list[str] = []
-    train(configure(), own_shapes, tmp_path / "run", announce=told.append)
+    with log_lines() as told:
+        train(configure(), own_shapes, tmp_path / "run")
     checks = [line for line in told if line.startswith("label check: ")]
     assert {kind for line in checks for kind in ("identical", "degenerate") if f": {kind}: " in line} == {
         "identical",
