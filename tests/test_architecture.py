@@ -150,3 +150,17 @@ def test_the_lint_rules_are_really_selected(rule: str, snippet: str) -> None:
         check=False,
     )
     assert f" {rule} " in run.stdout
+
+
+def _mirrors_a_source(test: Path) -> bool:
+    """Return whether ``tests/ROOM/test_X_topic.py`` tests ``ROOM/X.py`` or the package ``ROOM/X``."""
+    words = test.stem.removeprefix("test_").split("_")
+    folder = ROOT / test.parent.relative_to(ROOT / "tests")
+    names = ["_".join(words[:count]) for count in range(len(words), 0, -1)]
+    return any((folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file() for name in names)
+
+
+def test_every_test_file_is_named_after_what_it_tests() -> None:
+    tests = [path for package in PACKAGES for path in sorted((ROOT / "tests" / package).rglob("test_*.py"))]
+    assert len(tests) > 100
+    assert [str(path.relative_to(ROOT)) for path in tests if not _mirrors_a_source(path)] == []

@@ -1,10 +1,11 @@
-"""The small data set of the trainer's tests."""
+"""The small data set of the trainer's tests, and runs without the slow export."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.training.fitting.runs import Configure, quick_config, write_shapes
+import yoloscope.training.train
+from tests.training.runs import Configure, quick_config, write_shapes
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,9 @@ def own_shapes(tmp_path: Path) -> Path:
 def configure() -> Configure:
     """How to say what a quick run shall do."""
     return quick_config
+
+
+@pytest.fixture
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the export out, which takes longer than all the training here."""
+    monkeypatch.setattr(yoloscope.training.train, "export_best", lambda *_: None)

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from tests.training.fitting.runs import log_lines
+from tests.training.runs import log_lines
 from yoloscope.training.logs import LOGGER, log_prefix, log_to_stderr, no_log
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.commands.conftest import Run
-from tests.app.test_import_darknet import write_model
+from tests.app.commands.test_import_darknet_kinds import write_model
 from yoloscope.models.errors import ConfigError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.export.small import write_lively
-from tests.training.fitting.runs import write_shapes
+from tests.training.runs import write_shapes
 from yoloscope.training.export.quantization import int8
 
 
