@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from yoloscope.app import errors, openapi
 from yoloscope.app.middleware import BodyLimits, HeadAsGet
-from yoloscope.app.routers import detect, health, models, score, swagger
+from yoloscope.app.routers import detect, health, losses, models, score, swagger
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.images import quiet_repairs
@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(HeadAsGet)
     errors.install(app)
-    for router in (health.router, models.router, detect.router, score.router, swagger.router):
+    for router in (health.router, models.router, detect.router, score.router, losses.router, swagger.router):
         app.include_router(router)
     openapi.install(app)
     return app

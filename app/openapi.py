@@ -8,10 +8,12 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from yoloscope.app.schemas.detect import DetectBody
+from yoloscope.app.schemas.losses import LossesBody, LossesRequest
 from yoloscope.app.schemas.problem import Problem
 
 BINARY: Final = {"type": "string", "format": "binary"}
 """A file; Swagger UI and generators of clients know uploads by this format, not by ``contentMediaType``."""
+_COMPONENTS: Final = "#/components/schemas/"
 _RAW_KINDS: Final = (
     "image/jpeg",
     "image/png",
@@ -20,6 +22,51 @@ _RAW_KINDS: Final = (
     "image/gif",
     "application/octet-stream",
 )
+
+
+LOSSES_EXAMPLES: Final[dict[str, Any]] = {
+    "v4": {
+        "summary": "One object on a grid of 2x2 cells, YOLOv4",
+        "value": {
+            "spec": {
+                "class_names": ["cat"],
+                "input_width": 64,
+                "input_height": 64,
+                "anchors_px": [[24, 32]],
+                "heads": [{"kind": "yolo", "grid_width": 2, "grid_height": 2, "anchor_indices": [0]}],
+            },
+            "heads": [
+                [
+                    [
+                        [[0.1, 0], [0, 0]],
+                        [[0, 0.2], [0, 0]],
+                        [[0, 0], [0, 0]],
+                        [[0, 0], [0, 0]],
+                        [[2, -3], [-3, -3]],
+                        [[1, 0], [0, 0]],
+                    ]
+                ]
+            ],
+            "labels": [[{"class_name": "cat", "box": {"cx": 0.25, "cy": 0.3, "w": 0.4, "h": 0.5}}]],
+            "preset": "v4",
+        },
+    },
+    "article": {
+        "summary": "The first example of document 001, on a grid of 2x2 cells",
+        "value": {
+            "spec": {
+                "class_names": ["cat", "dog"],
+                "input_width": 64,
+                "input_height": 64,
+                "heads": [{"kind": "detection", "grid_width": 2, "grid_height": 2, "boxes_per_cell": 1}],
+            },
+            "heads": [[[0.7, 0.3, *[0] * 6, 0.8, 0, 0, 0.3, 0.6, 0.5, 0.5, 0.6, *[0] * 12]]],
+            "labels": [[{"class_id": 0, "box": {"cx": 0.25, "cy": 0.25, "w": 0.2, "h": 0.3}}]],
+            "preset": "article-mse",
+        },
+    },
+}
+"""Bodies that can be sent as they stand; the second gives the numbers of ``yoloscope explain article``."""
 
 
 def form_schema(title: str, files: dict[str, str]) -> dict[str, Any]:
@@ -48,15 +95,36 @@ def detect_body() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def losses_body() -> dict[str, Any]:
+    """Return the ``requestBody`` of a loss: JSON, or a form with the heads as npz."""
+    form = {
+        "title": "LossesForm",
+        "type": "object",
+        "properties": {
+            "heads": {**BINARY, "description": "An npz file of the float arrays head_0, head_1, ... of the spec."},
+            "request": {"$ref": f"{_COMPONENTS}LossesRequest"},
+        },
+        "required": ["heads", "request"],
+    }
+    content = {
+        "application/json": {"schema": {"$ref": f"{_COMPONENTS}LossesBody"}, "examples": LOSSES_EXAMPLES},
+        "multipart/form-data": {"schema": form},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def install(app: FastAPI) -> None:
-    """Add the problem schema, which the error responses of all routes refer to, to the document of ``app``."""
+    """Add the schemas of problems, which all routes refer to, and of requests for losses to the document of ``app``."""
     derive = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = derive()
-            _, problem = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
-            document.setdefault("components", {}).setdefault("schemas", {}).update(problem["$defs"])
+            _, added = models_json_schema(
+                [(Problem, "serialization"), (LossesBody, "validation"), (LossesRequest, "validation")],
+                ref_template=f"{_COMPONENTS}{{model}}",
+            )
+            document.setdefault("components", {}).setdefault("schemas", {}).update(added["$defs"])
         return derive()
 
     app.__dict__["openapi"] = openapi

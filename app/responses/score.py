@@ -55,7 +55,7 @@ def object_scores(scored: Scored) -> list[ObjectScore]:
     totals = report.by_object.total.tolist()
     ranks = {row: rank for rank, row in enumerate(sorted(range(len(totals)), key=lambda row: -totals[row]), start=1)}
     flags = _flags(scored)
-    servings = [report.assignment.predictors_of(row) for row in range(len(totals))]
+    servings = report.assignment.by_object()
     predicted = _predicted(scored, servings)
     return [
         ObjectScore(
@@ -66,7 +66,7 @@ def object_scores(scored: Scored) -> list[ObjectScore]:
             total=totals[row],
             terms=terms[row],
             rank=ranks[row],
-            assignments=[_assignment(serving) for serving in servings[row]],
+            assignments=[assignment_entry(serving) for serving in servings[row]],
             predicted=predicted[row],
             flags=flags[row],
         )
@@ -101,7 +101,8 @@ def _object_terms(report: LossReport) -> list[Terms]:
     ]
 
 
-def _assignment(serving: AssignedPredictor) -> ObjectAssignment:
+def assignment_entry(serving: AssignedPredictor) -> ObjectAssignment:
+    """Return an assigned predictor as an answer has it."""
     return ObjectAssignment(
         stride=serving.stride[0],
         cell=list(serving.cell),

@@ -27,6 +27,7 @@ OPERATIONS = {
     ("/v1/models", "get"): "listModels",
     ("/v1/models/{name}", "get"): "getModel",
     ("/v1/detect", "post"): "detect",
+    ("/v1/losses", "post"): "losses",
 }
 
 
@@ -136,6 +137,7 @@ def address(settings: Settings) -> Iterator[str]:
     [
         *((path, method, GenerationMode.POSITIVE) for path, method in sorted(OPERATIONS)),
         ("/v1/detect", "post", GenerationMode.NEGATIVE),
+        ("/v1/losses", "post", GenerationMode.NEGATIVE),
         ("/v1/models/{name}", "get", GenerationMode.NEGATIVE),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -60,7 +60,15 @@ class Assignment:
 
     def predictors_of(self, index: int) -> list[AssignedPredictor]:
         """Return the predictors assigned to one object, head by head."""
-        return [predictor for head in self.heads for predictor in _assigned(head, index)]
+        return self.by_object()[index]
+
+    def by_object(self) -> list[list[AssignedPredictor]]:
+        """Return the predictors assigned to each object, head by head, in the order of the ground truth."""
+        found: list[list[AssignedPredictor]] = [[] for _ in range(self.num_objects)]
+        for head in self.heads:
+            for index, predictor in zip(head.matches.objects.tolist(), _assigned(head), strict=True):
+                found[index].append(predictor)
+        return found
 
     def _roles(self, head: HeadCosts) -> Tensor:
         free = Role.PRIOR if self.prior else Role.BACKGROUND
@@ -73,21 +81,15 @@ class Assignment:
         return roles
 
 
-def _assigned(head: HeadCosts, index: int) -> list[AssignedPredictor]:
+def _assigned(head: HeadCosts) -> Iterator[AssignedPredictor]:
+    """Yield the predictors of all matches, in their order."""
     matches, geometry = head.matches, head.geometry
     stride = geometry.net_width / geometry.grid_width, geometry.net_height / geometry.grid_height
-    return [
-        AssignedPredictor(
-            head=geometry.index,
-            stride=stride,
-            cell=(int(matches.columns[row]), int(matches.rows[row])),
-            anchor=int(matches.anchors[row]),
-            role=Role.EXTRA if bool(matches.extra[row]) else Role.RESPONSIBLE,
-            iou=float(head.iou[row]),
-            anchor_iou=float(matches.anchor_iou[row]),
-        )
-        for row in (matches.objects == index).nonzero()[:, 0].tolist()
-    ]
+    places = zip(matches.columns.tolist(), matches.rows.tolist(), matches.anchors.tolist(), strict=True)
+    measured = zip(matches.extra.tolist(), head.iou.tolist(), matches.anchor_iou.tolist(), strict=True)
+    for (column, row, anchor), (extra, iou, anchor_iou) in zip(places, measured, strict=True):
+        role = Role.EXTRA if extra else Role.RESPONSIBLE
+        yield AssignedPredictor(geometry.index, stride, (column, row), anchor, role, iou, anchor_iou)
 
 
 Detail = Literal["summary", "objects", "cells"]
