@@ -5,10 +5,9 @@ The account of a loss as tables in a terminal.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -26,7 +25,7 @@ from yoloscope.app.commands.options import (
 from yoloscope.app.commands.outputs import OutputFiles
 from yoloscope.app.commands.score_data import print_ranking, score_dataset, show_ranking
 from yoloscope.app.responses.drawing import encode_image
-from yoloscope.app.responses.explanations import explain, place_in_file
+from yoloscope.app.responses.explanations import place_in_file
 from yoloscope.app.responses.loss_maps import draw_term_maps
 from yoloscope.app.responses.score import score_answer
 from yoloscope.app.schemas.detect import CornerBox
@@ -51,17 +50,13 @@ from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
 from yoloscope.models.files import write_bytes
 from yoloscope.models.images import ImageLimits
-from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import LabelLimits, LabelsFormat
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.losses import get_preset
 from yoloscope.training.losses.report import Detail
 
-AnchorSizes = Mapping[tuple[float, int], tuple[float, float]]
-"""Width and height in pixels by stride and position of the anchor in its head."""
 
-
-def show_score(answer: ScoreAnswer, console: Console, anchors: AnchorSizes) -> None:
+def show_score(answer: ScoreAnswer, console: Console) -> None:
     """Print the account of every image; ``console`` must be one without markup."""
     for result in answer.results:
         console.print(
@@ -70,7 +65,7 @@ def show_score(answer: ScoreAnswer, console: Console, anchors: AnchorSizes) -> N
             f"preset {answer.preset} (version {answer.preset_version}, divided by: {answer.normalizer})\n"
         )
         console.print(_terms_and_scales(result))
-        for table in (_objects(result, anchors), _unexplained(result, anchors), _not_scored(result)):
+        for table in (_objects(result), _unexplained(result), _not_scored(result)):
             if table is not None:
                 console.print()
                 console.print(table)
@@ -95,34 +90,35 @@ def _terms_and_scales(result: ImageScore) -> Table:
     table.add_row("total", "", f"{result.total:.4f}", *(f"{scale.total:.4f}" for scale in result.by_scale))
     if any(scale.roles for scale in result.by_scale):
         table.add_section()
+        _add_counts(table, "predictors", [sum((scale.roles or {}).values()) for scale in result.by_scale])
         for role in ("responsible", "extra", "ignored", "background", "prior"):
             counts = [(scale.roles or {}).get(role, 0) for scale in result.by_scale]
             if any(counts):
-                table.add_row(f"{role} predictors", "", str(sum(counts)), *map(str, counts))
+                _add_counts(table, f"  {role}", counts)
     return table
 
 
-def _objects(result: ImageScore, anchors: AnchorSizes) -> Table | None:
+def _add_counts(table: Table, name: str, counts: Sequence[int]) -> None:
+    table.add_row(name, "", str(sum(counts)), *map(str, counts))
+
+
+def _objects(result: ImageScore) -> Table | None:
     if not result.by_object:
         return None
     table = _table("Objects, the most expensive first", (), ("rank", "cost"))
-    for name in ("label", "x1 y1 x2 y2", "served by", "why", "flags"):
+    table.show_lines = True
+    for name in ("label", "why, and what serves it"):
         table.add_column(name, overflow="fold")
     for entry in sorted(result.by_object, key=lambda entry: entry.rank):
-        where = [_place(assignment, anchors) for assignment in entry.assignments]
+        where = [_place(assignment) for assignment in entry.assignments]
+        label = [f"{entry.class_name}, {place_in_file(entry.pointer)}", _corners(entry.box), *entry.flags]
         table.add_row(
-            str(entry.rank),
-            f"{entry.total:.4f}",
-            f"{entry.class_name}, {place_in_file(entry.pointer)}",
-            _corners(entry.box),
-            "\n".join(where) or "nothing",
-            explain(entry, result.total),
-            ", ".join(entry.flags),
+            str(entry.rank), f"{entry.total:.4f}", "\n".join(label), "\n".join((entry.why, *(where or ["nothing"])))
         )
     return table
 
 
-def _unexplained(result: ImageScore, anchors: AnchorSizes) -> Table | None:
+def _unexplained(result: ImageScore) -> Table | None:
     if not result.unexplained:
         return None
     table = _table("Predictions that no label explains", ("class", "x1 y1 x2 y2", "predictor"), ("score", "cost"))
@@ -131,7 +127,7 @@ def _unexplained(result: ImageScore, anchors: AnchorSizes) -> Table | None:
         table.add_row(
             entry.class_name,
             _corners(entry.box),
-            _place(entry, anchors) + serves,
+            _place(entry) + serves,
             f"{entry.score:.3f}",
             f"{entry.cost:.4f}",
         )
@@ -149,19 +145,10 @@ def _not_scored(result: ImageScore) -> Table | None:
     return table
 
 
-def _place(entry: Predictor | UnexplainedPrediction, anchors: AnchorSizes) -> str:
-    size = anchors.get((entry.stride, entry.anchor))
-    anchor = f"anchor {entry.anchor}" if size is None else f"anchor {entry.anchor} of {size[0]:g}x{size[1]:g} px"
-    return f"stride {entry.stride:g}, cell {entry.cell[0]},{entry.cell[1]}, {anchor} ({entry.role})"
-
-
-def anchor_sizes(spec: DetectorSpec) -> AnchorSizes:
-    """Return (width, height) of every anchor in pixels of the network's input."""
-    return {
-        (spec.head_stride(head)[0], position): spec.anchors_px[index]
-        for head, head_spec in enumerate(spec.heads)
-        for position, index in enumerate(head_spec.anchor_indices)
-    }
+def _place(entry: Predictor | UnexplainedPrediction) -> str:
+    size = entry.anchor_px
+    anchor = f"box {entry.anchor}" if size is None else f"anchor {size[0]:g}x{size[1]:g} px"
+    return f"stride {entry.stride:g}, cell {entry.cell[0]},{entry.cell[1]}, {anchor}, {entry.role}"
 
 
 def _grid(scale: ScaleScore) -> str:
@@ -229,9 +216,9 @@ def score(
         typer.echo(f"wrote {save}", err=True)
     answer = score_answer(run)
     if as_json:
-        typer.echo(json.dumps(_with_reasons(answer), indent=2))
+        typer.echo(answer.model_dump_json(exclude_none=True, indent=2))
     else:
-        show_score(answer, Console(highlight=False, markup=False), anchor_sizes(runtime.spec))
+        show_score(answer, Console(highlight=False, markup=False))
 
 
 def _score_data(
@@ -250,15 +237,6 @@ def _score_data(
     if ranking.unread:
         typer.echo(f"yoloscope: {ranking.unread} images could not be read, see above", err=True)
         raise typer.Exit(1)
-
-
-def _with_reasons(answer: ScoreAnswer) -> dict[str, Any]:
-    """Return an answer as JSON values, with what makes each object expensive in ``why``."""
-    document = answer.model_dump(mode="json", exclude_none=True)
-    for result, written in zip(answer.results, document["results"], strict=True):
-        for entry, object_written in zip(result.by_object or (), written.get("by_object", ()), strict=True):
-            object_written["why"] = explain(entry, result.total)
-    return document
 
 
 def _query(preset: str | None, detail: Detail, labels_format: LabelsFormat, save: Path | None) -> ScoreQuery:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.table import Table
 
 from yoloscope.app.commands.options import progress_bar
-from yoloscope.app.responses.explanations import explain, place_in_file
+from yoloscope.app.responses.explanations import place_in_file
 from yoloscope.app.responses.score import image_score
 from yoloscope.app.services.inference import prepare_decoded
 from yoloscope.app.services.runtime import Runtime
@@ -122,7 +122,7 @@ class DatasetScore:
                 entry.class_name,
                 (box.x1, box.y1, box.x2, box.y2),
                 entry.total,
-                explain(entry, result.total),
+                entry.why,
                 tuple(entry.flags),
             )
             self.objects.add(entry.total, ranked)

@@ -34,7 +34,8 @@ def explain(entry: ObjectScore, total: float) -> str:
     for name, term in entry.terms.items():
         shares[name if name in shares else "box"] += term.weighted
     ordered = sorted(shares, key=lambda name: -shares[name])
-    found = " and ".join(complaints[name] for name in ordered if name in complaints)
+    first, *others = [complaints[name] for name in ordered if name in complaints] or [""]
+    found = " and ".join((first, *(other.removeprefix("the model ") for other in others)))
     agreement = f"Model and label agree (overlap {there.iou:.2f}, objectness {there.objectness:.2f})"
     sentence = f"{found[0].upper()}{found[1:]}" if found else agreement
     cheap = entry.total <= CHEAP_SHARE * total

@@ -100,7 +100,7 @@ def _objects(report: LossReport, truth: GroundTruth) -> Iterator[ObjectLoss]:
             status=_STATUS_NAMES[MatchStatus(statuses[row])],
             total=totals[row],
             terms=terms[row],
-            assignments=[assignment_entry(predictor) for predictor in served],
+            assignments=[assignment_entry(predictor, report) for predictor in served],
         )
 
 

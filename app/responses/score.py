@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from yoloscope.app.responses.explanations import explain
 from yoloscope.app.schemas.detect import CornerBox, ImageSize
 from yoloscope.app.schemas.score import (
     Background,
@@ -57,7 +58,7 @@ def object_scores(scored: Scored) -> list[ObjectScore]:
     flags = _flags(scored)
     servings = report.assignment.by_object()
     predicted = _predicted(scored, servings)
-    return [
+    entries = [
         ObjectScore(
             index=index,
             pointer=label.pointer,
@@ -66,12 +67,14 @@ def object_scores(scored: Scored) -> list[ObjectScore]:
             total=totals[row],
             terms=terms[row],
             rank=ranks[row],
-            assignments=[assignment_entry(serving) for serving in servings[row]],
+            assignments=[assignment_entry(serving, report) for serving in servings[row]],
             predicted=predicted[row],
             flags=flags[row],
         )
         for row, (index, label) in enumerate(scored.scored_objects)
     ]
+    total = float(report.total)
+    return [entry.model_copy(update={"why": explain(entry, total)}) for entry in entries]
 
 
 def corner_box(box_xyxy: Sequence[float]) -> CornerBox:
@@ -101,16 +104,22 @@ def _object_terms(report: LossReport) -> list[Terms]:
     ]
 
 
-def assignment_entry(serving: AssignedPredictor) -> ObjectAssignment:
+def assignment_entry(serving: AssignedPredictor, report: LossReport) -> ObjectAssignment:
     """Return an assigned predictor as an answer has it."""
     return ObjectAssignment(
         stride=serving.stride[0],
         cell=list(serving.cell),
         anchor=serving.anchor,
+        anchor_px=_anchor_px(report, serving.head, serving.anchor),
         role=ROLE_NAMES[serving.role],
         iou=serving.iou,
         anchor_iou=serving.anchor_iou,
     )
+
+
+def _anchor_px(report: LossReport, head: int, anchor: int) -> list[float] | None:
+    anchors = report.heads[head].geometry.anchors_px
+    return list(anchors[anchor]) if anchors else None
 
 
 def _predicted(scored: Scored, servings: Sequence[Sequence[AssignedPredictor]]) -> list[ObjectPrediction]:
@@ -136,6 +145,7 @@ def _predicted(scored: Scored, servings: Sequence[Sequence[AssignedPredictor]]) 
                 stride=spec.head_stride(place.head)[0],
                 cell=list(place.cell),
                 anchor=place.anchor,
+                anchor_px=_anchor_px(scored.report, place.head, place.anchor),
             )
         )
     return entries
@@ -256,15 +266,22 @@ def _scale(scored: Scored, head: int) -> ScaleScore:
     scale.roles = {name: counts[role] for role, name in ROLE_NAMES.items() if counts[role]}
     if scored.detail == "cells":
         scale.cells = {name: report.by_cell(name)[head][0].sum(0).tolist() for name in report.terms}
-        scale.predictors = _predictors(roles, scale.stride)
+        scale.predictors = _predictors(report, head, scale.stride)
     return scale
 
 
-def _predictors(roles: Tensor, stride: float) -> list[PredictorEntry]:
+def _predictors(report: LossReport, head: int, stride: float) -> list[PredictorEntry]:
+    roles = report.assignment.roles[head][0]
     loud = ~torch.isin(roles, torch.tensor([int(role) for role in _QUIET], dtype=roles.dtype))
     places = zip(loud.nonzero().tolist(), roles[loud].tolist(), strict=True)
     return [
-        PredictorEntry(stride=stride, cell=[column, row], anchor=anchor, role=ROLE_NAMES[Role(role)])
+        PredictorEntry(
+            stride=stride,
+            cell=[column, row],
+            anchor=anchor,
+            anchor_px=_anchor_px(report, head, anchor),
+            role=ROLE_NAMES[Role(role)],
+        )
         for (anchor, row, column), role in places
     ]
 
@@ -300,6 +317,7 @@ def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:
                 stride=head.geometry.net_width / head.geometry.grid_width,
                 cell=[column, row],
                 anchor=place.anchor,
+                anchor_px=_anchor_px(scored.report, place.head, place.anchor),
                 role=ROLE_NAMES[Role(int(scored.report.assignment.roles[place.head][0, place.anchor, row, column]))],
                 serves=_served(scored, place),
             )

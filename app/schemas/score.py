@@ -13,6 +13,8 @@ from yoloscope.training.losses.report import Detail
 
 PredictorRole = Literal["background", "ignored", "responsible", "extra", "prior"]
 Cell = Annotated[list[int], Field(min_length=2, max_length=2)]
+AnchorSize = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""Width and height of an anchor in pixels of the network's input."""
 
 
 class ScoreOptions(Schema):
@@ -49,6 +51,8 @@ class Predictor(Schema):
     """Column and row."""
     anchor: int
     """Position among the anchors of this scale."""
+    anchor_px: AnchorSize | None = None
+    """Width and height of the anchor in pixels of the network's input; absent where a head has none."""
     role: PredictorRole
 
 
@@ -97,6 +101,8 @@ class ObjectPrediction(Schema):
     stride: float
     cell: Cell
     anchor: int
+    anchor_px: AnchorSize | None = None
+    """Width and height of the anchor in pixels of the network's input; absent where a head has none."""
 
 
 class ObjectScore(Schema):
@@ -115,6 +121,8 @@ class ObjectScore(Schema):
     """1 is the object that costs most."""
     assignments: list[ObjectAssignment]
     predicted: ObjectPrediction
+    why: str = ""
+    """In words, what makes it expensive."""
     flags: list[str]
     """`duplicate`, `identical`, `tiny`, `difficult`; `lost`: no predictor may serve it; `collided`: another object
     took its predictors; `shared`: its predictor serves other objects too; `anchor_misfit`: no anchor has its shape."""
@@ -143,6 +151,8 @@ class UnexplainedPrediction(Schema):
     stride: float
     cell: Cell
     anchor: int
+    anchor_px: AnchorSize | None = None
+    """Width and height of the anchor in pixels of the network's input; absent where a head has none."""
     role: PredictorRole
     serves: list[int]
     """Objects that its predictor serves although it overlaps them by less than 0.5, by position in the file."""

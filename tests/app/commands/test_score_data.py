@@ -67,9 +67,15 @@ def test_the_costliest_are_kept() -> None:
     assert kept.ranked() == ["b", "d"]
 
 
-def test_anchors_are_given_with_their_size(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_fit_80_columns_with_every_word_whole(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The box covers half of the image, 176x128 px of the input: the largest anchor has it."""
     monkeypatch.setenv("COLUMNS", "80")
-    output = run("score", data / "images" / "a.png", data / "labels" / "a.txt", "-m", "builtin").stdout
-    assert max(len(line) for line in output.splitlines() if "│" in line) <= 80
-    assert "119x106 px" in " ".join(output.replace("│", " ").split())
+    image, labels = data / "images" / "a.png", data / "labels" / "a.txt"
+    output = run("score", image, labels, "-m", "builtin").stdout
+    assert max(map(len, output.splitlines())) <= 80
+    assert "…" not in output
+    entry = json.loads(run("score", image, labels, "-m", "builtin", "--json").stdout)["results"][0]["by_object"][0]
+    place = entry["assignments"][0]
+    assert place["anchor_px"] == [119, 106]
+    said = f"stride 32, cell {place['cell'][0]},{place['cell'][1]}, anchor 119x106 px, responsible"
+    assert set(f"{entry['why']} {said}".split()) <= set(output.replace("│", " ").split())

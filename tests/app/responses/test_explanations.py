@@ -36,7 +36,7 @@ def _entry(
         (_entry(name="dog", classification=4.0), "The model calls it dog (0.70)."),
         (
             _entry(name="dog", iou=0.3, classification=1.0, xy=3.0),
-            "The model places it elsewhere (overlap 0.30) and the model calls it dog (0.70).",
+            "The model places it elsewhere (overlap 0.30) and calls it dog (0.70).",
         ),
         (
             _entry(objectness=0.46, objectness_=1.0, wh=9.0),

@@ -24,6 +24,8 @@ from tests.app.scoring import (
     write_models,
 )
 from yoloscope.app.main import create_app
+from yoloscope.app.responses.explanations import explain
+from yoloscope.app.schemas.score import ObjectScore
 from yoloscope.app.services import scoring
 from yoloscope.models.preprocess import placement_of
 from yoloscope.training.data.annotations import parse_labels, to_ground_truth
@@ -36,6 +38,10 @@ PRESETS = (("v4", "v4"), ("v4", "v3"), ("v4", "v3-darknet"), ("v4", "v4-darknet"
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with Client(create_app(score_settings(write_models(tmp_path_factory.mktemp("score-models"))))) as running:
         yield running
+
+
+ANCHORS_PX = {(8, 0): [8, 8], (8, 1): [20, 12], (16, 0): [32, 40], (16, 1): [50, 60]}
+"""Of the model ``v4``, by stride and position."""
 
 
 def _result(client: Client, labels: bytes = LABELS, **options: str) -> dict[str, Any]:
@@ -121,12 +127,28 @@ def test_no_labels_leave_only_the_background(client: Client) -> None:
     )
 
 
+def test_every_object_has_words_about_its_cost_and_its_anchors_a_size(client: Client) -> None:
+    for entry in _result(client)["by_object"]:
+        assert entry["why"] == explain(ObjectScore.model_validate(entry), _result(client)["total"])
+        assert entry["why"].endswith(".")
+        sizes = [ANCHORS_PX[place["stride"], place["anchor"]] for place in (*entry["assignments"], entry["predicted"])]
+        assert [place["anchor_px"] for place in (*entry["assignments"], entry["predicted"])] == sizes
+    for entry in (*_result(client)["unexplained"], *_result(client, detail="cells")["by_scale"][0]["predictors"]):
+        assert entry["anchor_px"] == ANCHORS_PX[entry["stride"], entry["anchor"]]
+
+
+def test_a_detector_without_anchors_has_none_to_size(client: Client) -> None:
+    for entry in _result(client, model="v1")["by_object"]:
+        assert "anchor_px" not in entry["predicted"]
+        assert all("anchor_px" not in place for place in entry["assignments"])
+
+
 def test_an_assignment_by_hand(client: Client) -> None:
     # 20x12 px on the network is anchor 1 of the finer scale: cell (4, 4) of stride 8, the center of which is predicted.
     labels = f"1 {36 / 64} {36 / 64} {20 / 64} {12 / 64}\n".encode()
     entry = _result(client, labels, model="quiet", preset="v3")["by_object"][0]
     (best,) = entry["assignments"]
-    assert (best["stride"], best["cell"], best["anchor"]) == (8, [4, 4], 1)
+    assert (best["stride"], best["cell"], best["anchor"], best["anchor_px"]) == (8, [4, 4], 1, [20, 12])
     assert best["iou"] == pytest.approx(1, abs=1e-5)
     assert best["anchor_iou"] == pytest.approx(1, abs=1e-5)
     predicted = entry["predicted"]
