@@ -7,10 +7,12 @@ DIR ?= ../shared/oracles
 # Address of a package index to take torch from: make serve TORCH_INDEX=... Without it the usual index decides, whose
 # build for Linux brings CUDA along, some 3 GB. PyTorch's installation page names its index of CPU builds.
 TORCH_INDEX ?=
+# Address of an archive of the BCCD repository as .tar.gz, for a mirror: make data BCCD_URL=... Without it GitHub's.
+BCCD_URL ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install serve test check docs format bench bench-gpu golden parity clean
+.PHONY: help install serve test check docs data format bench bench-gpu golden parity clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +41,9 @@ check: $(STAMP) ## formatting, lint, types, import directions, spelling
 
 docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
+
+data: $(STAMP) ## fetch BCCD into data/bccd: 364 images of blood cells with VOC labels (MIT licence)
+	@$(BIN)/python -m tests.benchmarks.bccd data/bccd $(if $(BCCD_URL),--url $(BCCD_URL))
 
 format: $(STAMP) ## rewrite the sources as make check wants them
 	$(BIN)/ruff check --fix --quiet .

@@ -86,7 +86,7 @@ def _classes(evaluation: Evaluation) -> Table:
     threshold = confusion.score_threshold
     caption = f"11-pt and all-pt: VOC's AP, darknet-compatible; precision and recall at score {threshold:g}"
     table = Table(title="Classes", title_justify="left", caption=caption, caption_justify="left")
-    table.add_column("class")
+    table.add_column("class", overflow="fold")
     for name in ("objects", "AP", "AP50", "11-pt", "all-pt", "prec.", "recall"):
         table.add_column(name, justify="right")
     columns = (coco.ap, coco.ap50, voc.ap_11_point, voc.ap_all_point, confusion.precision, confusion.recall)

@@ -135,7 +135,7 @@ def _show_layers(made: Int8Network, console: Console) -> None:
     console.print(f"ranges: {made.method} (detection error with every layer in 8 bits: {tried})", soft_wrap=True)
     caption = f"error: of the detections when this layer alone is in 8 bits; remaining altogether: {made.error:.3f}"
     table = Table(title="Layers", title_justify="left", caption=caption, caption_justify="left")
-    table.add_column("layer")
+    table.add_column("layer", overflow="fold")
     table.add_column("error", justify="right")
     table.add_column("multiplications", justify="right")
     table.add_column("precision")

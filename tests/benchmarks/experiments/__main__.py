@@ -1,4 +1,4 @@
-"""Train and print tables: ``python -m tests.benchmarks.experiments TABLE ... --data ../shared/data/bccd``.
+"""Train and print tables: ``python -m tests.benchmarks.experiments TABLE ... --data data/bccd``.
 
 Every run is kept under ``--runs`` and never trained twice; an interrupted one goes on where it stopped. ``--list``
 names the tables. AP is COCO's, mean and standard deviation over the seeds.
@@ -23,7 +23,7 @@ from yoloscope.training.config import TrainingConfig
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tables", nargs="*", metavar="TABLE")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/bccd"))
+    parser.add_argument("--data", type=Path, default=Path("data/bccd"))
     parser.add_argument("--test", default="test", help="the split that nothing is chosen on")
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="where runs are kept")
     parser.add_argument("--weights", type=Path, help="the official yolov4-tiny.weights, for the table 'start'")
