@@ -7,16 +7,41 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated, Final
 
-import typer
+_INTERRUPTED: Final = 128 + signal.SIGINT
 
-from yoloscope.models.errors import ConfigError, OutputError, YoloscopeError
+
+@contextmanager
+def _quiet_interrupt() -> Iterator[None]:
+    """End the process without a traceback on Ctrl-C in a with block of imports, which may swallow an exception."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGINT, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(_INTERRUPTED)
+
+
+with _quiet_interrupt():
+    import typer
+
+    from yoloscope.models.errors import ConfigError, OutputError, YoloscopeError
 
 
 @dataclass(frozen=True)
@@ -30,7 +55,8 @@ class Command:
         """Import and return the function; raises ConfigError where it trains and the extra ``train`` is absent."""
         module, _, function = self.target.partition(":")
         try:
-            loaded: Callable[..., None] = getattr(import_module(module), function)
+            with _quiet_interrupt():
+                loaded: Callable[..., None] = getattr(import_module(module), function)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "lightning":
                 raise
@@ -86,7 +112,10 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; an error of ours, or of the file system, is one line and exit status 1 (2: settings)."""
+    """Run the command line; an error of ours, or of the file system, is one line and exit status 1 (2: settings).
+
+    Ctrl-C ends it without a traceback and with exit status 130.
+    """
     arguments = sys.argv[1:]
     try:
         try:
@@ -97,6 +126,8 @@ def main() -> None:
         words = "cannot write to standard output: no space left" if _is_unnamed_full_disk(error) else error
         typer.echo(f"yoloscope: {words}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 def _is_unnamed_full_disk(error: Exception) -> bool:

@@ -29,7 +29,7 @@ from yoloscope.training.callbacks import (
     Validation,
 )
 from yoloscope.training.callbacks.base import StepCallback
-from yoloscope.training.checkpoint.files import ARTIFACT, BEST, CONFIG, FINDINGS, LAST, read_checkpoint
+from yoloscope.training.checkpoint.files import ARTIFACT, BEST, FINDINGS, LAST, has_checkpoint, read_checkpoint
 from yoloscope.training.checkpoint.progress import trained_spec
 from yoloscope.training.checkpoint.resume import (
     add_recovery_hint,
@@ -37,7 +37,8 @@ from yoloscope.training.checkpoint.resume import (
     require_same_images,
     require_same_run,
     require_same_teachers,
-    write_config,
+    resume_command,
+    write_run,
 )
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset
@@ -157,16 +158,17 @@ def train_network(
             )
         mini_batch_size(config.batch_size, config.accumulate, machine.processes)
         splits = open_splits(config, data, folder / FINDINGS if first else None)
-        circumstances = _Circumstances(folder, splits, machine, bar)
+        circumstances = _Circumstances(folder, data, splits, machine, bar)
         stopped = _train_teachers(config, folder, circumstances) if state is None else None
         return stopped or _train(config, folder, state, circumstances, extra_callbacks)
 
 
 @dataclass(frozen=True)
 class _Circumstances:
-    """What a run and its teachers have in common; ``folder`` is the run's."""
+    """Data and device of a run and its teachers; ``folder`` is the run's."""
 
     folder: Path
+    data: Path
     splits: Splits
     machine: DeviceConfig
     bar: ProgressBar | None
@@ -178,7 +180,7 @@ def _train_teachers(config: TrainingConfig, folder: Path, circumstances: _Circum
     if not count:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    write_config(config, folder)
+    write_run(config, circumstances.data, folder)
     spec = build_network(config, circumstances.splits.train).spec
     for number, place in enumerate(teacher_paths(config, folder)):
         own = teacher_config(config, number, spec)
@@ -218,14 +220,14 @@ def _train(
     else:
         _attach_teachers(module, folder, state)
         folder.mkdir(parents=True, exist_ok=True)
-        write_config(config, folder)
+        write_run(config, circumstances.data, folder)
         acting: list[StepCallback] = [] if validating is None else [validating, *_patience(config)]
         acting += [interruption, Checkpointing(folder)]
         callbacks: list[lightning.Callback] = [RunMissedValidation(acting)] if overdue else []
         callbacks += [*acting, EpochLogger(), *extra_callbacks]
         callbacks += [] if circumstances.bar is None else [circumstances.bar]
         trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
-        with quiet(), add_recovery_hint(folder, circumstances.folder / CONFIG):
+        with quiet(), add_recovery_hint(folder, circumstances.folder, circumstances.machine):
             trainer.fit(module, datamodule=images.from_step(module.progress.step, module.total_steps))
     return TrainedNetwork(folder, module, splits, interruption.received)
 
@@ -259,12 +261,13 @@ def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityR
 def _saved_state(config: TrainingConfig, folder: Path, *, resume: bool) -> dict[str, Any] | None:
     """Return the state to go on from, or nothing where none was saved yet."""
     last = folder / LAST
-    taught = num_teachers_to_train(config) and any((place / LAST).exists() for place in teacher_paths(config, folder))
     if not resume:
-        if last.exists() or taught:
-            raise ConfigError(f"{folder} holds a run already: continue it with --resume or choose another --output")
+        if has_checkpoint(folder):
+            raise ConfigError(
+                f"{folder} holds a run already: continue it with {resume_command(folder)} or choose another --output"
+            )
         return None
-    if taught and not last.exists():
+    if has_checkpoint(folder) and not last.exists() and num_teachers_to_train(config):
         return None
     state = read_checkpoint(last)
     require_same_run(state, config, last)

@@ -21,6 +21,7 @@ from rich.table import Table
 from yoloscope.app.commands.options import AcceleratorOption, DataOption, accelerator_of, progress_bar
 from yoloscope.app.commands.train import ConfigOption
 from yoloscope.models.errors import ConfigError
+from yoloscope.training.callbacks.stopping import exit_on_signal
 from yoloscope.training.checkpoint.files import BEST, BEST_CONFIG, trial_folder
 from yoloscope.training.config import TrainingConfig, find_config
 from yoloscope.training.logs import log_to_stderr
@@ -128,13 +129,18 @@ def search(
     )
     with progress_bar(*columns, console=console) as progress, log_to_stderr():
         task = progress.add_task("", total=trials)
-        result: SearchResult = module.search(
-            plan,
-            data,
-            output,
-            machine=module.DeviceConfig(accelerator=accelerator_of(accelerator)),
-            watch=lambda done: progress.update(task, completed=done),
-        )
+        try:
+            with exit_on_signal():
+                result: SearchResult = module.search(
+                    plan,
+                    data,
+                    output,
+                    machine=module.DeviceConfig(accelerator=accelerator_of(accelerator)),
+                    watch=lambda done: progress.update(task, completed=done),
+                )
+        except SystemExit as stop:
+            typer.echo("stopped: the same command goes on", err=True)
+            raise typer.Exit(stop.code if isinstance(stop.code, int) else 1) from stop
     _conclude(result, output, as_json=as_json)
 
 

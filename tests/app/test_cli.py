@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,37 @@ def test_an_error_is_one_line_and_a_status(
 def test_unknown_commands_and_missing_files_are_usage_errors() -> None:
     for arguments in (["bogus"], ["detect", "/nowhere.jpg"], ["detect"], ["serve", "--port", "x"]):
         assert CliRunner().invoke(build(arguments), arguments).exit_code == 2
+
+
+WAITS = "import sys, time; print('here', flush=True); time.sleep(60)"
+SWALLOWS = "import time\ntry:\n    print('here', flush=True); time.sleep(60)\nexcept BaseException:\n    pass\n"
+OWN_COMMAND = (
+    "import sys; from yoloscope.app import cli; cli.COMMANDS['own'] = cli.Command('own_command:run', '');"
+    "sys.argv = ['yoloscope', 'own']; cli.main()"
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "content", "code"),
+    [
+        ("own_command", WAITS, OWN_COMMAND),
+        ("own_command", SWALLOWS, OWN_COMMAND),
+        ("own_command", f"def run():\n    {WAITS}", OWN_COMMAND),
+        ("typer", WAITS, "from yoloscope.app.cli import main; main()"),
+    ],
+)
+def test_ctrl_c_during_imports_and_commands_is_quiet(tmp_path: Path, module: str, content: str, code: str) -> None:
+    (tmp_path / f"{module}.py").write_text(content)
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[1] == ""
+    assert process.returncode == 130

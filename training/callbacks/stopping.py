@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -13,6 +15,28 @@ from yoloscope.training.callbacks.base import StepCallback
 from yoloscope.training.module import TrainingModule
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def exit_on_signal() -> Iterator[None]:
+    """Raise SystemExit with the exit status of shells (128 + number) on SIGTERM or Ctrl-C in a with block.
+
+    For what comes before, between and after the steps of runs, during which ``StopOnSignal`` has the signals. In other
+    threads than the main one signals are left as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.signal(number, _exit) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 class StopOnSignal(StepCallback):

@@ -16,6 +16,7 @@ from yoloscope.models.files import atomic_write
 LAST: Final = "last.ckpt"
 BEST: Final = "best.ckpt"
 CONFIG: Final = "config.yaml"
+RUN: Final = "run.json"
 ARTIFACT: Final = "model.onnx"
 FINDINGS: Final = "label-findings.txt"
 TEACHERS: Final = "teachers"
@@ -47,6 +48,11 @@ def named_checkpoint(name: str | None) -> Path | None:
         return None
     held = any((path / one).is_file() for one in (BEST, LAST))
     return find_checkpoint(path) if held or "/" in name or "\\" in name else None
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a run left something to go on from: its own last checkpoint, or that of one of its teachers."""
+    return (folder / LAST).is_file() or any((folder / TEACHERS).glob(f"*/{LAST}"))
 
 
 def trial_folder(search: Path, number: int) -> Path:

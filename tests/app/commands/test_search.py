@@ -78,6 +78,13 @@ def test_a_signal_ends_with_the_status_of_shells_and_the_same_command_goes_on(
     assert run(folder, *options, space="rate.yaml").exit_code == 0
 
 
+def test_a_signal_between_two_trials_ends_alike(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yoloscope.training.search.run.check_space", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    stopped = run(folder, "--trials", "1", "--output", str(folder / "e"), space="rate.yaml")
+    assert stopped.exit_code == 130
+    assert "stopped: the same command goes on" in stopped.stderr
+
+
 def test_a_search_in_vain_says_so(folder: Path) -> None:
     (folder / "vain.yaml").write_text("loss.overrides.weights.box: {choices: [1.0e+300]}\n")
     with pytest.raises(ConfigError, match="expected a trial that comes to its end, got none"):

@@ -1,18 +1,24 @@
 """``yoloscope train`` as a user calls it."""
 
+import os
+import shlex
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
 from PIL import Image
+from typer.testing import CliRunner
 
 import yoloscope.training.train
 from tests.training.runs import quick_config, signalled_at, write_shapes
-from yoloscope.app.cli import COMMANDS
+from yoloscope.app.cli import COMMANDS, build
 from yoloscope.app.commands.train import train
 from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError
+from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.config import TrainingConfig
+from yoloscope.training.teachers import teacher_config
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def test_a_run_writes_its_folder_and_tells(
     told = capsys.readouterr().err
     assert "epoch 1/1  loss " in told
     assert f"wrote {tmp_path / 'run' / 'model.onnx'}" in told
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.yaml", "last.ckpt", "logs"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.yaml", "last.ckpt", "logs", "run.json"}
 
 
 def test_show_batch_writes_the_images_and_trains_nothing(data: Path, config: str, tmp_path: Path) -> None:
@@ -73,12 +79,111 @@ def test_wrong_options(data: Path, config: str, tmp_path: Path) -> None:
 
 def test_resume_takes_the_configuration_of_the_run(data: Path, config: str, tmp_path: Path) -> None:
     train(data, config=config, output=tmp_path / "run")
-    with pytest.raises(ConfigError, match="leave --config"):
-        train(data, config=config, resume=True, output=tmp_path / "run")
-    train(data, resume=True, output=tmp_path / "run")
+    train(data, config=config, resume=True, output=tmp_path / "run")
+    train(run=tmp_path / "run", resume=True)
     (tmp_path / "run" / "last.ckpt").unlink()
     with pytest.raises(CheckpointError, match="expected a checkpoint"):
-        train(data, resume=True, output=tmp_path / "run")
+        train(resume=True, output=tmp_path / "run")
+
+
+def test_options_given_again_that_differ_are_named_with_both_values(data: Path, config: str, tmp_path: Path) -> None:
+    train(data, config=config, output=tmp_path / "run")
+    other = tmp_path / "other.yaml"
+    other.write_text(quick_config(epochs=3, seed=5).to_yaml())
+    with pytest.raises(ConfigError, match="epochs: 2 there, 3 here; seed: 0 there, 5 here; leave them out, or edit"):
+        train(run=tmp_path / "run", config=str(other), resume=True)
+    with pytest.raises(ConfigError, match="network: 'yolov4-tiny' there, 'yolov3' here"):
+        train(run=tmp_path / "run", network="yolov3", resume=True)
+    with pytest.raises(ConfigError, match=r"expected one run, got .*run, and .*other by --output"):
+        train(run=tmp_path / "run", output=tmp_path / "other", resume=True)
+    with pytest.raises(ConfigError, match="expected --resume beside the folder of a run"):
+        train(data, run=tmp_path / "run")
+
+
+def test_epochs_are_raised_and_data_that_moved_are_named(
+    data: Path, config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(data, config=config, output=tmp_path / "run")
+    moved = data.rename(tmp_path / "moved")
+    train(moved, run=tmp_path / "run", epochs=3, resume=True)
+    told = capsys.readouterr().err
+    assert f"resumed with --data: {moved}, so far {data}" in told
+    assert "resumed with epochs: 3, so far 2" in told
+    assert "epoch 3/3" in told
+    train(run=tmp_path / "run", resume=True)
+    assert "nothing left to train: all 3 steps are done" in capsys.readouterr().err
+
+
+def test_a_run_of_before_needs_its_data_once(data: Path, config: str, tmp_path: Path) -> None:
+    train(data, config=config, output=tmp_path / "run")
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(ConfigError, match="--data: expected the data set of the run"):
+        train(run=tmp_path / "run", resume=True)
+    train(data, run=tmp_path / "run", epochs=3, resume=True)
+    train(run=tmp_path / "run", epochs=4, resume=True)
+
+
+def hint(told: str) -> list[str]:
+    """The words behind the name of the command in the line that says how to go on."""
+    (line,) = [line for line in told.splitlines() if "continue with: " in line]
+    return shlex.split(line.partition("continue with: ")[2])[1:]
+
+
+def call(words: list[str]) -> str:
+    result = CliRunner().invoke(build(words), words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stderr
+
+
+def test_the_hint_works_as_printed_from_any_folder(
+    data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(data.parent)
+    with signalled_at("epoch 1/3", signal.SIGINT), pytest.raises(typer.Exit) as stopped:
+        train(Path("data"), config=config, epochs=3, output=tmp_path / "it's my run")
+    assert stopped.value.exit_code == 130
+    words = hint(capsys.readouterr().err)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "epoch 3/3" in call(words)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_two_teachers_prints_the_hint_of_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    settings, run = tmp_path / "taught.yaml", tmp_path / "run"
+    settings.write_text(quick_config(epochs=1, distill={"teachers": 2}).to_yaml())
+    own = teacher_config
+
+    def interrupted(config: TrainingConfig, teacher: int, spec: DetectorSpec) -> TrainingConfig:
+        if teacher == 1:
+            os.kill(os.getpid(), number)
+        return own(config, teacher, spec)
+
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(yoloscope.training.train, "teacher_config", interrupted)
+        with pytest.raises(typer.Exit) as stopped:
+            train(data, config=str(settings), output=run)
+    assert stopped.value.exit_code == 128 + number
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    words = hint(capsys.readouterr().err)
+    assert words == ["train", "--resume", str(run)]
+    told = call([*words, "--epochs", "2"])
+    assert "teacher 1/2: resumed with epochs: 2, so far 1" in told
+    assert "teacher 2/2: epoch 2/2" in told
+    assert "\nepoch 2/2" in told
+
+
+def test_a_signal_before_the_first_step_promises_nothing(
+    data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(yoloscope.training.train, "open_splits", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(typer.Exit) as stopped:
+        train(data, config=config, output=tmp_path / "run")
+    assert stopped.value.exit_code == 130
+    assert capsys.readouterr().err == "stopped before the first step\n"
 
 
 def test_a_signal_ends_with_the_status_of_shells(
@@ -91,7 +196,10 @@ def test_a_signal_ends_with_the_status_of_shells(
     with pytest.raises(typer.Exit) as exit_:
         train(data, config=config, output=tmp_path / "run")
     assert exit_.value.exit_code == 143
-    assert "stopped after step 7: a/b.ckpt; continue with --resume --output" in capsys.readouterr().err
+    assert (
+        f"stopped after step 7: a/b.ckpt; continue with: yoloscope train --resume {tmp_path / 'run'}"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_run_stopped_in_a_teacher_resumes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +207,7 @@ def test_a_run_stopped_in_a_teacher_resumes(data: Path, tmp_path: Path, capsys: 
     settings.write_text(quick_config(epochs=2, distill={"teachers": 2}).to_yaml())
     with signalled_at("teacher 1/2: epoch 1/2"):
         yoloscope.training.train.train(TrainingConfig.load(settings), data, run)
-    with pytest.raises(ConfigError, match="continue it with --resume"):
+    with pytest.raises(ConfigError, match=r"continue it with yoloscope train --resume .*run or choose"):
         train(data, config=str(settings), output=run)
     train(data, resume=True, output=run)
     told = capsys.readouterr().err

@@ -7,11 +7,18 @@ import pytest
 import torch
 
 from tests.training.runs import Configure, log_lines
-from yoloscope.models.errors import CheckpointError
+from yoloscope.models.errors import CheckpointError, ConfigError
 from yoloscope.training.checkpoint.files import read_checkpoint, write_checkpoint
-from yoloscope.training.checkpoint.resume import require_same_run, write_config
+from yoloscope.training.checkpoint.resume import (
+    read_run,
+    require_same_options,
+    require_same_run,
+    resume_command,
+    write_run,
+)
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.train import train
+from yoloscope.training.trainer import DeviceConfig
 
 pytestmark = pytest.mark.usefixtures("no_export")
 
@@ -114,14 +121,14 @@ def test_a_configuration_is_written_whole_and_where_it_says_something_new(
 ) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("seed: 3  # mine\n")
-    write_config(TrainingConfig(seed=3), tmp_path)
+    write_run(TrainingConfig(seed=3), Path("data"), tmp_path)
     assert path.read_text() == "seed: 3  # mine\n"
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda *_: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
-            write_config(TrainingConfig(seed=4), tmp_path)
+            write_run(TrainingConfig(seed=4), Path("data"), tmp_path)
     assert path.read_text() == "seed: 3  # mine\n"
-    write_config(TrainingConfig(seed=4), tmp_path)
+    write_run(TrainingConfig(seed=4), Path("data"), tmp_path)
     assert TrainingConfig.load(path).seed == 4
 
 
@@ -152,3 +159,56 @@ def test_the_log_is_as_far_as_the_checkpoint(
     monkeypatch.setattr("yoloscope.training.callbacks.checkpointing.write_checkpoint", counted)
     train(configure(epochs=3), shapes, tmp_path)
     assert rows == [1, 2, 3]
+
+
+class TestTheFolderOfARun:
+    def test_it_knows_its_configuration_and_its_data_even_by_a_name_that_is_no_text(self, tmp_path: Path) -> None:
+        data = tmp_path / "\udcff \u7ea2"
+        write_run(TrainingConfig(seed=4), data, tmp_path)
+        assert read_run(tmp_path) == (TrainingConfig(seed=4), data)
+
+    def test_a_relative_path_of_the_data_is_made_absolute(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        write_run(TrainingConfig(), Path("cells"), tmp_path)
+        assert read_run(tmp_path)[1] == tmp_path / "cells"
+
+    def test_a_run_of_before_has_no_data_and_other_folders_are_no_runs(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"--resume: expected a run in .*, got no config\.yaml there"):
+            read_run(tmp_path)
+        (tmp_path / "config.yaml").write_text("seed: 3\n")
+        assert read_run(tmp_path) == (TrainingConfig(seed=3), None)
+        (tmp_path / "run.json").write_text("[1]")
+        with pytest.raises(ConfigError, match=r"expected .*run\.json to name the data"):
+            read_run(tmp_path)
+
+
+class TestOptionsGivenAgain:
+    def test_equal_ones_are_no_conflict_and_all_others_are_named_with_both_values(self) -> None:
+        require_same_options(SAVED, SAVED, Path("c.yaml"))
+        require_same_options(SAVED, SAVED.replace(epochs=7), Path("c.yaml"), ("epochs",))
+        other = SAVED.replace(epochs=7, network="yolov3", data={"workers": 3})
+        with pytest.raises(ConfigError) as told:
+            require_same_options(SAVED, other, Path("c.yaml"))
+        for difference in (
+            "network: 'yolov4-tiny' there, 'yolov3' here",
+            "epochs: 100 there, 7 here",
+            "data.workers: nothing there, 3 here",
+        ):
+            assert difference in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("folder", "device", "command"),
+    [
+        ("runs/x", DeviceConfig(), "yoloscope train --resume runs/x"),
+        ("my runs/it's", DeviceConfig(), "yoloscope train --resume 'my runs/it'\"'\"'s'"),
+        ("-x", DeviceConfig(), "yoloscope train --resume ./-x"),
+        ("x", DeviceConfig(2, accelerator="cpu"), "yoloscope train --resume x --devices 2 --accelerator cpu"),
+    ],
+)
+def test_the_command_that_goes_on_is_quoted_and_names_its_devices(
+    folder: str, device: DeviceConfig, command: str
+) -> None:
+    assert resume_command(Path(folder), device) == command
