@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import os
 import re
 import subprocess
@@ -11,16 +12,30 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from tests.conftest import ROOT
+from tests.e2e.conftest import start_service
+from tests.helpers.images import encoded
+from tests.models.darknet.cfgs import conv, detector
+from yoloscope.app.main import create_app
+from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.weights import save_weights
+from yoloscope.models.darknet.weights_header import WeightsHeader
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN = ["README.md", "docs/index.md", "docs/losses.md"]
-"""Documents whose Python runs from top to bottom as printed."""
+RUN = {"README.md": ROOT / "README.md", **{name: ROOT / "docs" / name for name in ("index.md", "losses.md")}}
+"""Documents whose Python runs in the checkout as it is."""
+PREPARED = ("darknet.md", "datasets.md", "rest-api.md")
+"""Documents whose Python needs files, or a service, that tests below make."""
 
 
 def snippets(document: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
+MADE = ["rest-reference.md"]
+"""Pages that are made when the site is built."""
 
 
 def navigation() -> list[str]:
@@ -28,7 +43,7 @@ def navigation() -> list[str]:
 
 
 def test_every_document_is_in_the_navigation() -> None:
-    assert sorted(navigation()) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    assert sorted(navigation()) == sorted((*MADE, *(path.name for path in (ROOT / "docs").glob("*.md"))))
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
@@ -41,6 +56,31 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for name in ("load", "Model.detect", "Model.score", "DetectionResult"):
         assert f'id="yoloscope.api.{name}"' in described
     assert 'id="yoloscope.training_api.train"' in described
+    require_reference((tmp_path / "rest-reference.html").read_text())
+
+
+def require_reference(page: str) -> None:
+    """Every route with its options, every schema with its fields."""
+    document = create_app().openapi()
+    shown = html.unescape(re.sub(r"<[^>]+>", "", page))
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert f"{method.upper()} {path}" in shown
+            for option in operation.get("parameters", []):
+                assert f"<code>{option['name']}</code>" in page
+    for name, schema in document["components"]["schemas"].items():
+        assert f'id="{name.lower()}"' in page
+        assert all(f"<code>{field}</code>" in page for field in schema.get("properties", {}))
+
+
+def test_the_rest_page_lists_every_route() -> None:
+    page = (ROOT / "docs" / "rest-api.md").read_text()
+    table = "".join(line for line in page.splitlines() if line.startswith("| `"))
+    listed = re.findall(r"`(GET|POST) ([^`]+)`", table)
+    document = create_app().openapi()
+    assert sorted(listed) == sorted(
+        (method.upper(), path) for path, item in document["paths"].items() for method in item
+    )
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -49,11 +89,54 @@ def test_python_parses(document: Path) -> None:
         ast.parse(code)
 
 
+def run_python(document: Path, folder: Path, **replaced: str) -> subprocess.CompletedProcess[str]:
+    """Run a document's Python from top to bottom as printed, but for what is replaced, in a folder."""
+    codes = snippets(document, "python")
+    assert codes
+    code = "\n".join(codes)
+    for old, new in replaced.items():
+        assert old in code
+        code = code.replace(old, new)
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run
+
+
+def test_every_document_with_python_is_run() -> None:
+    assert sorted(path.name for path in DOCUMENTS if snippets(path, "python")) == sorted((*RUN, *PREPARED))
+
+
 @pytest.mark.parametrize("name", RUN)
 def test_python_runs_as_printed(name: str) -> None:
-    codes = snippets(ROOT / name, "python")
-    assert codes
-    run = subprocess.run(
-        [sys.executable, "-c", "\n".join(codes)], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
+    run_python(RUN[name], ROOT)
+
+
+def test_the_python_of_the_darknet_page_runs_on_a_cfg_and_its_weights(tmp_path: Path) -> None:
+    cfg = tmp_path / "yolov4-tiny-custom.cfg"
+    cfg.write_text(detector(conv()))
+    network = build_network(cfg, class_names=["cat", "dog"])
+    written = save_weights(network, WeightsHeader())
+    (tmp_path / "yolov4-tiny-custom_best.weights").write_bytes(written)
+    run_python(ROOT / "docs" / "darknet.md", tmp_path)
+
+
+def test_the_python_of_the_data_sets_page_runs_on_a_data_set_with_splits(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for place, content in (("images", b""), ("labels", b"0 .5 .5 .5 .5\n")):
+            folder = tmp_path / "pets" / place / split
+            folder.mkdir(parents=True)
+            suffix = ".png" if place == "images" else ".txt"
+            (folder / f"{split}{suffix}").write_bytes(content or encoded(Image.new("RGB", (8, 8))))
+    (tmp_path / "pets" / "classes.txt").write_text("cat\n")
+    run_python(ROOT / "docs" / "datasets.md", tmp_path)
+
+
+def test_the_python_of_the_rest_page_runs_against_a_service(tmp_path: Path) -> None:
+    service = start_service(YOLOSCOPE_MODEL="builtin", YOLOSCOPE_MODELS_DIR=str(tmp_path))
+    try:
+        said = run_python(ROOT / "docs" / "rest-api.md", tmp_path, **{"http://127.0.0.1:8000": service.url}).stdout
+    finally:
+        service.stop()
+    total, _, terms = said.partition(" ")
+    assert float(total) == pytest.approx(sum(term["weighted"] for term in ast.literal_eval(terms).values()), rel=1e-5)
