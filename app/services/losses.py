@@ -25,6 +25,10 @@ MAX_VALUES: Final = 2**24
 """Of all heads of a request together."""
 MAX_VALUES_OF_CELLS: Final = 2**20
 """The same where the answer has them one by one."""
+MAX_OBJECTS: Final = 10_000
+"""Of all images of a request together."""
+MAX_MATCHES: Final = 2**18
+"""Objects times anchors: as many predictors may be assigned."""
 MAX_PAIRS: Final = 2**27
 """Predictors of the batch times the most objects of an image: what the ignore rule compares."""
 
@@ -109,15 +113,18 @@ def _check_heads(heads: Sequence[Tensor], query: LossQuery) -> None:
     most = int(torch.bincount(query.truth.image_index, minlength=1).max())
     predictors = sum(batch * g.num_anchors * g.grid_width * g.grid_height for g in geometries)
     values = sum(head.numel() for head in heads)
+    anchors = sum(g.num_anchors for g in geometries)
+    _require_at_most(len(query.truth), MAX_OBJECTS, "objects in all images", "/labels")
+    _require_at_most(len(query.truth) * anchors, MAX_MATCHES, "objects times anchors", "/labels")
     _require_at_most(values, MAX_VALUES, "values in all heads")
     _require_at_most(predictors * most, MAX_PAIRS, "predictors times objects of one image")
     if query.detail == "cells":
         _require_at_most(values, MAX_VALUES_OF_CELLS, "values in all heads for detail cells")
 
 
-def _require_at_most(got: int, most: int, what: str) -> None:
+def _require_at_most(got: int, most: int, what: str, pointer: str = "/heads") -> None:
     if got > most:
-        raise RequestTooLargeError(f"expected at most {most} {what}, got {got}", "/heads")
+        raise RequestTooLargeError(f"expected at most {most} {what}, got {got}", pointer)
 
 
 def _require_finite(report: LossReport, gradients: Sequence[Tensor]) -> None:

@@ -46,11 +46,15 @@ def page(service: Service, requested: set[str]) -> Iterator[Page]:
         browser.close()
 
 
-def execute(page: Page, operation: str, files: dict[str, Path]) -> dict[str, Any]:
-    """Fill in only the files of an operation, execute it, and return the JSON that the page shows."""
-    block = page.locator(f"#operations-{operation}-{operation}")
+def execute(
+    page: Page, operation: str, files: dict[str, Path], tag: str | None = None, example: str | None = None
+) -> dict[str, Any]:
+    """Fill in only the files or the example of an operation, execute it, and return the JSON that the page shows."""
+    block = page.locator(f"#operations-{tag or operation}-{operation}")
     block.locator("button.opblock-summary-control").click()
     block.get_by_role("button", name="Try it out").click()
+    if example is not None:
+        block.locator(".examples-select select").select_option(example)
     for name, path in files.items():
         block.locator(f"[data-property-name={name}] input[type=file]").set_input_files(path)
     block.get_by_role("button", name="Execute").click()
@@ -74,3 +78,9 @@ def test_an_image_and_labels_are_uploaded_and_the_loss_is_seen(page: Page, tmp_p
     (result,) = execute(page, "score", {"image": IMAGE, "labels": labels})["results"]
     assert result["objects"] == 1
     assert result["total"] == pytest.approx(sum(term["weighted"] for term in result["terms"].values()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("example", "total"), [("v4", 1.75753), ("article", 0.05625)])
+def test_an_example_of_raw_heads_is_sent_as_it_stands(page: Page, example: str, total: float) -> None:
+    answer = execute(page, "losses", {}, tag="score", example=example)
+    assert answer["total"] == pytest.approx(total, rel=1e-5)

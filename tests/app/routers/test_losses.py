@@ -343,6 +343,21 @@ class TestBadRequests:
         assert "expected at most 1048576 values in all heads for detail cells, got 1280000" in answer.json()["detail"]
         assert post_npz(client, npz({"head_0": head}, compressed=True), {**request, "detail": "objects"}).is_success
 
+    def test_too_many_objects_are_refused(self, client: Client) -> None:
+        entry = {"class_id": 0, "box": {"cx": 0.5, "cy": 0.5, "w": 0.1, "h": 0.1}}
+        answer = client.post("/v1/losses", json=body("v4", labels=[[entry] * 5000, [entry] * 4000, [entry] * 1001]))
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (413, "/labels")
+        assert "expected at most 10000 objects in all images, got 10001" in answer.json()["detail"]
+
+    def test_too_many_pairs_of_object_and_anchor_are_refused(self, client: Client) -> None:
+        spec = make_spec([{"kind": "yolo", "grid_width": 1, "grid_height": 1, "anchor_indices": list(range(300))}])
+        spec["anchors_px"] = [[index + 1, 9] for index in range(300)]
+        entry = {"class_id": 0, "box": {"cx": 0.5, "cy": 0.5, "w": 0.1, "h": 0.1}}
+        head = np.zeros((1, 300 * 8, 1, 1), np.float32)
+        answer = post_npz(client, npz({"head_0": head}), {"spec": spec, "labels": [[entry] * 900]})
+        assert answer.status_code == 413
+        assert "expected at most 262144 objects times anchors, got 270000" in answer.json()["detail"]
+
 
 ODD = st.one_of(
     st.none(),
