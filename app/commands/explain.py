@@ -71,8 +71,8 @@ def _print_topic(topic: Topic, console: Console) -> None:
     console.print(f"{topic.name}, document {topic.document}: {topic.summary}")
     for table in topic.tables():
         console.print(f"\n{table.title}")
-        if table.formula:
-            console.print(f"  {table.formula}")
+        for line in table.formula.splitlines():
+            console.print(f"  {line}")
         console.print(_filled_table(table))
         if table.note:
             console.print(table.note)

@@ -16,6 +16,15 @@ from yoloscope.training.losses.presets.article import (
     article_terms,
 )
 
+FORMULAS = {
+    "mse": "mean of (b - b^)^2 + mean of (o - o^)^2 + mean of (p - p^)^2",
+    "masked": """5 mean of smoothL1(b, b^), e^2 / 2 for small e, over all cells
++ 1 mean of (o - 1)^2 over positives + 0.5 mean of o^2 over negatives
++ 1 mean of BCE(p, p^) over positives""",
+    "iou": """5 mean of smoothL1(b, b^) over positives
++ 1 mean of (o - 1)^2 over positives + 0.5 mean of o^2 over negatives
++ 1 mean of BCE(p, p^) over positives""",
+}
 TERMS = ("box", "objectness", "no_objectness", "classification")
 TARGET = (0.5, 0.5, 0.4, 0.6, 1.0, 1.0, 0.0)
 PREDICTED = (0.6, 0.5, 0.5, 0.6, 0.8, 0.7, 0.3)
@@ -86,7 +95,7 @@ def _losses(
     weighted = {name: float(getattr(parts, name).sum()) * lambdas.get(name, 1.0) for name in TERMS}
     rows: list[tuple[Cell, ...]] = [(name, filled[name], weighted[name]) for name in TERMS]
     rows.append(("total", "", sum(weighted.values())))
-    return Table(title, ("term", "filled in", "loss"), tuple(rows), note=note)
+    return Table(title, ("term", "filled in", "loss"), tuple(rows), FORMULAS[preset.variant], note)
 
 
 def _cells(predicted: tuple[float, ...]) -> ArticleCells:

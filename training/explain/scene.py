@@ -79,10 +79,10 @@ def cell_scene() -> Scene:
     head[0, layout.classes].view(-1, 20)[cell, PERSON] = math.log(19)
     confidences = head[0, layout.confidences].view(-1, 2)
     confidences[:] = -4.0
-    confidences[cell] = torch.tensor([_logit(0.8), _logit(0.3)])
+    confidences[cell] = head.new_tensor([_logit(0.8), _logit(0.3)])
     boxes = head[0, layout.boxes].view(-1, 2, 4)
-    boxes[cell, 0] = torch.tensor([_logit(0.5), _logit(0.6), _logit(0.36), _logit(0.49)])
-    boxes[cell, 1] = torch.tensor([_logit(0.5), _logit(0.5), _logit(0.1), _logit(0.1)])
+    boxes[cell, 0] = head.new_tensor([_logit(0.5), _logit(0.6), _logit(0.36), _logit(0.49)])
+    boxes[cell, 1] = head.new_tensor([_logit(0.5), _logit(0.5), _logit(0.1), _logit(0.1)])
     return Scene(head, _person([3.4 / V1_GRID, 3.5 / V1_GRID, 0.4, 0.5]), spec)
 
 

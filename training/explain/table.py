@@ -10,7 +10,7 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers in rows; ``formula`` is what they are computed by.
+    """Numbers in rows; ``formula``, one line or more, is what they are computed by.
 
     A column "filled in" holds that formula with its numbers, in arithmetic that can be evaluated (``^`` is a power),
     and a column "text" the number that the document prints.

@@ -25,6 +25,19 @@ CELL = 6
 """Column and row of the object's cell on the grid with anchors."""
 
 
+FORMULAS = {
+    "v1": """5 [(x - x^)^2 + (y - y^)^2] + 5 [(sqrt w - sqrt w^)^2 + (sqrt h - sqrt h^)^2]
++ (C - IoU)^2 + 0.5 sum of C^2 + sum of (p - p^)^2""",
+    "v2": """(2 - w^ h^) [(x - x^)^2 + (y - y^)^2 + (w - w^)^2 + (h - h^)^2]
++ 5 (C - IoU)^2 + sum of 1[MaxIoU < 0.6] C^2 + sum of (p - p^)^2""",
+    "v3": """(2 - w^ h^) [(tx - tx^)^2 + (ty - ty^)^2 + (tw - tw^)^2 + (th - th^)^2]
+- log C - sum of 1[MaxIoU < 0.5] log(1 - C) - log p - sum of log(1 - p)""",
+    "v4": """5 (1 - CIoU) - log C - sum of 1[MaxIoU < 0.7] log(1 - C)
+- log p - sum of log(1 - p)""",
+}
+"""What one object costs, and the background with it; a hat marks the object."""
+
+
 def constants() -> Iterator[Table]:
     """Yield the constants of the formula presets, and what darknet's box weight amounts to under autograd."""
     rows: list[tuple[Cell, ...]] = []
@@ -73,7 +86,7 @@ def v1() -> Iterator[Table]:
             "classification": _squared_classes(classes),
         },
         title="Preset v1: 7x7 cells of two boxes, a person in cell (3, 3), where the first box overlaps it more",
-        note="C^ is the IoU of the first box; the second pays as if it were in an empty cell.",
+        note="IoU is that of the first box; the second pays as if it were in an empty cell.",
     )
 
 
@@ -96,7 +109,7 @@ def v2() -> Iterator[Table]:
             "classification": _squared_classes(scene.entries[2, CLASSES:, CELL, CELL].softmax(0)),
         },
         title="Preset v2: 13x13 cells of five anchors, a person in cell (6, 6), served by anchor 2",
-        note="x, y in cells; w, h as fractions of the image, as in 2 - w h. C^ is the IoU.",
+        note="x, y in cells; w, h as fractions of the image, as in 2 - w^ h^.",
     )
 
 
@@ -126,7 +139,7 @@ def v3() -> Iterator[Table]:
             "classification": _entropy_classes(scene.entries[2, CLASSES:, CELL, CELL]),
         },
         title="Preset v3: the same person; squared errors of the raw t, cross-entropy for the rest",
-        note="t^ is what would decode to the object: logit(x - cell) and log(w / anchor).",
+        note="t^ is what would decode to the object: logit(x^ - cell) and log(w^ / anchor).",
     )
 
 
@@ -177,11 +190,12 @@ def terms() -> Iterator[Table]:
 
 
 def _filled(report: LossReport, filled: dict[str, str], title: str, note: str = "") -> Table:
+    """Return the terms of a version with their formulas filled in."""
     rows: list[tuple[Cell, ...]] = [
         (name, filled[name], float(term.weighted)) for name, term in report.terms.items() if name in filled
     ]
     rows.append(("total", "", float(report.total.detach())))
-    return Table(title, ("term", "filled in", "weighted"), tuple(rows), note=note)
+    return Table(title, ("term", "filled in", "weighted"), tuple(rows), FORMULAS[report.preset], note)
 
 
 def _truth(scene: Scene) -> tuple[float, float, float, float]:
