@@ -19,7 +19,7 @@ from yoloscope.models import errors
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _TYPE_PREFIX: Final = "urn:yoloscope:problem:"
-_RETRY_AFTER_S: Final = "1"
+_RETRY_AFTER_S: Final = 1
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ class Kind:
     status: int
     name: str
     title: str
+    retry_after_s: int | None = None
+    """When to come back, where waiting helps."""
 
 
 _BROKEN_MODEL: Final = Kind(503, "model-unavailable", "The model cannot be served")
@@ -61,9 +63,9 @@ TABLE: Final[Mapping[type[errors.YoloscopeError], Kind]] = {
     errors.NotAcceptableError: Kind(406, "not-acceptable", "None of the accepted content types can be answered"),
     errors.RequestTooLargeError: Kind(413, "request-too-large", "The request is over a limit"),
     errors.RequestTimeoutError: Kind(408, "timeout", "The body did not arrive in time"),
-    errors.ServiceError: Kind(503, "service", "The service cannot answer now"),
-    errors.BusyError: Kind(503, "busy", "The service is busy"),
-    errors.NotReadyError: Kind(503, "not-ready", "The service is not ready"),
+    errors.ServiceError: Kind(503, "service", "The service cannot answer now", _RETRY_AFTER_S),
+    errors.BusyError: Kind(503, "busy", "The service is busy", _RETRY_AFTER_S),
+    errors.NotReadyError: Kind(503, "not-ready", "The service is not ready", _RETRY_AFTER_S),
     errors.LabelError: Kind(422, "labels", "The labels cannot be used"),
     errors.DatasetError: Kind(422, "data-set", "The data set cannot be used"),
     errors.CheckpointError: _SERVER_FAULT,
@@ -81,7 +83,7 @@ def kind_of(error: errors.YoloscopeError) -> Kind:
 def problem_response(
     kind: Kind, detail: str, faults: Sequence[FieldProblem] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the response of one problem; a 503 asks to come back in a second."""
+    """Return the response of one problem; where waiting helps it says when to come back."""
     problem = Problem(
         type="about:blank" if not kind.name else _TYPE_PREFIX + kind.name,
         title=kind.title,
@@ -90,8 +92,8 @@ def problem_response(
         errors=list(faults) or None,
     )
     sent = dict(headers or {})
-    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        sent.setdefault("Retry-After", _RETRY_AFTER_S)
+    if kind.retry_after_s is not None:
+        sent.setdefault("Retry-After", str(kind.retry_after_s))
     return Response(problem.model_dump_json(exclude_none=True), kind.status, sent, PROBLEM_MEDIA_TYPE)
 
 

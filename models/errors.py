@@ -77,7 +77,11 @@ class ModelNotFoundError(ModelError):
 
 
 class ModelLoadError(ModelError):
-    """A model file exists but cannot be loaded."""
+    """A model file exists but cannot be loaded; ``reason`` says why in a few words, without its path."""
+
+    def __init__(self, message: str, reason: str = "its file cannot be loaded") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ProviderError(ModelError):

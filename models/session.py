@@ -53,7 +53,9 @@ def open_session(
         return onnxruntime.InferenceSession(_with_fraction_input(model), options, providers=list(providers))
     except Exception as error:
         name = f"at {model}, got a file" if isinstance(model, Path) else "graph, got one"
-        raise ModelLoadError(f"expected an ONNX model {name} that cannot be loaded: {error}") from error
+        raise ModelLoadError(
+            f"expected an ONNX model {name} that cannot be loaded: {error}", "its file is not an ONNX model"
+        ) from error
 
 
 def fraction_input(session: onnxruntime.InferenceSession) -> str | None:

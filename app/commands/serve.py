@@ -98,7 +98,7 @@ def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:
 
 def _announce(services: Services, port: int) -> None:
     settings: Settings = services.settings
-    runtime = services.ready()
+    runtime = services.store.get()
     shown_host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 (compared, not bound)
     url = f"http://{shown_host}:{port}"
     console = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -20,5 +20,5 @@ async def live() -> Live:
 @router.get("/ready", operation_id="getReady", summary="May requests be sent?", responses=documented(503))
 async def ready(services: ServicesDependency) -> Ready:
     """Answer 200 once the default model has run on the provider that was asked for, 503 before and while draining."""
-    runtime = services.ready()
+    runtime = await services.ready()
     return Ready(model=services.store.default, version=runtime.version, provider=runtime.provider)

@@ -15,9 +15,9 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 @router.get("", operation_id="listModels", summary="List the models")
 async def list_models(services: ServicesDependency) -> ModelList:
-    """List every model that a request may name; those in use say their version and provider."""
+    """List every model that a request may name; those in use say their version and provider, those that fail why."""
     store = services.store
-    names = await services.decoding.run(store.names)
+    names = await services.files.run(store.names)
     loaded = {name: store.loaded(name) for name in names}
     return ModelList(
         default=store.default,
@@ -29,6 +29,7 @@ async def list_models(services: ServicesDependency) -> ModelList:
                 loaded=runtime is not None,
                 version=runtime.version if runtime else None,
                 provider=runtime.provider if runtime else None,
+                problem=store.problem(name),
             )
             for name, runtime in loaded.items()
         ],
@@ -38,7 +39,7 @@ async def list_models(services: ServicesDependency) -> ModelList:
 @router.get("/{name}", operation_id="getModel", summary="Describe a model", responses=documented(404, 422, 503))
 async def get_model(name: Annotated[str, Path(max_length=200)], services: ServicesDependency) -> ModelDetail:
     """Return the whole description of a model; it is loaded if it was not."""
-    runtime = await services.decoding.run(services.store.get, name)
+    runtime = await services.model(name)
     return ModelDetail(
         name=name,
         default=name == services.store.default,

@@ -34,6 +34,8 @@ class ModelSummary(Schema):
     loaded: bool
     version: str | None = None
     provider: str | None = None
+    problem: str | None = None
+    """Why its file could not be loaded when it was last tried; where `loaded`, the version of before serves."""
 
 
 class ModelList(Schema):

@@ -64,9 +64,7 @@ async def detect(services: Services, images: Sequence[bytes], query: DetectQuery
     """
     timing = Timing()
     with timing.stage("total"), services.limiter.hold(len(images)):
-        runtime = services.store.loaded(query.model or services.store.default)
-        if runtime is None:
-            runtime = await services.decoding.run(services.store.get, query.model)
+        runtime = await services.model(query.model)
         settings = settings_for(query, runtime)
         with timing.stage("decode"):
             prepared = await _prepare_all(services, images, runtime, keep_images=query.keep_images)

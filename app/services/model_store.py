@@ -1,19 +1,28 @@
-"""Names to models: what is in the models folder, loaded on first use and kept."""
+"""Names to models: what is in the models folder, loaded on first use and again when its file changes."""
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import Final
+from threading import Lock, Thread
+from time import monotonic
+from typing import Final, TypeAlias
 
 from yoloscope.app.services.runtime import Provider, Runtime
 from yoloscope.app.settings import Settings
 from yoloscope.models import zoo
-from yoloscope.models.errors import ModelNotFoundError
+from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError
 
 BUILTIN: Final = "builtin"
 FIRST_CHOICE: Final = "yolov4-tiny"
 """What is served where no model is named, if it is there or can be pulled; else the built-in model is."""
+
+logger = logging.getLogger(__name__)
+
+Signature: TypeAlias = tuple[int, int, int, int]
+"""Device, inode, size and time of change of a file: another file, or other content, has another one."""
 
 
 def artifact_path(model: str, models_dir: Path) -> Path:
@@ -37,19 +46,35 @@ def fallback_for(settings: Settings) -> str | None:
     return FIRST_CHOICE if settings.model is None and default_model(settings) == BUILTIN else None
 
 
+@dataclass
+class _Slot:
+    """One model: the file that was read last, its load, and the runtime that serves."""
+
+    path: Path
+    checked_at: float = 0.0
+    signature: Signature | None = None
+    load: Future[Runtime] | None = None
+    serving: Runtime | None = None
+
+
 class ModelStore:
     """The models that may be asked for by name: the default, the built-in and every ``<name>.onnx`` in ``models_dir``.
 
     Clients give names, never paths; only the operator's ``default`` may be a path, and is served under its stem.
-    Thread-safe; loading one model does not hold up requests for those already loaded.
+    A file is looked at once in ``check_interval_s`` at most, when its model is asked for. One that changed is loaded by
+    a thread of its own while the model of before serves; one that cannot be loaded is tried again when it changes.
+    Thread-safe.
     """
 
-    def __init__(self, models_dir: Path, default: str, provider: Provider, threads: int) -> None:
+    def __init__(
+        self, models_dir: Path, default: str, provider: Provider, threads: int, check_interval_s: float = 1.0
+    ) -> None:
         self._models_dir = models_dir
         self._default_path = artifact_path(default, models_dir)
         self._provider = provider
         self._threads = threads
-        self._loaded: dict[str, Runtime] = {}
+        self._check_interval_s = check_interval_s
+        self._slots: dict[str, _Slot] = {}
         self._lock = Lock()
 
     @property
@@ -58,36 +83,121 @@ class ModelStore:
         return self._default_path.stem
 
     def names(self) -> list[str]:
-        """Return every name that can be asked for, the default first."""
+        """Return every name that can be asked for, the default first where its file is there."""
         found = {path.stem for path in self._models_dir.glob("*.onnx") if _is_served(path)}
-        return [self.default, *sorted((found | {BUILTIN}) - {self.default})]
+        default = [self.default] if self._default_path.is_file() else []
+        return [*default, *sorted((found | {BUILTIN}) - {self.default})]
 
     def loaded(self, name: str) -> Runtime | None:
         """Return the runtime of a model that is loaded already, else None."""
-        return self._loaded.get(name)
+        slot = self._slots.get(name)
+        return None if slot is None else slot.serving
+
+    def fresh(self, name: str) -> Runtime | None:
+        """Return the runtime of a model that is loaded and whose file need not be looked at yet, else None."""
+        slot = self._slots.get(name)
+        return slot.serving if slot is not None and self._is_fresh(slot) else None
+
+    def problem(self, name: str) -> str | None:
+        """Return why the file of a model could not be loaded, without its path; None where it could, or was not yet."""
+        slot = self._slots.get(name)
+        if slot is None or slot.load is None or not slot.load.done():
+            return None
+        error = slot.load.exception()
+        return None if error is None else reason(error)
 
     def get(self, name: str | None = None) -> Runtime:
-        """Return the runtime of a model, loading it if need be; raises ModelNotFoundError or ModelLoadError."""
-        name = name or self.default
-        runtime = self._loaded.get(name)
-        return runtime if runtime is not None else self._load(name)
+        """Return the runtime of a model, waiting for it to load; raises what ``find`` and its future do."""
+        return self.find(name or self.default).result()
 
-    def _load(self, name: str) -> Runtime:
-        path = self._path(name)
+    def find(self, name: str) -> Future[Runtime]:
+        """Look at the file of a model and return its runtime, or the load that is under way.
+
+        Raises ModelNotFoundError; the future raises ModelLoadError, ProviderError or what running the model once did.
+        """
         with self._lock:
-            if name not in self._loaded:
-                runtime = Runtime(path, self._provider, self._threads)
-                runtime.warm_up()
-                self._loaded[name] = runtime
-            return self._loaded[name]
+            slot = self._slots.get(name)
+            if slot is None:
+                slot = _Slot(self._path(name))
+            if slot.load is None or not self._is_fresh(slot):
+                self._look(name, slot)
+            self._slots[name] = slot
+            assert slot.load is not None
+            return slot.load if slot.serving is None else _done(slot.serving)
+
+    def _is_fresh(self, slot: _Slot) -> bool:
+        return monotonic() - slot.checked_at < self._check_interval_s
+
+    def _look(self, name: str, slot: _Slot) -> None:
+        """Start to load a file that changed, one load of a model at a time; forget a model whose file is gone."""
+        signature = _signature(slot.path)
+        slot.checked_at = monotonic()
+        if signature is None:
+            self._slots.pop(name, None)
+            raise self._not_found(name)
+        if signature != slot.signature and (slot.load is None or slot.load.done()):
+            slot.signature = signature
+            slot.load = Future()
+            slot.load.set_running_or_notify_cancel()
+            Thread(target=self._load, args=(name, slot, slot.load), name=f"load {name}", daemon=True).start()
+
+    def _load(self, name: str, slot: _Slot, load: Future[Runtime]) -> None:
+        before = slot.serving
+        try:
+            runtime = Runtime(slot.path, self._provider, self._threads)
+            runtime.warm_up()
+        except BaseException as error:  # noqa: BLE001 (the future raises it)
+            _log_failure(name, slot, error)
+            load.set_exception(error)
+            return
+        slot.serving = runtime
+        if before is not None:
+            logger.info("the model %r changed: version %s replaces %s", name, runtime.version, before.version)
+        load.set_result(runtime)
 
     def _path(self, name: str) -> Path:
         if name == self.default:
             return self._default_path
-        names = self.names()
-        if name not in names:
-            raise ModelNotFoundError(f"expected one of the models {', '.join(names)}, got {name!r}")
+        if name not in self.names():
+            raise self._not_found(name)
         return artifact_path(name, self._models_dir)
+
+    def _not_found(self, name: str) -> ModelNotFoundError:
+        return ModelNotFoundError(f"expected one of the models {', '.join(self.names())}, got {name!r}")
+
+
+def _log_failure(name: str, slot: _Slot, error: BaseException) -> None:
+    still = "" if slot.serving is None else f"; version {slot.serving.version} goes on serving"
+    logger.error("the model %r at %s cannot be served: %s%s", name, slot.path, error, still)
+
+
+def reason(error: BaseException) -> str:
+    """Return why a model cannot be served in words for its clients: no path, nothing of the runtime's."""
+    match error:
+        case ModelLoadError():
+            return error.reason
+        case ModelNotFoundError():
+            return "its file is gone"
+        case ProviderError():
+            return "the execution provider that was asked for is not at work"
+        case OSError():
+            return "its file cannot be read"
+        case _:
+            return "it fails when it is run"
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _done(runtime: Runtime) -> Future[Runtime]:
+    future: Future[Runtime] = Future()
+    future.set_result(runtime)
+    return future
 
 
 def _is_served(path: Path) -> bool:

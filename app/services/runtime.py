@@ -152,11 +152,17 @@ def _preload_cuda_libraries() -> None:
 def _read_spec(session: onnxruntime.InferenceSession, path: Path) -> DetectorSpec:
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
-        raise ModelLoadError(f"expected the metadata {METADATA_KEY!r} in {path}, got a model without: not an artifact")
+        raise ModelLoadError(
+            f"expected the metadata {METADATA_KEY!r} in {path}, got a model without: not an artifact",
+            "its file is an ONNX model without the metadata of an artifact",
+        )
     try:
         return DetectorSpec.from_json(text)
     except SpecError as error:
-        raise ModelLoadError(f"expected a readable detector spec in {path}, got: {error}") from error
+        raise ModelLoadError(
+            f"expected a readable detector spec in {path}, got: {error}",
+            "the detector spec in its file is not readable",
+        ) from error
 
 
 def _check_graph(session: onnxruntime.InferenceSession, head_outputs: list[str], path: Path) -> None:
@@ -165,5 +171,6 @@ def _check_graph(session: onnxruntime.InferenceSession, head_outputs: list[str],
     if inputs != _INPUTS or missing:
         raise ModelLoadError(
             f"expected the inputs {sorted(_INPUTS)} and all outputs in {path}, "
-            f"got the inputs {sorted(inputs)} and no {sorted(missing)}"
+            f"got the inputs {sorted(inputs)} and no {sorted(missing)}",
+            "its file has not the inputs and outputs of an artifact",
         )

@@ -121,9 +121,7 @@ async def score(services: Services, pairs: Sequence[LabeledUpload], query: Score
     """
     timing = Timing()
     with timing.stage("total"), services.limiter.hold(len(pairs)):
-        runtime = services.store.loaded(query.model or services.store.default)
-        if runtime is None:
-            runtime = await services.decoding.run(services.store.get, query.model)
+        runtime = await services.model(query.model)
         get_preset(query.preset, runtime.spec)
         with timing.stage("decode"):
             prepared = await _prepare_all(services, pairs, runtime.spec, keep_images=query.keep_images)

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for
-from yoloscope.models.errors import BusyError, NotReadyError
+from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for, reason
+from yoloscope.models.errors import BusyError, ModelLoadError, ModelNotFoundError, NotReadyError
 from yoloscope.models.images import ImageLimits
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Services:
     """The settings, models, threads and limits that requests share.
 
     Decoding has as many threads as the process has CPUs; inference has one, because onnxruntime spreads a run over
-    ``settings.threads`` threads itself.
+    ``settings.threads`` threads itself, and so has what looks at the files of models.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -90,25 +90,56 @@ class Services:
         self.fallback_for = fallback_for(settings)
         self.decoding = ThreadPool("decode", settings.threads)
         self.inference = ThreadPool("infer", 1)
+        self.files = ThreadPool("files", 1)
         self.limiter = ConcurrencyLimiter(settings.queue_limit)
         self.draining = False
+        self._started = False
 
     def start(self) -> Runtime:
         """Load the default model and run it once on the provider asked for; return it."""
         if self.fallback_for is not None:
             _LOGGER.warning("%s is not there: the built-in model takes its place", self.fallback_for)
-        return self.store.get()
+        runtime = self.store.get()
+        self._started = True
+        return runtime
 
-    def ready(self) -> Runtime:
+    async def model(self, name: str | None) -> Runtime:
+        """Return a model by name (None: the default), loaded if it was not; the event loop is free meanwhile.
+
+        Raises ModelNotFoundError, or ModelLoadError in words for clients: the operator's are in the log.
+        """
+        name = name or self.store.default
+        runtime = self.store.fresh(name)
+        if runtime is not None:
+            return runtime
+        load = await self.files.run(self.store.find, name)
+        try:
+            return await asyncio.wrap_future(load)
+        except Exception as error:
+            raise ModelLoadError(f"expected a model that can be served, got {name!r}: {reason(error)}") from error
+
+    async def ready(self) -> Runtime:
         """Return the default model if it has run once and the service is not draining; raise NotReadyError if not."""
-        runtime = self.store.loaded(self.store.default)
         if self.draining:
             raise NotReadyError("the service is draining: it finishes what it has, new requests belong elsewhere")
-        if runtime is None:
-            raise NotReadyError(f"the default model {self.store.default!r} has not run yet")
-        return runtime
+        name = self.store.default
+        runtime = self.store.fresh(name)
+        if not self._started:
+            raise NotReadyError(f"the default model {name!r} has not run yet")
+        if runtime is not None:
+            return runtime
+        try:
+            load = await self.files.run(self.store.find, name)
+        except ModelNotFoundError as error:
+            raise NotReadyError(f"the file of the default model {name!r} is not there") from error
+        if not load.done():
+            raise NotReadyError(f"the file of the default model {name!r} is being loaded")
+        if load.exception() is not None:
+            raise NotReadyError(f"the default model {name!r} cannot be served: {self.store.problem(name)}")
+        return load.result()
 
     def close(self) -> None:
         """Stop the threads."""
         self.decoding.close()
         self.inference.close()
+        self.files.close()

@@ -1,6 +1,5 @@
 """The runtime and the store: what is loaded, what is refused, what comes out."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,6 @@ import onnx
 import pytest
 
 from tests.app.artifact import BOXES, SIDE, tiny_spec, write_tiny_artifact
-from yoloscope.app.services.model_store import ModelStore, artifact_path
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 
@@ -93,37 +91,3 @@ def test_cuda_gives_the_cpu_results(runtime: Runtime, on_cuda: Runtime) -> None:
     arguments = (images, [0.25] * 3, [0.5] * 3)
     for expected, got in zip(runtime.detect(*arguments), on_cuda.detect(*arguments), strict=True):
         np.testing.assert_allclose(got.scores, expected.scores, atol=1e-5)
-
-
-def test_names_and_paths(tmp_path: Path) -> None:
-    assert artifact_path("a", tmp_path) == tmp_path / "a.onnx"
-    assert artifact_path("a.b-c", tmp_path) == tmp_path / "a.b-c.onnx"
-    assert artifact_path("./x/a.onnx", tmp_path) == Path("x/a.onnx")
-    assert artifact_path("a.onnx", tmp_path) == Path("a.onnx")
-
-
-def test_the_default_may_be_a_path_and_comes_first(models_dir: Path, tmp_path: Path) -> None:
-    mine = write_tiny_artifact(tmp_path / "mine.onnx")
-    store = ModelStore(models_dir, str(mine), "cpu", 1)
-    assert store.default == "mine"
-    assert store.names() == ["mine", "broken", "builtin", "other", "tiny"]
-    assert store.get().path == mine
-    assert store.get("mine") is store.get()
-
-
-@pytest.mark.parametrize("name", ["nope", "../models/tiny", "tiny.onnx", ".tiny", "", "a b", "tiny\n"])
-def test_only_listed_names_are_served(models_dir: Path, name: str) -> None:
-    store = ModelStore(models_dir, "other", "cpu", 1)
-    if name:
-        with pytest.raises(ModelNotFoundError, match="expected one of the models other"):
-            store.get(name)
-    else:
-        assert store.get(name).path.stem == "other"
-
-
-def test_a_model_is_loaded_once(models_dir: Path) -> None:
-    store = ModelStore(models_dir, "tiny", "cpu", 1)
-    assert store.loaded("tiny") is None
-    with ThreadPoolExecutor(8) as pool:
-        runtimes = set(pool.map(lambda _: store.get("tiny"), range(16)))
-    assert len(runtimes) == 1
