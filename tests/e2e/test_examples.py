@@ -53,3 +53,9 @@ def test_the_rest_examples(service: Service, tmp_path: Path, capsys: pytest.Capt
     labels.write_text("11 .5 .5 .2 .2\n")
     runpy.run_path(str(EXAMPLES / "score_labels.py"))["main"](service.url, str(sample), str(labels))
     assert "stop sign (label 0)" in capsys.readouterr().out
+
+
+def test_a_loss_of_one_s_own_is_the_service_s(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    difference = runpy.run_path(str(EXAMPLES / "check_a_loss.py"))["main"](service.url)
+    assert difference < 1e-6
+    assert "largest difference of loss and gradient" in capsys.readouterr().out
