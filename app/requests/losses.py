@@ -25,8 +25,8 @@ from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.losses import get_preset
 
-MAX_JSON_BYTES: Final = 8 * 2**20
-"""Of a request in JSON, whose numbers take many times their bytes once parsed; larger heads come as npz."""
+MAX_JSON_BYTES: Final = 2 * 2**20
+"""Of a request in JSON, which takes some fifty times its bytes once parsed; larger heads come as npz."""
 _PARTS: Final = ("heads", "request")
 _SHOWN: Final = 100
 

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.app.client import Client
+from yoloscope.app.main import create_app
 from yoloscope.app.openapi import LOSSES_EXAMPLES
+from yoloscope.app.settings import Settings
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.losses import PRESETS, LossReport, compute_loss
@@ -342,6 +344,20 @@ class TestBadRequests:
         assert answer.status_code == 413
         assert "expected at most 1048576 values in all heads for detail cells, got 1280000" in answer.json()["detail"]
         assert post_npz(client, npz({"head_0": head}, compressed=True), {**request, "detail": "objects"}).is_success
+
+    @pytest.mark.parametrize("as_form", [False, True], ids=["json", "form"])
+    def test_long_json_is_refused_before_it_is_parsed(self, settings: Settings, *, as_form: bool) -> None:
+        text = b"[" * (2 * 2**20 + 1)
+        with Client(create_app(settings.model_copy(update={"max_body_bytes": 10**7}))) as roomy:
+            if as_form:
+                files = {"heads": ("heads.npz", b""), "request": ("request.json", text)}
+                answer = roomy.post("/v1/losses", files=files)
+            else:
+                answer = roomy.post("/v1/losses", content=text, headers={"content-type": "application/json"})
+        assert answer.status_code == 413
+        assert (
+            "expected at most 2097152 bytes of JSON, got 2097153; larger heads come as npz" in answer.json()["detail"]
+        )
 
     def test_too_many_objects_are_refused(self, client: Client) -> None:
         entry = {"class_id": 0, "box": {"cx": 0.5, "cy": 0.5, "w": 0.1, "h": 0.1}}
