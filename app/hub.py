@@ -12,8 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, artifact_path
 from yoloscope.app.settings import Settings
 from yoloscope.models.darknet.builder import build_network
@@ -53,13 +51,8 @@ def convert_darknet(
     return export_onnx(network, spec.model_copy(update={"source": source}), target), notices
 
 
-_CHUNK: Final = 1 << 18
-_TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
-
 UNREACHABLE: Final = 4
 """Exit status of the process that pulls where the download failed."""
-
-Progress = Callable[[int], None]
 
 
 def ensure_artifact(model: str, settings: Settings) -> Path:
@@ -127,53 +120,4 @@ def require_free_name(target: Path, models_dir: Path, weights: Path | None = Non
     raise ConfigError(
         f"--output: expected another name, got {target.stem}, that of an official model which these weights are not; "
         f"for example {models_dir / f'my-{target.name}'}"
-    )
-
-
-def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
-    """Return the official file inside a folder, at any depth and under any name: it is known by its content.
-
-    Where no sha256 is published the name must be right as well as the size. Raises ConfigError if there is no folder.
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"YOLOSCOPE_WEIGHTS: expected a folder, got {folder}")
-    candidates = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == official.size]
-    candidates.sort(key=lambda path: (path.name != official.file_name, path))
-    if official.sha256 is None:
-        candidates = [path for path in candidates if path.name == official.file_name]
-    return next((path for path in candidates if official.recognises(path.stat().st_size, sha256(path))), None)
-
-
-def download(official: OfficialWeights, target: Path, advance: Progress) -> Path:
-    """Fetch the official file into ``target`` and check it; ``advance`` is told each number of new bytes.
-
-    Raises DownloadError saying what to do without a network.
-    """
-    try:
-        with (
-            httpx.stream("GET", official.url, follow_redirects=True, timeout=_TIMEOUT) as response,
-            target.open("wb") as file,
-        ):
-            response.raise_for_status()
-            for chunk in response.iter_bytes(_CHUNK):
-                file.write(chunk)
-                advance(len(chunk))
-    except httpx.HTTPError as error:
-        raise DownloadError(
-            _advice(official, f"it could not be downloaded ({error or type(error).__name__})")
-        ) from error
-    found = sha256(target)
-    if not official.recognises(target.stat().st_size, found):
-        raise DownloadError(_advice(official, f"the download is another file (sha256 {found})"))
-    return target
-
-
-def _advice(official: OfficialWeights, reason: str) -> str:
-    known_by = f"{official.size} bytes" + (f", sha256 {official.sha256}" if official.sha256 else "")
-    return (
-        f"the weights of {official.name} are needed and {reason}.\n"
-        f"  1. Fetch {official.url}\n"
-        f"     ({known_by}) on a machine with a network.\n"
-        f"  2. Put {official.file_name} into any folder of this machine.\n"
-        f"  3. Set YOLOSCOPE_WEIGHTS to that folder and start again."
     )

@@ -20,16 +20,17 @@ NetworkOption = bool | float | str
 
 
 class _Entry(NamedTuple):
-    """How a network is built, and the side of its published input."""
+    """How a network is built, the side of its published input, and its largest stride."""
 
     build: Callable[..., Network]
     side: int
+    stride: int = 32
 
 
 _NETWORKS = MappingProxyType(
     {
-        "yolov1": _Entry(yolov1, 448),
-        "yolov1-tiny": _Entry(yolov1_tiny, 448),
+        "yolov1": _Entry(yolov1, 448, 64),
+        "yolov1-tiny": _Entry(yolov1_tiny, 448, 64),
         "yolov2": _Entry(yolov2, 416),
         "yolov2-voc": _Entry(yolov2_voc, 416),
         "yolov2-tiny": _Entry(yolov2_tiny, 416),
@@ -52,6 +53,11 @@ def names() -> tuple[str, ...]:
 def options(name: str) -> tuple[str, ...]:
     """Return the names of the options that a network's builder takes."""
     return tuple(inspect.signature(_entry(name).build).parameters)[1:]
+
+
+def largest_stride(name: str) -> int:
+    """Return the pixels of which both sides of a network's input must be multiples; raise ConfigError."""
+    return _entry(name).stride
 
 
 def build(

@@ -1,22 +1,23 @@
-"""From a configuration and a data set to the parts of a run: network, augmentation, schedule, optimizer.
-
-Starting from darknet's weights instead of from chance.
-"""
+"""From a configuration and a data set to the parts of a run: network, augmentation, schedule, optimizer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, cast
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from yoloscope.models import registry
-from yoloscope.models.darknet.weights import load_backbone_weights, load_weights
-from yoloscope.models.errors import ConfigError, WeightsError
+from yoloscope.models.detector import scale_pixels
+from yoloscope.models.errors import ConfigError, DatasetError, ImageDecodeError
 from yoloscope.models.layers.dropblock import DropBlock
 from yoloscope.models.network import Network
+from yoloscope.models.preprocess import preprocess
 from yoloscope.models.spec import DetectorSpec, LossSpec
 from yoloscope.training.anchors import fit_dataset_anchors
 from yoloscope.training.config import (
@@ -24,7 +25,6 @@ from yoloscope.training.config import (
     FreebiesConfig,
     OptimizerConfig,
     ScheduleConfig,
-    StartConfig,
     TrainingConfig,
 )
 from yoloscope.training.data.augment.color_jitter import ColorJitter
@@ -37,34 +37,9 @@ from yoloscope.training.losses import get_preset
 from yoloscope.training.losses.distillation import can_be_distilled
 from yoloscope.training.optim.cross_mini_batch_norm import with_cross_mini_batch_norm
 from yoloscope.training.optim.schedule import CosineRestarts, StepSchedule
+from yoloscope.training.start import load_start, unfold_norms
 
-
-def load_start(network: Network, start: StartConfig, name: str, options: Mapping[str, Any]) -> int:
-    """Fill the network from a .weights file as ``start`` says; return how many tensors or layers were taken.
-
-    Raises WeightsError where the file does not fit.
-    """
-    if start.part == "whole":
-        load_weights(network, start.weights)
-        return len(network.state_dict())
-    if start.part == "backbone":
-        return load_backbone_weights(network, start.weights, start.layers)[1]
-    return _load_other_classes(network, start, name, options)
-
-
-@torch.no_grad()
-def _load_other_classes(network: Network, start: StartConfig, name: str, options: Mapping[str, Any]) -> int:
-    """Take every tensor that has the same name and shape in the network the file was trained with."""
-    spec = network.spec
-    size = (spec.input_width, spec.input_height)
-    donor = registry.build(name, start.num_classes, input_size=size, **options)
-    load_weights(donor, start.weights)
-    own, given = network.state_dict(), donor.state_dict()
-    fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
-    if not fitting:
-        raise WeightsError(f"expected layers of {name} in {start.weights}, got none that fits")
-    network.load_state_dict(own | fitting)
-    return len(fitting)
+_MEASURED_IMAGES: Final = 8
 
 
 def build_network(config: TrainingConfig, dataset: DetectionDataset) -> Network:
@@ -90,8 +65,23 @@ def build_network(config: TrainingConfig, dataset: DetectionDataset) -> Network:
     if config.freebies.drop_block and not any(isinstance(module, DropBlock) for module in network.modules()):
         raise ConfigError(f"freebies.drop_block: expected a network with DropBlock, as yolov4, got {config.network}")
     if config.start is not None:
-        load_start(network, config.start, config.network, options)
+        taken = load_start(network, config.start, config.network, options)
+        if taken.folded:
+            unfold_norms(network, taken.folded, _first_images(dataset, network.spec))
     return cast("Network", with_cross_mini_batch_norm(network)) if config.freebies.cross_mini_batch_norm else network
+
+
+def _first_images(dataset: DetectionDataset, spec: DetectorSpec) -> Tensor:
+    """Return the first images of a data set that can be read as network inputs float [B, C, H, W] in 0..1."""
+    inputs: list[NDArray[np.float32]] = []
+    for image in dataset.images:
+        if len(inputs) == _MEASURED_IMAGES:
+            break
+        with suppress(ImageDecodeError, DatasetError):
+            inputs.append(preprocess(image.read(), spec)[0])
+    if not inputs:
+        raise DatasetError(f"expected images in {dataset.source}, got none that can be read")
+    return scale_pixels(torch.from_numpy(np.stack(inputs)), channels=spec.input_channels)
 
 
 def configured_spec(spec: DetectorSpec, config: TrainingConfig) -> DetectorSpec:

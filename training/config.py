@@ -1,24 +1,26 @@
-"""Training configuration: every key with its default, the configurations that come along, and former names of keys.
+"""Training configuration: every key with its type, default and meaning, and the configurations that come along.
 
-In the YAML of a configuration no key may stand twice: of two values one would be lost without a word.
+docs/training.md lists the keys; its tables are made of the docstrings below.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
 
+from yoloscope.models import registry
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.spec import ResizeSpec
 from yoloscope.models.strict_model import StrictModel, first_error
+from yoloscope.models.zoo.official import OFFICIAL
+from yoloscope.training.checkpoint.files import BEST, CONFIG, LAST
+from yoloscope.training.config_keys import explain_unknown_key, load_yaml, with_current_keys
 
-_LOG = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent / "configs"
 
 
@@ -38,61 +40,29 @@ def find_config(name_or_path: str) -> TrainingConfig:
     return TrainingConfig.load(path)
 
 
-def load_yaml(text: str) -> object:
-    """Return the document as plain values; raise yaml.YAMLError where it is none or has a key twice.
+class _Section(StrictModel):
+    """Keys that are documented by the docstrings below them."""
 
-    What a merge (``<<``) brings may still be overridden.
-    """
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    for mapping in _mappings(root, set()):
-        seen: set[tuple[str, str]] = set()
-        for key, _ in mapping.value:
-            name = (key.tag, str(key.value))
-            if name in seen:
-                expected = f"expected every key once, got {key.value!r} twice"
-                raise yaml.constructor.ConstructorError(None, None, expected, key.start_mark)
-            seen.add(name)
-    document: object = yaml.safe_load(text)
-    return document
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-def _mappings(node: yaml.Node | None, visited: set[int]) -> Iterator[yaml.MappingNode]:
-    """Yield every mapping under a node once, whatever refers to it."""
-    if node is None or id(node) in visited:
-        return
-    visited.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        yield node
-        children = [child for pair in node.value for child in pair]
-    else:
-        children = node.value if isinstance(node, yaml.SequenceNode) else []
-    for child in children:
-        yield from _mappings(child, visited)
-
-
-Side = Annotated[int, Field(ge=32)]
-"""Pixels of a side of the network input; all networks halve it five times or more."""
-
-
-class DataConfig(StrictModel):
-    """Which splits are used and how they are read.
-
-    ``val`` names a split, or is a share between 0 and 1 of ``train`` that is held out by the names of the files, or
-    null for training without validation.
-
-    ``workers`` are processes that read and augment (null: one less than the processor's cores, at most 8; 0: none).
-    ``cache_mb`` bounds the decoded images that each of them keeps. An image that cannot be read stops the training
-    with a checkpoint, or is skipped: the next one takes its place and its name is shown. In ``val`` it stops the run
-    before the first step, or is left out. ``shapes`` reads polygons, oriented boxes, masks and boxes with a score as
-    the boxes that enclose them, or refuses them.
-    """
+class DataConfig(_Section):
+    """Which splits are used and how they are read."""
 
     train: str | None = "train"
+    """Split to train on; null: the whole data set. All of a data set that has no splits, but for what is held out."""
     val: str | float | None = "val"
+    """Split to validate on, or a share between 0 and 1 of `train` to hold out (by `seed`), or null for none. Where the
+    data set has no split for it, .2 of `train` are held out."""
     workers: int | None = Field(default=None, ge=0)
+    """Processes that read and augment; null: one less than the CPUs, at most 8; 0: none."""
     cache_mb: int = Field(default=0, ge=0)
+    """Bound of the decoded images that each worker keeps, in MiB."""
     on_bad_image: Literal["stop", "skip"] = "stop"
+    """What an image does that cannot be read: stop the training with a checkpoint (in `val` before the first step), or
+    be skipped, its name logged."""
     shapes: Literal["enclose", "refuse"] = "enclose"
+    """Polygons, oriented boxes, masks and boxes with a score: read as the boxes that enclose them, or refused."""
 
     @field_validator("val")
     @classmethod
@@ -102,132 +72,157 @@ class DataConfig(StrictModel):
         return val
 
 
-class OptimizerConfig(StrictModel):
-    """The optimizer; ``weight_decay`` acts on kernels alone, ``grad_clip_norm`` bounds the gradient's norm."""
+class OptimizerConfig(_Section):
+    """The optimizer."""
 
     name: Literal["adamw", "sgd"] = "adamw"
+    """AdamW (Loshchilov and Hutter, 2019), or SGD with momentum as darknet has it."""
     lr: float = Field(default=0.002, gt=0)
+    """Learning rate after the warmup."""
     weight_decay: float = Field(default=0.0005, ge=0)
+    """Weight decay, of kernels alone."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Momentum of SGD, first beta of AdamW."""
     grad_clip_norm: float | None = Field(default=10.0, gt=0)
+    """Largest norm of the gradient; null: none."""
 
 
-class ScheduleConfig(StrictModel):
-    """The learning rate over the run.
-
-    ``cosine`` anneals to ``min_lr_ratio`` of the rate, with a restart after ``cycle_epochs`` (null: none), each cycle
-    ``multiplier`` times the last. ``steps`` multiplies the rate by ``gammas`` at the shares ``milestones`` of the run.
-    """
+class ScheduleConfig(_Section):
+    """The learning rate over the run."""
 
     kind: Literal["cosine", "steps", "constant"] = "cosine"
+    """Cosine annealing with restarts, steps as darknet's, or constant after the warmup."""
     warmup_epochs: float = Field(default=1.0, ge=0)
+    """Epochs over which the rate rises from 0."""
     warmup_power: float = Field(default=1.0, gt=0)
+    """Power of that rise: 1 is linear, darknet has 4."""
     cycle_epochs: float | None = Field(default=None, gt=0)
+    """Epochs of the first cycle of `cosine`; null: one cycle, the run."""
     multiplier: int = Field(default=2, ge=1)
+    """How many times longer each cycle is than the one before."""
     min_lr_ratio: float = Field(default=0.01, ge=0, le=1)
+    """Share of the rate at which a cycle ends."""
     milestones: tuple[float, ...] = (0.8, 0.9)
+    """Shares of the run at which `steps` changes the rate."""
     gammas: tuple[float, ...] = (0.1, 0.1)
+    """Factor of the rate at each of `milestones`."""
 
 
-class ColorConfig(StrictModel):
-    """Darknet's distortion of colors: turns of hue, largest factors of saturation and exposure."""
+class ColorConfig(_Section):
+    """Darknet's distortion of colors."""
 
     hue: float = 0.1
+    """Largest turn of the hue, as a share of the circle."""
     saturation: float = 1.5
+    """Largest factor of the saturation, up or down."""
     exposure: float = 1.5
+    """Largest factor of the brightness, up or down."""
 
 
-class AugmentConfig(StrictModel):
-    """What happens to images; probabilities are per network input, null and 0 switch off.
-
-    ``crop_jitter`` moves each edge by that share, ``random_scale`` zooms between two factors, ``random_shapes`` draws
-    the input size between 1/f and f of the base every ``random_shapes_every`` steps (darknet: 1.4, 10). In the last
-    ``close_mosaic_fraction`` of the epochs, rounded to whole ones, there is no Mosaic, CutMix or MixUp, so that
-    training ends on images composed as those of inference are.
-    """
+class AugmentConfig(_Section):
+    """What happens to images; probabilities are per network input, null and 0 switch off."""
 
     mosaic: float = Field(default=0.5, ge=0, le=1)
+    """Probability of Mosaic: four images in one."""
     cutmix: float = Field(default=0.0, ge=0, le=1)
+    """Probability of CutMix: a rectangle of another image."""
     cutmix_alpha: float = Field(default=1.0, gt=0)
+    """Parameter of the beta distribution of the rectangle's area."""
     mixup: float = Field(default=0.0, ge=0, le=1)
+    """Probability of MixUp: a blend of two images, whose objects weigh as they are blended."""
     mixup_alpha: float = Field(default=1.5, gt=0)
+    """Parameter of the beta distribution of the blend."""
     flip_horizontal: float = Field(default=0.5, ge=0, le=1)
+    """Probability of a mirror image, left and right."""
     flip_vertical: float = Field(default=0.0, ge=0, le=1)
+    """Probability of a mirror image, up and down."""
     crop_jitter: float | None = Field(default=None, gt=0, lt=0.5)
+    """Largest move of each edge, as a share of the side (darknet's `jitter`)."""
     random_scale: tuple[float, float] | None = None
+    """Least and largest factor of a zoom."""
     color: ColorConfig | None = ColorConfig()
+    """Distortion of colors."""
     random_shapes: float | None = Field(default=None, ge=1)
+    """Factor f of multi-scale training: sizes between 1/f and f of the input (darknet: 1.4)."""
     random_shapes_every: int = Field(default=10, ge=1)
+    """Steps after which the size changes."""
     close_mosaic_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Share of the epochs, rounded to whole ones, that end the run without Mosaic, CutMix and MixUp."""
 
 
-class FreebiesConfig(StrictModel):
-    """The other freebies; null leaves what the loss preset or the network has.
-
-    ``label_smoothing``, ``multi_anchor`` (several anchors per object) and ``box_loss`` change a formula preset.
-    ``grid_sensitivity`` false sets scale_xy of every head to 1. ``drop_block`` is the probability reached at the end of
-    a linear ramp, ``self_adversarial`` the share of steps whose images are altered first, by at most
-    ``self_adversarial_epsilon``.
-    """
+class FreebiesConfig(_Section):
+    """The other freebies; null leaves what the loss preset or the network has."""
 
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
+    """Label smoothing of the classes in a formula preset (v1..v4)."""
     multi_anchor: bool | None = None
+    """Several anchors for one object in a formula preset, as in YOLOv4."""
     box_loss: str | None = None
-    """A name of ``losses.terms.BOX_LOSSES``."""
+    """Box loss of a formula preset: a name of `losses.terms.BOX_LOSSES`, as ciou."""
     grid_sensitivity: bool = True
+    """Keep scale_xy of the heads; false sets it to 1."""
     drop_block: float = Field(default=0.0, ge=0, lt=1)
+    """Probability of DropBlock at the end of its linear ramp; needs a network that has it, as yolov4."""
     cross_mini_batch_norm: bool = False
+    """Normalize over the mini-batches of one step (CmBN)."""
     self_adversarial: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps whose images the network alters first, against itself."""
     self_adversarial_epsilon: float = Field(default=2 / 255, gt=0, le=1)
+    """Largest alteration of a pixel in 0..1."""
 
 
-class LossConfig(StrictModel):
-    """The loss preset (null: the network's own) and the keys in which it differs."""
+class LossConfig(_Section):
+    """The loss ([docs/losses.md](losses.md))."""
 
     preset: str | None = None
+    """Loss preset, as v3 or v4-darknet; null: the network's own."""
     overrides: dict[str, Any] = Field(default_factory=dict)
+    """Keys of the preset with other values."""
 
 
-class EmaConfig(StrictModel):
+class EmaConfig(_Section):
     """The moving average of the weights, which is what is validated and exported."""
 
     decay: float = Field(default=0.9998, ge=0, lt=1)
+    """Share that the average keeps at a step."""
     warmup: float = Field(default=10.0, ge=1)
+    """Larger is slower: step n keeps at most (1 + n) / (warmup + n)."""
 
 
-class ValidationConfig(StrictModel):
-    """When AP is measured, and after how many measurements without a better one training ends (null: never)."""
+class ValidationConfig(_Section):
+    """When AP is measured."""
 
     every_epochs: int = Field(default=1, ge=1)
+    """Epochs between two measurements; the last epoch is always measured."""
     patience: int | None = Field(default=None, ge=1)
+    """Measurements without a better AP after which training ends; null: never."""
     batch_size: int = Field(default=1, ge=1)
+    """Images that are measured together."""
 
 
-class StartConfig(StrictModel):
-    """Darknet weights to start from.
-
-    ``whole``: all of the file. ``backbone``: its first layers, ``layers`` of them (null: the file ends there).
-    ``other_classes``: a whole file trained for ``num_classes`` classes, of which every layer that fits is taken.
-    """
+class StartConfig(_Section):
+    """The former spelling of `start`, for darknet weights alone."""
 
     weights: Path
+    """A .weights file."""
     part: Literal["whole", "backbone", "other_classes"] = "whole"
+    """All of the file, which must fit; its first layers; or every layer that fits."""
     layers: int | None = Field(default=None, ge=1)
+    """Layers of `backbone`; null: the file ends there."""
     num_classes: int = Field(default=80, ge=1)
+    """Classes that `other_classes` was trained for."""
 
 
-class DistillConfig(StrictModel):
-    """Learning from teachers as well as from labels.
-
-    ``teachers`` are checkpoints or folders of runs with the heads of this one, whose mean is taken, or their number: so
-    many are trained first, by this configuration from its seed and those that follow, in ``teachers`` of the run's
-    folder. The loss is ``share`` of what it costs to answer otherwise than they do, boxes weighing ``box_weight``, and
-    for the rest that of the labels.
-    """
+class DistillConfig(_Section):
+    """Learning from teachers as well as from labels."""
 
     teachers: int | tuple[Path, ...]
+    """Checkpoints or folders of runs with the heads of this one, whose mean is taken, or their number: so many are
+    trained first, by this configuration from its seed and those that follow, in `teachers` of the run's folder."""
     share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the loss that teachers have; the labels have the rest."""
     box_weight: float = Field(default=5.0, ge=0)
+    """Weight of the boxes in what it costs to answer otherwise than the teachers."""
 
     @field_validator("teachers", mode="before")
     @classmethod
@@ -239,97 +234,108 @@ class DistillConfig(StrictModel):
         return value
 
 
-FORMER_KEYS: Final[Mapping[str, str]] = {
-    "average": "ema",
-    "average.warm_up": "ema.warmup",
-    "ema.warm_up": "ema.warmup",
-    "bags": "freebies",
-    "augment.colour": "augment.color",
-    "augment.plain_share": "augment.close_mosaic_fraction",
-    "data.bad_pictures": "data.on_bad_image",
-    "optimizer.clip_norm": "optimizer.grad_clip_norm",
-    "optimizer.rate": "optimizer.lr",
-    "schedule.at": "schedule.milestones",
-    "schedule.minimum_share": "schedule.min_lr_ratio",
-    "schedule.scales": "schedule.gammas",
-    "schedule.warm_up_epochs": "schedule.warmup_epochs",
-    "schedule.warm_up_power": "schedule.warmup_power",
-}
-"""Keys that configurations, checkpoints and search spaces were written with, and what they are called now."""
+def _start_kind(value: object) -> str | None:
+    if isinstance(value, str | Path):
+        return "place"
+    if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(one, str | Path) for one in value):
+        return "darknet"
+    return "former" if isinstance(value, Mapping | StartConfig) else None
 
 
-def current_key(key: str) -> str:
-    """Return what a dotted key is called now: ``bags.drop_block`` is ``freebies.drop_block``."""
-    if key in FORMER_KEYS:
-        return FORMER_KEYS[key]
-    section, dot, rest = key.partition(".")
-    return f"{FORMER_KEYS.get(section, section)}{dot}{rest}"
+BUILTIN_NAME: Final = "builtin"
+_START_KINDS: Final = ("place", "darknet", "former")
+START_EXPECTED: Final = (
+    f"an official model ({', '.join(OFFICIAL)}), {BUILTIN_NAME}, a darknet .weights file (its .cfg beside it or in a "
+    "list of both), a checkpoint (.ckpt), the folder of a run, or an .onnx file"
+)
+Start: TypeAlias = Annotated[
+    Annotated[str, BeforeValidator(str), Tag("place")]
+    | Annotated[tuple[Path, Path], Tag("darknet")]
+    | Annotated[StartConfig, Tag("former")],
+    Discriminator(
+        _start_kind, custom_error_type="start", custom_error_message=f"Value error, expected {START_EXPECTED}"
+    ),
+]
+
+_USUAL_SIDE: Final = 416
 
 
-def with_current_keys(values: object, source: str) -> object:
-    """Return a configuration document with former names of keys replaced; each is logged once.
-
-    Raises ConfigError where a key stands there under both names.
-    """
-    if not isinstance(values, Mapping):
-        return values
-    renamed: dict[object, object] = {}
-    for key, value in values.items():
-        inner = {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, Mapping) else None
-        name = _take_current(str(key), renamed, source) if isinstance(key, str) else key
-        if inner is None or not isinstance(name, str):
-            renamed[name] = value
-            continue
-        section: dict[object, object] = {}
-        for dotted, one in inner.items():
-            section[_take_current(dotted, section, source).partition(".")[2]] = one
-        renamed[name] = section
-    return renamed
+def _of_start(values: Mapping[str, Any]) -> TrainingConfig | None:
+    """Return the configuration of the run to start from, as far as it is known without its weights."""
+    start = values.get("start")
+    if not isinstance(start, str):
+        return None
+    path = Path(start)
+    official = OFFICIAL.get(path.stem if path.suffix == ".weights" else start)
+    if official is not None:
+        return TrainingConfig(network=official.network)
+    if start == BUILTIN_NAME:
+        return find_config(start)
+    folder = path if path.is_dir() else path.parent
+    is_run = (folder / CONFIG).is_file() and any((folder / name).is_file() for name in (LAST, BEST))
+    return TrainingConfig.load(folder / CONFIG) if is_run else None
 
 
-def _take_current(key: str, taken: Mapping[object, object], source: str) -> str:
-    name = current_key(key)
-    if name in taken or name.partition(".")[2] in taken:
-        raise ConfigError(f"{source}: expected {name} under one name, got it as {key} too")
-    if key in FORMER_KEYS:
-        _log_renamed(key)
-    return name
+def _from_start(key: str, usual: object) -> Any:  # noqa: ANN401 (as Field)
+    """Return a field whose default is that of the run to start from, else ``usual``."""
+
+    def default(values: dict[str, Any]) -> object:
+        known = _of_start(values)
+        return usual if known is None else getattr(known, key)
+
+    return Field(default_factory=default)
 
 
-@cache
-def _log_renamed(key: str) -> None:
-    _LOG.warning("the configuration key %s is called %s now", key, FORMER_KEYS[key])
+def _default_size(values: dict[str, Any]) -> tuple[int, int]:
+    """Return the size of the run to start from, else the least of 416 pixels or more that the network can have."""
+    network, known = values.get("network"), _of_start(values)
+    if known is not None and known.network == network:
+        return known.input_size
+    stride = registry.largest_stride(str(network))
+    side = -(-_USUAL_SIDE // stride) * stride
+    return side, side
 
 
-def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Return the keys of the section at a path of field names."""
-    for part in path:
-        annotation = model.model_fields[part].annotation
-        kinds = (annotation, *get_args(annotation))
-        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return sorted(model.model_fields)
+def parse_size(value: object) -> object:
+    """Return ``[width, height]`` for 320 and for "416x320"; leave other values as they are."""
+    if isinstance(value, str) and (sides := re.fullmatch(r"(\d+)(?:x(\d+))?", value)):
+        return int(sides[1]), int(sides[2] or sides[1])
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-class TrainingConfig(StrictModel):
-    """A training run.
+_Side: TypeAlias = Annotated[int, Field(ge=32)]
+_Size: TypeAlias = Annotated[tuple[_Side, _Side], BeforeValidator(parse_size)]
+_Anchors: TypeAlias = Literal["published", "fitted"] | tuple[tuple[float, float], ...]
 
-    ``input_size`` is (width, height) in pixels. ``batch_size`` counts the images of one optimizer step over all
-    ``accumulate`` mini-batches and all processes. ``anchors``: the published ones, fitted to the training labels, or
-    given as (width, height) in network pixels. ``precision`` auto is bf16 where the processor or GPU computes in it.
-    """
 
-    network: str = "yolov4-tiny"
-    network_options: dict[str, bool | float | str] = Field(default_factory=dict)
-    input_size: tuple[Side, Side] = (416, 416)
-    resize: ResizeSpec | None = None
-    anchors: Literal["published", "fitted"] | tuple[tuple[float, float], ...] = "published"
-    start: StartConfig | None = None
+class TrainingConfig(_Section):
+    """A training run."""
+
+    start: Start | None = None
+    """Where the weights come from: an official model, `builtin`, a darknet file, a checkpoint, the folder of a run or
+    an .onnx file, as far as it fits; null: drawn by `seed`."""
+    network: str = _from_start("network", "yolov4-tiny")
+    """Network, as yolov4-tiny (that of `start`, where it says so)."""
+    network_options: dict[str, bool | float | str] = _from_start("network_options", {})
+    """Options of the network, as width: 0.5, or channels: 1 for grey."""
+    input_size: _Size = Field(default_factory=_default_size)
+    """Width and height of the input in pixels, one number for both; multiples of 32 (YOLOv1: 64, so 448)."""
+    resize: ResizeSpec | None = _from_start("resize", None)
+    """Placement and interpolation of images; null: the network's own."""
+    anchors: _Anchors = _from_start("anchors", "published")
+    """The published anchors, anchors fitted to the training labels, or widths and heights in network pixels."""
     epochs: int = Field(default=100, ge=1)
+    """Epochs: how often every image is seen."""
     batch_size: int = Field(default=16, ge=1)
+    """Images of one optimizer step, over all mini-batches and processes."""
     accumulate: int = Field(default=1, ge=1)
+    """Mini-batches of one step, for less memory."""
     seed: int = Field(default=0, ge=0)
+    """Seed of the weights, of all random draws and of what is held out."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Precision of matrix products; auto: bf16 where the processor or GPU computes in it."""
     channels_last: bool = True
+    """Memory layout NHWC, which is faster."""
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -349,12 +355,12 @@ class TrainingConfig(StrictModel):
         try:
             return cls.model_validate(with_current_keys(values, source))
         except ValidationError as error:
-            where, message = first_error(error)
+            _, message = first_error(error)
             first = error.errors()[0]
+            path = [str(part) for part in first["loc"] if part not in _START_KINDS or first["loc"][0] != "start"]
             if first["type"] == "extra_forbidden":
-                known = ", ".join(_known_keys(cls, [str(part) for part in first["loc"][:-1]]))
-                message = f"expected one of the keys {known}"
-            raise ConfigError(f"{source}: {where or 'the document'}: {message}") from error
+                message = explain_unknown_key(cls, path)
+            raise ConfigError(f"{source}: {'.'.join(path) or 'the document'}: {message}") from error
 
     @classmethod
     def load(cls, path: Path) -> TrainingConfig:
@@ -366,8 +372,8 @@ class TrainingConfig(StrictModel):
         return cls.parse({} if values is None else values, str(path))
 
     def replace(self, **changes: object) -> TrainingConfig:
-        """Return a configuration with some keys changed, checked again."""
-        return self.parse(self.model_dump() | changes)
+        """Return a configuration with some keys changed, checked again; what follows from them follows anew."""
+        return self.parse(self.model_dump(exclude_unset=True) | changes)
 
     def to_yaml(self) -> str:
         """Return the whole configuration as YAML."""

@@ -181,7 +181,7 @@ def _train_teachers(config: TrainingConfig, folder: Path, circumstances: _Circum
         return None
     folder.mkdir(parents=True, exist_ok=True)
     write_run(config, circumstances.data, folder)
-    spec = build_network(config, circumstances.splits.train).spec
+    spec = build_network(_without_start(config), circumstances.splits.train).spec
     for number, place in enumerate(teacher_paths(config, folder)):
         own = teacher_config(config, number, spec)
         with log_prefix(f"teacher {number + 1}/{count}: "):
@@ -201,7 +201,7 @@ def _train(
 ) -> TrainedNetwork:
     """Train from a state, or from the start."""
     splits = circumstances.splits
-    network = build_network(config, splits.train)
+    network = build_network(config if state is None else _without_start(config), splits.train)
     if config.channels_last:
         convert_conv2d_weight_memory_format(network, torch.channels_last)
     images = training_data(config, network.spec, splits.train)
@@ -230,6 +230,11 @@ def _train(
         with quiet(), add_recovery_hint(folder, circumstances.folder, circumstances.machine):
             trainer.fit(module, datamodule=images.from_step(module.progress.step, module.total_steps))
     return TrainedNetwork(folder, module, splits, interruption.received)
+
+
+def _without_start(config: TrainingConfig) -> TrainingConfig:
+    """Return the configuration for a network whose weights come from a checkpoint, or do not matter."""
+    return config.model_copy(update={"start": None})
 
 
 def _attach_teachers(module: TrainingModule, folder: Path, state: dict[str, Any] | None) -> None:

@@ -6,7 +6,6 @@ Anchors as tables on the terminal, and as lines to paste.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -15,10 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from yoloscope.app.commands.options import NO_DATA, RequiredDataOption, ShapesOption
+from yoloscope.app.commands.options import NO_DATA, RequiredDataOption, ShapesOption, SizeOption, parse_size
 from yoloscope.models import registry
 from yoloscope.models.anchors import REGION_STRIDE
-from yoloscope.models.errors import ConfigError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.anchors import AnchorComparison, AnchorFit, AnchorQuality, anchor_strides, compare_anchors
 from yoloscope.training.data.datasets import open_split_or_all
@@ -87,9 +85,7 @@ def anchors(
     data: RequiredDataOption = NO_DATA,
     split: Annotated[str, typer.Option(help="Part of the data set; '' for all of it.")] = "train",
     network: Annotated[str, typer.Option(help=f"Network, one of {', '.join(registry.names())}.")] = "yolov4-tiny",
-    size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Input of the network, as 416x416; default: as published.")
-    ] = None,
+    size: SizeOption = None,
     count: Annotated[
         int | None, typer.Option(min=1, help="Anchors in all, shared out among the heads; default: as published.")
     ] = None,
@@ -124,11 +120,8 @@ def anchors(
 
 def _spec(network: str, size: str | None) -> DetectorSpec:
     """Return the spec of a network, which needs no weights."""
-    sides = None if size is None else re.fullmatch(r"(\d+)x(\d+)", size)
-    if size is not None and sides is None:
-        raise ConfigError(f"--size: expected WIDTHxHEIGHT in pixels, as 416x416, got {size!r}")
     with torch.device("meta"):
-        built = registry.build(network, input_size=None if sides is None else (int(sides[1]), int(sides[2])))
+        built = registry.build(network, input_size=None if size is None else parse_size(size))
     return built.spec
 
 

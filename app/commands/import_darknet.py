@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from yoloscope.app.commands.options import ModelsDirOption
+from yoloscope.app.commands.options import ModelsDirOption, SizeOption, parse_size
 from yoloscope.app.commands.outputs import OutputFiles
 from yoloscope.app.hub import convert_darknet, require_free_name
 from yoloscope.app.settings import load_settings
@@ -30,9 +29,7 @@ def import_darknet(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The .onnx to write; default: into the models folder.")
     ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Input of the network, as 416x416; default: that of the cfg.")
-    ] = None,
+    size: SizeOption = None,
     models_dir: ModelsDirOption = None,
 ) -> None:
     """Convert a darknet model to the one ONNX file that is served.
@@ -53,7 +50,7 @@ def import_darknet(
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--output: expected a folder to write into, got {error}") from error
-    report, notices = convert_darknet(cfg, weights, names, target, None if size is None else _parse_size(size))
+    report, notices = convert_darknet(cfg, weights, names, target, None if size is None else parse_size(size))
     for notice in notices:
         console.print(f"note: {notice}", markup=False)
     if replaced is not None:
@@ -63,10 +60,3 @@ def import_darknet(
 
     if report.differences:
         raise typer.Exit(DIFFERS)
-
-
-def _parse_size(size: str) -> tuple[int, int]:
-    sides = re.fullmatch(r"(\d+)x(\d+)", size)
-    if sides is None:
-        raise ConfigError(f"--size: expected WIDTHxHEIGHT in pixels, as 416x416, got {size!r}")
-    return int(sides[1]), int(sides[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,6 +81,9 @@ WeightsOption = Annotated[
     Path | None,
     typer.Option(help="Folder searched for official darknet weights before downloading.", envvar="YOLOSCOPE_WEIGHTS"),
 ]
+SizeOption = Annotated[
+    str | None, typer.Option("--size", metavar="WxH|N", help="Input of the network in pixels, as 416x320 or 416.")
+]
 DataOption = Annotated[Path | None, typer.Option("--data", help=f"{_DATA_HELP}.")]
 RequiredDataOption = Annotated[
     Path, typer.Option("--data", help=f"{_DATA_HELP} [required].", callback=_require_data, show_default=False)
@@ -88,6 +92,14 @@ ShapesOption = Annotated[
     Literal["enclose", "refuse"],
     typer.Option(help="Polygons, masks and boxes with a score: read as the boxes that enclose them, or refused."),
 ]
+
+
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """Return width and height of ``416x320``, or of ``320`` for a square; raise ConfigError."""
+    sides = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if sides is None:
+        raise ConfigError(f"{option}: expected WIDTHxHEIGHT or one number in pixels, as 416x320 or 416, got {text!r}")
+    return int(sides[1]), int(sides[2] or sides[1])
 
 
 def accelerator_of(name: str) -> Accelerator:

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from yoloscope.app.commands.options import ModelsDirOption, WeightsOption
-from yoloscope.app.hub import UNREACHABLE, convert_official, download, find_weights, official_name
+from yoloscope.app.hub import UNREACHABLE, convert_official, official_name
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, DownloadError, OutputError, YoloscopeError
+from yoloscope.models.zoo.download import download, find_weights
 from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 
 

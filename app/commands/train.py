@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from yoloscope.app.commands.options import AcceleratorOption, DataOption, accelerator_of
+from yoloscope.app.commands.options import AcceleratorOption, DataOption, SizeOption, accelerator_of, parse_size
 from yoloscope.models.errors import ConfigError, YoloscopeError
 from yoloscope.training.callbacks.stopping import exit_on_signal
 from yoloscope.training.checkpoint.files import CONFIG, has_checkpoint
@@ -40,11 +40,15 @@ class _Options:
 
     config: str | None
     network: str | None
+    start: list[str]
+    size: str | None
     epochs: int | None
 
     def apply(self, config: TrainingConfig) -> TrainingConfig:
         """Return the configuration with the options in it."""
-        changes = {"network": self.network, "epochs": self.epochs}
+        start = self.start[0] if len(self.start) == 1 else self.start or None
+        size = None if self.size is None else parse_size(self.size)
+        changes = {"network": self.network, "start": start, "input_size": size, "epochs": self.epochs}
         return config.replace(**{key: value for key, value in changes.items() if value is not None})
 
     def new(self) -> TrainingConfig:
@@ -67,9 +71,18 @@ def train(
     run: RunArgument = None,
     config: ConfigOption = None,
     network: Annotated[str | None, typer.Option(help="Network, as yolov4-tiny; overrides the configuration.")] = None,
+    start: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Weights to start from: an official model, as yolov4-tiny, a darknet .weights file, a checkpoint, the "
+            "folder of a run or an .onnx file; given twice: a .cfg and its .weights."
+        ),
+    ] = None,
+    size: SizeOption = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; overrides the configuration.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the run; default: runs/ and the configuration's or network's name.")
+        Path | None,
+        typer.Option(help="Folder of the run; default: runs/ and the network's, configuration's or start's name."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in RUN or --output where it stopped.")
@@ -95,7 +108,7 @@ def train(
     serve the result: yoloscope serve --model RUN/model.onnx. For example: yoloscope train --data bccd --config
     bccd-tiny
     """
-    options = _Options(config, network, epochs)
+    options = _Options(config, network, start or [], size, epochs)
     folder = _folder(run, output, options, resume=resume)
     if resume:
         saved, former = read_run(folder)
@@ -114,8 +127,8 @@ def _folder(run: Path | None, output: Path | None, options: _Options, *, resume:
         raise ConfigError(f"expected --resume beside the folder of a run, got {run} alone; --data names a data set")
     if run is not None and output is not None and run.absolute() != output.absolute():
         raise ConfigError(f"--resume: expected one run, got {run}, and {output} by --output")
-    name = options.network or Path(options.config or TrainingConfig().network).stem
-    return run or output or Path("runs") / name
+    name = options.network or options.config or (options.start or [TrainingConfig().network])[0]
+    return run or output or Path("runs") / Path(name).stem
 
 
 def _required_data(data: Path | None) -> Path:

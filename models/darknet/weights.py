@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yoloscope.models.darknet.foreign_files import HEAD_BYTES, describe_file
-from yoloscope.models.darknet.weights_header import WeightsHeader, explain_mismatch
+from yoloscope.models.darknet.weights_header import WeightsHeader, count_classes, explain_mismatch
 from yoloscope.models.errors import WeightsError
 from yoloscope.models.files import sha256
 from yoloscope.models.layers.weight_block import WeightBlock, weight_blocks, weighted_layers
-from yoloscope.models.spec import SourceSpec
+from yoloscope.models.spec import DetectorSpec, SourceSpec
 
 _FLOAT = np.dtype("<f4")
 
@@ -42,6 +42,13 @@ def load_weights(network: nn.Module, weights: str | Path | bytes | bytearray) ->
     _require_finite(network, values)
     _fill(blocks, values, header)
     return header
+
+
+def classes_of_weights(network: nn.Module, spec: DetectorSpec, weights: str | Path | bytes | bytearray) -> int | None:
+    """Return for how many classes this network must be built to have as many parameters as a file, or None."""
+    _, values = _read(weights)
+    excess = len(values) - sum(block.tensor.numel() for block in weight_blocks(network))
+    return spec.num_classes if abs(excess) <= 1 else count_classes(network, spec, excess)
 
 
 def load_backbone_weights(

@@ -84,8 +84,10 @@ class WeightsHeader:
 def explain_mismatch(network: nn.Module, header: WeightsHeader, expected: int, got: int) -> str:
     """Return a message with both counts, in parameters and bytes, and the likely cause."""
     spec = getattr(network, "spec", None)
-    causes = _class_count(network, spec, got - expected) if isinstance(spec, DetectorSpec) else None
-    if causes is None:
+    classes = count_classes(network, spec, got - expected) if isinstance(spec, DetectorSpec) else None
+    if classes is not None and isinstance(spec, DetectorSpec):
+        causes = f"the weights were trained for {classes} classes and the cfg has {spec.num_classes}"
+    else:
         causes = (
             "the file is cut off, holds a backbone alone, or belongs to another cfg"
             if got < expected
@@ -97,15 +99,13 @@ def explain_mismatch(network: nn.Module, header: WeightsHeader, expected: int, g
     )
 
 
-def _class_count(network: nn.Module, spec: DetectorSpec, excess: int) -> str | None:
-    """Return the class count that would explain the difference, if one does."""
+def count_classes(network: nn.Module, spec: DetectorSpec, excess: int) -> int | None:
+    """Return the class count that explains so many parameters more than the network has, or None."""
     per_class = _parameters_per_class(network, spec)
     if not per_class or excess % per_class:
         return None
     classes = spec.num_classes + excess // per_class
-    if classes < 1:
-        return None
-    return f"the weights were trained for {classes} classes and the cfg has {spec.num_classes}"
+    return classes if classes >= 1 else None
 
 
 def _parameters_per_class(network: nn.Module, spec: DetectorSpec) -> int:

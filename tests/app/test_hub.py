@@ -1,108 +1,20 @@
-"""Finding and fetching official weights."""
+"""Models by name: official ones made ready, the built-in one, and the fallback to it."""
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from yoloscope.app.hub import (
     convert_darknet,
-    download,
     ensure_artifact,
     ensure_model,
-    find_weights,
     official_name,
 )
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, default_model
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import ConfigError, DownloadError, ModelLoadError, ModelNotFoundError
-from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
-
-CONTENT = b"weights" * 1000
-
-
-def published(url: str = "http://nowhere.invalid/tiny.weights", content: bytes = CONTENT) -> OfficialWeights:
-    sha256 = hashlib.sha256(content).hexdigest()
-    return replace(OFFICIAL["yolov4-tiny"], name="tiny", url=url, size=len(content), sha256=sha256)
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        if self.path == "/moved/tiny.weights":
-            self.send_response(302)
-            self.send_header("Location", "/tiny.weights")
-            self.end_headers()
-            return
-        self.send_response(200 if self.path == "/tiny.weights" else 404)
-        self.end_headers()
-        self.wfile.write(CONTENT)
-
-    def log_message(self, *_arguments: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize("path", ["/tiny.weights", "/moved/tiny.weights"])
-def test_a_download_is_checked_and_its_progress_told(server: str, tmp_path: Path, path: str) -> None:
-    counts: list[int] = []
-    found = download(published(server + path), tmp_path / "file", counts.append)
-    assert found.read_bytes() == CONTENT
-    assert sum(counts) == len(CONTENT)
-
-
-@pytest.mark.parametrize(
-    ("path", "content", "reason"),
-    [("/gone.weights", CONTENT, "404"), ("/tiny.weights", b"other", "another file")],
-)
-def test_a_failed_download_says_what_to_do(server: str, tmp_path: Path, path: str, content: bytes, reason: str) -> None:
-    official = published(server + path, content)
-    with pytest.raises(DownloadError, match=reason) as caught:
-        download(official, tmp_path / "file", lambda _count: None)
-    for needed in (official.url, str(official.size), str(official.sha256), official.file_name, "YOLOSCOPE_WEIGHTS"):
-        assert needed in str(caught.value)
-
-
-def test_without_a_network_the_advice_is_given_too(tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="Set YOLOSCOPE_WEIGHTS"):
-        download(published("http://127.0.0.1:9/tiny.weights"), tmp_path / "file", lambda _count: None)
-
-
-def test_weights_are_found_by_content_at_any_depth(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    assert find_weights(published(), tmp_path) is None
-    (tmp_path / "tiny.weights").write_bytes(CONTENT[::-1])
-    assert find_weights(published(), tmp_path) is None
-    (tmp_path / "a" / "b" / "renamed.bin").write_bytes(CONTENT)
-    assert find_weights(published(), tmp_path) == tmp_path / "a" / "b" / "renamed.bin"
-    (tmp_path / "a" / "tiny.weights").write_bytes(CONTENT)
-    assert find_weights(published(), tmp_path) == tmp_path / "a" / "tiny.weights"
-
-
-def test_without_a_published_sha256_name_and_size_must_fit(tmp_path: Path) -> None:
-    official = replace(published(), sha256=None)
-    (tmp_path / "other.weights").write_bytes(CONTENT)
-    assert find_weights(official, tmp_path) is None
-    (tmp_path / "tiny.weights").write_bytes(CONTENT)
-    assert find_weights(official, tmp_path) == tmp_path / "tiny.weights"
-
-
-def test_the_weights_folder_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="YOLOSCOPE_WEIGHTS"):
-        find_weights(published(), tmp_path / "nothing")
+from yoloscope.models.zoo.official import OFFICIAL
 
 
 def test_a_model_that_is_there_is_not_pulled(models_dir: Path) -> None:

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import yaml
 
+from yoloscope.models import registry
 from yoloscope.models.errors import ConfigError, PresetError
-from yoloscope.models.registry import build
 from yoloscope.models.zoo import BUILTIN
 from yoloscope.training.build import configured_spec
-from yoloscope.training.config import FORMER_KEYS, TrainingConfig, _log_renamed, config_names, find_config
+from yoloscope.training.config import TrainingConfig, config_names, find_config
+from yoloscope.training.config_keys import FORMER_KEYS, _log_renamed
 from yoloscope.training.export.onnx import read_spec
 
 
@@ -17,7 +20,18 @@ from yoloscope.training.export.onnx import read_spec
     ("values", "told"),
     [
         ({"epoch": 3}, "epoch: expected one of the keys accumulate, anchors, .*epochs, "),
-        ({"augment": {"mosiac": 1}}, "augment.mosiac: expected one of the keys .*mosaic"),
+        ({"epoch": 3}, "; did you mean epochs[?]"),
+        (
+            {"augment": {"mosiac": 1}},
+            "augment.mosiac: expected one of the keys .*mosaic.*; did you mean augment.mosaic[?]",
+        ),
+        ({"lr": 0.1}, "lr: expected one of the keys .*; did you mean optimizer.lr[?]"),
+        ({"alpha": 0.1}, "alpha: expected one of the keys .*, validation$"),
+        ({"start": {"weights": "a", "par": "whole"}}, "start.par: expected .*weights; did you mean start.part[?]"),
+        ({"start": {"part": "whole"}}, "start.weights: Field required"),
+        ({"start": 3}, "start: expected an official model .*, got 3"),
+        ({"start": ["a.cfg"]}, r"start: expected an official model .*, got \['a.cfg'\]"),
+        ({"input_size": "64x"}, "input_size: .*got '64x'"),
         ({"epochs": 0}, "epochs: .*got 0"),
         ({"augment": {"mosaic": 1.5}}, "augment.mosaic: .*got 1.5"),
         ({"optimizer": {"lr": float("nan")}}, "optimizer.lr"),
@@ -34,7 +48,7 @@ def test_wrong_keys_and_values_are_named(values: Any, told: str) -> None:
 def test_a_box_loss_that_does_not_exist_is_named_with_those_that_do() -> None:
     config = TrainingConfig.parse({"freebies": {"box_loss": "siou"}})
     with pytest.raises(PresetError, match=r"'box_loss': .*ciou, diou, .*got 'siou'"):
-        configured_spec(build("yolov4-tiny").spec, config)
+        configured_spec(registry.build("yolov4-tiny").spec, config)
 
 
 FORMER = """
@@ -92,6 +106,37 @@ def test_yaml_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(config.to_yaml())
     assert TrainingConfig.load(path) == config
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_network_has_a_size_that_it_can_be_built_for(name: str) -> None:
+    config = TrainingConfig(network=name)
+    assert config.input_size == ((448, 448) if name.startswith("yolov1") else (416, 416))
+    assert TrainingConfig().replace(network=name) == config
+    assert TrainingConfig(network=name, input_size=(192, 128)).replace(network="yolov1").input_size == (192, 128)
+    with torch.device("meta"):
+        assert registry.build(name, 2, input_size=config.input_size).spec.input_width == config.input_size[0]
+
+
+@pytest.mark.parametrize(("given", "size"), [(320, (320, 320)), ("320", (320, 320)), ("416x320", (416, 320))])
+def test_sizes_may_be_one_number_or_a_text(given: object, size: tuple[int, int]) -> None:
+    assert TrainingConfig.parse({"input_size": given}).input_size == size
+
+
+@pytest.mark.parametrize(
+    "start", ["yolov3-tiny", "a/b.weights", ["a.cfg", "b.weights"], {"weights": "a.weights", "part": "other_classes"}]
+)
+def test_every_spelling_of_start_comes_back(start: object) -> None:
+    config = TrainingConfig.parse({"start": start})
+    assert TrainingConfig.parse(yaml.safe_load(config.to_yaml())) == config
+
+
+@pytest.mark.parametrize("start", ["yolov3-tiny", "folder/yolov3-tiny.weights"])
+def test_an_official_start_brings_its_network_but_where_another_is_named(start: str) -> None:
+    assert TrainingConfig.parse({"start": start}).network == "yolov3-tiny"
+    assert TrainingConfig().replace(start=start).network == "yolov3-tiny"
+    assert TrainingConfig.parse({"start": start, "network": "yolov3"}).network == "yolov3"
+    assert TrainingConfig.parse({"start": "yolov1"}).input_size == (448, 448)
 
 
 def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.strict_model import StrictModel
-from yoloscope.training.config import TrainingConfig, current_key, load_yaml
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.config_keys import current_key, load_yaml
 
 SEPARATOR = "."
 

@@ -29,7 +29,7 @@ def anchors(*more: str) -> str:
 
 
 def test_training_fits_the_same_anchors(data: Path) -> None:
-    document = json.loads(anchors("--data", str(data), "--size", "64x64", "--json"))
+    document = json.loads(anchors("--data", str(data), "--size", "64", "--json"))
     network = build_network(quick_config(anchors="fitted"), open_dataset(data, "train"))
     assert document["anchors"] == [[round(w, 1), round(h, 1)] for w, h in network.spec.anchors_px]
     assert [head["mask"] for head in document["heads"]] == [list(head.anchor_indices) for head in network.spec.heads]
@@ -60,7 +60,7 @@ def test_the_lines_for_darknet_are_those_of_its_sections(data: Path, network: st
     ("arguments", "error", "words"),
     [
         ((), ConfigError, "--data: expected a data set"),
-        (("--data", "DATA", "--size", "64"), ConfigError, "--size: expected WIDTHxHEIGHT"),
+        (("--data", "DATA", "--size", "64y"), ConfigError, "--size: expected WIDTHxHEIGHT"),
         (("--data", "DATA", "--size", "100x64"), ConfigError, "an input of multiples of 32, got 100x64"),
         (("--data", "DATA", "--network", "yolov9"), ConfigError, "expected a network among"),
         (("--data", "DATA", "--network", "yolov1"), ConfigError, "got yolov1, which has none"),
