@@ -56,7 +56,18 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for name in ("load", "Model.detect", "Model.score", "DetectionResult"):
         assert f'id="yoloscope.api.{name}"' in described
     assert 'id="yoloscope.training_api.train"' in described
+    require_formulas((tmp_path / "losses.html").read_text())
     require_reference((tmp_path / "rest-reference.html").read_text())
+
+
+def require_formulas(page: str) -> None:
+    """Every formula of the losses is MathML, the equations of several lines as tables; no LaTeX is left."""
+    text = (ROOT / "docs" / "losses.md").read_text()
+    equations = re.findall(r"\$\$(.+?)\$\$", text, re.DOTALL)
+    assert page.count('<div class="formula"><math') == len(equations) == 6
+    assert page.count("<mtable") == sum("{aligned}" in equation for equation in equations) == 4
+    without_code = re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
+    assert not re.search(r"\$|\\(?:sum|hat|begin)", without_code)
 
 
 def require_reference(page: str) -> None:
