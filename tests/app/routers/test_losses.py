@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,10 +16,16 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+import yoloscope
 from tests.app.client import Client
+from tests.conftest import ROOT
 from yoloscope.app.main import create_app
 from yoloscope.app.openapi import LOSSES_EXAMPLES
+from yoloscope.app.services.inference import prepare
+from yoloscope.app.services.model_store import BUILTIN, artifact_path
+from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
+from yoloscope.models.images import ImageLimits
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.losses import PRESETS, LossReport, compute_loss
@@ -185,6 +192,22 @@ class TestNumbers:
         spec = make_spec(YOLO)
         report = trained(spec, [head.double() for head in random_heads(spec)], "v4")
         assert answer["total"] == float(report.total.detach())
+
+    def test_the_heads_and_the_spec_of_a_served_model_give_the_loss_of_score(self, client: Client) -> None:
+        labels = b"2 .5 .5 .35 .44\n1 .2 .3 .1 .1\n"
+        scored = yoloscope.load("builtin").score(ROOT / "docs" / "images" / "blood.jpg", labels)
+        runtime = Runtime(artifact_path(BUILTIN, Path()), "cpu", 1)
+        image = (ROOT / "docs" / "images" / "blood.jpg").read_bytes()
+        placed = prepare(image, runtime.spec, ImageLimits(10**6, 10**6, 2000)).placed
+        arrays = {f"head_{index}": head for index, head in enumerate(runtime.heads(placed[None]))}
+        objects = [
+            {"class_id": 2, "box": {"cx": 0.5, "cy": 0.5, "w": 0.35, "h": 0.44}},
+            {"class_id": 1, "box": {"cx": 0.2, "cy": 0.3, "w": 0.1, "h": 0.1}},
+        ]
+        request = {"spec": client.get("/v1/models/builtin").json()["spec"], "labels": [objects]}
+        answer = post_npz(client, npz(arrays), request).json()
+        assert answer["preset"] == runtime.spec.loss.preset
+        assert answer["total"] == pytest.approx(scored.total, rel=1e-6)
 
 
 class TestDocuments:
