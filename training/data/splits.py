@@ -16,38 +16,65 @@ from yoloscope.models.files import write_text
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.audit import audit
-from yoloscope.training.data.datasets import DatasetProblem, DetectionDataset, LabeledImage, ProblemKind, open_dataset
+from yoloscope.training.data.datasets import (
+    DatasetProblem,
+    DetectionDataset,
+    LabeledImage,
+    ProblemKind,
+    list_splits,
+    open_dataset,
+)
+from yoloscope.training.data.datasets.files import is_usual, same_split
 from yoloscope.training.logs import LOGGER
 
+HOLDOUT_SHARE: Final = 0.2
+"""Share of the images that are held out where a data set has no split to validate on."""
 
-def split_holdout(dataset: DetectionDataset, share: float) -> tuple[DetectionDataset, DetectionDataset]:
-    """Return the rest of a data set and the ``share`` (0..1) of its images that is held out, in the same order.
 
-    An image belongs to one of the two by its file name alone, wherever the data set lies and whatever is added to it,
-    so that the share is met on average; of few images there is at least one in each part. Raises DatasetError for
-    images of fewer than two names.
+def split_holdout(dataset: DetectionDataset, share: float, seed: int = 0) -> tuple[DetectionDataset, DetectionDataset]:
+    """Return the rest of a data set and the ``share`` (0..1) of its images that is held out, both in their order.
+
+    The share is exact, rounded to whole images, at least one in each part. Which images are held out follows from
+    their file names and the seed, wherever the data set lies. Raises DatasetError for fewer than two images.
     """
-    names = {image.path.name for image in dataset.images}
-    if len(names) < 2:
-        raise DatasetError(
-            f"expected images of two names or more in {dataset.source} to hold some out, got {len(names)}"
-        )
-    ranked = sorted(names, key=_place)
-    count = min(max(sum(_place(name) < share for name in names), 1), len(names) - 1)
-    held = set(ranked[:count])
+    if len(dataset) < 2:
+        raise DatasetError(f"expected two images or more in {dataset.source} to hold some out, got {len(dataset)}")
+    ranked = sorted(dataset.images, key=lambda image: (_rank(image.path.name, seed), image.path))
+    held = {image.path for image in ranked[: min(max(round(share * len(ranked)), 1), len(ranked) - 1)]}
     split = f"{dataset.split or 'all'} (held out)"
 
     def part(*, inside: bool) -> tuple[LabeledImage, ...]:
-        return tuple(image for image in dataset.images if (image.path.name in held) is inside)
+        return tuple(image for image in dataset.images if (image.path in held) is inside)
 
     return replace(dataset, images=part(inside=False)), replace(
         dataset, split=split, images=part(inside=True), problems=()
     )
 
 
-def _place(name: str) -> float:
-    """Return where in 0..1 a name falls."""
-    return int.from_bytes(sha256(name.encode("utf-8", "surrogateescape")).digest()[:6]) / 2**48
+def _rank(name: str, seed: int) -> bytes:
+    """Return by what images are ranked: a number as good as random, the same for a name and a seed."""
+    return sha256(f"{seed}/{name}".encode("utf-8", "surrogateescape")).digest()
+
+
+def choose_splits(
+    train: str | None, val: str | float | None, splits: Sequence[str]
+) -> tuple[str | None, str | float | None]:
+    """Return what to train and to validate on in a data set that has ``splits``: names, a share of train, or None.
+
+    All of a data set without splits is trained on, and a part of it held out where there is none to validate on. A
+    data set that has others than train, val and test is not second-guessed.
+    """
+    divided = any(is_usual(name) for name in splits)
+    if train is not None and not divided and not _has(splits, train):
+        train = None
+    no_val = isinstance(val, str) and not _has(splits, val)
+    if no_val and (not divided or (is_usual(str(val)) and all(map(is_usual, splits)))):
+        return train, HOLDOUT_SHARE
+    return train, val
+
+
+def _has(splits: Sequence[str], name: str) -> bool:
+    return any(same_split(name, other) for other in splits)
 
 
 _SHOWN_FINDINGS = 20
@@ -89,22 +116,28 @@ def open_splits(config: TrainingConfig, data: Path, listing: Path | None = None)
 
 def open_train(config: TrainingConfig, data: Path) -> DetectionDataset:
     """Return the images that a run trains on, whether there is a split to validate on or not."""
-    share = config.data.val if isinstance(config.data.val, float) else None
+    _, val = choose_splits(config.data.train, config.data.val, list_splits(data))
+    share = val if isinstance(val, float) else None
     return open_splits(config.replace(data=config.data.model_dump() | {"val": share}), data).train
 
 
 def _open(config: TrainingConfig, data: Path) -> tuple[DetectionDataset, DetectionDataset | None]:
-    shapes, wanted = config.data.shapes, config.data.val
-    train = open_dataset(data, config.data.train, shapes=shapes)
-    if wanted is None:
+    shapes = config.data.shapes
+    name, val = choose_splits(config.data.train, config.data.val, list_splits(data))
+    train = open_dataset(data, name, shapes=shapes)
+    if val is None:
         return train, None
-    if isinstance(wanted, float):
-        rest, held = split_holdout(train, wanted)
+    if isinstance(val, float):
+        rest, held = split_holdout(train, val, config.seed)
+        reason = "" if val == config.data.val else f"; there is no split {config.data.val!r}"
         whole = train.split or "the data set"
-        LOGGER.info("data.val %g: %d of %d images of %s are held out", wanted, len(held), len(train), whole)
+        LOGGER.info(
+            "data.val %g: %d of %d images of %s are held out to validate on%s",
+            *(val, len(held), len(train), whole, reason),
+        )
         return rest, held
     try:
-        return train, open_dataset(data, wanted, shapes=shapes)
+        return train, open_dataset(data, val, shapes=shapes)
     except DatasetError as error:
         raise DatasetError(f"{error}; {_WITHOUT_VAL}") from error
 

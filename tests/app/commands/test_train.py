@@ -52,6 +52,21 @@ def test_a_run_writes_its_folder_and_tells(
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.yaml", "last.ckpt", "logs", "run.json"}
 
 
+def test_start_and_size_are_options_and_a_run_brings_its_network(
+    data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(data, config=config, epochs=1, output=tmp_path / "first")
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--data", str(data), "--start", "first", "--size", "96x64", "--epochs", "1"]
+    assert "start first: 21 of 21 layers taken" in call(words)
+    written = TrainingConfig.load(tmp_path / "runs" / "first" / "config.yaml")
+    assert (written.network_options, written.input_size, written.start) == ({"width": 0.125}, (96, 64), "first")
+    with pytest.raises(ConfigError, match=r"start: 'first' there, \('a.cfg', 'a.weights'\) here|start: 'first' there"):
+        train(resume=True, run=tmp_path / "runs" / "first", start=["a.cfg", "a.weights"])
+    with pytest.raises(ConfigError, match="--size: expected WIDTHxHEIGHT or one number"):
+        train(data, size="64 x 64")
+
+
 def test_show_batch_writes_the_images_and_trains_nothing(data: Path, config: str, tmp_path: Path) -> None:
     sheet = tmp_path / "new" / "sheet.png"
     train(data, config=config, output=tmp_path / "run", show_batch=sheet)

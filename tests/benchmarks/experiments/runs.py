@@ -113,7 +113,7 @@ def _measure(row: Row, config: TrainingConfig, bench: Bench, folder: Path) -> Re
 
 def _validated_on(config: TrainingConfig, data: Path) -> DetectionDataset:
     if isinstance(config.data.val, float):
-        return split_holdout(open_dataset(data, config.data.train), config.data.val)[1]
+        return split_holdout(open_dataset(data, config.data.train), config.data.val, config.seed)[1]
     return open_dataset(data, config.data.val)
 
 

@@ -2,15 +2,17 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.training.data.datasets.test_open_splits import UNDIVIDED
 from tests.training.runs import Configure, log_lines
 from tests.training.test_train_wrong_data import cut_off
 from yoloscope.models.errors import ConfigError, DatasetError
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.data.splits import open_splits, open_train
+from yoloscope.training.data.splits import choose_splits, open_splits, open_train
 from yoloscope.training.train import train
 
 pytestmark = pytest.mark.usefixtures("no_export")
@@ -95,18 +97,71 @@ def test_a_share_of_train_is_held_out(own_shapes: Path, configure: Configure, tm
     train_paths, val_paths = ({image.path for image in part.images} for part in (splits.train, splits.val))
     assert train_paths.isdisjoint(val_paths)
     assert len(train_paths | val_paths) == 6
-    assert told == [f"data.val 0.5: {len(val_paths)} of 6 images of train are held out"]
+    assert told == ["data.val 0.5: 3 of 6 images of train are held out to validate on"]
+    assert len(val_paths) == 3
     assert {image.path for image in open_train(config, own_shapes).images} == train_paths
     assert train(config, own_shapes, tmp_path / "run").best is not None
 
 
-def test_without_val_the_message_shows_the_ways_out(own_shapes: Path, configure: Configure) -> None:
+def test_a_share_of_train_is_held_out_where_there_is_no_val(
+    own_shapes: Path, configure: Configure, tmp_path: Path
+) -> None:
     (own_shapes / "data.yaml").write_text("train: images/train\nnames: [square, disc]\n")
+    config = with_val(configure)
+    with log_lines() as told:
+        splits = open_splits(config, own_shapes)
+    assert told == ["data.val 0.2: 1 of 6 images of train are held out to validate on; there is no split 'val'"]
+    assert splits.val is not None
+    assert (len(splits.train), len(splits.val)) == (5, 1)
+    assert open_train(config, own_shapes).images == splits.train.images
+    assert train(config, own_shapes, tmp_path / "run").best is not None
+
+
+def test_another_split_that_is_asked_for_must_be_there(own_shapes: Path, configure: Configure) -> None:
+    (own_shapes / "data.yaml").write_text("train: images/train\nnames: [square, disc]\n")
+    config = configure(data={"val": "night"})
     with pytest.raises(
-        DatasetError, match=r"'val'.*got train; data\.val .* share of train to hold out, as 0\.1, or null"
+        DatasetError, match=r"'night'.*got train; data\.val .* share of train to hold out, as 0\.1, or null"
     ):
-        open_splits(with_val(configure), own_shapes)
-    assert len(open_train(with_val(configure), own_shapes)) == 6
+        open_splits(config, own_shapes)
+    assert len(open_train(config, own_shapes)) == 6
+
+
+@pytest.mark.parametrize(
+    ("train_split", "val", "splits", "chosen"),
+    [
+        ("train", "val", ("train", "val"), ("train", "val")),
+        ("train", "val", ("train2017", "valid", "test"), ("train", "val")),
+        ("train", "val", (), (None, 0.2)),
+        ("train", "val", ("day", "night"), (None, 0.2)),
+        ("day", "night", ("day", "night"), ("day", "night")),
+        ("train", "val", ("train", "test"), ("train", 0.2)),
+        ("train", "val", ("train", "fold2"), ("train", "val")),
+        ("train", "night", ("train", "test"), ("train", "night")),
+        ("train", 0.1, (), (None, 0.1)),
+        ("train", None, (), (None, None)),
+        (None, "val", ("train", "test"), (None, 0.2)),
+    ],
+)
+def test_what_is_trained_and_validated_on(
+    train_split: str | None, val: str | float | None, splits: tuple[str, ...], chosen: tuple[object, object]
+) -> None:
+    assert choose_splits(train_split, val, splits) == chosen
+
+
+@pytest.mark.parametrize("write", UNDIVIDED)
+def test_a_data_set_without_splits_is_trained_on(
+    write: Callable[[Path], None], configure: Configure, tmp_path: Path
+) -> None:
+    write(tmp_path / "data")
+    with log_lines() as told:
+        splits = open_splits(with_val(configure), tmp_path / "data")
+    assert splits.val is not None
+    assert (len(splits.train), len(splits.val)) == (1, 1)
+    assert any(
+        re.match(r"data\.val 0\.2: 1 of 2 images of .* are held out to validate on; there is no split 'val'", line)
+        for line in told
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5, True])
