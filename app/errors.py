@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -65,6 +67,7 @@ TABLE: Final[Mapping[type[errors.YoloscopeError], Kind]] = {
     errors.RequestTimeoutError: Kind(408, "timeout", "The body did not arrive in time"),
     errors.ServiceError: Kind(503, "service", "The service cannot answer now", _RETRY_AFTER_S),
     errors.BusyError: Kind(503, "busy", "The service is busy", _RETRY_AFTER_S),
+    errors.DeadlineError: Kind(504, "deadline", "The request waited too long", _RETRY_AFTER_S),
     errors.NotReadyError: Kind(503, "not-ready", "The service is not ready", _RETRY_AFTER_S),
     errors.LabelError: Kind(422, "labels", "The labels cannot be used"),
     errors.DatasetError: Kind(422, "data-set", "The data set cannot be used"),
@@ -88,13 +91,18 @@ def problem_response(
         type="about:blank" if not kind.name else _TYPE_PREFIX + kind.name,
         title=kind.title,
         status=kind.status,
-        detail=detail,
-        errors=list(faults) or None,
+        detail=_without_addresses(detail),
+        errors=[FieldProblem(pointer=f.pointer, detail=_without_addresses(f.detail)) for f in faults] or None,
     )
     sent = dict(headers or {})
     if kind.retry_after_s is not None:
         sent.setdefault("Retry-After", str(kind.retry_after_s))
     return Response(problem.model_dump_json(exclude_none=True), kind.status, sent, PROBLEM_MEDIA_TYPE)
+
+
+def _without_addresses(text: str) -> str:
+    """Return a message without the memory addresses that libraries put into theirs (``<_io.BytesIO at 0x7f..>``)."""
+    return re.sub(r"\s*\bat 0x[0-9a-fA-F]{6,}", "", text)
 
 
 def respond(error: errors.YoloscopeError) -> Response:
@@ -109,35 +117,56 @@ def respond(error: errors.YoloscopeError) -> Response:
 def _faults(error: errors.YoloscopeError) -> list[FieldProblem]:
     if isinstance(error, errors.LabelError):
         return [FieldProblem(pointer=problem.pointer, detail=problem.detail) for problem in error.problems]
-    if isinstance(error, errors.RequestError) and error.pointer:
+    if isinstance(error, errors.RequestError | errors.ImageError) and error.pointer:
         return [FieldProblem(pointer=error.pointer, detail=str(error))]
-    if isinstance(error, errors.ImageError) and error.index is not None:
-        return [FieldProblem(pointer=f"/images/{error.index}", detail=str(error))]
     return []
 
 
-def validation_faults(problems: Sequence[Any], skip: int) -> list[FieldProblem]:
+def validation_faults(problems: Sequence[Any], skip: int, fields: Sequence[str] = ()) -> list[FieldProblem]:
     """Return the faults of pydantic's error list as pointers; ``skip`` leading parts of each location are dropped.
 
-    Parts that name a branch of a union instead of a field (``str``, ``constrained-int``) are dropped as well.
+    A field that there is not is answered with those that there are, ``fields``. Parts that name a branch of a union
+    instead of a field (``str``, ``constrained-int``) are dropped as well.
     """
     faults: dict[str, FieldProblem] = {}
     for problem in problems:
         parts = [str(part) for part in problem["loc"][skip:] if part not in _UNION_BRANCHES]
         pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
-        detail = str(problem["msg"]).removeprefix("Value error, ")
+        detail = _fault(problem, fields if len(problem["loc"]) == skip + 1 else ())
         known = faults.get(pointer)
         text = detail if known is None else f"{known.detail}; {detail}"
         faults[pointer] = FieldProblem(pointer=pointer, detail=text)
     return list(faults.values())
 
 
+def _fault(problem: Mapping[str, Any], fields: Sequence[str]) -> str:
+    """Return what was expected and what came, of one entry of pydantic's error list."""
+    message = str(problem["msg"])
+    match problem.get("type"):
+        case "extra_forbidden":
+            known = f": expected one of {', '.join(fields)}" if fields else ""
+            return f"{message}{known}, got {_shown(problem['loc'][-1])}"
+        case "missing":
+            return f"{message}, got none"
+        case "value_error":
+            return message.removeprefix("Value error, ")
+        case _:
+            return f"{message}, got {_shown(problem['input'])}" if "input" in problem else message
+
+
+def _shown(value: object) -> str:
+    """Return a value as a message shows it: short."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 60
+    return short.repr(value)
+
+
 _UNION_BRANCHES: Final = frozenset({"str", "int", "constrained-str", "constrained-int"})
 
 
-def invalid_values(error: ValidationError) -> InvalidValuesError:
-    """Return the error of a body whose fields pydantic refused."""
-    return InvalidValuesError(validation_faults(error.errors(include_url=False), skip=0))
+def invalid_values(error: ValidationError, fields: Sequence[str] = ()) -> InvalidValuesError:
+    """Return the error of options or a body that pydantic refused; ``fields`` are those that may be given."""
+    return InvalidValuesError(validation_faults(error.errors(include_url=False), 0, fields))
 
 
 class InvalidValuesError(errors.RequestError):

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from yoloscope.app import errors, openapi
+from yoloscope.app.content_encoding import DecompressedBodies
 from yoloscope.app.middleware import BodyLimits, HeadAsGet
 from yoloscope.app.routers import detect, health, losses, models, score, swagger
 from yoloscope.app.services.state import Services
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_bytes_at_once=settings.max_bytes_at_once,
         timeout_s=settings.body_timeout_s,
     )
+    app.add_middleware(DecompressedBodies)
     app.add_middleware(HeadAsGet)
     errors.install(app)
     for router in (health.router, models.router, detect.router, score.router, losses.router, swagger.router):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ class BodyLimits:
         if announced.isdigit() and (len(announced) > 18 or int(announced) > self._max_bytes):
             await respond(self._too_large(announced.decode()[:18]))(scope, receive, send)
             return
+        scope.setdefault("state", {})["started_at"] = time.perf_counter()
         body = _Body()
         try:
             await self._app(scope, partial(self._receive, receive, body), send)

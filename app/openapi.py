@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from yoloscope.app.schemas.detect import DetectBody
@@ -79,6 +80,23 @@ def form_schema(title: str, files: dict[str, str]) -> dict[str, Any]:
     }
     text = "Files; the options of the query are taken as text fields too."
     return {"title": title, "description": text, "type": "object", "properties": parts, "required": list(files)}
+
+
+def query_parameters(schema: type[BaseModel]) -> dict[str, Any]:
+    """Return the ``parameters`` of an operation whose options, the fields of a schema, may stand in the query."""
+    properties = schema.model_json_schema()["properties"]
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "schema": found,
+                **({"description": found["description"]} if "description" in found else {}),
+            }
+            for name, found in properties.items()
+        ]
+    }
 
 
 def detect_body() -> dict[str, Any]:

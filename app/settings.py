@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from yoloscope.models.cpu import available_cpus
 from yoloscope.models.errors import ConfigError
+from yoloscope.models.images import ImageLimits
 
 MEBIBYTE = 1024 * 1024
 PIXEL_CEILING = 89_478_485
@@ -55,9 +56,15 @@ class Settings(BaseSettings):
     max_bytes_at_once: int = Field(default=512 * MEBIBYTE, ge=1)
     max_batch: int = Field(default=8, ge=1, le=256)
     queue_limit: int = Field(default=64, ge=1)
+    queue_timeout_s: float = Field(default=60.0, gt=0)
     body_timeout_s: float = Field(default=15.0, gt=0)
     drain_s: float = Field(default=0.0, ge=0)
     shutdown_grace_s: int = Field(default=25, ge=0)
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """The limits on one image."""
+        return ImageLimits(self.max_bytes, self.max_pixels, self.max_side)
 
 
 @cache

@@ -26,6 +26,7 @@ YoloscopeError
 │   └── RequestTimeoutError the body did not arrive in time
 ├── ServiceError
 │   ├── BusyError           the queue is full
+│   ├── DeadlineError       the request waited in the queue for too long
 │   └── NotReadyError       the default model has not run yet, or the service is draining
 ├── LabelError              labels that cannot be read or are wrong; carries JSON pointers
 ├── DatasetError            a data set that lacks files it names, has no known layout or does not fit the model
@@ -101,11 +102,11 @@ class ExportError(YoloscopeError):
 
 
 class ImageError(YoloscopeError):
-    """Base of errors about images; ``index`` tells which of several it was, once that is known."""
+    """Base of errors about images; ``pointer`` (RFC 6901) is its place in a request, once that is known."""
 
-    def __init__(self, message: str, index: int | None = None) -> None:
+    def __init__(self, message: str, pointer: str = "") -> None:
         super().__init__(message)
-        self.index = index
+        self.pointer = pointer
 
 
 class ImageTooLargeError(ImageError):
@@ -154,6 +155,10 @@ class ServiceError(YoloscopeError):
 
 class BusyError(ServiceError):
     """The queue is full; the same request may succeed later."""
+
+
+class DeadlineError(ServiceError):
+    """A request waited in the queue for too long; the same request may succeed later."""
 
 
 class NotReadyError(ServiceError):

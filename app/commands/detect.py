@@ -22,13 +22,12 @@ from yoloscope.app.commands.sources import ImageSource, Source, VideoSource, fin
 from yoloscope.app.commands.video import WRITTEN_SUFFIXES, FrameChoice, open_video, write_video
 from yoloscope.app.responses.detect import native_rows
 from yoloscope.app.responses.drawing import draw_detections, encode_image
-from yoloscope.app.services.detection import DetectQuery, settings_for
 from yoloscope.app.services.inference import DetectSettings, ImageDetections, infer, postprocess, prepare_decoded
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError
 from yoloscope.models.files import write_bytes
-from yoloscope.models.images import DecodedImage, ImageLimits
+from yoloscope.models.images import DecodedImage
 
 _SAVED_TYPES: Final = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 
@@ -89,8 +88,8 @@ def detect(
     sources = find_sources(images)
     saving = Saving.plan(save, sources)
     runtime = open_runtime(settings)
-    query = DetectQuery(None, score_threshold, iou_threshold, max_detections, tuple(classes) if classes else None)
-    run = DetectionRun(runtime, settings_for(query, runtime), settings, saving, FrameChoice(every, frames))
+    asked = DetectSettings.for_model(runtime.spec, score_threshold, iou_threshold, max_detections, classes or None)
+    run = DetectionRun(runtime, asked, settings, saving, FrameChoice(every, frames))
     run.labels, run.crops = _label_writer(labels, output, runtime), _crop_writer(crop, runtime)
     if as_json:
         _show_json(run, sources)
@@ -206,7 +205,7 @@ class DetectionRun:
             typer.echo(f"wrote {target}", err=True)
 
     def _detect(self, source: ImageSource) -> tuple[DecodedImage, ImageDetections]:
-        image = source.decode(ImageLimits(self.settings.max_bytes, self.settings.max_pixels, self.settings.max_side))
+        image = source.decode(self.settings.image_limits)
         prepared = prepare_decoded(image, self.runtime.spec)
         found = postprocess(prepared, infer(self.runtime, [prepared], self.asked, max_batch=1)[0], self.asked)
         if self.labels is not None:

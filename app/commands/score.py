@@ -36,7 +36,7 @@ from yoloscope.app.schemas.score import (
     ScoreAnswer,
     UnexplainedPrediction,
 )
-from yoloscope.app.services.inference import Timing, prepare
+from yoloscope.app.services.inference import EncodedImage, Timing, prepare
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.scoring import (
     LabeledUpload,
@@ -49,7 +49,6 @@ from yoloscope.app.services.scoring import (
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
 from yoloscope.models.files import write_bytes
-from yoloscope.models.images import ImageLimits
 from yoloscope.training.data.annotations import LabelLimits, LabelsFormat
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.losses import get_preset
@@ -250,12 +249,11 @@ def _query(preset: str | None, detail: Detail, labels_format: LabelsFormat, save
 
 def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, settings: Settings) -> ScoreRun:
     get_preset(query.preset, runtime.spec)
-    limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
     timing = Timing()
-    with timing.stage("total"), torch_threads(settings.threads):
-        pair = LabeledUpload(image.read_bytes(), labels.read_bytes(), image.name)
+    with torch_threads(settings.threads):
+        pair = LabeledUpload(EncodedImage(image.read_bytes()), labels.read_bytes(), image.name)
         try:
-            prepared = prepare(pair.image, runtime.spec, limits, keep_image=query.keep_images)
+            prepared = prepare(pair.image.data, runtime.spec, settings.image_limits, keep_image=query.keep_images)
             truth = read_labels(pair, prepared, runtime.spec, query.labels_format, LABEL_LIMITS)
         except ImageError as error:
             raise type(error)(f"{image}: {error}") from error
@@ -264,4 +262,4 @@ def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, setti
             faults = f"{len(error.problems)} {'fault' if len(error.problems) == 1 else 'faults'}"
             raise LabelError("\n".join((f"{labels}: {faults}", *lines)), error.problems) from error
         scored = score_heads(runtime.heads(prepared.placed[None]), prepared, truth, runtime.spec, query)
-    return ScoreRun(runtime.path.stem, runtime, (scored,), timing.stages)
+    return ScoreRun(runtime.path.stem, runtime, (scored,), timing)

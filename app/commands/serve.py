@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from socket import socket
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvicorn
@@ -96,11 +96,20 @@ def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
+_REACHABLE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (looked up, not bound)
+"""Where a service that listens on every address is reached from its own machine."""
+
+
+def reachable_url(host: str, port: int) -> str:
+    """Return the URL under which a service is reached from its own machine."""
+    shown = _REACHABLE.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
 def _announce(services: Services, port: int) -> None:
     settings: Settings = services.settings
     runtime = services.store.get()
-    shown_host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 (compared, not bound)
-    url = f"http://{shown_host}:{port}"
+    url = reachable_url(settings.host, port)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(
         f"[bold]Yoloscope {version('yoloscope')}[/bold] listens on [bold]{url}[/bold] (API description: {url}/docs)\n"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Request
 
 from yoloscope.app.requests.accept import preferred
-from yoloscope.app.requests.body import merged, read_upload, single_values
+from yoloscope.app.requests.body import merged, query_options, read_upload
 from yoloscope.app.schemas.detect import DetectOptions
-from yoloscope.app.services.detection import DetectQuery
+from yoloscope.app.services.inference import DetectSettings, EncodedImage, Timing
 from yoloscope.app.services.state import Services
+from yoloscope.models.spec import DetectorSpec
 
 JSON_MEDIA_TYPE = "application/json"
 IMAGE_MEDIA_TYPES = ("image/jpeg", "image/png")
@@ -37,26 +38,29 @@ AnswerType = Annotated[str, Depends(get_answer_type)]
 
 @dataclass(frozen=True)
 class DetectRequest:
-    """Images and options of a detection request."""
+    """Images and options of a detection request, and the clock that runs since it came."""
 
-    images: list[bytes]
+    images: list[EncodedImage]
     options: DetectOptions
+    timing: Timing
 
-    def query(self, *, keep_images: bool) -> DetectQuery:
-        """Return the options as the service takes them."""
-        options = self.options.model_dump(exclude={"format"})
-        classes = None if self.options.classes is None else tuple(self.options.classes)
-        return DetectQuery(**(options | {"classes": classes, "keep_images": keep_images}))
+    def settings_for(self, spec: DetectorSpec) -> DetectSettings:
+        """Return what the options mean to a model; raises RequestError for classes that it lacks."""
+        return DetectSettings.for_model(spec, **self.options.model_dump(exclude={"model", "format"}))
 
 
-async def get_detect_request(
-    request: Request, services: ServicesDependency, query: Annotated[DetectOptions, Query()]
-) -> DetectRequest:
+def start_timing(request: Request) -> Timing:
+    """Return the clock of a request, which runs since its head arrived."""
+    started_at = request.scope.get("state", {}).get("started_at")
+    return Timing() if started_at is None else Timing(started_at)
+
+
+async def get_detect_request(request: Request, services: ServicesDependency) -> DetectRequest:
     """Read a detection request; a full queue refuses it before its body is read."""
     services.limiter.check()
-    single_values(request.query_params.multi_items())
+    query = query_options(request, DetectOptions)
     upload = await read_upload(request, services.settings)
-    return DetectRequest(upload.images, merged(DetectOptions, query.model_dump(exclude_unset=True), upload.options))
+    return DetectRequest(upload.images, merged(DetectOptions, query, upload.options), start_timing(request))
 
 
 DetectRequestDependency = Annotated[DetectRequest, Depends(get_detect_request)]

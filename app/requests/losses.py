@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from yoloscope.app.errors import invalid_values
-from yoloscope.app.requests.body import parse_form
+from yoloscope.app.requests.body import parse_form, read_file
 from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
 from yoloscope.app.requests.npz import read_npz
 from yoloscope.app.schemas.losses import LARGEST_NUMBER, LossesBody, LossesRequest, LossObject
@@ -44,7 +44,7 @@ async def get_loss_query(request: Request, services: ServicesDependency) -> Loss
             f"expected {JSON_MEDIA_TYPE}, or multipart/form-data (curl -F heads=@heads.npz -F request=@request.json), "
             f"got {kind or 'no content type'!r}"
         )
-    form = await parse_form(request, max_files=len(_PARTS))
+    form = await parse_form(request, len(_PARTS), _PARTS)
     try:
         parts = await _read_parts(form)
     finally:
@@ -60,9 +60,8 @@ async def _read_parts(form: FormData) -> dict[str, bytes]:
     for name, value in form.multi_items():
         if name not in _PARTS or name in parts:
             raise RequestError(f"expected one part named heads and one named request, got {name[:_SHOWN]!r}", "")
-        if name == "heads" and not isinstance(value, UploadFile):
-            raise RequestError("expected a file part (with a filename), got a text field", "/heads")
-        parts[name] = await value.read() if isinstance(value, UploadFile) else value.encode()
+        assert isinstance(value, UploadFile)
+        parts[name] = await (read_file(name, value) if name == "heads" else value.read())
     for name in _PARTS:
         if name not in parts:
             raise RequestError(f"expected one part named {name}, got none", f"/{name}")
@@ -95,10 +94,10 @@ def _parsed(schema: type[Document], data: bytes) -> Document:
     try:
         return schema.model_validate_json(data, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":
             raise MalformedRequestError(f"expected a JSON body, got one that fails: {first['msg']}") from error
-        raise invalid_values(error) from error
+        raise invalid_values(error, list(schema.model_fields)) from error
 
 
 def _query(request: LossesRequest, read_heads: Callable[[], Sequence[NDArray[Any]]]) -> LossQuery:

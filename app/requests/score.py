@@ -5,14 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 
 from yoloscope.app.openapi import form_schema
 from yoloscope.app.requests.accept import preferred
-from yoloscope.app.requests.body import merged, parse_form, single_values, validated
-from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
+from yoloscope.app.requests.body import (
+    image_pointers,
+    merged,
+    parse_form,
+    query_options,
+    read_file,
+    single_values,
+    validated,
+)
+from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency, start_timing
 from yoloscope.app.schemas.score import ScoreOptions
+from yoloscope.app.services.inference import EncodedImage, Timing
 from yoloscope.app.services.scoring import LabeledUpload
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import MediaTypeError, RequestError, RequestTooLargeError
@@ -23,10 +32,11 @@ _EXAMPLE: Final = "curl -F image=@image.jpg -F labels=@image.txt"
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """The pairs and options of a scoring request."""
+    """The pairs and options of a scoring request, and the clock that runs since it came."""
 
     pairs: list[LabeledUpload]
     options: ScoreOptions
+    timing: Timing
 
 
 def get_score_answer_type(request: Request) -> str:
@@ -34,17 +44,15 @@ def get_score_answer_type(request: Request) -> str:
     return preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, MAP_MEDIA_TYPE))
 
 
-async def get_score_request(
-    request: Request, services: ServicesDependency, query: Annotated[ScoreOptions, Query()]
-) -> ScoreRequest:
+async def get_score_request(request: Request, services: ServicesDependency) -> ScoreRequest:
     """Read a scoring request; a full queue refuses it before its body is read."""
     services.limiter.check()
-    single_values(request.query_params.multi_items())
+    query = query_options(request, ScoreOptions)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise MediaTypeError(f"expected multipart/form-data ({_EXAMPLE}), got {kind or 'no content type'!r}")
     pairs, given = await _read_pairs(request, services.settings)
-    return ScoreRequest(pairs, merged(ScoreOptions, query.model_dump(exclude_unset=True), given))
+    return ScoreRequest(pairs, merged(ScoreOptions, query, given), start_timing(request))
 
 
 ScoreRequestDependency = Annotated[ScoreRequest, Depends(get_score_request)]
@@ -52,14 +60,14 @@ ScoreAnswerType = Annotated[str, Depends(get_score_answer_type)]
 
 
 async def _read_pairs(request: Request, settings: Settings) -> tuple[list[LabeledUpload], dict[str, Any]]:
-    form = await parse_form(request, max_files=2 * settings.max_images)
+    form = await parse_form(request, 2 * settings.max_images, ("image", "labels"))
     images: list[tuple[bytes, str | None]] = []
     labels: list[bytes] = []
     texts: list[tuple[str, str]] = []
     try:
         for name, value in form.multi_items():
             if name == "image" and isinstance(value, UploadFile):
-                images.append((await value.read(), value.filename))
+                images.append((await read_file(name, value), value.filename or None))
             elif name == "labels":
                 labels.append(await value.read() if isinstance(value, UploadFile) else value.encode())
             elif isinstance(value, UploadFile) or name == "image":
@@ -69,7 +77,10 @@ async def _read_pairs(request: Request, settings: Settings) -> tuple[list[Labele
     finally:
         await form.close()
     _check_counts(len(images), len(labels), settings.max_images)
-    pairs = [LabeledUpload(image, text, name) for (image, name), text in zip(images, labels, strict=True)]
+    pairs = [
+        LabeledUpload(EncodedImage(image, pointer), text, name)
+        for pointer, (image, name), text in zip(image_pointers(len(images)), images, labels, strict=True)
+    ]
     return pairs, validated(ScoreOptions, single_values(texts))
 
 

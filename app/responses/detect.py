@@ -48,11 +48,11 @@ def _native(run: DetectRun) -> NativeAnswer:
     return NativeAnswer(
         model=run.model,
         version=run.runtime.version,
-        timing_ms=run.timing_ms,
         results=[
             NativeResult(image=_size(found), truncated=_cut(found), detections=native_rows(found.detections, names))
             for found in run.results
         ],
+        timing_ms=run.timing.milliseconds(),
     )
 
 
@@ -74,7 +74,6 @@ def _coco(run: DetectRun) -> CocoAnswer:
     return CocoAnswer(
         model=run.model,
         version=run.runtime.version,
-        timing_ms=run.timing_ms,
         results=[
             CocoResult(
                 image=_size(found),
@@ -88,6 +87,7 @@ def _coco(run: DetectRun) -> CocoAnswer:
             )
             for index, found in enumerate(run.results)
         ],
+        timing_ms=run.timing.milliseconds(),
     )
 
 
@@ -95,8 +95,8 @@ def _yolo(run: DetectRun) -> YoloAnswer:
     return YoloAnswer(
         model=run.model,
         version=run.runtime.version,
-        timing_ms=run.timing_ms,
         results=[_yolo_result(found, run.runtime.spec.class_names) for found in run.results],
+        timing_ms=run.timing.milliseconds(),
     )
 
 

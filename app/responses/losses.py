@@ -42,7 +42,7 @@ def losses_answer(run: LossRun) -> LossesAnswer:
         by_object=list(_objects(report, run.truth)) if detailed else None,
         background=list(_background(report)) if detailed else None,
         darknet=_darknet(report),
-        timing_ms=run.timing_ms,
+        timing_ms=run.timing.milliseconds(),
     )
 
 

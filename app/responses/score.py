@@ -212,7 +212,7 @@ def score_answer(run: ScoreRun) -> ScoreAnswer:
         preset_version=first.version,
         normalizer=first.normalizer,
         results=[image_score(scored) for scored in run.results],
-        timing_ms=run.timing_ms,
+        timing_ms=run.timing.milliseconds(),
     )
 
 

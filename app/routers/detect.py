@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from yoloscope.app.errors import documented
-from yoloscope.app.openapi import detect_body
+from yoloscope.app.openapi import detect_body, query_parameters
 from yoloscope.app.requests.detect import (
     IMAGE_MEDIA_TYPES,
     JSON_MEDIA_TYPE,
@@ -18,8 +18,8 @@ from yoloscope.app.requests.detect import (
 )
 from yoloscope.app.responses.detect import answer
 from yoloscope.app.responses.drawing import draw_detections, encode_image
-from yoloscope.app.schemas.detect import AnswerFormat, DetectAnswer
-from yoloscope.app.services.detection import DetectRun, detect
+from yoloscope.app.schemas.detect import AnswerFormat, DetectAnswer, DetectOptions
+from yoloscope.app.services.detection import DetectQuery, DetectRun, detect
 from yoloscope.models.errors import NotAcceptableError
 
 router = APIRouter(prefix="/v1", tags=["detect"])
@@ -37,8 +37,8 @@ _IMAGES: dict[int | str, dict[str, Any]] = {
     operation_id="detect",
     summary="Detect objects in images",
     response_model=DetectAnswer,
-    responses={**_IMAGES, **documented(400, 404, 406, 408, 413, 415, 422, 503)},
-    openapi_extra=detect_body(),
+    responses={**_IMAGES, **documented(400, 404, 406, 408, 413, 415, 422, 503, 504)},
+    openapi_extra=detect_body() | query_parameters(DetectOptions),
 )
 async def post_detect(
     request: DetectRequestDependency, services: ServicesDependency, answer_type: AnswerType
@@ -52,7 +52,8 @@ async def post_detect(
     wants_image = answer_type != JSON_MEDIA_TYPE
     if wants_image and len(request.images) != 1:
         raise NotAcceptableError(f"expected one image for an answer of {answer_type}, got {len(request.images)}")
-    run = await detect(services, request.images, request.query(keep_images=wants_image))
+    query = DetectQuery(request.images, request.options.model, request.settings_for, keep_images=wants_image)
+    run = await detect(services, query, request.timing)
     render = partial(_annotated, run, answer_type) if wants_image else partial(_json, run, request.options.format)
     return Response(await services.decoding.run(render), media_type=answer_type)
 

@@ -7,12 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from yoloscope.app.errors import documented
+from yoloscope.app.openapi import query_parameters
 from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
 from yoloscope.app.requests.score import MAP_MEDIA_TYPE, ScoreAnswerType, ScoreRequestDependency, score_body
 from yoloscope.app.responses.drawing import encode_image
 from yoloscope.app.responses.loss_maps import draw_term_maps
 from yoloscope.app.responses.score import score_answer
-from yoloscope.app.schemas.score import ScoreAnswer
+from yoloscope.app.schemas.score import ScoreAnswer, ScoreOptions
 from yoloscope.app.services.scoring import ScoreQuery, ScoreRun, score
 from yoloscope.models.errors import NotAcceptableError
 
@@ -31,8 +32,8 @@ _MAPS: dict[int | str, dict[str, Any]] = {
     operation_id="score",
     summary="Score labels with the loss",
     response_model=ScoreAnswer,
-    responses={**_MAPS, **documented(400, 404, 406, 408, 413, 415, 422, 503)},
-    openapi_extra=score_body(),
+    responses={**_MAPS, **documented(400, 404, 406, 408, 413, 415, 422, 503, 504)},
+    openapi_extra=score_body() | query_parameters(ScoreOptions),
 )
 async def post_score(
     request: ScoreRequestDependency, services: ServicesDependency, answer_type: ScoreAnswerType
@@ -50,7 +51,7 @@ async def post_score(
     options = request.options
     detail = "cells" if wants_maps else options.detail
     query = ScoreQuery(options.model, options.preset, detail, options.labels_format, keep_images=wants_maps)
-    run = await score(services, request.pairs, query)
+    run = await score(services, request.pairs, query, request.timing)
     if wants_maps:
         return Response(await services.decoding.run(_maps, run), media_type=answer_type)
     return Response(await services.decoding.run(_document, run), media_type=JSON_MEDIA_TYPE)

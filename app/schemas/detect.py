@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from yoloscope.app.schemas.base import Schema
 
@@ -29,21 +29,10 @@ class DetectOptions(Schema):
     max_detections: Annotated[int, Field(ge=1, le=10_000)] = 300
     """Most detections per image, the best first; an answer that was cut says `"truncated": true`."""
     classes: Annotated[list[ClassItem], Field(min_length=1, max_length=10_000)] | None = None
-    """Only these classes, by name or id. As a form field or query parameter: repeated, or separated by commas."""
+    """Only these classes, by name or id. As a form field or query parameter: repeated, or separated by commas; a name
+    that holds a comma is asked for in JSON."""
     format: AnswerFormat = "native"
     """`native`: corner boxes in pixels; `coco`: COCO result entries; `yolo`: normalized center boxes and label text."""
-
-    @field_validator("classes")
-    @classmethod
-    def _split_commas(cls, value: list[ClassItem] | None) -> list[ClassItem] | None:
-        if value is None:
-            return None
-        parts: list[ClassItem] = []
-        for item in value:
-            parts += [part.strip() for part in item.split(",")] if isinstance(item, str) else [item]
-        if "" in parts:
-            raise ValueError("expected class names or ids, got an empty one")
-        return parts
 
 
 class DetectBody(DetectOptions):
@@ -148,7 +137,10 @@ class YoloResult(_Result):
 
 TimingMs = Annotated[
     dict[str, float],
-    Field(description="Milliseconds of `decode` (bytes to network input), `queue`, `inference`, `finish`, in `total`."),
+    Field(
+        description="Milliseconds of `decode` (bytes to network input), `queue`, `inference` and `finish`; `total` is "
+        "all from the head of the request to its answer, the upload included."
+    ),
 ]
 
 

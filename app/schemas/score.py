@@ -18,7 +18,7 @@ AnchorSize = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class ScoreOptions(Schema):
-    """How to score; an option may be given in the query or in the form, not in both."""
+    """How to score; an option may be given in the query or in the form, or in both if its values are equal."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Name of the model, see `GET /v1/models`; without it the default model."""
@@ -196,4 +196,5 @@ class ScoreAnswer(Schema):
     """What the sums were divided by; totals of different presets, versions or normalizers cannot be compared."""
     results: list[ImageScore]
     timing_ms: dict[str, float]
-    """Milliseconds of `decode`, `queue`, `inference`, `score` and in `total`."""
+    """Milliseconds of `decode`, `queue`, `inference` and `score`; `total` is all from the head of the request to its
+    answer, the upload included."""

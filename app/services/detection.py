@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from yoloscope.app.services.inference import (
     DetectSettings,
+    EncodedImage,
     ImageDetections,
     PreprocessedImage,
     Timing,
+    batch_size,
     infer,
     postprocess,
-    prepare,
-    resolve_classes,
+    prepare_all,
 )
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.state import Services
-from yoloscope.models.errors import ImageError
+from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import Detections
 
 
 @dataclass(frozen=True)
 class DetectQuery:
-    """What to look for and how: a model's name (None for the default), thresholds, and classes by name or id."""
+    """Which model is to detect (None: the default), how (``settings_for`` its spec), and in what."""
 
+    images: Sequence[EncodedImage]
     model: str | None
-    score_threshold: float | None
-    iou_threshold: float | None
-    max_detections: int
-    classes: tuple[str | int, ...] | None
+    settings_for: Callable[[DetectorSpec], DetectSettings]
     keep_images: bool = False
 
 
@@ -41,57 +39,35 @@ class DetectRun:
     model: str
     runtime: Runtime
     results: tuple[ImageDetections, ...]
-    timing_ms: dict[str, float]
+    timing: Timing
 
 
-def settings_for(query: DetectQuery, runtime: Runtime) -> DetectSettings:
-    """Fill in the model's own thresholds and resolve the classes; raises RequestError for classes it lacks."""
-    nms = runtime.spec.nms
-    classes = None if query.classes is None else resolve_classes(query.classes, runtime.spec.class_names)
-    return DetectSettings(
-        nms.score_threshold if query.score_threshold is None else query.score_threshold,
-        nms.iou_threshold if query.iou_threshold is None else query.iou_threshold,
-        query.max_detections,
-        classes,
-    )
-
-
-async def detect(services: Services, images: Sequence[bytes], query: DetectQuery) -> DetectRun:
+async def detect(services: Services, query: DetectQuery, timing: Timing) -> DetectRun:
     """Detect in every image.
 
-    ``timing_ms`` has ``decode`` (bytes to network input), ``queue`` (waiting for the network), ``inference``,
-    ``finish`` and ``total``. Raises BusyError, ModelNotFoundError, RequestError or the ImageError of an image.
+    Images take their turns in the threads one by one (on a GPU in batches), so that a long request does not hold up
+    others. ``timing`` gets ``decode`` (bytes to network input), ``queue`` (waiting for the network), ``inference`` and
+    ``finish``. Raises BusyError, DeadlineError, ModelNotFoundError, RequestError or the ImageError of an image.
     """
-    timing = Timing()
-    with timing.stage("total"), services.limiter.hold(len(images)):
+    with services.admit(len(query.images)):
         runtime = await services.model(query.model)
-        settings = settings_for(query, runtime)
+        settings = query.settings_for(runtime.spec)
         with timing.stage("decode"):
-            prepared = await _prepare_all(services, images, runtime, keep_images=query.keep_images)
-        with timing.stage("queue"):
-            raw = await services.inference.run(_timed_infer, timing, runtime, prepared, settings, services)
+            prepared = await prepare_all(services, query.images, runtime.spec, keep_images=query.keep_images)
+        raw: list[Detections] = []
+        size = batch_size(runtime, services.settings.max_batch)
+        for start in range(0, len(prepared), size):
+            batch = prepared[start : start + size]
+            with timing.stage("queue"):
+                raw += await services.inference.run(_timed_infer, timing, runtime, batch, settings)
         with timing.stage("finish"):
             results = tuple(postprocess(item, found, settings) for item, found in zip(prepared, raw, strict=True))
-    timing.stages["queue"] -= timing.stages["inference"]
-    times = {name: timing.stages[name] for name in ("decode", "queue", "inference", "finish", "total")}
-    return DetectRun(query.model or services.store.default, runtime, results, times)
-
-
-async def _prepare_all(
-    services: Services, images: Sequence[bytes], runtime: Runtime, *, keep_images: bool
-) -> list[PreprocessedImage]:
-    def prepare_one(index: int, data: bytes) -> PreprocessedImage:
-        try:
-            return prepare(data, runtime.spec, services.limits, keep_image=keep_images)
-        except ImageError as error:
-            error.index = index
-            raise
-
-    return await asyncio.gather(*(services.decoding.run(prepare_one, i, data) for i, data in enumerate(images)))
+    timing.subtract("queue", "inference")
+    return DetectRun(query.model or services.store.default, runtime, results, timing)
 
 
 def _timed_infer(
-    timing: Timing, runtime: Runtime, prepared: list[PreprocessedImage], settings: DetectSettings, services: Services
+    timing: Timing, runtime: Runtime, batch: Sequence[PreprocessedImage], settings: DetectSettings
 ) -> list[Detections]:
     with timing.stage("inference"):
-        return infer(runtime, prepared, settings, services.settings.max_batch)
+        return infer(runtime, batch, settings, len(batch))

@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yoloscope.models.errors import RequestError
+from yoloscope.models.errors import ImageError, RequestError
 from yoloscope.models.images import DecodedImage, ImageLimits, decode_image
 from yoloscope.models.preprocess import preprocess
 from yoloscope.models.structures import Detections
 
 if TYPE_CHECKING:
     from yoloscope.app.services.runtime import Runtime
+    from yoloscope.app.services.state import Services
     from yoloscope.models.preprocess import Placement
     from yoloscope.models.spec import DetectorSpec
 
 
+_SHOWN_CLASSES: Final = 100
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """The bytes of an image and their place in the request as a JSON pointer, empty for the whole body."""
+
+    data: bytes
+    pointer: str = ""
+
+
 @dataclass(frozen=True)
 class DetectSettings:
-    """What a caller asks of detection; ``class_ids`` None means all classes."""
+    """What a caller asks of detection with one model; ``class_ids`` None means all classes."""
 
     score_threshold: float
     iou_threshold: float
     max_detections: int = 300
     class_ids: frozenset[int] | None = None
+
+    @classmethod
+    def for_model(
+        cls,
+        spec: DetectorSpec,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int = 300,
+        classes: Sequence[str | int] | None = None,
+    ) -> DetectSettings:
+        """Fill in the model's own thresholds and resolve classes; raises RequestError for classes that it lacks."""
+        return cls(
+            spec.nms.score_threshold if score_threshold is None else score_threshold,
+            spec.nms.iou_threshold if iou_threshold is None else iou_threshold,
+            max_detections,
+            None if classes is None else resolve_classes(classes, spec.class_names),
+        )
 
 
 @dataclass(frozen=True)
@@ -56,18 +86,28 @@ class ImageDetections:
 
 @dataclass
 class Timing:
-    """Milliseconds spent per stage, summed over the images of one request."""
+    """Milliseconds spent per stage, summed over the images of one request that came at ``started_at``."""
 
+    started_at: float = field(default_factory=time.perf_counter)
     stages: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time of the block to a stage."""
         start = time.perf_counter()
+        self.stages.setdefault(name, 0.0)
         try:
             yield
         finally:
-            self.stages[name] = self.stages.get(name, 0.0) + (time.perf_counter() - start) * 1e3
+            self.stages[name] += (time.perf_counter() - start) * 1e3
+
+    def subtract(self, name: str, *others: str) -> None:
+        """Take the times of stages out of the time of one that contains them."""
+        self.stages[name] -= sum(self.stages[other] for other in others)
+
+    def milliseconds(self) -> dict[str, float]:
+        """Return the stages, and in ``total`` all that has passed until now."""
+        return {**self.stages, "total": (time.perf_counter() - self.started_at) * 1e3}
 
 
 def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_image: bool = False) -> PreprocessedImage:
@@ -81,6 +121,41 @@ def prepare_decoded(image: DecodedImage, spec: DetectorSpec, *, keep_image: bool
     return PreprocessedImage(placed, placement, image.width, image.height, image if keep_image else None)
 
 
+async def prepare_all(
+    services: Services, images: Sequence[EncodedImage], spec: DetectorSpec, *, keep_images: bool
+) -> list[PreprocessedImage]:
+    """Prepare the images of one request in the decoding threads; an ImageError points at its image.
+
+    No more are in the queue at once than there are threads, so that another request waits for one image of each, not
+    for all.
+    """
+
+    def prepare_one(image: EncodedImage) -> PreprocessedImage:
+        try:
+            return prepare(image.data, spec, services.limits, keep_image=keep_images)
+        except ImageError as error:
+            error.pointer = image.pointer
+            raise
+
+    turns = asyncio.Semaphore(services.settings.threads)
+
+    async def in_turn(image: EncodedImage) -> PreprocessedImage:
+        async with turns:
+            return await services.decoding.run(prepare_one, image)
+
+    tasks = [asyncio.create_task(in_turn(image)) for image in images]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def batch_size(runtime: Runtime, max_batch: int) -> int:
+    """Return how many images go through the network together: a batch gains no time on the CPU."""
+    return 1 if runtime.provider == "cpu" else max_batch
+
+
 def infer(
     runtime: Runtime, prepared: Sequence[PreprocessedImage], settings: DetectSettings, max_batch: int
 ) -> list[Detections]:
@@ -88,7 +163,7 @@ def infer(
 
     On a GPU at most ``max_batch`` go together; on the CPU they go one by one, since a batch gains no time there.
     """
-    size = 1 if runtime.provider == "cpu" else max_batch
+    size = batch_size(runtime, max_batch)
     detections: list[Detections] = []
     for start in range(0, len(prepared), size):
         batch = np.stack([item.placed for item in prepared[start : start + size]])
@@ -126,8 +201,11 @@ def resolve_classes(classes: Sequence[str | int], class_names: Sequence[str]) ->
         else:
             found.add(index)
     if unknown:
+        more = f" and {len(class_names) - _SHOWN_CLASSES} more" if len(class_names) > _SHOWN_CLASSES else ""
+        names = ", ".join(class_names[:_SHOWN_CLASSES]) + more
         raise RequestError(
-            f"expected names or ids (0..{len(class_names) - 1}) of the model's classes, got {', '.join(unknown)}",
+            f"expected names or ids (0..{len(class_names) - 1}) of the model's classes, got {', '.join(unknown)}; "
+            f"they are {names}",
             f"/classes/{first}",
         )
     return frozenset(found)

@@ -53,20 +53,19 @@ class LossRun:
     report: LossReport
     truth: GroundTruth
     gradients: tuple[Tensor, ...]
-    timing_ms: dict[str, float]
+    timing: Timing
 
 
-async def compute(services: Services, query: LossQuery) -> LossRun:
+async def compute(services: Services, query: LossQuery, timing: Timing) -> LossRun:
     """Return the loss; it takes its turn in the inference thread, so that one body at a time is unpacked.
 
-    Raises BusyError, RequestError for heads that do not fit the spec, RequestTooLargeError, LabelError, PresetError or
-    NonFiniteLossError.
+    Raises BusyError, DeadlineError, RequestError for heads that do not fit the spec, RequestTooLargeError, LabelError,
+    PresetError or NonFiniteLossError.
     """
-    timing = Timing()
-    with timing.stage("total"), services.limiter.hold(query.truth.batch_size), timing.stage("queue"):
+    with services.admit(query.truth.batch_size), timing.stage("queue"):
         report, gradients = await services.inference.run(_run, timing, query, services.settings.threads)
-    timing.stages["queue"] -= timing.stages["loss"]
-    return LossRun(report, query.truth, gradients, timing.stages)
+    timing.subtract("queue", "loss")
+    return LossRun(report, query.truth, gradients, timing)
 
 
 def _run(timing: Timing, query: LossQuery, threads: int) -> tuple[LossReport, tuple[Tensor, ...]]:

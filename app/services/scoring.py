@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yoloscope.app.services.inference import PreprocessedImage, Timing, prepare
+from yoloscope.app.services.inference import EncodedImage, PreprocessedImage, Timing, prepare_all
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.state import Services
 from yoloscope.models.classes import ClassIndex
-from yoloscope.models.errors import ImageError, LabelError, LabelProblem
+from yoloscope.models.errors import LabelError, LabelProblem
 from yoloscope.models.images import DecodedImage
 from yoloscope.models.preprocess import Placement
 from yoloscope.models.spec import DetectorSpec
@@ -44,7 +43,7 @@ MAX_LABEL_BYTES = 8 * 2**20
 class LabeledUpload:
     """An image and its label file, both still encoded; ``file_name`` chooses among the images of a COCO file."""
 
-    image: bytes
+    image: EncodedImage
     labels: bytes
     file_name: str | None = None
 
@@ -107,24 +106,24 @@ class ScoreRun:
     model: str
     runtime: Runtime
     results: tuple[Scored, ...]
-    timing_ms: dict[str, float]
+    timing: Timing
 
 
-async def score(services: Services, pairs: Sequence[LabeledUpload], query: ScoreQuery) -> ScoreRun:
+async def score(services: Services, pairs: Sequence[LabeledUpload], query: ScoreQuery, timing: Timing) -> ScoreRun:
     """Score the labels of every image with the loss of the model's own head outputs.
 
     Images take their turns in the inference thread one by one, so that a long request does not hold up others.
 
-    ``timing_ms`` has ``decode`` (bytes to network input, and the labels), ``queue``, ``inference``, ``score`` and
-    ``total``. Raises BusyError, ModelNotFoundError, PresetError, the ImageError of an image, or one LabelError that
-    names all that is wrong in all label files.
+    ``timing`` gets ``decode`` (bytes to network input, and the labels), ``queue``, ``inference`` and ``score``. Raises
+    BusyError, DeadlineError, ModelNotFoundError, PresetError, the ImageError of an image, or one LabelError that names
+    all that is wrong in all label files.
     """
-    timing = Timing()
-    with timing.stage("total"), services.limiter.hold(len(pairs)):
+    with services.admit(len(pairs)):
         runtime = await services.model(query.model)
         get_preset(query.preset, runtime.spec)
         with timing.stage("decode"):
-            prepared = await _prepare_all(services, pairs, runtime.spec, keep_images=query.keep_images)
+            images = [pair.image for pair in pairs]
+            prepared = await prepare_all(services, images, runtime.spec, keep_images=query.keep_images)
             labels = await services.decoding.run(
                 _read_all, pairs, prepared, runtime.spec, query, _label_limits(services)
             )
@@ -132,8 +131,8 @@ async def score(services: Services, pairs: Sequence[LabeledUpload], query: Score
         for item, truth in zip(prepared, labels, strict=True):
             with timing.stage("queue"):
                 results.append(await services.inference.run(_run_one, timing, runtime, item, truth, query, services))
-    timing.stages["queue"] -= timing.stages["inference"] + timing.stages["score"]
-    return ScoreRun(query.model or services.store.default, runtime, tuple(results), timing.stages)
+    timing.subtract("queue", "inference", "score")
+    return ScoreRun(query.model or services.store.default, runtime, tuple(results), timing)
 
 
 def read_labels(
@@ -182,19 +181,6 @@ def torch_threads(count: int) -> Iterator[None]:
 
 def _label_limits(services: Services) -> LabelLimits:
     return LabelLimits(min(services.limits.max_bytes, MAX_LABEL_BYTES))
-
-
-async def _prepare_all(
-    services: Services, pairs: Sequence[LabeledUpload], spec: DetectorSpec, *, keep_images: bool
-) -> list[PreprocessedImage]:
-    def prepare_one(index: int, data: bytes) -> PreprocessedImage:
-        try:
-            return prepare(data, spec, services.limits, keep_image=keep_images)
-        except ImageError as error:
-            error.index = index
-            raise
-
-    return await asyncio.gather(*(services.decoding.run(prepare_one, i, pair.image) for i, pair in enumerate(pairs)))
 
 
 def _read_all(

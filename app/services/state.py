@@ -10,17 +10,20 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for, reason
-from yoloscope.models.errors import BusyError, ModelLoadError, ModelNotFoundError, NotReadyError
-from yoloscope.models.images import ImageLimits
+from yoloscope.models.errors import BusyError, DeadlineError, ModelLoadError, ModelNotFoundError, NotReadyError
 
 if TYPE_CHECKING:
     from yoloscope.app.services.runtime import Runtime
     from yoloscope.app.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
+
+_DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
+"""When, on the clock of the event loop, the request at work has waited long enough."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,13 +36,27 @@ class ThreadPool:
         self._executor = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=name)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run one call in a thread of the pool and return its result."""
+        """Run one call in a thread of the pool and return its result.
+
+        A call that has not begun is dropped when its request is canceled, and when the deadline of the request is over:
+        then it raises DeadlineError.
+        """
         future = self._executor.submit(function, *args, **kwargs)
-        return await asyncio.wrap_future(future)
+        result = asyncio.wrap_future(future)
+        deadline = _DEADLINE.get()
+        try:
+            if deadline is not None:
+                await asyncio.wait({result}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+            if not result.done() and deadline is not None and future.cancel():
+                raise DeadlineError("expected a free thread before the deadline, got none: the service is busy")
+            return await result
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
 
     def close(self) -> None:
-        """Drop what has not started and wait for what has."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """Drop what has not started; what has goes on to its end."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 class ConcurrencyLimiter:
@@ -85,7 +102,7 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.limits = ImageLimits(settings.max_bytes, settings.max_pixels, settings.max_side)
+        self.limits = settings.image_limits
         self.store = ModelStore(settings.models_dir, default_model(settings), settings.provider, settings.threads)
         self.fallback_for = fallback_for(settings)
         self.decoding = ThreadPool("decode", settings.threads)
@@ -102,6 +119,16 @@ class Services:
         runtime = self.store.get()
         self._started = True
         return runtime
+
+    @contextmanager
+    def admit(self, count: int) -> Iterator[None]:
+        """Count images as at work, and give what waits for a thread a deadline; raises BusyError for too many."""
+        deadline = _DEADLINE.set(asyncio.get_running_loop().time() + self.settings.queue_timeout_s)
+        try:
+            with self.limiter.hold(count):
+                yield
+        finally:
+            _DEADLINE.reset(deadline)
 
     async def model(self, name: str | None) -> Runtime:
         """Return a model by name (None: the default), loaded if it was not; the event loop is free meanwhile.

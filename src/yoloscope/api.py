@@ -16,8 +16,15 @@ from PIL import Image
 from yoloscope.app.hub import ensure_model
 from yoloscope.app.responses.score import score_answer
 from yoloscope.app.schemas.score import ImageScore
-from yoloscope.app.services.detection import DetectQuery, settings_for
-from yoloscope.app.services.inference import PreprocessedImage, Timing, infer, postprocess, prepare_decoded
+from yoloscope.app.services.inference import (
+    DetectSettings,
+    EncodedImage,
+    PreprocessedImage,
+    Timing,
+    infer,
+    postprocess,
+    prepare_decoded,
+)
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.scoring import LabeledUpload, ScoreQuery, ScoreRun, read_labels, score_heads
 from yoloscope.app.settings import Settings, load_settings
@@ -87,10 +94,7 @@ class Model:
 
         Raises an ImageError for what is no image, RequestError for classes that the model does not have.
         """
-        query = DetectQuery(
-            None, score_threshold, iou_threshold, max_detections, None if classes is None else tuple(classes)
-        )
-        asked = settings_for(query, self._runtime)
+        asked = DetectSettings.for_model(self.spec, score_threshold, iou_threshold, max_detections, classes)
         prepared = self._prepare(image)
         found = postprocess(prepared, infer(self._runtime, [prepared], asked, max_batch=1)[0], asked)
         detections, names = found.detections, self.spec.class_names
@@ -113,10 +117,11 @@ class Model:
         """
         query = ScoreQuery(preset=preset, detail=detail)
         prepared = self._prepare(image)
-        upload = LabeledUpload(b"", _label_bytes(labels), Path(image).name if isinstance(image, str | Path) else None)
+        name = Path(image).name if isinstance(image, str | Path) else None
+        upload = LabeledUpload(EncodedImage(b""), _label_bytes(labels), name)
         truth = read_labels(upload, prepared, self.spec, "auto", _LABEL_LIMITS)
         scored = score_heads(self._runtime.heads(prepared.placed[None]), prepared, truth, self.spec, query)
-        run = ScoreRun(self._runtime.path.stem, self._runtime, (scored,), Timing().stages)
+        run = ScoreRun(self._runtime.path.stem, self._runtime, (scored,), Timing())
         return score_answer(run).results[0]
 
     def evaluate(self, data: str | Path, *, split: str | None = None) -> Evaluation:

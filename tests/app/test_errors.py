@@ -60,7 +60,7 @@ def test_every_error_is_answered_as_a_problem(failing: FastAPI, kind: type[Yolos
     assert response.headers["content-type"] == "application/problem+json"
     assert (response.status_code, problem.status) == (TABLE[kind].status,) * 2
     assert ("what was expected" in problem.detail) == (problem.status != 500)
-    assert ("retry-after" in response.headers) == (TABLE[kind].name in {"service", "busy", "not-ready"})
+    assert ("retry-after" in response.headers) == (TABLE[kind].name in {"service", "busy", "not-ready", "deadline"})
 
 
 def test_unforeseen_errors_tell_nothing(failing: FastAPI) -> None:
@@ -105,6 +105,17 @@ def test_own_details_of_http_exceptions_are_told(failing: FastAPI) -> None:
             "status": 409,
             "detail": "it exists",
         }
+
+
+def test_memory_addresses_are_left_out(failing: FastAPI) -> None:
+    @failing.get("/fail")
+    async def fail() -> None:
+        raise errors.ImageDecodeError("cannot identify <_io.BytesIO object at 0x7f1c2b3d4e50>", "/image")
+
+    with Client(failing) as client:
+        document = client.get("/fail").json()
+    assert document["detail"] == "cannot identify <_io.BytesIO object>"
+    assert document["errors"] == [{"pointer": "/image", "detail": "cannot identify <_io.BytesIO object>"}]
 
 
 def test_pointers_are_escaped() -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.app.scoring import LABELS, SPECS, image, quiet_heads, random_heads
 from yoloscope.app.responses.loss_maps import PANEL_WIDTH, draw_term_maps, heat_colors
-from yoloscope.app.services.inference import prepare
+from yoloscope.app.services.inference import EncodedImage, prepare
 from yoloscope.app.services.scoring import LabeledUpload, Scored, ScoreQuery, read_labels, score_heads
 from yoloscope.models.images import ImageLimits
 from yoloscope.models.spec import DetectorSpec
@@ -17,7 +17,7 @@ LIMITS = ImageLimits(200_000, 1_000_000, 2000)
 
 def _scored(spec: DetectorSpec, heads: Sequence[np.ndarray], labels: bytes = LABELS) -> Scored:
     prepared = prepare(image(), spec, LIMITS, keep_image=True)
-    truth = read_labels(LabeledUpload(image(), labels), prepared, spec, "auto", LabelLimits())
+    truth = read_labels(LabeledUpload(EncodedImage(image()), labels), prepared, spec, "auto", LabelLimits())
     return score_heads(heads, prepared, truth, spec, ScoreQuery(keep_images=True))
 
 

@@ -1,11 +1,15 @@
 """Images at work at once, and the threads that work on them."""
 
 import asyncio
+from threading import Event
 
 import pytest
 
-from yoloscope.app.services.state import ConcurrencyLimiter, ThreadPool
-from yoloscope.models.errors import BusyError
+from tests.app.client import Client
+from yoloscope.app.main import create_app
+from yoloscope.app.services.state import ConcurrencyLimiter, Services, ThreadPool
+from yoloscope.app.settings import Settings
+from yoloscope.models.errors import BusyError, DeadlineError
 
 
 def test_the_gate_counts_images() -> None:
@@ -37,3 +41,93 @@ def test_a_pool_gives_results_and_errors() -> None:
         return result
 
     assert asyncio.run(scenario()) == 32
+
+
+def test_queued_work_that_is_canceled_never_begins() -> None:
+    async def scenario() -> list[str]:
+        pool, release, ran = ThreadPool("test", 1), Event(), list[str]()
+        first = asyncio.create_task(pool.run(release.wait, 10))
+        queued = [asyncio.create_task(pool.run(ran.append, name)) for name in ("dropped", "kept")]
+        await asyncio.sleep(0.05)
+        queued[0].cancel()
+        await asyncio.sleep(0)
+        release.set()
+        await asyncio.gather(first, queued[1])
+        pool.close()
+        return ran
+
+    assert asyncio.run(scenario()) == ["kept"]
+
+
+def test_queued_work_has_a_deadline_but_not_what_has_begun(settings: Settings) -> None:
+    async def scenario(services: Services) -> list[str]:
+        release, ran = Event(), list[str]()
+
+        def begun() -> None:
+            release.wait(10)
+            ran.append("begun")
+
+        async def waits() -> None:
+            with services.admit(1):
+                await services.inference.run(ran.append, "queued")
+
+        async def runs() -> None:
+            with services.admit(1):
+                await services.inference.run(begun)
+
+        first = asyncio.create_task(runs())
+        await asyncio.sleep(0)
+        with pytest.raises(DeadlineError, match="expected a free thread before the deadline"):
+            await waits()
+        release.set()
+        await first
+        assert services.limiter.held == 0
+        services.close()
+        return ran
+
+    services = Services(settings.model_copy(update={"queue_timeout_s": 0.2}))
+    assert asyncio.run(scenario(services)) == ["begun"]
+
+
+def test_a_request_over_its_deadline_is_told_so(settings: Settings, grey_png: bytes) -> None:
+    with Client(create_app(settings.model_copy(update={"queue_timeout_s": 0.1}))) as client:
+        services: Services = client.app.state.services
+        release = Event()
+        client.runner.run(_occupy(services, release))
+        response = client.post("/v1/detect", content=grey_png)
+        release.set()
+        assert (response.status_code, response.json()["type"]) == (504, "urn:yoloscope:problem:deadline")
+        assert response.headers["retry-after"] == "1"
+        assert client.post("/v1/detect", content=grey_png).status_code == 200
+
+
+async def _occupy(services: Services, release: Event) -> None:
+    asyncio.get_running_loop().create_task(services.inference.run(release.wait, 10))
+    await asyncio.sleep(0.01)
+
+
+def test_a_request_of_one_image_waits_for_one_of_a_long_request(settings: Settings, grey_png: bytes) -> None:
+    async def order(client: Client) -> list[str]:
+        finished: list[str] = []
+
+        async def send(name: str, count: int) -> None:
+            response = await client.http.post("/v1/detect", files=[("image", ("a", grey_png))] * count)
+            assert response.status_code == 200
+            finished.append(name)
+
+        services: Services = client.app.state.services
+        release = Event()
+        await _occupy(services, release)
+        long = asyncio.create_task(send("32 images", 32))
+        while services.limiter.held < 32:
+            await asyncio.sleep(0.005)
+        short = asyncio.create_task(send("1 image", 1))
+        while services.limiter.held < 33:
+            await asyncio.sleep(0.005)
+        release.set()
+        await asyncio.gather(long, short)
+        return finished
+
+    roomy = settings.model_copy(update={"max_images": 32, "queue_limit": 64})
+    with Client(create_app(roomy)) as client:
+        assert client.runner.run(order(client)) == ["1 image", "32 images"]
