@@ -142,16 +142,16 @@ def build_schedule(
     config: ScheduleConfig, rate: float, steps_per_epoch: int, total_steps: int
 ) -> Callable[[int], float]:
     """Return the learning rate as a function of the step."""
-    burn_in = round(config.warmup_epochs * steps_per_epoch)
+    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
     if config.kind == "cosine":
         cycle = total_steps if config.cycle_epochs is None else round(config.cycle_epochs * steps_per_epoch)
         return CosineRestarts(
-            rate, max(cycle, 1), config.multiplier, rate * config.min_lr_ratio, burn_in, config.warmup_power
+            rate, max(cycle, 1), config.multiplier, rate * config.min_lr_ratio, warmup_steps, config.warmup_power
         )
     if config.kind == "constant":
-        return StepSchedule(rate, (), (), burn_in, config.warmup_power)
+        return StepSchedule(rate, (), (), warmup_steps, config.warmup_power)
     steps = tuple(round(share * total_steps) for share in config.milestones)
-    return StepSchedule(rate, steps, config.gammas, burn_in, config.warmup_power)
+    return StepSchedule(rate, steps, config.gammas, warmup_steps, config.warmup_power)
 
 
 def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:

@@ -1,5 +1,6 @@
 """Configurations: every key checked, everything writable and readable."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from tests.training.reference import PAGE, with_tables
 from yoloscope.models import registry
 from yoloscope.models.errors import ConfigError, PresetError
 from yoloscope.models.zoo import BUILTIN
@@ -50,6 +52,8 @@ def test_a_box_loss_that_does_not_exist_is_named_with_those_that_do() -> None:
     with pytest.raises(PresetError, match=r"'box_loss': .*ciou, diou, .*got 'siou'"):
         configured_spec(registry.build("yolov4-tiny").spec, config)
 
+
+SHOWN = ("digits", "bccd-tiny", "builtin", "yolov4-full")
 
 FORMER = """
 bags: {drop_block: 0.1}
@@ -182,3 +186,16 @@ def test_replacing_checks_again() -> None:
     assert TrainingConfig().replace(epochs=3).epochs == 3
     with pytest.raises(ConfigError, match="epochs"):
         TrainingConfig().replace(epochs=-1)
+
+
+def test_the_documented_keys_are_those_of_the_configuration() -> None:
+    page = PAGE.read_text()
+    assert page == with_tables(page), "renew docs/training.md: python -m tests.training.reference"
+    assert f"Configurations that come along: {', '.join(f'`{name}`' for name in SHOWN)}." in page
+    assert sorted(SHOWN) == sorted(config_names())
+
+
+def test_the_documented_configuration_is_one() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    config = TrainingConfig.parse(yaml.safe_load(text))
+    assert (config.start, config.input_size, config.augment.mosaic) == ("yolov4-tiny", (320, 320), 0.3)

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from yoloscope.models.errors import ConfigError
 
 
-def burn_in_factor(step: int, burn_in: int, power: float = 4.0) -> float:
-    """Return the share (step / burn_in)^power of the rate during burn-in, 1 from step ``burn_in`` on.
+def warmup_factor(step: int, warmup_steps: int, power: float = 4.0) -> float:
+    """Return the share (step / warmup_steps)^power of the rate during warmup, 1 from step ``warmup_steps`` on.
 
     Source: darknet src/network.c, get_current_rate.
     """
-    return (step / burn_in) ** power if step < burn_in else 1.0
+    return (step / warmup_steps) ** power if step < warmup_steps else 1.0
 
 
 @dataclass(frozen=True)
 class StepSchedule:
-    """A constant rate, multiplied by ``scales[i]`` from step ``steps[i]`` on, after a burn-in.
+    """A constant rate, multiplied by ``scales[i]`` from step ``steps[i]`` on, after a warmup.
 
     Steps may coincide, as shares of a short run do: then all their scales count.
 
@@ -32,11 +32,11 @@ class StepSchedule:
     rate: float = 0.0013
     steps: tuple[int, ...] = (400_000, 450_000)
     scales: tuple[float, ...] = (0.1, 0.1)
-    burn_in: int = 1000
+    warmup_steps: int = 1000
     power: float = 4.0
 
     def __post_init__(self) -> None:
-        _check_rate(self.rate, self.burn_in)
+        _check_rate(self.rate, self.warmup_steps)
         if len(self.steps) != len(self.scales) or any(a > b for a, b in itertools.pairwise(self.steps)):
             raise ConfigError(
                 f"expected ascending steps and as many scales, got steps {self.steps} and scales {self.scales}"
@@ -44,20 +44,20 @@ class StepSchedule:
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of one step."""
-        if step < self.burn_in:
-            return self.rate * burn_in_factor(step, self.burn_in, self.power)
+        if step < self.warmup_steps:
+            return self.rate * warmup_factor(step, self.warmup_steps, self.power)
         reached = (scale for start, scale in zip(self.steps, self.scales, strict=True) if step >= start)
         return self.rate * math.prod(reached)
 
 
 @dataclass(frozen=True)
 class CosineRestarts:
-    """Cosine annealing with warm restarts (SGDR), after a burn-in.
+    """Cosine annealing with warm restarts (SGDR), after a warmup.
 
     Within a cycle of T steps, t steps after its start, the rate is
     ``minimum + (rate - minimum) / 2 * (1 + cos(pi * t / T))``. The first cycle takes ``cycle_steps``, each next one
     ``multiplier`` times the last; with ``cycle_steps`` equal to the whole training there is no restart. Cycles are
-    counted from step 0, as darknet does; burn-in replaces the start of the first.
+    counted from step 0, as darknet does; the warmup replaces the start of the first.
 
     Source: Loshchilov and Hutter, SGDR, 2017, equation 5; darknet ``policy=sgdr``.
     """
@@ -66,11 +66,11 @@ class CosineRestarts:
     cycle_steps: int
     multiplier: int = 2
     minimum: float = 0.00001
-    burn_in: int = 0
+    warmup_steps: int = 0
     power: float = 4.0
 
     def __post_init__(self) -> None:
-        _check_rate(self.rate, self.burn_in)
+        _check_rate(self.rate, self.warmup_steps)
         if self.cycle_steps < 1 or self.multiplier < 1:
             raise ConfigError(
                 f"expected cycle_steps >= 1 and multiplier >= 1, got {self.cycle_steps} and {self.multiplier}"
@@ -80,8 +80,8 @@ class CosineRestarts:
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of one step."""
-        if step < self.burn_in:
-            return self.rate * burn_in_factor(step, self.burn_in, self.power)
+        if step < self.warmup_steps:
+            return self.rate * warmup_factor(step, self.warmup_steps, self.power)
         since_restart, length = self.position(step)
         return self.minimum + (self.rate - self.minimum) / 2 * (1 + math.cos(math.pi * since_restart / length))
 
@@ -115,6 +115,6 @@ class LinearRamp:
         return self.final * min(step / self.total_steps, 1.0)
 
 
-def _check_rate(rate: float, burn_in: int) -> None:
-    if rate <= 0 or burn_in < 0:
-        raise ConfigError(f"expected rate > 0 and burn_in >= 0, got {rate} and {burn_in}")
+def _check_rate(rate: float, warmup_steps: int) -> None:
+    if rate <= 0 or warmup_steps < 0:
+        raise ConfigError(f"expected rate > 0 and warmup_steps >= 0, got {rate} and {warmup_steps}")

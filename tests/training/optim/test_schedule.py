@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from yoloscope.models.errors import ConfigError
-from yoloscope.training.optim.schedule import CosineRestarts, LinearRamp, StepSchedule, burn_in_factor
+from yoloscope.training.optim.schedule import CosineRestarts, LinearRamp, StepSchedule, warmup_factor
 
 
-def test_burn_in_by_hand() -> None:
-    assert burn_in_factor(0, 1000) == 0
-    assert burn_in_factor(500, 1000) == 1 / 16
-    assert burn_in_factor(500, 1000, power=1) == 0.5
-    assert burn_in_factor(1000, 1000) == 1
-    assert burn_in_factor(0, 0) == 1
+def test_warmup_by_hand() -> None:
+    assert warmup_factor(0, 1000) == 0
+    assert warmup_factor(500, 1000) == 1 / 16
+    assert warmup_factor(500, 1000, power=1) == 0.5
+    assert warmup_factor(1000, 1000) == 1
+    assert warmup_factor(0, 0) == 1
 
 
 def test_steps_of_yolov4_by_hand() -> None:
@@ -36,17 +36,17 @@ def test_steps_of_yolov4_by_hand() -> None:
 
 
 def test_steps_of_yolov1_climb_and_fall() -> None:
-    schedule = StepSchedule(0.0005, (200, 400, 600, 20_000, 30_000), (2.5, 2, 2, 0.1, 0.1), burn_in=0)
+    schedule = StepSchedule(0.0005, (200, 400, 600, 20_000, 30_000), (2.5, 2, 2, 0.1, 0.1), warmup_steps=0)
     rates = [schedule(step) for step in (0, 200, 400, 600, 20_000, 30_000)]
     assert rates == pytest.approx([0.0005, 0.00125, 0.0025, 0.005, 0.0005, 0.00005])
 
 
-def test_steps_inside_burn_in_do_not_count_yet() -> None:
-    assert StepSchedule(1.0, (5,), (0.1,), burn_in=10)(6) == 0.6**4
+def test_steps_inside_the_warmup_do_not_count_yet() -> None:
+    assert StepSchedule(1.0, (5,), (0.1,), warmup_steps=10)(6) == 0.6**4
 
 
 def test_steps_that_coincide_multiply_their_scales() -> None:
-    schedule = StepSchedule(1.0, (4, 4), (0.1, 0.5), burn_in=0)
+    schedule = StepSchedule(1.0, (4, 4), (0.1, 0.5), warmup_steps=0)
     assert [schedule(step) for step in (3, 4)] == pytest.approx([1.0, 0.05])
 
 
@@ -84,8 +84,8 @@ def test_sgdr_equals_torch(multiplier: int) -> None:
         reference.step()
 
 
-def test_sgdr_after_a_burn_in() -> None:
-    schedule = CosineRestarts(1.0, 100, minimum=0.0, burn_in=20)
+def test_sgdr_after_a_warmup_steps() -> None:
+    schedule = CosineRestarts(1.0, 100, minimum=0.0, warmup_steps=20)
     assert schedule(10) == 1 / 16
     assert schedule(20) == pytest.approx(0.5 * (1 + math.cos(math.pi / 5)))
 
