@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from yoloscope.app import errors, openapi
 from yoloscope.app.content_encoding import DecompressedBodies
+from yoloscope.app.interruptions import Interruptions
 from yoloscope.app.middleware import BodyLimits, HeadAsGet
 from yoloscope.app.routers import detect, health, losses, models, score, swagger
 from yoloscope.app.services.state import Services
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(DecompressedBodies)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Interruptions, services=app.state.services)
     errors.install(app)
     for router in (health.router, models.router, detect.router, score.router, losses.router, swagger.router):
         app.include_router(router)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from socket import socket
 from types import FrameType
@@ -62,11 +65,19 @@ def serve(
         http=ProblemProtocol,
         ws="none",
     )
-    Server(config, services).run()
+    try:
+        Server(config, services).run()
+    finally:
+        if services.busy:  # Python would wait for the threads, however long they take
+            sys.stderr.flush()
+            os._exit(0)
 
 
 class Server(uvicorn.Server):
-    """uvicorn that says how to use it, and that turns not ready for ``settings.drain_s`` before it stops listening."""
+    """uvicorn that says how to use it, and that turns not ready for ``settings.drain_s`` before it stops listening.
+
+    What is still at work ``settings.shutdown_grace_s`` later is cut off.
+    """
 
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
@@ -79,16 +90,30 @@ class Server(uvicorn.Server):
             port = self.servers[0].sockets[0].getsockname()[1]
             _announce(self._services, port)
 
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop listening, let requests finish, and let those that were cut off be answered."""
+        await super().shutdown(sockets)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_ANSWERS_S):
+                while self.server_state.tasks or self.server_state.connections:
+                    await asyncio.sleep(0.01)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain on the first signal, exit at once on the second."""
         delay = self._services.settings.drain_s
-        first = not self._services.draining
+        if self._services.draining:
+            os.write(2, b"stopped at once by a second signal\n")
+            os._exit(128 + sig)
         self._services.draining = True
-        if first and delay:
+        if delay:
             signal.signal(signal.SIGALRM, lambda *_: uvicorn.Server.handle_exit(self, sig, frame))
             signal.setitimer(signal.ITIMER_REAL, delay)
         else:
             super().handle_exit(sig, frame)
+
+
+_LAST_ANSWERS_S: Final = 1.0
+"""For what is cut off to be answered."""
 
 
 def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:

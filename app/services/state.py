@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for, reason
 from yoloscope.models.errors import BusyError, DeadlineError, ModelLoadError, ModelNotFoundError, NotReadyError
@@ -34,6 +34,12 @@ class ThreadPool:
 
     def __init__(self, name: str, workers: int) -> None:
         self._executor = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=name)
+        self._calls: set[Future[Any]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is running now."""
+        return any(call.running() for call in list(self._calls))
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one call in a thread of the pool and return its result.
@@ -42,6 +48,8 @@ class ThreadPool:
         then it raises DeadlineError.
         """
         future = self._executor.submit(function, *args, **kwargs)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
         result = asyncio.wrap_future(future)
         deadline = _DEADLINE.get()
         try:
@@ -165,8 +173,13 @@ class Services:
             raise NotReadyError(f"the default model {name!r} cannot be served: {self.store.problem(name)}")
         return load.result()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is at work now."""
+        return self.decoding.busy or self.inference.busy or self.files.busy
+
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads; calls that run go on to their end."""
         self.decoding.close()
         self.inference.close()
         self.files.close()
