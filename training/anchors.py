@@ -27,7 +27,7 @@ _SMALLEST_PX = 1.0
 
 @dataclass(frozen=True)
 class AnchorQuality:
-    """How well anchors suit shapes: mean best IoU, best possible recall, and the indices of lost objects."""
+    """Fit of anchors to shapes: mean best IoU, best possible recall, and the indices of lost objects."""
 
     mean_best_iou: float
     best_possible_recall: float

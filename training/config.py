@@ -47,7 +47,7 @@ class _Section(StrictModel):
 
 
 class DataConfig(_Section):
-    """Which splits are used and how they are read."""
+    """Splits that are used, and their reading."""
 
     train: str | None = "train"
     """Split to train on; null: the whole data set. All of a data set that has no splits, but for what is held out."""
@@ -120,7 +120,7 @@ class ColorConfig(_Section):
 
 
 class AugmentConfig(_Section):
-    """What happens to images; probabilities are per network input, null and 0 switch off."""
+    """Augmentation of images; probabilities are per network input, null and 0 switch off."""
 
     mosaic: float = Field(default=0.5, ge=0, le=1)
     """Probability of Mosaic: four images in one."""
@@ -190,7 +190,7 @@ class EmaConfig(_Section):
 
 
 class ValidationConfig(_Section):
-    """When AP is measured."""
+    """Measurement of AP while training."""
 
     every_epochs: int = Field(default=1, ge=1)
     """Epochs between two measurements; the last epoch is always measured."""

@@ -22,7 +22,7 @@ from yoloscope.models.network import Network
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.build import build_optimizer, build_schedule
-from yoloscope.training.checkpoint.progress import Progress
+from yoloscope.training.checkpoint.progress import RunProgress
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.loader import Batch
 from yoloscope.training.logs import LOGGER
@@ -87,7 +87,7 @@ _SHOWN_LETTERS = 200
 
 @dataclass(frozen=True)
 class StepLoss:
-    """What a mini-batch is trained by.
+    """Loss of a mini-batch.
 
     ``total`` is on the graph and ``report`` the account of the labels. ``distilled`` float [H, 3] are the costs of
     answering otherwise than the teachers, by head and term, detached and before their share.
@@ -122,7 +122,7 @@ class TrainingModule(lightning.LightningModule):
         self._num_images = num_images
         self._teachers: Teachers | None = None
         self.total_steps = steps_per_epoch * config.epochs
-        self.progress = Progress()
+        self.progress = RunProgress()
         average = config.ema
         self._average = None if average is None else WeightAverage(network, average.decay, average.warmup)
         self._schedule = build_schedule(config.schedule, config.optimizer.lr, steps_per_epoch, self.total_steps)
@@ -165,7 +165,7 @@ class TrainingModule(lightning.LightningModule):
         return optimizer
 
     def on_fit_start(self) -> None:
-        """Bring average and teachers to where the network is; no submodules, lest they be trained or synchronised."""
+        """Move average and teachers to the device; they are no submodules, so that optimizer and DDP skip them."""
         if self._average is not None:
             self._average.average.to(self.device)
         if self._teachers is not None:
@@ -229,7 +229,7 @@ class TrainingModule(lightning.LightningModule):
                 f"expected the tensors of this network in the checkpoint, got: {wrong} ..."
             ) from error
         self._saved_optimizer = state["optimizer"]
-        self.progress = Progress.from_dict(state["progress"])
+        self.progress = RunProgress.from_dict(state["progress"])
 
     def _mini_batch(self, pixels: Tensor, truth: GroundTruth) -> StepLoss:
         """Add the gradient of one mini-batch."""

@@ -27,7 +27,7 @@ class Teachers:
     """Fixed networks with the student's heads; a call returns the mean of their raw heads.
 
     Deep ensembles (Lakshminarayanan et al., 2017) average probabilities; raw entries are averaged here, so that boxes
-    have a mean too. Normalization is folded into the kernels. ``digest`` tells these weights from others.
+    have a mean too. Normalization is folded into the kernels. ``digest`` identifies the weights.
     """
 
     def __init__(self, networks: Sequence[Network]) -> None:

@@ -1,7 +1,4 @@
-"""A whole run: data and configuration in, a checked ONNX artifact out.
-
-What an artifact tells of its training.
-"""
+"""Training run: data and configuration in, a checked ONNX artifact with a summary of the run out."""
 
 from __future__ import annotations
 
@@ -49,7 +46,13 @@ from yoloscope.training.export.parity import ParityReport
 from yoloscope.training.logs import LOGGER, log_prefix, no_log
 from yoloscope.training.module import TrainingModule
 from yoloscope.training.teachers import Teachers, num_teachers_to_train, teacher_config, teacher_paths
-from yoloscope.training.trainer import DEFAULT_DEVICE, DeviceConfig, build_trainer, keep_freed_memory, quiet
+from yoloscope.training.trainer import (
+    DEFAULT_DEVICE,
+    DeviceConfig,
+    build_trainer,
+    keep_freed_memory,
+    suppress_lightning_output,
+)
 
 
 def with_summary(module: TrainingModule, train: DetectionDataset, val: DetectionDataset | None) -> DetectorSpec:
@@ -69,7 +72,7 @@ def _of_data(dataset: DetectionDataset) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended.
+    """End of a run.
 
     ``checkpoint`` is its last state. Where a signal (``signal`` is its number) ended it before the student's first
     step, step, best score and checkpoint are those of the teacher in training. ``artifact`` and ``parity`` are there
@@ -88,9 +91,9 @@ def training_data(config: TrainingConfig, spec: DetectorSpec, dataset: Detection
     """Return the images of a run and their order."""
     shapes = build_shapes(config, spec)
     plan = BatchSchedule(len(dataset), config.batch_size, shapes, config.seed)
-    plain_from = config.epochs - round(config.augment.close_mosaic_fraction * config.epochs)
+    close_mosaic_epoch = config.epochs - round(config.augment.close_mosaic_fraction * config.epochs)
     pipeline = build_pipeline(config.augment)
-    images = TrainingImages(dataset, spec, pipeline, config.seed, config.data.cache_mb, plain_from)
+    images = TrainingImages(dataset, spec, pipeline, config.seed, config.data.cache_mb, close_mosaic_epoch)
     return TrainingData(plan, images, worker_count(config.data.workers))
 
 
@@ -227,7 +230,7 @@ def _train(
         callbacks += [*acting, EpochLogger(), *extra_callbacks]
         callbacks += [] if circumstances.bar is None else [circumstances.bar]
         trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
-        with quiet(), add_recovery_hint(folder, circumstances.folder, circumstances.machine):
+        with suppress_lightning_output(), add_recovery_hint(folder, circumstances.folder, circumstances.machine):
             trainer.fit(module, datamodule=images.from_step(module.progress.step, module.total_steps))
     return TrainedNetwork(folder, module, splits, interruption.received)
 
@@ -238,7 +241,7 @@ def _without_start(config: TrainingConfig) -> TrainingConfig:
 
 
 def _attach_teachers(module: TrainingModule, folder: Path, state: dict[str, Any] | None) -> None:
-    """Give a run its teachers, if it has any: those that it had before, where it goes on from a state."""
+    """Load the teachers, if any; on resume check that they are the same."""
     config = module.config
     paths = teacher_paths(config, folder)
     if not paths:

@@ -1,7 +1,4 @@
-"""Where a run takes place, and Lightning's trainer for it.
-
-Keeping freed memory in the process, where the next step wants it again.
-"""
+"""Devices of a run, Lightning's trainer for it, and the memory that the process keeps between steps."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _TRIM_THRESHOLD, _LARGEST_NUMBER_OF_MAPPINGS = -1, -4
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to hold on to what is freed; return whether it was told, which other C libraries cannot be.
+    """Make glibc keep freed memory; return whether it does, as other C libraries cannot.
 
     Each step of training on a CPU frees the memory of all activations and gradients and asks for as much again. By
     default large blocks go back to the system in between and come back page by page, filled with zeros, which takes
@@ -44,7 +41,7 @@ def keep_freed_memory() -> bool:
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """Where a run takes place: processes on each of ``nodes``, on what; other ranks are started by Lightning."""
+    """Devices of a run: processes on each of ``nodes``, on what; other ranks are started by Lightning."""
 
     devices: int = 1
     nodes: int = 1
@@ -77,7 +74,7 @@ def build_trainer(
 ) -> lightning.Trainer:
     """Return Lightning's trainer for the steps from ``step`` on, whose logs go to ``folder``."""
     version = f"from_step_{step}"
-    with quiet():
+    with suppress_lightning_output():
         return lightning.Trainer(
             accelerator=machine.accelerator,
             devices=machine.devices,
@@ -110,8 +107,8 @@ def use_bf16(precision: str, accelerator: str) -> bool:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's advice and self-praise off the screen."""
+def suppress_lightning_output() -> Iterator[None]:
+    """Silence Lightning's info messages and warnings."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -48,8 +48,7 @@ from yoloscope.training.export.compare import Agreement, Timing, compare, time_b
 from yoloscope.training.export.onnx import export_onnx, read_artifact, read_spec, write_artifact
 from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_fp16, make_int8
-from yoloscope.training.export.quantization.int8 import Int8Network, Int8Settings, Progress, require_float32
-from yoloscope.training.export.quantization.int8 import Progress as Step
+from yoloscope.training.export.quantization.int8 import Int8Network, Int8Settings, ProgressCallback, require_float32
 from yoloscope.training.export.quantization.ranges import CalibrationImages, evenly_spaced, find_calibration
 from yoloscope.training.export.surgery import take_network
 
@@ -155,7 +154,7 @@ class Measuring:
     settings: Settings
     dataset: DetectionDataset | None
     paths: Sequence[Path] | None
-    progress: Progress
+    progress: ProgressCallback
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def measure(source: Path, output: Path, what: Measuring) -> Measured:
     return Measured(original, changed, sizes, agreement, timing, (before, after))
 
 
-def _numbers(runtime: Runtime, dataset: DetectionDataset, title: str, progress: Progress) -> dict[str, float]:
+def _numbers(runtime: Runtime, dataset: DetectionDataset, title: str, progress: ProgressCallback) -> dict[str, float]:
     """Return COCO's numbers by name."""
     done = count(1)
     evaluation = evaluate(runtime, dataset, progress=lambda _: progress(title, next(done) / len(dataset)))
@@ -297,7 +296,7 @@ def _write(
     target: Path,
     calibration: CalibrationImages | None,
     int8: Int8Settings,
-    step: Step,
+    step: ProgressCallback,
     settings: Settings,
 ) -> Int8Network | None:
     """Write the artifact; how it was quantized, if it was."""
@@ -314,7 +313,7 @@ def _write(
 
 
 @contextmanager
-def _progress() -> Iterator[Step]:
+def _progress() -> Iterator[ProgressCallback]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with progress_bar(*columns) as progress:
         task = progress.add_task("exporting", total=1.0)

@@ -136,7 +136,7 @@ def search(
                     data,
                     output,
                     machine=module.DeviceConfig(accelerator=accelerator_of(accelerator)),
-                    watch=lambda done: progress.update(task, completed=done),
+                    on_progress=lambda done: progress.update(task, completed=done),
                 )
         except SystemExit as stop:
             typer.echo("stopped: the same command goes on", err=True)

@@ -103,18 +103,18 @@ def test_without_composed_images_to_the_end_a_run_is_plain(
     assert torch.equal(weights_after(config, shapes, tmp_path), plain)
 
 
-@pytest.mark.parametrize(("share", "plain_from"), [(0.0, 5), (0.2, 4), (0.29, 4), (0.31, 3), (1.0, 0)])
+@pytest.mark.parametrize(("share", "close_mosaic_epoch"), [(0.0, 5), (0.2, 4), (0.29, 4), (0.31, 3), (1.0, 0)])
 def test_the_last_share_of_the_epochs_is_not_composed(
-    share: float, plain_from: int, shapes: Path, configure: Configure
+    share: float, close_mosaic_epoch: int, shapes: Path, configure: Configure
 ) -> None:
     dataset = open_dataset(shapes, "train")
     whole, none = configure(epochs=5), configure(epochs=5, augment={"mosaic": 1.0, "close_mosaic_fraction": share})
     spec = build_network(whole, dataset).spec
     plainly, composed = (training_data(config, spec, dataset) for config in (whole, none))
     for step in range(5):
-        ticket = composed.plan.tickets(step)[0]
+        ticket = composed.plan.sample_keys(step)[0]
         same = np.array_equal(plainly.images[ticket].sample.image, composed.images[ticket].sample.image)
-        assert same == (step >= plain_from)
+        assert same == (step >= close_mosaic_epoch)
 
 
 def test_cross_mini_batch_norm_matters_where_batches_are_split(

@@ -18,6 +18,7 @@ from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.export.onnx import read_spec
+from yoloscope.training.logs import log_to_stderr
 from yoloscope.training.train import TrainResult, train
 
 
@@ -91,7 +92,8 @@ def test_the_bar_counts_steps_and_tells_epochs_above(
 ) -> None:
     shown = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
     monkeypatch.setattr("yoloscope.training.train.ProgressBar", lambda: ProgressBar(shown))
-    train(configure(epochs=3), shapes, tmp_path, progress_bar=True)
+    with log_to_stderr():
+        train(configure(epochs=3), shapes, tmp_path, progress_bar=True)
     assert isinstance(shown.file, io.StringIO)
     text = shown.file.getvalue()
     assert "3/3" in text

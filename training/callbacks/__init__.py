@@ -1,4 +1,4 @@
-"""What happens around the steps of a run: validation, saving, stopping and telling."""
+"""Callbacks of a run: validation, checkpoints, stopping, progress bar and log."""
 
 from yoloscope.training.callbacks.checkpointing import Checkpointing
 from yoloscope.training.callbacks.console import EpochLogger, ProgressBar

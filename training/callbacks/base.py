@@ -1,4 +1,4 @@
-"""The one moment that all callbacks here care about: after an optimizer step."""
+"""Base class of the callbacks, which act after an optimizer step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StepCallback(lightning.Callback, ABC):
         batch: object,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        """Hand the step on."""
+        """Call ``after_step``."""
         assert isinstance(pl_module, TrainingModule)
         self.after_step(trainer, pl_module)
 

@@ -39,7 +39,7 @@ class ProgressBar(StepCallback):
             self._progress.update(self._task, completed=module.progress.step, account=account(module))
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Take the bar away."""
+        """Remove the bar."""
         self._progress.stop()
 
     def on_exception(
@@ -48,7 +48,7 @@ class ProgressBar(StepCallback):
         pl_module: lightning.LightningModule,  # noqa: ARG002
         exception: BaseException,  # noqa: ARG002
     ) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._progress.stop()
 
 
@@ -60,7 +60,7 @@ def account(module: TrainingModule) -> str:
     terms = " ".join(f"{name[:6]} {float(term.weighted):.3g}" for name, term in report.terms.items())
     scores = module.progress.scores
     measured = f" AP {scores[-1][1]:.3f}" if scores else ""
-    return f"loss {float(report.total.detach()):.4g} {terms}{taught(module.last_loss)}{measured}"
+    return f"loss {float(report.total.detach()):.4g} {terms}{distill_suffix(module.last_loss)}{measured}"
 
 
 class EpochLogger(StepCallback):
@@ -78,13 +78,13 @@ def epoch_line(module: TrainingModule) -> str:
     progress, report = module.progress, module.last_loss.report
     terms = ", ".join(f"{name} {float(term.weighted):.3g}" for name, term in report.terms.items())
     line = f"epoch {round(module.epoch)}/{module.config.epochs}  loss {float(report.total.detach()):.4g} ({terms})"
-    line += taught(module.last_loss)
+    line += distill_suffix(module.last_loss)
     if progress.scores and progress.scores[-1][0] == progress.step:
         _, ap, ap50 = progress.scores[-1]
         line += f"  AP {ap:.3f}  AP50 {ap50:.3f}" + ("  best so far" if progress.is_best_now else "")
     return f"{line}  {progress.seconds:.0f} s"
 
 
-def taught(loss: StepLoss) -> str:
-    """Return what it costs to answer otherwise than the teachers, where there are any."""
+def distill_suffix(loss: StepLoss) -> str:
+    """Return the distillation loss in words, empty without teachers."""
     return "" if loss.distilled is None else f"  teachers {float(loss.distilled.sum()):.3g}"

@@ -1,4 +1,4 @@
-"""Ending a run before its last epoch: by a signal, or because validation no longer improves."""
+"""Early end of a run: by SIGTERM or Ctrl-C, or by patience with the validation AP."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class StopOnSignal(StepCallback):
         self._former: dict[int, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Take the signals over, where this is the main thread."""
+        """Install the signal handlers, in the main thread alone."""
         if threading.current_thread() is threading.main_thread():
             self._former = {number: signal.signal(number, self._receive) for number in _SIGNALS}
 
@@ -57,7 +57,7 @@ class StopOnSignal(StepCallback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Give the signals back."""
+        """Restore the former signal handlers."""
         self._give_back()
 
     def on_exception(
@@ -66,7 +66,7 @@ class StopOnSignal(StepCallback):
         pl_module: lightning.LightningModule,  # noqa: ARG002
         exception: BaseException,  # noqa: ARG002
     ) -> None:
-        """Give the signals back."""
+        """Restore the former signal handlers."""
         self._give_back()
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:

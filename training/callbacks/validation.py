@@ -1,9 +1,4 @@
-"""What the end of an epoch has left open when the run was cut off there.
-
-The loss on the images that are validated on.
-
-AP and the loss on the validation split while training.
-"""
+"""Validation while training: AP and loss on the validation split, also where an interrupted run missed it."""
 
 from __future__ import annotations
 
@@ -71,7 +66,7 @@ class Validation(StepCallback):
         self._dataset, self._every, self._batch_size = dataset, every_epochs, batch_size
 
     def after_step(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
-        """Validate where an epoch ends that is due."""
+        """Validate if due."""
         if not self._is_due(module):
             return
         step = module.progress.step
@@ -108,7 +103,7 @@ class Validation(StepCallback):
 
 
 class RunMissedValidation(lightning.Callback):
-    """Lets ``callbacks`` act on the last step of a resumed run before its next one, as after the step itself.
+    """Run the validation that an interrupted run missed, by ``callbacks``, before its next step.
 
     Belongs to runs whose validation is overdue (``Validation.is_overdue``).
     """

@@ -13,7 +13,7 @@ from yoloscope.models.errors import CheckpointError, ConfigError, SpecError
 from yoloscope.models.network import Network
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.checkpoint.files import CONFIG, find_checkpoint, read_checkpoint
-from yoloscope.training.checkpoint.progress import Progress, trained_spec
+from yoloscope.training.checkpoint.progress import RunProgress, trained_spec
 from yoloscope.training.config import TrainingConfig
 
 
@@ -28,7 +28,7 @@ def load_checkpoint_network(path: Path) -> Network:
     state = read_checkpoint(path)
     try:
         config = _config(state, path)
-        spec, progress = DetectorSpec.from_json(state["spec"]), Progress.from_dict(state["progress"])
+        spec, progress = DetectorSpec.from_json(state["spec"]), RunProgress.from_dict(state["progress"])
         network = _build(config, spec)
         network.load_state_dict(_evaluated_weights(state))
     except (KeyError, TypeError, ValueError, RuntimeError, ConfigError, SpecError, yaml.YAMLError) as error:

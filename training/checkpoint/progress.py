@@ -1,4 +1,4 @@
-"""How far a run is and how good it was on the way."""
+"""Progress of a run: steps, time and validation scores, and the summary of them in a spec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yoloscope.training.config import TrainingConfig
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """Steps done, and what validation found.
 
     ``scores`` are (step, AP, AP50), in order; ``seconds`` is the time spent training, over all restarts.
@@ -44,14 +44,14 @@ class Progress:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
+    def from_dict(cls, values: Mapping[str, Any]) -> RunProgress:
         """Restore what ``to_dict`` returned."""
         scores = [(int(step), float(ap), float(ap50)) for step, ap, ap50 in values["scores"]]
         return cls(int(values["step"]), float(values["seconds"]), scores)
 
 
 def trained_spec(
-    spec: DetectorSpec, config: TrainingConfig, progress: Progress, data: Mapping[str, object] = MappingProxyType({})
+    spec: DetectorSpec, config: TrainingConfig, progress: RunProgress, data: Mapping[str, object] = MappingProxyType({})
 ) -> DetectorSpec:
     """Return a spec with its source and a summary of the run so far; ``data`` is added to it."""
     summary: dict[str, Any] = {

@@ -56,7 +56,7 @@ def require_same_images(state: Mapping[str, Any], num_images: int, checkpoint: P
 
 
 def require_same_teachers(state: Mapping[str, Any], digest: str, checkpoint: Path) -> None:
-    """Raise CheckpointError where a run has been taught by other networks."""
+    """Raise CheckpointError where a run had other teachers."""
     if state.get("teachers") != digest:
         raise CheckpointError(
             f"{checkpoint} was taught by networks of other weights than distill.teachers has now: "

@@ -83,7 +83,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchSchedule:
-    """Which images every optimizer step sees: a function of seed and step, whatever the ranks.
+    """Order of the images over the optimizer steps: a function of seed and step, whatever the ranks.
 
     An epoch visits every image once in a new order; its last step is filled up from the start of that order, with
     another augmentation.
@@ -99,7 +99,7 @@ class BatchSchedule:
         """Optimizer steps that show every image once."""
         return -(-self.num_images // self.batch_size)
 
-    def tickets(self, step: int, rank: int = 0, num_ranks: int = 1) -> list[SampleKey]:
+    def sample_keys(self, step: int, rank: int = 0, num_ranks: int = 1) -> list[SampleKey]:
         """Return one rank's share of a step, counted from 0."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng((self.seed, epoch, _ORDER)).permutation(self.num_images)
@@ -111,21 +111,21 @@ class BatchSchedule:
 
 
 class BatchSampler(Sampler[list[SampleKey]]):
-    """The tickets of the steps ``start``..``stop`` - 1 on one rank."""
+    """Sample keys of the steps ``start``..``stop`` - 1 on one rank."""
 
     def __init__(self, plan: BatchSchedule, start: int, stop: int, rank: int = 0, num_ranks: int = 1) -> None:
         self._plan, self._steps, self._rank, self._num_ranks = plan, range(start, stop), rank, num_ranks
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         for step in self._steps:
-            yield self._plan.tickets(step, self._rank, self._num_ranks)
+            yield self._plan.sample_keys(step, self._rank, self._num_ranks)
 
     def __len__(self) -> int:
         return len(self._steps)
 
 
 class TrainingImages(Dataset[Loaded]):
-    """Augmented images by ticket, from epoch ``plain_from`` (counted from 0; None: never) on without partners.
+    """Augmented images by their keys, from epoch ``close_mosaic_epoch`` (from 0; None: never) on without mixing.
 
     Objects that cannot be learned, and crowds, are left out. An image that cannot be read is replaced by the next one
     and reported; DatasetError is raised where none can be read.
@@ -138,26 +138,26 @@ class TrainingImages(Dataset[Loaded]):
         pipeline: Pipeline,
         seed: int,
         cache_mb: int = 0,
-        plain_from: int | None = None,
+        close_mosaic_epoch: int | None = None,
     ) -> None:
         if not len(dataset):
             raise DatasetError(f"expected images in {dataset.source}, got none")
         self._images, self._source = dataset.images, dataset.source
         self._spec, self._pipeline, self._seed = spec, pipeline, seed
-        self._plain_pipeline, self._plain_from = pipeline.without_mixing(), plain_from
+        self._pipeline_without_mixing, self._close_mosaic_epoch = pipeline.without_mixing(), close_mosaic_epoch
         self._cache: dict[int, Sample] = {}
         self._room = cache_mb * 2**20
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, ticket: SampleKey) -> Loaded:
+    def __getitem__(self, key: SampleKey) -> Loaded:
         problems: list[str] = []
-        spec = self._spec.model_copy(update={"input_width": ticket.width, "input_height": ticket.height})
-        generator = sample_generator(self._seed, ticket.epoch, ticket.image, ticket.visit)
-        plain = self._plain_from is not None and ticket.epoch >= self._plain_from
-        pipeline = self._plain_pipeline if plain else self._pipeline
-        sample = pipeline(lambda index: self._fetch(index, problems), ticket.image, len(self._images), spec, generator)
+        spec = self._spec.model_copy(update={"input_width": key.width, "input_height": key.height})
+        generator = sample_generator(self._seed, key.epoch, key.image, key.visit)
+        closed = self._close_mosaic_epoch is not None and key.epoch >= self._close_mosaic_epoch
+        pipeline = self._pipeline_without_mixing if closed else self._pipeline
+        sample = pipeline(lambda index: self._fetch(index, problems), key.image, len(self._images), spec, generator)
         return Loaded(sample, tuple(problems))
 
     def _fetch(self, index: int, problems: list[str]) -> Sample:
@@ -212,9 +212,9 @@ class _Caught(Dataset["Loaded | str"]):
     def __init__(self, images: TrainingImages) -> None:
         self._images = images
 
-    def __getitem__(self, ticket: SampleKey) -> Loaded | str:
+    def __getitem__(self, key: SampleKey) -> Loaded | str:
         try:
-            return self._images[ticket]
+            return self._images[key]
         except DatasetError as error:
             return str(error)
 

@@ -1,1 +1,1 @@
-"""What a detector's outputs and its loss say about labels."""
+"""Diagnosis of labels by a detector's outputs and its loss."""

@@ -15,7 +15,7 @@ from yoloscope.models.spec import DetectorSpec
 
 @dataclass(frozen=True)
 class Place:
-    """Where a predictor sits: head, cell as (column, row), and position of its anchor within the head."""
+    """Place of a predictor: head, cell as (column, row), and position of its anchor within the head."""
 
     head: int
     cell: tuple[int, int]

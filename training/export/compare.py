@@ -41,7 +41,7 @@ class FileDetector(ImageDetector, Protocol):
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far one artifact is from another on ``num_images`` images.
+    """Difference of one artifact from another on ``num_images`` images.
 
     ``head_error`` is the largest difference of a raw head value, ``head_magnitude`` the largest value,
     ``detection_error`` that of the function of this name. Of ``num_detections`` that the original finds at score .25,
@@ -65,7 +65,7 @@ class Timing:
 
     @property
     def speedup(self) -> float:
-        """How many times as fast the changed artifact is."""
+        """Speed of the changed artifact, relative to the original's."""
         return self.original_ms / self.changed_ms
 
 

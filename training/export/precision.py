@@ -15,7 +15,7 @@ from yoloscope.training.export.onnx import read_artifact, with_spec
 from yoloscope.training.export.quantization.int8 import (
     Int8Network,
     Int8Settings,
-    Progress,
+    ProgressCallback,
     quantize_to_int8,
     require_float32,
 )
@@ -39,7 +39,7 @@ def make_int8(
     path: Path,
     calibration: CalibrationImages,
     settings: Int8Settings | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[onnx.ModelProto, Int8Network]:
     """Return the artifact at ``path`` with its network in 8 bits, and how that came about (see ``quantize_to_int8``).
 

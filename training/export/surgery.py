@@ -1,4 +1,4 @@
-"""Taking the network out of an artifact and putting another in; finding its layers."""
+"""Surgery on artifacts: take the network out, put another in, find its layers."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Search of hyper-parameters: one training after another, each told by those before; needs optuna.
-
-A search space held against the run that it varies, before anything is trained.
-
-What a search wants to know of a trial while it trains.
-"""
+"""Search of hyper-parameters: sequential TPE over short trainings, with median pruning; needs optuna."""
 
 from __future__ import annotations
 
@@ -49,7 +44,7 @@ _BOX_WEIGHT: Final = {"loss.overrides.weights.box": {"low": 1.0, "high": 25.0, "
 
 
 def default_space(config: TrainingConfig) -> SearchSpace:
-    """Return what is searched where nothing is said: rate, decay, Mosaic, scale, average and (v4) the box weight."""
+    """Return the default search space: rate, decay, Mosaic, scale, average and (v4) the box weight."""
     weighs_boxes = _spec(config, ("object",)).loss.preset == "v4"
     return SearchSpace.parse(_USUAL | (_BOX_WEIGHT if weighs_boxes else {}), "the built-in search space")
 
@@ -86,14 +81,14 @@ def _spec(config: TrainingConfig, class_names: Sequence[str]) -> DetectorSpec:
     return configured_spec(network.spec, config)
 
 
-class Reporting(StepCallback):
-    """Hands AP on after every validation, and ends the trial where ``report`` (epoch, AP) says that it is hopeless.
+class TrialReporting(StepCallback):
+    """Report AP to the study after every validation; end the trial where ``report`` (epoch, AP) returns true.
 
-    Validations from before a restart are handed on first. ``watch`` is told after every step which share is done.
+    Validations from before a restart are reported first. ``on_progress`` is called with the share done after each step.
     """
 
-    def __init__(self, report: Callable[[int, float], bool], watch: Callable[[float], None]) -> None:
-        self._report, self._watch = report, watch
+    def __init__(self, report: Callable[[int, float], bool], on_progress: Callable[[float], None]) -> None:
+        self._report, self._on_progress = report, on_progress
         self._reported = 0
         self.hopeless = False
 
@@ -102,7 +97,7 @@ class Reporting(StepCallback):
         self.catch_up(module)
         if self.hopeless and module.progress.step < module.total_steps:
             trainer.should_stop = True
-        self._watch(module.progress.step / module.total_steps)
+        self._on_progress(module.progress.step / module.total_steps)
 
     def catch_up(self, module: TrainingModule) -> None:
         """Report the validations that have not been reported yet."""
@@ -114,12 +109,12 @@ class Reporting(StepCallback):
 
 _LOGGER: Final = LOGGER.getChild("search")
 _FAILURES: Final = (LossError, ConfigError, torch.OutOfMemoryError)
-Watch = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What is searched: ``num_trials`` in all, over restarts; ``prune`` ends those under the median of the others."""
+    """Plan of a search: ``num_trials`` in all, over restarts; ``prune`` ends those under the median of the others."""
 
     config: TrainingConfig
     space: SearchSpace
@@ -130,7 +125,7 @@ class SearchPlan:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """How a search stands; ``signal`` is the number of the signal that interrupted it."""
+    """State of a search; ``signal`` is the number of the signal that interrupted it."""
 
     records: tuple[TrialRecord, ...]
     importances: Mapping[str, float]
@@ -148,14 +143,15 @@ def search(
     folder: Path,
     *,
     machine: DeviceConfig = DEFAULT_DEVICE,
-    watch: Watch = lambda _trials: None,
+    on_progress: ProgressCallback = lambda _trials: None,
 ) -> SearchResult:
     """Train until ``plan.num_trials`` trials are done, and write the best configuration to ``best.yaml``.
 
     The study is ``study.db`` in ``folder``, the trials are runs under ``trials``, of which the best keeps its weights.
     After an interruption the same call goes on, with the trial that was cut off first, from its last checkpoint. A
-    trial whose loss diverges, whose configuration cannot be or for which memory is short counts as failed. ``watch`` is
-    told the number of trials done, in parts. Raises ConfigError for a space, teachers or a folder that do not fit.
+    trial whose loss diverges, whose configuration cannot be or for which memory is short counts as failed.
+    ``on_progress`` gets the number of trials done, in parts. Raises ConfigError for a space, teachers or a folder that
+    do not fit.
     """
     machine.validate()
     if num_teachers_to_train(plan.config):
@@ -174,7 +170,7 @@ def search(
     warm_up = plan.config.epochs // 3 + 1
     with _alone(folder), closing(_study(plan, folder, warm_up)) as study:
         study.begin(_setup(plan, data), plan.config)
-        runner = _Runner(plan, data, folder, study, machine, watch)
+        runner = _Runner(plan, data, folder, study, machine, on_progress)
         signal = None
         while signal is None and len(study.records()) < plan.num_trials:
             signal = runner.run_trial()
@@ -188,7 +184,7 @@ class _Runner:
     folder: Path
     study: SearchStudy
     machine: DeviceConfig
-    watch: Watch
+    on_progress: ProgressCallback
 
     def run_trial(self) -> int | None:
         """Carry one trial to its end; return the signal where one interrupted it."""
@@ -202,7 +198,7 @@ class _Runner:
             _LOGGER.info("trial %d: epoch %d  AP %.3f", number, epoch, ap)
             return trial.should_prune()
 
-        reporting = Reporting(report, lambda share: self.watch(done + share))
+        reporting = TrialReporting(report, lambda share: self.on_progress(done + share))
         try:
             config = with_values(self.plan.config, values)
             run = self._train(config, trial_folder(self.folder, number), reporting)
@@ -217,7 +213,7 @@ class _Runner:
         self._finish(trial, number, run, pruned=reporting.hopeless and early)
         return None
 
-    def _train(self, config: TrainingConfig, folder: Path, reporting: Reporting) -> TrainedNetwork:
+    def _train(self, config: TrainingConfig, folder: Path, reporting: TrialReporting) -> TrainedNetwork:
         """Train, from the last checkpoint where the folder holds this very run."""
         last, written = folder / LAST, folder / CONFIG
         resume = last.is_file() and written.is_file() and written.read_text("utf-8") == config.to_yaml()

@@ -1,4 +1,4 @@
-"""What a search may vary: keys of the training configuration, each with a range or with choices."""
+"""Search space: keys of the training configuration, each with a range or with choices."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _STATES: Final[dict[TrialState, Literal["complete", "pruned", "failed"]]] = {
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial that was carried to its end: its number from 1, AP (None: it failed, ``reason`` tells why), values."""
+    """A trial that was carried to its end: its number from 1, AP (None: it failed, for ``reason``), values."""
 
     number: int
     state: Literal["complete", "pruned", "failed"]

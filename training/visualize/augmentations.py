@@ -48,7 +48,7 @@ def preview(config: TrainingConfig, data: Path) -> Image.Image:
     """Return the images of the first optimizer step with their boxes and class names."""
     train = open_train(config, data)
     images = training_data(config, build_network(config.replace(start=None), train).spec, train)
-    samples = [images.images[ticket].sample for ticket in images.plan.tickets(0)]
+    samples = [images.images[key].sample for key in images.plan.sample_keys(0)]
     return contact_sheet(samples, train.class_names)
 
 
@@ -85,8 +85,8 @@ def pixel_figures(scene: Scene) -> Iterator[Figure]:
 
 def _before_and_after(scene: Scene, name: str, sentence: str, switches: dict[str, Any]) -> Figure:
     rows = [
-        (scene.panel(scene.sample(ticket), "without"), scene.panel(scene.sample(ticket, switches), f"with {name}"))
-        for ticket in scene.tickets
+        (scene.panel(scene.sample(key), "without"), scene.panel(scene.sample(key, switches), f"with {name}"))
+        for key in scene.sample_keys
     ]
     return Figure(name, sentence, rows)
 
@@ -101,8 +101,8 @@ def _random_shapes(scene: Scene) -> Figure:
     longest = max(sizes[-1])
     panels: list[Panel] = []
     for words, size in (("without: always", base), ("smallest", sizes[0]), ("largest", sizes[-1])):
-        ticket = scene.tickets[0]._replace(width=size[0], height=size[1])
+        key = scene.sample_keys[0]._replace(width=size[0], height=size[1])
         shown_px = round(1.2 * PANEL_PX * max(size) / longest)
-        panels.append(scene.panel(scene.sample(ticket), f"{words} {size[0]} x {size[1]}", shown_px))
+        panels.append(scene.panel(scene.sample(key), f"{words} {size[0]} x {size[1]}", shown_px))
     sentence = f"Another input size every {shapes.every} steps, between 1/{factor:g} and {factor:g} of the base."
     return Figure("random_shapes", sentence, [panels])

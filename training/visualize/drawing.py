@@ -1,11 +1,4 @@
-"""What the figures are made from: images of a data set, with nothing or one thing done to them.
-
-Exhibits of what is done to images before the network sees them.
-
-Images side by side under a caption.
-
-Small line charts.
-"""
+"""Figures of augmentations: images of a data set with one thing done to them, captions and line charts."""
 
 from __future__ import annotations
 
@@ -47,7 +40,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """What one item does: its name, one sentence, and rows of panels, the first of a row without the item."""
+    """Figure of one item: its name, one sentence, and rows of panels, the first of a row without the item."""
 
     name: str
     sentence: str
@@ -157,7 +150,7 @@ class Scene:
         return build_network(self.config, self.dataset)
 
     @cached_property
-    def tickets(self) -> tuple[SampleKey, ...]:
+    def sample_keys(self) -> tuple[SampleKey, ...]:
         """Two images of the first step, those with objects first."""
         return self._first(2)
 
@@ -165,18 +158,18 @@ class Scene:
         """Return the first images at the base size, of those of the first step, those with objects first."""
         width, height = self.config.input_size
         plan = training_data(self.config, self.network.spec, self.dataset).plan
-        drawn = [ticket._replace(width=width, height=height) for ticket in plan.tickets(0)]
-        drawn.sort(key=lambda ticket: not len(self.dataset.images[ticket.image].labels.objects))
+        drawn = [key._replace(width=width, height=height) for key in plan.sample_keys(0)]
+        drawn.sort(key=lambda key: not len(self.dataset.images[key.image].labels.objects))
         return tuple(drawn[:number])
 
-    def sample(self, ticket: SampleKey, switches: Mapping[str, object] | None = None) -> Sample:
+    def sample(self, key: SampleKey, switches: Mapping[str, object] | None = None) -> Sample:
         """Return an image as network input, with nothing but the given keys of ``augment`` switched on."""
         config = self.config.replace(augment=_UNALTERED | dict(switches or {}))
-        return training_data(config, self.network.spec, self.dataset).images[ticket].sample
+        return training_data(config, self.network.spec, self.dataset).images[key].sample
 
     def batch(self, number: int = 2) -> tuple[Tensor, GroundTruth]:
         """Return the first images, unaltered, as float [B, 3, H, W] in 0..1, with their objects."""
-        batch = collate([Loaded(self.sample(ticket), ()) for ticket in self._first(number)])
+        batch = collate([Loaded(self.sample(key), ()) for key in self._first(number)])
         return batch.images.permute(0, 3, 1, 2).float() / 255, batch.ground_truth
 
     def panel(self, sample: Sample, words: str, longest_side_px: int = PANEL_PX) -> Panel:

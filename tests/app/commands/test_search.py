@@ -62,7 +62,7 @@ def test_trials_that_diverge_are_shown_and_the_best_can_be_trained(folder: Path)
 def test_a_signal_ends_with_the_status_of_shells_and_the_same_command_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt = "yoloscope.training.search.run.Reporting.catch_up"
+    interrupt = "yoloscope.training.search.run.TrialReporting.catch_up"
     pending = [signal.SIGTERM]
 
     def stop_once(*_: object) -> None:

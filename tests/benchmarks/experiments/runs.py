@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.benchmarks.experiments.rows import Row
 from yoloscope.training.checkpoint.files import BEST, LAST, TEACHERS, read_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
-from yoloscope.training.checkpoint.progress import Progress
+from yoloscope.training.checkpoint.progress import RunProgress
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.data.splits import split_holdout
@@ -93,7 +93,7 @@ def _measure(row: Row, config: TrainingConfig, bench: Bench, folder: Path) -> Re
     spec = network.spec
     if row.nms is not None:
         spec = spec.model_copy(update={"nms": spec.nms.model_copy(update=row.nms)})
-    progress = Progress.from_dict(read_checkpoint(folder / LAST)["progress"])
+    progress = RunProgress.from_dict(read_checkpoint(folder / LAST)["progress"])
     detector = TorchDetector(network, spec)
     settings = PredictionSettings(iou_threshold=spec.nms.iou_threshold, batch_size=8)
 

@@ -63,38 +63,38 @@ def same(a: Batch, b: Batch) -> bool:
 def test_an_epoch_shows_every_image_once_and_is_filled_up_from_its_own_start() -> None:
     steps = plan()
     assert steps.steps_per_epoch == 3
-    seen = [ticket.image for step in range(3) for ticket in steps.tickets(step)]
+    seen = [ticket.image for step in range(3) for ticket in steps.sample_keys(step)]
     assert sorted(seen[:10]) == list(range(10))
     assert seen[10:] == seen[:2]
-    assert {ticket.epoch for step in range(3) for ticket in steps.tickets(step)} == {0}
+    assert {ticket.epoch for step in range(3) for ticket in steps.sample_keys(step)} == {0}
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    orders = [tuple(t.image for t in plan(seed=seed).tickets(step)) for seed in (0, 1) for step in (0, 3)]
+    orders = [tuple(t.image for t in plan(seed=seed).sample_keys(step)) for seed in (0, 1) for step in (0, 3)]
     assert len(set(orders)) == 4
 
 
 def test_fewer_images_than_a_batch_are_repeated() -> None:
-    tickets = plan(images=3, batch=8).tickets(0)
-    assert sorted(Counter(t.image for t in tickets).values()) == [2, 3, 3]
+    sample_keys = plan(images=3, batch=8).sample_keys(0)
+    assert sorted(Counter(t.image for t in sample_keys).values()) == [2, 3, 3]
 
 
 def test_repeats_of_an_image_are_augmented_anew_and_its_first_visit_as_ever(own_shapes: Path) -> None:
     for path in sorted((own_shapes / "images" / "train").iterdir())[1:]:
         path.unlink()
-    tickets = plan(images=1, batch=8).tickets(0)
-    assert [ticket.visit for ticket in tickets] == list(range(8))
+    sample_keys = plan(images=1, batch=8).sample_keys(0)
+    assert [ticket.visit for ticket in sample_keys] == list(range(8))
     images = images_of(own_shapes)
-    assert len({images[ticket].sample.image.tobytes() for ticket in tickets}) == 8
+    assert len({images[ticket].sample.image.tobytes() for ticket in sample_keys}) == 8
     image, spec = read_sample(open_dataset(own_shapes, "train").images[0]), images_spec(own_shapes)
     first = BUSY(lambda _index: image, 0, 1, spec, np.random.default_rng((3, 0, 0)))
-    assert np.array_equal(images[tickets[0]].sample.image, first.image)
+    assert np.array_equal(images[sample_keys[0]].sample.image, first.image)
 
 
 def test_ranks_share_a_step_in_order() -> None:
     steps = plan(factor=1.6)
-    shares = [steps.tickets(1, rank, 2) for rank in range(2)]
-    assert shares[0] + shares[1] == steps.tickets(1)
+    shares = [steps.sample_keys(1, rank, 2) for rank in range(2)]
+    assert shares[0] + shares[1] == steps.sample_keys(1)
     assert len({(t.width, t.height) for t in shares[0] + shares[1]}) == 1
 
 

@@ -13,9 +13,9 @@ from sqlalchemy import Engine, event
 import yoloscope.training.search.run
 from tests.training.runs import Configure, signalled_at
 from yoloscope.models.errors import CheckpointError, ConfigError, NonFiniteLossError
-from yoloscope.training.checkpoint.progress import Progress
+from yoloscope.training.checkpoint.progress import RunProgress
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.search.run import Reporting, SearchPlan, SearchResult, search
+from yoloscope.training.search.run import SearchPlan, SearchResult, TrialReporting, search
 from yoloscope.training.search.space import SearchSpace
 from yoloscope.training.search.study import TrialRecord
 
@@ -46,7 +46,7 @@ class Scripted:
         self.epochs: list[int] = []
 
     def __call__(
-        self, config: TrainingConfig, _data: Path, _folder: Path, extra_callbacks: tuple[Reporting], **_: Any
+        self, config: TrainingConfig, _data: Path, _folder: Path, extra_callbacks: tuple[TrialReporting], **_: Any
     ) -> Any:
         (reporting,) = extra_callbacks
         self.configs.append(config)
@@ -54,7 +54,7 @@ class Scripted:
         if isinstance(what, BaseException):
             raise what
         trainer: Any = SimpleNamespace(should_stop=False)
-        module: Any = SimpleNamespace(progress=Progress(), steps_per_epoch=1, total_steps=config.epochs)
+        module: Any = SimpleNamespace(progress=RunProgress(), steps_per_epoch=1, total_steps=config.epochs)
         for ap in self.script(config):
             module.progress.step += 1
             module.progress.scores.append((module.progress.step, ap, ap))
@@ -213,7 +213,7 @@ def test_a_trial_goes_on_from_its_last_checkpoint(shapes: Path, configure: Confi
     trials = tmp_path / "parts" / "trials"
     assert (trials / "002" / "last.ckpt").is_file()
     shares: list[float] = []
-    resumed = search(plan, shapes, tmp_path / "parts", watch=shares.append)
+    resumed = search(plan, shapes, tmp_path / "parts", on_progress=shares.append)
     assert shares == [2.0]
     assert outcome(resumed.records) == outcome(whole.records)
     best = whole.best

@@ -49,7 +49,7 @@ def test_images_with_an_item_differ_from_those_without(shown: dict[str, Figure])
 
 
 def test_mirrored_images_are_mirrored(scene: Scene) -> None:
-    plain, mirrored = (scene.sample(scene.tickets[0], switches) for switches in ({}, {"flip_horizontal": 1.0}))
+    plain, mirrored = (scene.sample(scene.sample_keys[0], switches) for switches in ({}, {"flip_horizontal": 1.0}))
     # Corners lie on corners, so that mirroring before or after resizing differs by rounding alone.
     assert np.abs(plain.image[:, ::-1].astype(int) - mirrored.image).max() <= 1
 

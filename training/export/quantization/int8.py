@@ -89,7 +89,7 @@ def quantize_network(
 
 
 Array = NDArray[np.float32]
-Progress = Callable[[str, float], None]
+ProgressCallback = Callable[[str, float], None]
 RANKING_IMAGES: Final = 8
 JUDGING_IMAGES: Final = 24
 MOST_TRIES: Final = 16
@@ -152,14 +152,14 @@ def quantize_to_int8(
     spec: DetectorSpec,
     images: Sequence[Array],
     settings: Int8Settings,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Int8Network:
     """Quantize the network of ``take_network`` with ranges from ``images``, each [1, 3, H, W] in 0..1.
 
     Ranges are chosen by each method, one for all that is concatenated unless that costs accuracy, and judged by the
     detections of all layers quantized. Then every layer (of a network of many, the 32 whose values suffer most from
     rounding) is quantized alone; those of the greatest error per multiplication stay in float, one after another, where
-    that lowers the error and ``settings`` allow it. ``progress`` is told what is done and the part of it, 0..1.
+    that lowers the error and ``settings`` allow it. ``progress`` is called with the stage and its share, 0..1.
 
     A layer in float amid quantized ones can cost far more than its multiplications: tensors change their layout around
     it and pooling beside it falls back to slow kernels. That is why time is measured.
@@ -176,7 +176,7 @@ class _Search:
         spec: DetectorSpec,
         images: Sequence[Array],
         settings: Int8Settings,
-        progress: Progress,
+        progress: ProgressCallback,
     ) -> None:
         self._network, self._spec, self._images = network, spec, images
         self._settings, self._progress = settings, progress

@@ -24,14 +24,14 @@ from yoloscope.training.data.datasets.paths import find_images
 from yoloscope.training.export.onnx import NETWORK_INPUT
 
 Array = NDArray[np.float32]
-Progress = Callable[[int], None]
+ProgressCallback = Callable[[int], None]
 Item = TypeVar("Item")
 BINS: Final = 4096
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often values fell into equal bins between ``low`` and ``high``."""
+    """Counts of values in equal bins between ``low`` and ``high``."""
 
     low: float
     high: float
@@ -49,11 +49,11 @@ class Histogram:
 
 
 def collect_histograms(
-    network: onnx.ModelProto, images: Sequence[Array], progress: Progress | None = None
+    network: onnx.ModelProto, images: Sequence[Array], progress: ProgressCallback | None = None
 ) -> dict[str, Histogram]:
     """Return a histogram for every float tensor of ``network`` over images [1, 3, H, W] in 0..1.
 
-    Two passes, the first for the extremes, one image in memory at a time; ``progress`` is told of each run.
+    Two passes, the first for the extremes, one image in memory at a time; ``progress`` is called after each run.
     """
     session = open_session(_with_all_outputs(network).SerializeToString())
     names = [output.name for output in session.get_outputs() if output.type == "tensor(float)"]
