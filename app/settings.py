@@ -29,7 +29,8 @@ class Settings(BaseSettings):
     ``models_dir`` holds the artifacts ``<name>.onnx``; ``weights`` is a folder that is searched for official darknet
     weights before anything is downloaded. ``model`` null: yolov4-tiny, or the built-in one where that cannot be had.
     ``provider`` ``cuda`` means CUDA or refuse to start, ``auto`` tries CUDA and
-    says which it took. Limits: ``max_bytes``, ``max_pixels`` and ``max_side`` per image; ``max_images`` and
+    says which it took. Limits: ``max_bytes``, ``max_pixels``, ``max_side`` and ``max_decode_s``
+    (seconds, estimated from the header) per image; ``max_images`` and
     ``max_body_bytes`` per request; ``queue_limit`` images and ``max_bytes_at_once`` bytes of bodies at once.
     On a GPU ``max_batch`` images go through the network together. ``body_timeout_s`` is the longest pause in a
     request's body, ``drain_s`` the time between turning not ready and closing the listener on SIGTERM,
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
     max_bytes: int = Field(default=16 * MEBIBYTE, ge=1)
     max_pixels: int = Field(default=40_000_000, ge=1, le=PIXEL_CEILING)
     max_side: int = Field(default=16_384, ge=1, le=65_535)
+    max_decode_s: float = Field(default=0.8, gt=0)
     max_images: int = Field(default=32, ge=1, le=1024)
     max_body_bytes: int = Field(default=64 * MEBIBYTE, ge=1)
     max_bytes_at_once: int = Field(default=512 * MEBIBYTE, ge=1)
@@ -64,7 +66,7 @@ class Settings(BaseSettings):
     @property
     def image_limits(self) -> ImageLimits:
         """The limits on one image."""
-        return ImageLimits(self.max_bytes, self.max_pixels, self.max_side)
+        return ImageLimits(self.max_bytes, self.max_pixels, self.max_side, self.max_decode_s)
 
 
 @cache

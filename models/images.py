@@ -9,7 +9,10 @@ resize does not smooth.
 
 from __future__ import annotations
 
+import threading
 import warnings
+import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,10 +21,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, features
+from PIL.TiffImagePlugin import TiffImageFile
 
 from yoloscope.models.errors import ImageDecodeError, ImageError, ImageTooLargeError, ImageTypeError
 from yoloscope.models.image_headers import ReducedImage, reduce_image
 from yoloscope.models.image_headers import exif_orientation as orientation_of
+from yoloscope.models.image_work import decode_bytes, decode_seconds
 
 _AVIF: Final = ("AVIF",) if features.check("avif") else ()
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *_AVIF)
@@ -39,15 +44,23 @@ _SIXTEEN_BIT: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _STRIP_ROWS: Final = 64
 _END: Final = b"\xff\xd9"
 _LOOK_AHEAD: Final = 8
+_NOISE: Final = np.random.default_rng(0).integers(1, 255, 2048, np.uint8).tobytes()
+_TIFF_DEFAULTS: Final = {259: 1, 258: 8, 277: 1}
+MAX_DECODE_BYTES: Final = 2**20 * 400
+"""Memory that decoding may take by an estimate from the header."""
+_LARGE_PIXELS: Final = 4_000_000
+_ONE_LARGE: Final = threading.Lock()
+"""Held while a large image is decoded, so that the memory of one is needed at a time."""
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """The largest image that is decoded."""
+    """The largest image that is decoded, and the seconds that it may take by an estimate from its header."""
 
     max_bytes: int
     max_pixels: int
     max_side: int
+    max_decode_s: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -73,9 +86,11 @@ def decode_image(data: bytes, limits: ImageLimits) -> DecodedImage:
     Raises ImageTypeError for other formats, ImageTooLargeError beyond ``limits`` (before decoding) and
     ImageDecodeError for empty, damaged or truncated content.
     """
-    with _open_checked(data, limits) as image:
+    image, reduced = _open_checked(data, limits)
+    large = image.width * image.height > _LARGE_PIXELS
+    with image, _ONE_LARGE if large else nullcontext():
         try:
-            pixels = _rgb_pixels(image)
+            pixels = _whole_pixels(image, reduced)
         except ImageError:
             raise
         except Exception as error:
@@ -115,8 +130,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     cut off, and for other floats.
     """
     try:
-        with _open(reduce_image(path.read_bytes()), None) as image:
-            return _rgb_pixels(image)
+        reduced = reduce_image(path.read_bytes())
+        with _open(reduced, None) as image:
+            return _whole_pixels(image, reduced)
     except (*_HEADER_ERRORS, ImageError) as error:
         raise ImageDecodeError(f"expected a whole image at {path}, got: {error}") from error
 
@@ -169,7 +185,19 @@ def _open(reduced: ReducedImage, formats: tuple[str, ...] | None) -> Image.Image
     return image
 
 
-def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:
+def _whole_pixels(image: Image.Image, reduced: ReducedImage) -> NDArray[np.uint8]:
+    """Decode; a JPEG in several scans that lacks its end is cut off if bytes after its last scan change its pixels."""
+    if reduced.ended:
+        return _rgb_pixels(image)
+    with Image.open(BytesIO(reduced.data.removesuffix(_END) + _NOISE + _END)) as longer:
+        longer_sum = zlib.crc32(_rgb_pixels(longer).data)
+    pixels = _rgb_pixels(image)
+    if zlib.crc32(pixels.data) != longer_sum:
+        raise ImageDecodeError("expected a whole JPEG image, got one that is cut off")
+    return pixels
+
+
+def _open_checked(data: bytes, limits: ImageLimits) -> tuple[Image.Image, ReducedImage]:
     if len(data) > limits.max_bytes:
         raise ImageTooLargeError(f"expected an image of at most {limits.max_bytes} bytes, got {len(data)}")
     if not data:
@@ -180,7 +208,8 @@ def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:
     if not (_is_supported(data) or (_AVIF and brand in _AVIF_BRANDS)):
         raise ImageTypeError(f"expected one of {', '.join(FORMATS)}, got bytes that start with {data[:8]!r}")
     try:
-        image = _open(reduce_image(data), FORMATS)
+        reduced = reduce_image(data)
+        image = _open(reduced, FORMATS)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -196,7 +225,27 @@ def _open_checked(data: bytes, limits: ImageLimits) -> Image.Image:
         raise ImageTooLargeError(
             f"expected at most {limits.max_pixels} pixels, got {width}x{height} = {width * height}"
         )
-    return image
+    _check_work(image, reduced, limits)
+    return image, reduced
+
+
+def _check_work(image: Image.Image, reduced: ReducedImage, limits: ImageLimits) -> None:
+    kind, size = image.format or "", image.size
+    tags: dict[int, int] = {}
+    if isinstance(image, TiffImageFile):
+        tags = {tag: int(np.max(image.tag_v2.get(tag, default))) for tag, default in _TIFF_DEFAULTS.items()}
+    seconds = decode_seconds(kind, size, reduced.data, tags, reduced.scan_units) * (1 if reduced.ended else 2)
+    if seconds > limits.max_decode_s:
+        detail = " with fewer scans, or" if reduced.scan_units else ""
+        raise ImageTooLargeError(
+            f"expected an image that takes at most {limits.max_decode_s:g} s to decode, got a {kind} of"
+            f" {size[0]}x{size[1]} that takes some {seconds:.1f} s: save it{detail} smaller, or as a baseline JPEG"
+        )
+    if decode_bytes(kind, size) > MAX_DECODE_BYTES:
+        raise ImageTooLargeError(
+            f"expected an image that takes at most {MAX_DECODE_BYTES} bytes of memory to decode, got a {kind} of"
+            f" {size[0]}x{size[1]} that takes some {decode_bytes(kind, size)}: save it smaller, or as JPEG"
+        )
 
 
 def _is_supported(data: bytes) -> bool:

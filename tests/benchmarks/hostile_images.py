@@ -1,6 +1,7 @@
 """Send generated hostile images to a running service: python -m tests.benchmarks.hostile_images [COUNT].
 
-Prints the slowest answers by kind, the statuses, the largest resident set of the service and the slowest answer of its
+Prints the slowest answers by kind (beside the wall clock the CPU time of the service, health among it, which a machine
+with other work does not blur), the statuses, the largest resident set of the service and the slowest answer of its
 health meanwhile. The service is started here with the built-in model and default settings.
 """
 
@@ -41,15 +42,22 @@ def peak_mib(pid: int) -> float:
     return int(found[1]) / 1024 if found else float("nan")
 
 
-def attack(base: str, count: int) -> tuple[dict[str, list[float]], Counter[int]]:
-    times, statuses = defaultdict[str, list[float]](list), Counter[int]()
+def cpu_seconds(pid: int) -> float:
+    """CPU time of the process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def attack(base: str, pid: int, count: int) -> tuple[dict[str, list[tuple[float, float]]], Counter[int]]:
+    """(wall, CPU) seconds of each answer by kind, and how often each status came."""
+    times, statuses = defaultdict[str, list[tuple[float, float]]](list), Counter[int]()
     with httpx.Client(timeout=120) as client:
         for kind, data in hostile_images(count):
-            start = time.perf_counter()
+            cpu, start = cpu_seconds(pid), time.perf_counter()
             answer = client.post(
                 f"{base}/v1/detect", content=data, headers={"content-type": "application/octet-stream"}
             )
-            times[kind].append(time.perf_counter() - start)
+            times[kind].append((time.perf_counter() - start, cpu_seconds(pid) - cpu))
             statuses[answer.status_code] += 1
     return times, statuses
 
@@ -73,14 +81,17 @@ def main() -> None:
             before = peak_mib(service.pid)
             watch = Watch(base)
             watch.start()
-            times, statuses = attack(base, arguments.count)
+            times, statuses = attack(base, service.pid, arguments.count)
             watch.stop.set()
             watch.join()
-            for kind, seconds in sorted(times.items(), key=lambda item: -max(item[1])):
-                print(f"{kind:24} {len(seconds):5} images, slowest {max(seconds):6.3f} s")
+            for kind, pairs in sorted(times.items(), key=lambda item: max(item[1]), reverse=True):
+                wall, cpu = (max(column) for column in zip(*pairs, strict=True))
+                print(f"{kind:24} {len(pairs):5} images, slowest {wall:6.3f} s, CPU at most {cpu:5.2f} s")
             print("statuses", dict(sorted(statuses.items())))
             print(f"resident at most {peak_mib(service.pid):.0f} MiB, {before:.0f} MiB before the first image")
-            print(f"health: {len(watch.times)} answers, slowest {max(watch.times) * 1e3:.0f} ms")
+            late = sum(seconds > 0.1 for seconds in watch.times)
+            print(f"health: {len(watch.times)} answers, slowest {max(watch.times) * 1e3:.0f} ms, {late} over 100 ms")
+            print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         finally:
             service.terminate()
             service.wait()

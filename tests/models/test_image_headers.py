@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.hostile_images import empty_scans, gif_with_comments, jpeg_segment, tiff_with_overlapping_tags
-from tests.helpers.images import corner_image, encoded, png_chunk
+from tests.helpers.hostile_images import (
+    bmp_with_run_lengths,
+    empty_scans,
+    gif_with_comments,
+    jpeg_segment,
+    tiff_with_overlapping_tags,
+    tiff_with_strips,
+)
+from tests.helpers.images import corner_image, encoded, png_chunk, raw_png
 from yoloscope.models.errors import ImageDecodeError, ImageTooLargeError
 from yoloscope.models.image_headers import exif_orientation, reduce_image
 from yoloscope.models.images import ImageLimits, decode_image, image_size, read_image
@@ -37,10 +44,64 @@ def exif(orientation: int, order: str = "<") -> bytes:
     return b"Exif\0\0" + mark + struct.pack(order + "IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
 
 
+def refused_or_equal(data: bytes, whole: np.ndarray) -> bool:
+    """Whether a file is refused as cut off or gives the very pixels of the whole one."""
+    try:
+        return np.array_equal(pixels(data), whole)
+    except ImageDecodeError as error:
+        return "cut off" in str(error)
+
+
+def webp_header(width: int, height: int, kind: bytes) -> bytes:
+    """A flat WebP (VP8L, VP8 or VP8X) of any size; the header is what counts."""
+    data = encoded(Image.new("RGB", (width, height)), "WEBP", lossless=kind == b"VP8L", method=0, quality=0)
+    assert data[12:16] == kind
+    return data
+
+
+def tiff_in_lzma(width: int, height: int) -> bytes:
+    """A small TIFF in LZMA whose tags say another size."""
+    data = bytearray(encoded(Image.new("RGBA", (8, 8)), "TIFF", compression="lzma"))
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind = struct.unpack_from("<HH", data, at)
+        if tag in {256, 257}:
+            data[at + 8 : at + 12] = struct.pack("<HH" if kind == 3 else "<I", *([width, 0] if kind == 3 else [width]))
+    assert height == width
+    return bytes(data)
+
+
 class TestWork:
     def test_thousands_of_empty_scans_are_refused(self) -> None:
         with pytest.raises(ImageTooLargeError, match="scans"):
             decode_image(empty_scans(6000, 4000), LIMITS)
+
+    @pytest.mark.parametrize(
+        ("kind", "data"),
+        [
+            ("scans", empty_scans(6000, 20, refining=True)),
+            ("BMP", bmp_with_run_lengths(5000, 8_000_000)),
+            ("strips", tiff_with_strips(20_001)),
+            ("PNG", raw_png(6300, 6300, 16, 6, b"\0")),
+            ("WEBP", webp_header(6300, 6300, b"VP8L")),
+            ("TIFF", tiff_in_lzma(6300, 6300)),
+        ],
+        ids=["scans", "run lengths", "strips", "16 bit", "webp", "lzma"],
+    )
+    def test_what_takes_a_decoder_too_long_is_refused_by_its_header(self, kind: str, data: bytes) -> None:
+        with pytest.raises(ImageTooLargeError, match=kind):
+            decode_image(data, ImageLimits(2**24, 40_000_000, 16_384))
+
+    def test_the_time_is_a_limit_of_the_caller(self) -> None:
+        data = empty_scans(2000, 100)
+        with pytest.raises(ImageTooLargeError, match=r"at most 0\.05 s .* JPEG of 2000x2000"):
+            decode_image(data, ImageLimits(2**24, 40_000_000, 16_384, max_decode_s=0.05))
+        assert decode_image(data, ImageLimits(2**24, 40_000_000, 16_384)).width == 2000
+
+    def test_a_photo_of_forty_megapixels_is_read(self) -> None:
+        photo = Image.effect_noise((500, 312), 80).resize((8000, 5000)).convert("RGB")
+        assert decode_image(encoded(photo, "JPEG", quality=90), LIMITS).pixels.shape == (5000, 8000, 3)
 
     def test_a_hundred_scans_of_a_small_image_are_read(self) -> None:
         assert pixels(empty_scans(640, 100)).shape == (640, 640, 3)
@@ -136,6 +197,29 @@ class TestEnds:
         data = encoded(corner_image(), "JPEG", progressive=True)
         with pytest.raises(ImageDecodeError, match="lacks scans"):
             pixels(data[: data.rindex(b"\xff\xda")] + b"\xff\xd9")
+
+    @pytest.mark.parametrize("part", [0.3, 0.5, 0.7, 0.9, 0.97])
+    @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+    def test_a_progressive_jpeg_that_is_cut_off_is_refused(self, mode: str, part: float) -> None:
+        noise = np.random.default_rng(1).integers(0, 256, (64, 96, 3), np.uint8)
+        data = encoded(Image.fromarray(noise).convert(mode), "JPEG", progressive=True)
+        with pytest.raises(ImageDecodeError, match="expected a whole JPEG image"):
+            pixels(data[: int(len(data) * part)])
+
+    def test_a_cut_within_the_last_scan_is_found_at_every_byte(self) -> None:
+        noise = np.random.default_rng(2).integers(0, 256, (48, 48, 3), np.uint8)
+        data = encoded(Image.fromarray(noise), "JPEG", progressive=True)
+        whole, last = pixels(data), data.rindex(b"\xff\xda")
+        for end in range(last + 10, len(data) - 2, 7):
+            assert refused_or_equal(data[:end], whole)
+        assert not refused_or_equal(data, whole[::-1])
+
+    def test_a_sequential_jpeg_that_lacks_the_scan_of_a_component_is_refused(self) -> None:
+        data = encoded(corner_image(), "JPEG", subsampling=0)
+        start = data.index(b"\xff\xda")
+        one = data[:start] + jpeg_segment(0xDA, b"\1\1\0\0\x3f\0") + data[start + 14 :]
+        with pytest.raises(ImageDecodeError, match="lacks scans"):
+            pixels(one)
 
     def test_a_black_image_is_not_taken_for_one_that_is_cut_off(self) -> None:
         assert pixels(encoded(Image.new("RGB", (33, 17)), "JPEG")).max() == 0
