@@ -1,60 +1,163 @@
-"""Connections: what happens before there is a request."""
+"""Connections: what happens before there is a request and after its answer, and how many there may be."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
+import errno
+import logging
+import resource
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from yoloscope.app.errors import respond
-from yoloscope.models.errors import MalformedRequestError
+from yoloscope.models.errors import BusyError, MalformedRequestError, YoloscopeError
+
+if TYPE_CHECKING:
+    from yoloscope.app.settings import Settings
 
 _UNANSWERED: Final = (h11.IDLE, h11.SEND_RESPONSE)
+_RESERVED_DESCRIPTORS: Final = 64
+"""For files, the listener, and connections that were accepted but not counted yet."""
+BACKLOG: Final = 128
+
+logger = logging.getLogger(__name__)
 
 
 class ProblemProtocol(H11Protocol):
-    """HTTP/1.1 that answers unreadable bytes as problem details, and closes connections that never send a whole head.
+    """HTTP/1.1 that refuses with problem details, and that closes what is idle, stuck or one too many.
 
-    A head may take ``head_timeout_s`` from the connection, or from its first byte on a connection that is kept alive.
+    A head may take ``head_timeout_s`` from the connection, or from its first byte on a connection that is kept alive;
+    so may the rest of a body whose answer was sent already. A client takes each piece of its answer within
+    ``write_timeout_s``. Of more than ``max_connections`` the one that is idle for longest is closed.
     """
 
     head_timeout_s: float = 15.0
-    _head_timer: asyncio.TimerHandle | None = None
+    write_timeout_s: float = 30.0
+    max_connections: int = 512
+    idle_since: float = 0.0
+    """When the connection was made or its last answer was complete, on the clock of the event loop."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head."""
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         super().connection_made(cast(asyncio.Transport, transport))
+        self.idle_since = self.loop.time()
         self._watch_head()
+        if len(self.connections) > self.max_connections:
+            self._make_place()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes and see whether a head is still incomplete."""
         super().data_received(data)
         self._watch_head()
+        if self.conn.their_state is not h11.SEND_BODY:
+            self._stop("rest of the body")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
-        self._stop_timer()
+        """Forget the timers."""
+        for name in list(self._timers):
+            self._stop(name)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Give a client that does not read the time that is left to it."""
+        super().pause_writing()
+        self._start("answer", self.write_timeout_s, self._give_up_writing)
+
+    def resume_writing(self) -> None:
+        """Go on writing to a client that reads."""
+        self._stop("answer")
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        """Wait for what the client has still to take, and to send."""
+        self.idle_since = self.loop.time()
+        super().on_response_complete()
+        if self.transport.get_write_buffer_size():
+            self._start("answer", self.write_timeout_s, self._give_up_writing)
+        if self.conn.their_state is h11.SEND_BODY:
+            self._start("rest of the body", self.head_timeout_s, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse bytes that are not HTTP, unless an answer is under way already, and close."""
+        self._refuse(MalformedRequestError(f"expected HTTP/1.1, got bytes that are not: {msg}"))
+
+    def _refuse(self, error: YoloscopeError) -> None:
         if self.conn.our_state in _UNANSWERED:
-            answer = respond(MalformedRequestError(f"expected HTTP/1.1, got bytes that are not: {msg}"))
+            answer = respond(error)
             headers = [*answer.raw_headers, (b"connection", b"close")]
-            head = h11.Response(status_code=answer.status_code, headers=headers, reason=b"Bad Request")
+            reason = HTTPStatus(answer.status_code).phrase.encode()
+            head = h11.Response(status_code=answer.status_code, headers=headers, reason=reason)
             for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
+            logger.warning("a connection was refused with %d: %s", answer.status_code, error)
         self.transport.close()
+
+    def _make_place(self) -> None:
+        idle = [other for other in self.connections if isinstance(other, ProblemProtocol) and other.is_idle]
+        oldest = min((other for other in idle if other is not self), key=lambda other: other.idle_since, default=None)
+        if oldest is None:
+            self._refuse(BusyError(f"expected at most {self.max_connections} connections at once, got one more; retry"))
+        else:
+            logger.warning("more than %d connections: the longest idle one is closed", self.max_connections)
+            oldest.transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is at work and no answer is being sent."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
+
+    def _give_up_writing(self) -> None:
+        self._stop("answer")
+        if self.transport.get_write_buffer_size():
+            logger.warning(
+                "a client took nothing of its answer for %g s: its connection is closed", self.write_timeout_s
+            )
+            self.transport.abort()
 
     def _watch_head(self) -> None:
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
-            self._stop_timer()
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.close)
+            self._stop("head")
+        else:
+            self._start("head", self.head_timeout_s, self.transport.close)
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _start(self, name: str, delay_s: float, action: Callable[[], None]) -> None:
+        """Start a timer unless it runs already."""
+        if name not in self._timers:
+            self._timers[name] = self.loop.call_later(delay_s, action)
+
+    def _stop(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+
+def protocol_for(settings: Settings) -> type[ProblemProtocol]:
+    """Return the protocol with the limits of the settings, as far as the process may have file descriptors."""
+
+    class Configured(ProblemProtocol):
+        write_timeout_s = settings.write_timeout_s
+        max_connections = min(settings.max_connections, _descriptors_for_connections())
+
+    return Configured
+
+
+def _descriptors_for_connections() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 2**31
+    return max(8, soft - _RESERVED_DESCRIPTORS - min(BACKLOG, soft // 4))
+
+
+def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log one line where there is no descriptor for a connection, for which asyncio writes a page; it tries again."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+        logger.error("a connection could not be accepted: %s", error.strerror)
+    else:
+        loop.default_exception_handler(context)

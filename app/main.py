@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from yoloscope.app import errors, openapi
 from yoloscope.app.content_encoding import DecompressedBodies
 from yoloscope.app.interruptions import Interruptions
-from yoloscope.app.middleware import BodyLimits, HeadAsGet
+from yoloscope.app.middleware import BodyLimits, HeadAsGet, PathPrefix
+from yoloscope.app.request_log import RequestLog
 from yoloscope.app.routers import detect, health, losses, models, score, swagger
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
@@ -47,10 +49,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_bytes=settings.max_body_bytes,
         max_bytes_at_once=settings.max_bytes_at_once,
         timeout_s=settings.body_timeout_s,
+        total_timeout_s=settings.upload_timeout_s,
+        max_answer_bytes=settings.max_answer_bytes,
     )
     app.add_middleware(DecompressedBodies)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Interruptions, services=app.state.services)
+    if settings.cors_origin_list:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origin_list,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(RequestLog)
+    app.add_middleware(PathPrefix, root_path=settings.root_path)
     errors.install(app)
     for router in (health.router, models.router, detect.router, score.router, losses.router, swagger.router):
         app.include_router(router)

@@ -24,18 +24,7 @@ def _default_models_dir() -> Path:
 
 
 class Settings(BaseSettings):
-    """What an operator may set; each field is the variable ``YOLOSCOPE_<FIELD>``.
-
-    ``models_dir`` holds the artifacts ``<name>.onnx``; ``weights`` is a folder that is searched for official darknet
-    weights before anything is downloaded. ``model`` null: yolov4-tiny, or the built-in one where that cannot be had.
-    ``provider`` ``cuda`` means CUDA or refuse to start, ``auto`` tries CUDA and
-    says which it took. Limits: ``max_bytes``, ``max_pixels``, ``max_side`` and ``max_decode_s``
-    (seconds, estimated from the header) per image; ``max_images`` and
-    ``max_body_bytes`` per request; ``queue_limit`` images and ``max_bytes_at_once`` bytes of bodies at once.
-    On a GPU ``max_batch`` images go through the network together. ``body_timeout_s`` is the longest pause in a
-    request's body, ``drain_s`` the time between turning not ready and closing the listener on SIGTERM,
-    ``shutdown_grace_s`` what requests then have to finish.
-    """
+    """What an operator may set; each field is the variable ``YOLOSCOPE_<FIELD>``, explained in docs/service.md."""
 
     model_config = SettingsConfigDict(env_prefix="YOLOSCOPE_", frozen=True, extra="forbid")
 
@@ -47,6 +36,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    root_path: str = Field(default="", pattern=r"^(/[^?#\s]*[^?#\s/])?$")
+    cors_origins: str = ""
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
 
     max_bytes: int = Field(default=16 * MEBIBYTE, ge=1)
@@ -58,10 +49,21 @@ class Settings(BaseSettings):
     max_bytes_at_once: int = Field(default=512 * MEBIBYTE, ge=1)
     max_batch: int = Field(default=8, ge=1, le=256)
     queue_limit: int = Field(default=64, ge=1)
-    queue_timeout_s: float = Field(default=60.0, gt=0)
+    max_connections: int = Field(default=512, ge=1)
+    max_answer_bytes: int = Field(default=64 * MEBIBYTE, ge=1)
+
     body_timeout_s: float = Field(default=15.0, gt=0)
+    queue_timeout_s: float = Field(default=60.0, gt=0)
+    upload_timeout_s: float = Field(default=300.0, gt=0)
+    write_timeout_s: float = Field(default=30.0, gt=0)
+    keep_alive_s: int = Field(default=5, ge=0)
     drain_s: float = Field(default=0.0, ge=0)
     shutdown_grace_s: int = Field(default=25, ge=0)
+
+    @property
+    def cors_origin_list(self) -> list[str]:
+        """The origins whose pages may call the service, ``*`` for all."""
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
 
     @property
     def image_limits(self) -> ImageLimits:

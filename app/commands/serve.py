@@ -8,6 +8,7 @@ import signal
 import sys
 from contextlib import suppress
 from importlib.metadata import version
+from logging.config import dictConfig
 from socket import socket
 from types import FrameType
 from typing import Annotated, Final
@@ -18,8 +19,9 @@ from rich.console import Console
 
 from yoloscope.app.commands.common import reach_model
 from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
-from yoloscope.app.http_protocol import ProblemProtocol
+from yoloscope.app.http_protocol import BACKLOG, on_loop_error, protocol_for
 from yoloscope.app.main import create_app
+from yoloscope.app.request_log import log_config
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
 
@@ -51,6 +53,7 @@ def serve(
         weights=weights,
         threads=threads,
     )
+    dictConfig(log_config(settings.log_level))
     reach_model(settings)
     app = create_app(settings)
     services: Services = app.state.services
@@ -59,10 +62,13 @@ def serve(
         app,
         host=settings.host,
         port=settings.port,
-        log_level=settings.log_level,
+        log_config=None,
+        access_log=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
         server_header=False,
-        http=ProblemProtocol,
+        http=protocol_for(settings),
         ws="none",
     )
     try:
@@ -85,6 +91,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start listening and announce it."""
+        asyncio.get_running_loop().set_exception_handler(on_loop_error)
         await super().startup(sockets)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]

@@ -1,6 +1,9 @@
 """Connections that are slow, broken or dropped, on a real socket."""
 
+import asyncio
+import errno
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from threading import Thread
@@ -11,32 +14,52 @@ import pytest
 import uvicorn
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
-from yoloscope.app.http_protocol import ProblemProtocol
+from yoloscope.app.http_protocol import ProblemProtocol, on_loop_error
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
 
+LARGE = 32_000_000
+
+
 class Impatient(ProblemProtocol):
     head_timeout_s = 0.3
+    write_timeout_s = 0.3
+
+
+class Few(ProblemProtocol):
+    max_connections = 3
 
 
 async def echo(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Answer / with the length of its body, and /early before the body is there."""
+    """Answer / with the length of its body, /early before the body is there, /large with many bytes."""
     assert scope["type"] == "http"
     length, more = 0, scope["path"] != "/early"
     while more:
         message: Any = await receive()
         length += len(message.get("body", b""))
         more = message.get("more_body", False)
+    body = bytes(LARGE) if scope["path"] == "/large" else b"%d" % length
+    size = b"%d" % len(body)
     await send(
-        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")], "trailers": False}
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", size)], "trailers": False}
     )
-    await send({"type": "http.response.body", "body": b"%d" % length, "more_body": False})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
-    config = uvicorn.Config(echo, port=0, http=Impatient, ws="none", lifespan="off", log_level="critical")
+    yield from served(Impatient)
+
+
+@pytest.fixture
+def crowded() -> Iterator[tuple[str, int]]:
+    """A server that has three connections at most."""
+    yield from served(Few)
+
+
+def served(protocol: type[ProblemProtocol]) -> Iterator[tuple[str, int]]:
+    config = uvicorn.Config(echo, port=0, http=protocol, ws="none", lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)
     thread.start()
@@ -112,3 +135,82 @@ def test_a_connection_serves_many_requests(address: tuple[str, int]) -> None:
             connection.sendall(HEAD + b"Content-Length: 2\r\n\r\nab")
             assert answer(connection).endswith(b"\r\n\r\n2")
             sleep(0.4)
+
+
+def received_bytes(connection: socket.socket, pause_s: float = 0.0) -> int:
+    """Read to the end and return how many bytes came."""
+    total = 0
+    try:
+        while block := connection.recv(1_000_000):
+            total += len(block)
+            sleep(pause_s)
+    except ConnectionResetError:
+        pass
+    return total
+
+
+def test_a_client_that_does_not_read_is_closed(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        sleep(1.5)
+        assert received_bytes(connection) < LARGE
+
+
+def test_a_client_that_reads_slowly_gets_all(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert received_bytes(connection, 0.001) > LARGE
+
+
+def test_the_rest_of_a_body_that_was_answered_cannot_drip_for_ever(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(HEAD.replace(b"/", b"/early", 1) + b"Content-Length: 1000\r\n\r\n")
+        assert answer(connection).endswith(b"\r\n\r\n0")
+        closed_by = monotonic() + 10
+        while monotonic() < closed_by:
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                break
+            sleep(0.05)
+        assert monotonic() < closed_by
+
+
+def test_the_longest_idle_connection_makes_place(crowded: tuple[str, int]) -> None:
+    connections = [socket.create_connection(crowded, timeout=10)]
+    for _ in range(3):
+        sleep(0.05)
+        connections.append(socket.create_connection(crowded, timeout=10))
+    for connection in connections[1:]:
+        connection.sendall(HEAD + b"Content-Length: 0\r\n\r\n")
+        assert answer(connection).startswith(b"HTTP/1.1 200")
+    assert received_bytes(connections[0]) == 0
+    for connection in connections:
+        connection.close()
+
+
+def test_where_none_is_idle_a_new_connection_is_refused(crowded: tuple[str, int]) -> None:
+    busy = [socket.create_connection(crowded, timeout=10) for _ in range(3)]
+    for connection in busy:
+        connection.sendall(HEAD + b"Content-Length: 2\r\n\r\na")
+    sleep(0.2)
+    head, _, body = exchange(crowded).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"retry-after: 1" in head.lower()
+    assert json.loads(body)["detail"] == "expected at most 3 connections at once, got one more; retry"
+    for connection in busy:
+        connection.sendall(b"b")
+        assert answer(connection).endswith(b"\r\n\r\n2")
+        connection.close()
+
+
+def test_a_lack_of_descriptors_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    context = {"message": "socket.accept() out of system resource", "exception": OSError(errno.EMFILE, "Too many")}
+    on_loop_error(loop, context)
+    assert [(r.levelno, r.getMessage(), r.exc_info) for r in caplog.records] == [
+        (logging.ERROR, "a connection could not be accepted: Too many", None)
+    ]
+    on_loop_error(loop, {"message": "something else"})
+    assert "something else" in caplog.text
+    loop.close()

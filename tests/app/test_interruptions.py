@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -137,6 +138,10 @@ def test_what_the_grace_cuts_off_is_answered(slow_service: tuple[subprocess.Pope
     _, log = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in log
+    line = (
+        r'^\d{4}-\d\d-\d\d [\d:,]+ WARNING \[[0-9a-f]{32}\] 127\.0\.0\.1 "POST /v1/detect" 503 \d+ ms the service stops'
+    )
+    assert re.search(line, log, re.MULTILINE)
 
 
 @pytest.mark.parametrize("slow_service", ["300"], indirect=True)

@@ -3,12 +3,15 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, MutableMapping
+from io import BytesIO
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.app.client import Client
+from tests.helpers.images import encoded
 from yoloscope.app.main import create_app
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings
@@ -179,3 +182,37 @@ def test_requests_at_once_are_all_answered_or_refused(settings: Settings, grey_p
     assert set(statuses) <= {200, 503}
     assert statuses.count(200) >= 4
     assert held == 0
+
+
+def test_a_body_that_drips_for_too_long_is_given_up(settings: Settings) -> None:
+    async def dripping() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.02)
+
+    with Client(create_app(settings.model_copy(update={"upload_timeout_s": 0.2}))) as client:
+        response = client.post("/v1/detect", content=dripping(), headers={"content-type": "image/png"})
+    assert response.status_code == 408
+    assert response.json()["detail"].startswith("expected the whole body within 0.2 s, got ")
+
+
+def test_an_answer_over_the_limit_is_refused_in_words(settings: Settings, grey_png: bytes) -> None:
+    with Client(create_app(settings.model_copy(update={"max_answer_bytes": 500}))) as client:
+        small = client.post("/v1/detect?max_detections=1", content=grey_png)
+        assert small.status_code == 200
+        assert len(small.content) <= 500
+        response = client.post("/v1/detect", files=[("image", ("a", grey_png))] * 4)
+        assert response.status_code == 413
+        assert "an answer of" not in response.json()["detail"]
+        assert "at most 500 bytes" in response.json()["detail"]
+        assert client.get("/health/live").status_code == 200
+
+
+def test_large_answers_arrive_whole(settings: Settings) -> None:
+    noise = encoded(Image.effect_noise((700, 700), 100).convert("RGB"))
+    with Client(
+        create_app(settings.model_copy(update={"max_bytes": 2_000_000, "max_body_bytes": 2_000_000}))
+    ) as client:
+        response = client.post("/v1/detect", content=noise, headers={"accept": "image/png"})
+    assert len(response.content) == int(response.headers["content-length"]) > 300_000
+    assert Image.open(BytesIO(response.content)).size == (700, 700)

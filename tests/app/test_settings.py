@@ -1,10 +1,12 @@
 """Settings from environment variables and arguments."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from yoloscope.app.settings import load_settings
+from tests.conftest import ROOT
+from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError
 
 
@@ -28,3 +30,26 @@ def test_wrong_settings_name_the_variable(monkeypatch: pytest.MonkeyPatch, name:
 def test_the_cache_folder_follows_the_standard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert load_settings().models_dir == Path("/somewhere/yoloscope/models")
+
+
+def documented_defaults() -> dict[str, str]:
+    """Return the variables of the table in docs/service.md with their defaults as written there."""
+    rows = re.findall(r"^\| `YOLOSCOPE_(\w+)` \| ([^|]*)\|", (ROOT / "docs" / "service.md").read_text(), re.MULTILINE)
+    return {name.lower(): default.strip() for name, default in rows}
+
+
+def test_every_setting_is_documented_in_order() -> None:
+    assert list(documented_defaults()) == list(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - {"models_dir", "model", "threads"}))
+def test_documented_defaults_are_the_defaults(name: str) -> None:
+    default = Settings.model_fields[name].default
+    written = documented_defaults()[name].strip("`")
+    assert written == (f"{default:g}" if isinstance(default, float) else str("" if default is None else default))
+
+
+@pytest.mark.parametrize("prefix", ["yolo", "/yolo/", "/", "/a b", "/a?b"])
+def test_a_prefix_begins_with_a_slash_and_ends_without(prefix: str) -> None:
+    with pytest.raises(ConfigError, match="root_path"):
+        load_settings(root_path=prefix)
