@@ -19,6 +19,8 @@ from types import FrameType
 from typing import Annotated, Final
 
 _INTERRUPTED: Final = 128 + signal.SIGINT
+UNREACHABLE: Final = 4
+"""Exit status where a download failed."""
 
 
 @contextmanager
@@ -41,7 +43,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 with _quiet_interrupt():
     import typer
 
-    from yoloscope.models.errors import ConfigError, OutputError, YoloscopeError
+    from yoloscope.models.errors import ConfigError, DownloadError, OutputError, YoloscopeError
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,10 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; an error of ours, or of the file system, is one line and exit status 1 (2: settings).
+    """Run the command line; an error of ours, or of the file system, is one line and exit status 1.
 
-    Ctrl-C ends it without a traceback and with exit status 130.
+    The status is 2 for settings and arguments, 4 where a download failed, 130 after Ctrl-C, which
+    leaves no traceback.
     """
     arguments = sys.argv[1:]
     try:
@@ -125,9 +128,13 @@ def main() -> None:
     except (YoloscopeError, OSError) as error:
         words = "cannot write to standard output: no space left" if _is_unnamed_full_disk(error) else error
         typer.echo(f"yoloscope: {words}", err=True)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(_status(error))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _status(error: Exception) -> int:
+    return 2 if isinstance(error, ConfigError) else UNREACHABLE if isinstance(error, DownloadError) else 1
 
 
 def _is_unnamed_full_disk(error: Exception) -> bool:

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
+from yoloscope.app.cli import UNREACHABLE
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, artifact_path
 from yoloscope.app.settings import Settings
 from yoloscope.models.darknet.builder import build_network
@@ -51,10 +51,6 @@ def convert_darknet(
     return export_onnx(network, spec.model_copy(update={"source": source}), target), notices
 
 
-UNREACHABLE: Final = 4
-"""Exit status of the process that pulls where the download failed."""
-
-
 def ensure_artifact(model: str, settings: Settings) -> Path:
     """Return the artifact of a name or path; an official model that is not there yet is pulled first.
 
@@ -69,7 +65,7 @@ def ensure_artifact(model: str, settings: Settings) -> Path:
     environment = {**os.environ, "YOLOSCOPE_MODELS_DIR": str(settings.models_dir)}
     if settings.weights is not None:
         environment["YOLOSCOPE_WEIGHTS"] = str(settings.weights)
-    command = [sys.executable, "-P", "-m", "yoloscope.app.commands.pull", model]
+    command = [sys.executable, "-P", "-m", "yoloscope.app.cli", "pull", model]
     status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 (our own)
     if status == UNREACHABLE:
         raise DownloadError(f"the model {model!r} could not be downloaded, see above")

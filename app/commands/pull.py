@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from yoloscope.app.commands.options import ModelsDirOption, WeightsOption
-from yoloscope.app.hub import UNREACHABLE, convert_official, official_name
+from yoloscope.app.hub import convert_official, official_name
 from yoloscope.app.settings import Settings, load_settings
-from yoloscope.models.errors import ConfigError, DownloadError, OutputError, YoloscopeError
+from yoloscope.models.errors import OutputError
 from yoloscope.models.zoo.download import download, find_weights
 from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 
@@ -59,19 +58,3 @@ def _obtain(official: OfficialWeights, settings: Settings, scratch: Path, consol
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(official.url, total=official.size)
         return download(official, scratch / official.file_name, lambda count: progress.advance(task, count))
-
-
-def main() -> None:
-    """Pull the official model that the first argument names; exit with UNREACHABLE where it cannot be downloaded."""
-    try:
-        pull(sys.argv[1])
-    except DownloadError as error:
-        typer.echo(f"yoloscope: {error}", err=True)
-        sys.exit(UNREACHABLE)
-    except YoloscopeError as error:
-        typer.echo(f"yoloscope: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from yoloscope.app import cli
 from yoloscope.app.cli import COMMANDS, build
-from yoloscope.models.errors import ConfigError, ImageTypeError, YoloscopeError
+from yoloscope.models.errors import ConfigError, DownloadError, ImageTypeError, YoloscopeError
 from yoloscope.training.data.datasets import open_dataset
 
 
@@ -117,7 +117,8 @@ def test_the_faulty_image_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(ConfigError("wrong"), 2), (YoloscopeError("wrong"), 1), (OSError("wrong"), 1)]
+    ("error", "status"),
+    [(ConfigError("wrong"), 2), (YoloscopeError("wrong"), 1), (OSError("wrong"), 1), (DownloadError("wrong"), 4)],
 )
 def test_an_error_is_one_line_and_a_status(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, status: int

@@ -53,7 +53,7 @@ def test_without_weights_and_network_it_serves_the_built_in_model(tmp_path: Path
 
 def test_a_model_that_is_named_and_out_of_reach_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     run = yoloscope("serve", "--model", "yolov4-tiny", YOLOSCOPE_MODELS_DIR=str(tmp_path / "models"), **NOWHERE)
-    assert run.returncode == 1
+    assert run.returncode == 4
     assert "Traceback" not in run.stderr
     for needed in ("releases/download/darknet_yolo_v4_pre/yolov4-tiny.weights", "24251276 bytes", "YOLOSCOPE_WEIGHTS"):
         assert needed in run.stderr
