@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _UNANSWERED: Final = (h11.IDLE, h11.SEND_RESPONSE)
 _RESERVED_DESCRIPTORS: Final = 64
 """For files, the listener, and connections that were accepted but not counted yet."""
-BACKLOG: Final = 128
+_MOST_ACCEPTED: Final = 128
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class ProblemProtocol(H11Protocol):
 
     A head may take ``head_timeout_s`` from the connection, or from its first byte on a connection that is kept alive;
     so may the rest of a body whose answer was sent already. A client takes each piece of its answer within
-    ``write_timeout_s``. Of more than ``max_connections`` the one that is idle for longest is closed.
+    ``write_timeout_s``. Of more than ``max_connections`` the one is closed whose next bytes are awaited for longest.
     """
 
     head_timeout_s: float = 15.0
@@ -98,19 +98,23 @@ class ProblemProtocol(H11Protocol):
         self.transport.close()
 
     def _make_place(self) -> None:
-        idle = [other for other in self.connections if isinstance(other, ProblemProtocol) and other.is_idle]
-        oldest = min((other for other in idle if other is not self), key=lambda other: other.idle_since, default=None)
+        others = [other for other in self.connections if isinstance(other, ProblemProtocol) and other is not self]
+        waiting = [other for other in others if other.is_waiting]
+        oldest = min(waiting, key=lambda other: other.idle_since, default=None)
         if oldest is None:
             self._refuse(BusyError(f"expected at most {self.max_connections} connections at once, got one more; retry"))
         else:
-            logger.warning("more than %d connections: the longest idle one is closed", self.max_connections)
+            logger.warning(
+                "more than %d connections: the one that was awaited for longest is closed", self.max_connections
+            )
             oldest.transport.abort()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no request is at work and no answer is being sent."""
+    def is_waiting(self) -> bool:
+        """Whether nothing can be done but wait for the client: for a head, or for the rest of a body."""
         answered = self.cycle is None or self.cycle.response_complete
-        return answered and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
+        wanted = answered or self.conn.their_state is h11.SEND_BODY
+        return wanted and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
     def _give_up_writing(self) -> None:
         self._stop("answer")
@@ -148,10 +152,17 @@ def protocol_for(settings: Settings) -> type[ProblemProtocol]:
 
 
 def _descriptors_for_connections() -> int:
+    return max(8, _descriptors() - _RESERVED_DESCRIPTORS - backlog())
+
+
+def backlog() -> int:
+    """Return how many connections may be accepted at once, before they are counted."""
+    return min(_MOST_ACCEPTED, _descriptors() // 4)
+
+
+def _descriptors() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return 2**31
-    return max(8, soft - _RESERVED_DESCRIPTORS - min(BACKLOG, soft // 4))
+    return 2**31 if soft == resource.RLIM_INFINITY else soft
 
 
 def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from yoloscope.app.commands.common import reach_model
 from yoloscope.app.commands.options import ModelOption, ModelsDirOption, ProviderOption, WeightsOption
-from yoloscope.app.http_protocol import BACKLOG, on_loop_error, protocol_for
+from yoloscope.app.http_protocol import backlog, on_loop_error, protocol_for
 from yoloscope.app.main import create_app
 from yoloscope.app.request_log import log_config
 from yoloscope.app.services.state import Services
@@ -64,7 +64,7 @@ def serve(
         port=settings.port,
         log_config=None,
         access_log=False,
-        backlog=BACKLOG,
+        backlog=backlog(),
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
         server_header=False,

@@ -32,7 +32,7 @@ class Few(ProblemProtocol):
 
 
 async def echo(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Answer / with the length of its body, /early before the body is there, /large with many bytes."""
+    """Answer / with the length of its body, /early before the body is there, /large with many bytes, /held later."""
     assert scope["type"] == "http"
     length, more = 0, scope["path"] != "/early"
     while more:
@@ -41,6 +41,8 @@ async def echo(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallabl
         more = message.get("more_body", False)
     body = bytes(LARGE) if scope["path"] == "/large" else b"%d" % length
     size = b"%d" % len(body)
+    if scope["path"] == "/held":
+        await asyncio.sleep(1)
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", size)], "trailers": False}
     )
@@ -176,7 +178,7 @@ def test_the_rest_of_a_body_that_was_answered_cannot_drip_for_ever(address: tupl
         assert monotonic() < closed_by
 
 
-def test_the_longest_idle_connection_makes_place(crowded: tuple[str, int]) -> None:
+def test_the_connection_that_is_awaited_for_longest_makes_place(crowded: tuple[str, int]) -> None:
     connections = [socket.create_connection(crowded, timeout=10)]
     for _ in range(3):
         sleep(0.05)
@@ -189,17 +191,29 @@ def test_the_longest_idle_connection_makes_place(crowded: tuple[str, int]) -> No
         connection.close()
 
 
-def test_where_none_is_idle_a_new_connection_is_refused(crowded: tuple[str, int]) -> None:
+def test_slow_uploads_keep_nobody_out(crowded: tuple[str, int]) -> None:
+    slow = [socket.create_connection(crowded, timeout=10) for _ in range(3)]
+    for connection in slow:
+        connection.sendall(HEAD + b"Content-Length: 2\r\n\r\na")
+    sleep(0.2)
+    with socket.create_connection(crowded, timeout=10) as other:
+        other.sendall(HEAD + b"Content-Length: 0\r\n\r\n")
+        assert answer(other).startswith(b"HTTP/1.1 200")
+    assert received_bytes(slow[0]) == 0
+    for connection in slow:
+        connection.close()
+
+
+def test_where_none_is_awaited_a_new_connection_is_refused(crowded: tuple[str, int]) -> None:
     busy = [socket.create_connection(crowded, timeout=10) for _ in range(3)]
     for connection in busy:
-        connection.sendall(HEAD + b"Content-Length: 2\r\n\r\na")
+        connection.sendall(HEAD.replace(b"/", b"/held", 1) + b"Content-Length: 2\r\n\r\nab")
     sleep(0.2)
     head, _, body = exchange(crowded).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"retry-after: 1" in head.lower()
     assert json.loads(body)["detail"] == "expected at most 3 connections at once, got one more; retry"
     for connection in busy:
-        connection.sendall(b"b")
         assert answer(connection).endswith(b"\r\n\r\n2")
         connection.close()
 
