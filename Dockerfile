@@ -1,11 +1,11 @@
-# TORCH_INDEX: address of a package index to take torch from, such as PyTorch's own index of CPU builds (its installation
-# page names it); without it the usual index decides, whose build for Linux brings CUDA along, some 3 GB.
+# TORCH_INDEX: address of the package index to take torch from, PyTorch's own of CPU builds: serving needs no other, on CUDA
+# neither. Empty, the usual index decides, whose build for Linux brings CUDA along, some 3 GB.
 # Targets: cpu (default) and cuda. Build: docker build -t yoloscope .  or  docker build --target cuda -t yoloscope:cuda .
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /build
-ARG TORCH_INDEX=""
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY app app
 COPY models models

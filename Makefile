@@ -1,14 +1,13 @@
-# make serve and make test need nothing done before them: they create .venv first.
+# make serve and make test need nothing done before them: they create .venv first, serve with what serving needs alone.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SERVING := $(VENV)/.serving
 STAMP := $(VENV)/.installed
 DIR ?= ../shared/oracles
-# Address of a package index to take torch from: make serve TORCH_INDEX=... Without it the usual index decides, whose
-# build for Linux brings CUDA along, some 3 GB. PyTorch's installation page names its index of CPU builds.
-TORCH_INDEX ?=
-# Address of an archive of the BCCD repository as .tar.gz, for a mirror: make data BCCD_URL=... Without it GitHub's.
-BCCD_URL ?=
+# Address of the package index to take torch from: PyTorch's own of CPU builds where there is no NVIDIA driver. Empty
+# (make install TORCH_INDEX=), the usual index decides, whose build for Linux brings CUDA along, some 3 GB.
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -17,16 +16,23 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml constraints.txt
-	@echo "installing into $(VENV), which takes some minutes"
+$(SERVING): pyproject.toml constraints.txt
+	@echo "installing what serving needs into $(VENV), about 0.5 GB to download with a CPU build of torch"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --constraint constraints.txt $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) torch
+	@$(BIN)/pip install --constraint constraints.txt \
+	  $(if $(TORCH_INDEX),--no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX)) torch || \
+	  { echo "expected torch at $(or $(TORCH_INDEX),the usual index), got none; TORCH_INDEX=... names another" >&2; exit 1; }
+	@$(BIN)/pip install --constraint constraints.txt --editable .
+	@touch $(SERVING)
+
+$(STAMP): $(SERVING)
+	@echo "installing what training, tests and documents need into $(VENV)"
 	@$(BIN)/pip install --constraint constraints.txt --editable '.[dev,docs]'
 	@touch $(STAMP)
 
 install: $(STAMP) ## create .venv with everything in it
 
-serve: $(STAMP) ## start the service on http://127.0.0.1:8000
+serve: $(SERVING) ## start the service on http://127.0.0.1:8000
 	@exec $(BIN)/yoloscope serve
 
 test: $(STAMP) ## run the tests, a file to a process

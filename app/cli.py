@@ -62,7 +62,9 @@ class Command:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "lightning":
                 raise
-            raise ConfigError("training needs lightning and tensorboard: pip install 'yoloscope[train]'") from error
+            raise ConfigError(
+                "training needs lightning and tensorboard: make install, or pip install 'yoloscope[train]'"
+            ) from error
         return loaded
 
 

@@ -17,7 +17,7 @@ from yoloscope.app.request_log import RequestLog
 from yoloscope.app.routers import detect, health, losses, models, score, swagger
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
-from yoloscope.models.images import quiet_repairs
+from yoloscope.models.images import quiet_repairs, return_freed_memory
 
 _DESCRIPTION = """\
 Detects objects in images with YOLO models. Every error is `application/problem+json` (RFC 9457): `type` and `title`
@@ -32,6 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ``uvicorn --factory yoloscope.app.main:create_app`` works too.
     """
     quiet_repairs()
+    return_freed_memory()
     settings = settings or load_settings()
     app = FastAPI(
         title="Yoloscope",

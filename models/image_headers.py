@@ -43,7 +43,7 @@ class ReducedImage:
     """A file with nothing but what its pixels depend on.
 
     ``single_scan``: a sequential JPEG in one scan, whose rows appear as its bytes come, so that an early end shows.
-    ``scan_units``: work of the scans of another JPEG, in units of a block that a scan passes over (some 5 ns).
+    ``scan_units``: work of the scans of another JPEG, in units of a block that a scan passes over (some 8 ns).
     ``ended``: not a JPEG in several scans that lacks its end marker.
     """
 

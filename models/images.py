@@ -9,10 +9,11 @@ resize does not smooth.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import warnings
 import zlib
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -46,8 +47,9 @@ _END: Final = b"\xff\xd9"
 _LOOK_AHEAD: Final = 8
 _NOISE: Final = np.random.default_rng(0).integers(1, 255, 2048, np.uint8).tobytes()
 _TIFF_DEFAULTS: Final = {259: 1, 258: 8, 277: 1}
-MAX_DECODE_BYTES: Final = 2**20 * 400
+MAX_DECODE_BYTES: Final = 300_000_000
 """Memory that decoding may take by an estimate from the header."""
+_MMAP_THRESHOLD: Final = -3
 _LARGE_PIXELS: Final = 4_000_000
 _ONE_LARGE: Final = threading.Lock()
 """Held while a large image is decoded, so that the memory of one is needed at a time."""
@@ -241,10 +243,11 @@ def _check_work(image: Image.Image, reduced: ReducedImage, limits: ImageLimits) 
             f"expected an image that takes at most {limits.max_decode_s:g} s to decode, got a {kind} of"
             f" {size[0]}x{size[1]} that takes some {seconds:.1f} s: save it{detail} smaller, or as a baseline JPEG"
         )
-    if decode_bytes(kind, size) > MAX_DECODE_BYTES:
+    needed = decode_bytes(kind, size, reduced.scan_units)
+    if needed > MAX_DECODE_BYTES:
         raise ImageTooLargeError(
             f"expected an image that takes at most {MAX_DECODE_BYTES} bytes of memory to decode, got a {kind} of"
-            f" {size[0]}x{size[1]} that takes some {decode_bytes(kind, size)}: save it smaller, or as JPEG"
+            f" {size[0]}x{size[1]} that takes some {needed}: save it smaller, or as JPEG"
         )
 
 
@@ -313,6 +316,15 @@ def _from_floats(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
     if not ((levels >= 0) & (levels <= 1)).all():
         raise ValueError(f"expected floats of 0..1, got {np.min(levels):g}..{np.max(levels):g}")
     return np.rint(levels * 255).astype(np.uint8)
+
+
+def return_freed_memory() -> None:
+    """Have glibc return the memory of large images when it is freed; called where a process starts.
+
+    By itself glibc keeps blocks of up to 32 MiB once it has seen one of that size, in every thread that decodes.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 2**20)
 
 
 def quiet_repairs() -> None:

@@ -163,11 +163,11 @@ def _damaged(rng: random.Random, kind: str) -> tuple[str, bytes]:
 def hostile_images(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
     """Yield (kind, bytes) of ``count`` images, work bombs of every format and damaged ones by turns.
 
-    From 500 on the largest of every format are among them, which take a minute to make.
+    From 200 on the largest of every format are among them, which take a minute to make.
     """
     rng, made = random.Random(seed), 0
     while made < count:
-        largest = ((kind, _large(kind)) for kind in _LARGE) if count >= 500 else ()
+        largest = ((kind, _large(kind)) for kind in _LARGE) if count >= 200 else ()
         for bomb in chain(_work_bombs(rng), largest):
             for one in (bomb, _damaged(rng, rng.choice(FORMATS)), _damaged(rng, rng.choice(FORMATS))):
                 if made == count:
