@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
@@ -28,9 +27,11 @@ from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 from yoloscope.training.checkpoint.files import first_not_finite
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.config import BUILTIN_NAME, START_EXPECTED, StartConfig
+from yoloscope.training.export.onnx import read_artifact
 from yoloscope.training.logs import LOGGER
 
 _SHOWN: Final = 4
+_HALF_PREFIX: Final = "network/"
 _FOLDED: Final = ("conv.weight", "conv.bias")
 
 State = dict[str, Tensor]
@@ -272,24 +273,21 @@ def _of_cfg(cfg: Path, weights: Path) -> Donor:
 
 def _of_artifact(path: Path) -> Donor:
     """Return the convolutions of an artifact, with their normalization folded into them as it was exported."""
-    try:
-        model = onnx.load(path)
-    except Exception as error:
-        raise WeightsError(f"start: expected an ONNX file at {path}, got: {error}") from error
+    model, spec = read_artifact(path)
+    if spec.precision is not None and spec.precision.kind == "int8":
+        raise WeightsError(f"start: expected an artifact in full or half precision, got one in 8 bits: {path}")
     tensors = {one.name: one for one in model.graph.initializer}
     layers: dict[str, State] = {}
     for node in model.graph.node:
-        if node.op_type != "Conv" or node.input[1] not in tensors or not node.input[1].startswith("network."):
+        if node.op_type != "Conv" or node.input[1] not in tensors:
             continue
-        name = node.input[1].removeprefix("network.").removesuffix(".conv.weight")
+        name = node.input[1].removeprefix(_HALF_PREFIX).removeprefix("network.").removesuffix(".conv.weight")
         bias = numpy_helper.to_array(tensors[node.input[2]]) if len(node.input) > 2 else None
         weight = torch.from_numpy(numpy_helper.to_array(tensors[node.input[1]]).copy()).float()
         layers[name] = {
             "conv.weight": weight,
             "conv.bias": torch.zeros(len(weight)) if bias is None else torch.from_numpy(bias.copy()).float(),
         }
-    if not layers:
-        raise WeightsError(f"start: expected an artifact in full or half precision, got none of its layers in {path}")
     imported = all(name.startswith("layers.") for name in layers)
     return Donor(dict(sorted(layers.items(), key=_place) if imported else layers), in_order=imported)
 

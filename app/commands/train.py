@@ -30,7 +30,7 @@ ConfigOption = Annotated[
 ]
 RunArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[RUN]", help="Folder of the run that --resume continues.", show_default=False),
+    typer.Argument(metavar="RUN", help="Folder of the run that --resume continues.", show_default=False),
 ]
 
 
@@ -74,8 +74,9 @@ def train(
     start: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME|FILE|RUN",
             help="Weights to start from: an official model, as yolov4-tiny, a darknet .weights file, a checkpoint, the "
-            "folder of a run or an .onnx file; given twice: a .cfg and its .weights."
+            "folder of a run or an .onnx file; given twice: a .cfg and its .weights.",
         ),
     ] = None,
     size: SizeOption = None,
@@ -105,8 +106,8 @@ def train(
     """Train a detector on your own images and write one ONNX file.
 
     Ctrl-C or SIGTERM ends after the step at hand; yoloscope train --resume RUN goes on from there, bit for bit. Then
-    serve the result: yoloscope serve --model RUN/model.onnx. For example: yoloscope train --data bccd --config
-    bccd-tiny
+    serve the result: yoloscope serve --model RUN/model.onnx. For example: yoloscope train --data raccoons --start
+    yolov4-tiny, or yoloscope train --data bccd --config bccd-tiny
     """
     options = _Options(config, network, start or [], size, epochs)
     folder = _folder(run, output, options, resume=resume)

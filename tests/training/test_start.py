@@ -13,13 +13,16 @@ from yoloscope.models import registry
 from yoloscope.models.darknet.builder import build_network as build_darknet
 from yoloscope.models.darknet.weights import save_weights
 from yoloscope.models.detector import scale_pixels
-from yoloscope.models.errors import ConfigError, WeightsError
+from yoloscope.models.errors import ConfigError, ExportError, WeightsError
 from yoloscope.models.layers.weight_block import weighted_layers
 from yoloscope.models.session import open_session
+from yoloscope.models.spec import PrecisionSpec
 from yoloscope.models.zoo import BUILTIN, official
 from yoloscope.training.build import build_network
-from yoloscope.training.config import TrainingConfig
+from yoloscope.training.config import TrainingConfig, find_config
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
+from yoloscope.training.export.onnx import read_spec, with_spec
+from yoloscope.training.export.precision import make_fp16
 from yoloscope.training.start import Donor, take_layers, unfold_norms
 from yoloscope.training.train import train
 
@@ -271,12 +274,43 @@ class TestArtifact:
             "start builtin: 21 of 24 layers taken, not neck.coarse_head.predict (7x256x1x1 here, 8x"
         )
 
-    def test_weights_of_eight_bits_are_refused(
+    def test_half_precision_is_taken_and_eight_bits_are_refused(
         self, tmp_path: Path, dataset: DetectionDataset, configure: Configure
     ) -> None:
-        (tmp_path / "a.onnx").write_bytes(b"\x08\x07")
-        with pytest.raises(WeightsError, match="expected an artifact in full or half precision"):
-            build_network(configure(start=str(tmp_path / "a.onnx")), dataset)
+        half = make_fp16(BUILTIN)
+        (tmp_path / "half.onnx").write_bytes(half.SerializeToString())
+        cells = replace(dataset, class_names=("Platelets", "RBC", "WBC"))
+        with log_lines() as told:
+            build_network(find_config("builtin").replace(start=str(tmp_path / "half.onnx"), distill=None), cells)
+        assert told == [f"start {tmp_path / 'half.onnx'}: 24 of 24 layers taken"]
+        quantized = read_spec(BUILTIN).model_copy(update={"precision": PrecisionSpec(kind="int8", made_from="0" * 64)})
+        (tmp_path / "int8.onnx").write_bytes(with_spec(half, quantized).SerializeToString())
+        with pytest.raises(WeightsError, match="expected an artifact in full or half precision, got one in 8 bits"):
+            build_network(configure(start=str(tmp_path / "int8.onnx")), dataset)
+        (tmp_path / "other.onnx").write_bytes(b"\x08\x07")
+        with pytest.raises(ExportError, match="expected the metadata"):
+            build_network(configure(start=str(tmp_path / "other.onnx")), dataset)
+
+
+def test_the_published_cfg_gives_the_same_weights_as_the_name(
+    oracles_dir: Path, dataset: DetectionDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the order of the layers in the one case, by their names in the other."""
+    weights = oracles_dir / "weights" / "yolov4-tiny" / "yolov4-tiny.weights"
+    monkeypatch.setenv("YOLOSCOPE_WEIGHTS", str(weights.parent))
+    cfg = str(oracles_dir / "cfg" / "yolov4-tiny.cfg")
+    told: list[list[str]] = []
+    states: list[dict[str, torch.Tensor]] = []
+    for start in ("yolov4-tiny", [cfg, str(weights)], str(weights)):
+        with log_lines() as lines:
+            states.append(build_network(TrainingConfig.parse({"start": start}), dataset).state_dict())
+        told.append([line.partition(": ")[2] for line in lines])
+    assert told[0][0].startswith(
+        "19 of 21 layers taken, not neck.coarse_head.predict (21x512x1x1 here, 255x512x1x1 there)"
+    )
+    assert told[0] == told[1] == told[2]
+    for key, value in states[0].items():
+        assert all(torch.equal(state[key], value) for state in states[1:]), key
 
 
 def test_a_resumed_run_reads_no_starting_point(shapes: Path, tmp_path: Path) -> None:
