@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -48,9 +49,9 @@ async def post_score(
     wants_maps = answer_type != JSON_MEDIA_TYPE
     if wants_maps and len(request.pairs) != 1:
         raise NotAcceptableError(f"expected one image for an answer of {answer_type}, got {len(request.pairs)}")
-    options = request.options
-    detail = "cells" if wants_maps else options.detail
-    query = ScoreQuery(options.model, options.preset, detail, options.labels_format, keep_images=wants_maps)
+    query = ScoreQuery(**request.options.model_dump(), keep_images=wants_maps)
+    if wants_maps:
+        query = replace(query, detail="cells")
     run = await score(services, request.pairs, query, request.timing)
     if wants_maps:
         return Response(await services.decoding.run(_maps, run), media_type=answer_type)

@@ -1,6 +1,7 @@
 """What POST /v1/score refuses, and how it says so."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +13,8 @@ from tests.app.client import Client
 from tests.app.scoring import LABELS, image, score, score_settings, send, write_models
 from tests.training.data.annotations.malformed import malformed_files
 from yoloscope.app.main import create_app
+from yoloscope.app.schemas.score import ScoreOptions
+from yoloscope.app.services.scoring import ScoreQuery
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +164,7 @@ def test_the_route_is_documented(client: Client) -> None:
     options = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"}
     assert options == {"model", "preset", "detail", "labels_format"}
     assert operation["responses"]["200"]["content"].keys() == {"application/json", "image/png"}
+
+
+def test_the_options_of_score_are_those_of_the_service() -> None:
+    assert set(ScoreOptions.model_fields) == {field.name for field in fields(ScoreQuery)} - {"keep_images"}
