@@ -1,9 +1,10 @@
 """A font for any text: the first one on this machine that has all of its characters.
 
 Pillow's built-in font knows ASCII alone and draws squares for the rest. Fonts are looked for where Linux, macOS and
-Windows keep them, then in the package: WenQuanYi Micro Hei (used under the Apache License 2.0; copyright 2006-2008
-Google Corporation, 2007-2009 the WenQuanYi Project and its contributors) has Latin, Greek, Cyrillic, Chinese, Japanese
-and Korean. Text that no font can draw is replaced by what the caller gives instead.
+Windows keep them, then in the package: DejaVu Sans (its license lies beside it) has Latin, Greek, Cyrillic, Arabic and
+Hebrew, WenQuanYi Micro Hei (used under the Apache License 2.0; copyright 2006-2008 Google Corporation, 2007-2009 the
+WenQuanYi Project and its contributors) Chinese, Japanese and Korean besides. Text that no font can draw is replaced by
+what the caller gives instead.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _PREFERRED: Final = (
     "unifont",
     "NotoSans",
 )
-FALLBACK: Final = str(Path(__file__).parent / "zoo" / "wqy-microhei.ttc")
+FALLBACKS: Final = tuple(str(Path(__file__).parent / "zoo" / name) for name in ("DejaVuSans.ttf", "wqy-microhei.ttc"))
 _SUFFIXES: Final = (".ttf", ".otf", ".ttc")
 _PROBE_PX: Final = 24
 _MAX_FONTS: Final = 400
@@ -63,7 +64,7 @@ def font_for(text: str, size_px: int, instead: str) -> tuple[str, Font]:
 def font_paths() -> tuple[str, ...]:
     """Return the regular fonts of this machine, those of many scripts first."""
     found = sorted({path for folder in _FOLDERS for path in _fonts_in(Path(folder).expanduser())}, key=_rank)
-    return (*(str(path) for path in found[:_MAX_FONTS]), FALLBACK)
+    return (*(str(path) for path in found[:_MAX_FONTS]), *FALLBACKS)
 
 
 def _fonts_in(folder: Path) -> Iterator[Path]:

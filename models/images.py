@@ -34,7 +34,11 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *_AVIF)
 _AVIF_BRANDS: Final = (b"avif", b"avis")
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _SIGNATURES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
-SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"))
+SUFFIXES: Final = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", *((".avif",) if _AVIF else ()))
+)
+HEIC_SUFFIXES: Final = frozenset((".heic", ".heif"))
+"""Photos that are not read but named where they are met, so that none is passed over in silence."""
 _PHOTO_SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".webp", ".tif", ".tiff"))
 _SIDEWAYS: Final = (5, 6, 7, 8)
 _FLIPPED_DOWN: Final = (3, 4, 7, 8)

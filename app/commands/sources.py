@@ -13,7 +13,7 @@ from typing import Final
 import typer
 
 from yoloscope.models.errors import ImageDecodeError
-from yoloscope.models.images import SUFFIXES, DecodedImage, ImageLimits, decode_image
+from yoloscope.models.images import HEIC_SUFFIXES, SUFFIXES, DecodedImage, ImageLimits, decode_image
 from yoloscope.training.data.datasets.paths import find_files
 
 STANDARD_INPUT: Final = "-"
@@ -73,7 +73,10 @@ def _expand(argument: str) -> Sequence[Source]:
         return _standard_input()
     path = Path(argument)
     if path.is_dir():
-        return _found(find_files(path, SUFFIXES | VIDEO_SUFFIXES), f"expected images in the folder {path}, got none")
+        return _found(
+            find_files(path, SUFFIXES | HEIC_SUFFIXES | VIDEO_SUFFIXES),
+            f"expected images in the folder {path}, got none",
+        )
     if path.is_file():
         return _file(path)
     if argument.startswith("@"):

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.app.commands.conftest import Run
-from tests.helpers.images import encoded
+from tests.helpers.images import corner_image, encoded
 from yoloscope.app.commands.outputs import is_own_image
 from yoloscope.models.errors import ConfigError, ImageError, OutputError
+from yoloscope.models.images import FORMATS
 from yoloscope.training.data.datasets import open_dataset
 
 PHOTO = encoded(Image.new("RGB", (64, 48), (51, 51, 51)), "JPEG")
@@ -143,6 +144,19 @@ class TestSources:
 
     def test_a_folder(self, run: Run, folder: Path) -> None:
         assert self.files(run, folder) == ["a.jpg", "b.jpg", "c.jpg"]
+
+    def test_a_photo_in_heic_is_named_and_not_passed_over(self, run: Run, folder: Path) -> None:
+        (folder / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(32))
+        result = run("detect", folder, "-m", "tiny", "--jsonl")
+        assert result.exit_code == 1
+        assert len(result.stdout.splitlines()) == 4
+        assert "IMG_1.HEIC" in result.stderr
+        assert "export it as JPEG" in result.stderr
+
+    @pytest.mark.skipif("AVIF" not in FORMATS, reason="this Pillow has no AVIF")
+    def test_an_avif_is_found(self, run: Run, folder: Path) -> None:
+        (folder / "d.avif").write_bytes(encoded(corner_image(), "AVIF"))
+        assert self.files(run, folder) == ["a.jpg", "b.jpg", "d.avif", "c.jpg"]
 
     def test_a_pattern(self, run: Run, folder: Path) -> None:
         assert self.files(run, folder / "*.jpg") == ["a.jpg", "b.jpg"]
