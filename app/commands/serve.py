@@ -106,11 +106,11 @@ class Server(uvicorn.Server):
                     await asyncio.sleep(0.01)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain on the first signal, exit at once on the second."""
+        """Drain on the first signal, exit at once on the second: with a status over 128 if work is lost by it."""
         delay = self._services.settings.drain_s
         if self._services.draining:
             os.write(2, b"stopped at once by a second signal\n")
-            os._exit(128 + sig)
+            os._exit(128 + sig if self._services.busy or self._services.limiter.held else 0)
         self._services.draining = True
         if delay:
             signal.signal(signal.SIGALRM, lambda *_: uvicorn.Server.handle_exit(self, sig, frame))
