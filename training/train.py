@@ -268,14 +268,14 @@ def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityR
 
 def _saved_state(config: TrainingConfig, folder: Path, *, resume: bool) -> dict[str, Any] | None:
     """Return the state to go on from, or nothing where none was saved yet."""
-    last = folder / LAST
+    last, resumable = folder / LAST, has_checkpoint(folder, num_teachers_to_train(config))
     if not resume:
-        if has_checkpoint(folder):
+        if resumable:
             raise ConfigError(
                 f"{folder} holds a run already: continue it with {resume_command(folder)} or choose another --output"
             )
         return None
-    if has_checkpoint(folder) and not last.exists() and num_teachers_to_train(config):
+    if resumable and not last.exists():
         return None
     state = read_checkpoint(last)
     require_same_run(state, config, last)

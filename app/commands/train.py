@@ -19,6 +19,7 @@ from yoloscope.training.checkpoint.files import CONFIG, has_checkpoint
 from yoloscope.training.checkpoint.resume import read_run, require_same_options, resume_command
 from yoloscope.training.config import TrainingConfig, config_names, find_config
 from yoloscope.training.logs import log_to_stderr
+from yoloscope.training.teachers import num_teachers_to_train
 from yoloscope.training.train import TrainResult, is_first
 from yoloscope.training.train import train as train_detector
 from yoloscope.training.trainer import DeviceConfig
@@ -168,17 +169,16 @@ def _train(settings: TrainingConfig, data: Path, folder: Path, device: DeviceCon
             raise
         raise typer.Exit(1) from error
     except SystemExit as stop:
-        _stopped_between_steps(stop, folder, device)
+        _stopped_between_steps(stop, folder, device, saved=has_checkpoint(folder, num_teachers_to_train(settings)))
     if is_first():
         _tell_end(result, folder, device)
     if result.signal is not None:
         raise typer.Exit(128 + result.signal)
 
 
-def _stopped_between_steps(stop: SystemExit, folder: Path, device: DeviceConfig) -> NoReturn:
+def _stopped_between_steps(stop: SystemExit, folder: Path, device: DeviceConfig, *, saved: bool) -> NoReturn:
     """End as a stop after a step does, with its exit status and, where anything was saved, the way to go on."""
     if is_first():
-        saved = has_checkpoint(folder)
         _tell(f"stopped; continue with: {resume_command(folder, device)}" if saved else "stopped before the first step")
     raise typer.Exit(stop.code if isinstance(stop.code, int) else 1) from stop
 

@@ -162,7 +162,9 @@ def test_a_run_with_teachers_is_not_overwritten(shapes: Path, configure: Configu
     with signalled_at("teacher 1/2: epoch 1/2"):
         train(taught(configure), shapes, tmp_path)
     assert not (tmp_path / "last.ckpt").exists()
-    with pytest.raises(ConfigError, match="holds a run already: continue it with --resume"):
+    with pytest.raises(
+        ConfigError, match=r"holds a run already: continue it with yoloscope train --resume .* or choose"
+    ):
         train(taught(configure), shapes, tmp_path)
 
 
@@ -245,7 +247,7 @@ def test_a_teacher_that_diverges_names_the_configuration_of_the_run(
         train(taught(configure), shapes, tmp_path / "run", resume=True)
     last, config = tmp_path / "run" / "teachers" / "1" / "last.ckpt", tmp_path / "run" / "config.yaml"
     assert str(error.value).startswith(f"image 0; {last} holds step 3")
-    assert str(error.value).endswith(f"lower optimizer.lr in {config}")
+    assert str(error.value).endswith(f"lower optimizer.lr in {config}, then: yoloscope train --resume {config.parent}")
 
 
 def test_one_bar_shows_one_run_after_the_other(

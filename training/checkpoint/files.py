@@ -50,9 +50,10 @@ def named_checkpoint(name: str | None) -> Path | None:
     return find_checkpoint(path) if held or "/" in name or "\\" in name else None
 
 
-def has_checkpoint(folder: Path) -> bool:
-    """Return whether a run left something to go on from: its own last checkpoint, or that of one of its teachers."""
-    return (folder / LAST).is_file() or any((folder / TEACHERS).glob(f"*/{LAST}"))
+def has_checkpoint(folder: Path, num_teachers: int = 0) -> bool:
+    """Return whether a run can be resumed: by its own last checkpoint, or that of a teacher that it trains first."""
+    places = (folder, *(folder / TEACHERS / str(number) for number in range(num_teachers)))
+    return any((place / LAST).is_file() for place in places)
 
 
 def trial_folder(search: Path, number: int) -> Path:
