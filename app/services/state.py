@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-_DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
-"""When, on the clock of the event loop, the request at work has waited long enough."""
+_PATIENCE_S: ContextVar[float | None] = ContextVar("patience", default=None)
+"""How long a call of the request at work may wait for a thread."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,19 +44,19 @@ class ThreadPool:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one call in a thread of the pool and return its result.
 
-        A call that has not begun is dropped when its request is canceled, and when the deadline of the request is over:
-        then it raises DeadlineError.
+        A call that has not begun is dropped when its request is canceled, and when it waited for too long: then it
+        raises DeadlineError.
         """
         future = self._executor.submit(function, *args, **kwargs)
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
         result = asyncio.wrap_future(future)
-        deadline = _DEADLINE.get()
+        patience_s = _PATIENCE_S.get()
         try:
-            if deadline is not None:
-                await asyncio.wait({result}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
-            if not result.done() and deadline is not None and future.cancel():
-                raise DeadlineError("expected a free thread before the deadline, got none: the service is busy")
+            if patience_s is not None:
+                await asyncio.wait({result}, timeout=patience_s)
+            if not result.done() and patience_s is not None and future.cancel():
+                raise DeadlineError(f"expected a free thread within {patience_s:g} s, got none: the service is busy")
             return await result
         except asyncio.CancelledError:
             future.cancel()
@@ -130,13 +130,13 @@ class Services:
 
     @contextmanager
     def admit(self, count: int) -> Iterator[None]:
-        """Count images as at work, and give what waits for a thread a deadline; raises BusyError for too many."""
-        deadline = _DEADLINE.set(asyncio.get_running_loop().time() + self.settings.queue_timeout_s)
+        """Count images as at work, and bound their waits for a thread; raises BusyError for too many."""
+        patience = _PATIENCE_S.set(self.settings.queue_timeout_s)
         try:
             with self.limiter.hold(count):
                 yield
         finally:
-            _DEADLINE.reset(deadline)
+            _PATIENCE_S.reset(patience)
 
     async def model(self, name: str | None) -> Runtime:
         """Return a model by name (None: the default), loaded if it was not; the event loop is free meanwhile.
