@@ -97,7 +97,9 @@ def test_handlers_of_signals_are_given_back(shapes: Path, configure: Configure, 
 
 def test_a_run_is_not_overwritten(shapes: Path, configure: Configure, tmp_path: Path) -> None:
     train(configure(), shapes, tmp_path)
-    with pytest.raises(ConfigError, match="holds a run already: continue it with --resume"):
+    with pytest.raises(
+        ConfigError, match=r"holds a run already: continue it with yoloscope train --resume .* or choose"
+    ):
         train(configure(), shapes, tmp_path)
 
 

@@ -115,13 +115,13 @@ def test_a_batch_that_cannot_be_shared_out(shapes: Path, configure: Configure, t
 def test_a_full_disk_keeps_the_previous_checkpoint(
     shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The configuration is the first file that is flushed to the disk, the checkpoint of step 3 the fourth."""
+    """Configuration and place of the data are flushed to the disk first; the checkpoint of step 3 is the fifth file."""
     synced = 0
 
     def full(_file: int) -> None:
         nonlocal synced
         synced += 1
-        if synced == 4:
+        if synced == 5:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)

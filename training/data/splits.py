@@ -67,8 +67,8 @@ def choose_splits(
     divided = any(is_usual(name) for name in splits)
     if train is not None and not divided and not _has(splits, train):
         train = None
-    no_val = isinstance(val, str) and not _has(splits, val)
-    if no_val and (not divided or (is_usual(str(val)) and all(map(is_usual, splits)))):
+    no_val = isinstance(val, str) and same_split(val, "val") and not _has(splits, val)
+    if no_val and (not divided or all(map(is_usual, splits))):
         return train, HOLDOUT_SHARE
     return train, val
 
