@@ -14,7 +14,7 @@ import threading
 import warnings
 import zlib
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -232,7 +232,7 @@ def _open_checked(data: bytes, limits: ImageLimits) -> tuple[Image.Image, Reduce
             f"expected at most {limits.max_pixels} pixels, got {width}x{height} = {width * height}"
         )
     _check_work(image, reduced, limits)
-    return image, reduced
+    return image, replace(reduced, data=b"") if reduced.single_scan else reduced  # its file has a copy
 
 
 def _check_work(image: Image.Image, reduced: ReducedImage, limits: ImageLimits) -> None:
