@@ -55,7 +55,7 @@ class BodyLimits:
             return
         scope.setdefault("state", {})["started_at"] = time.perf_counter()
         body = _Body(asyncio.get_running_loop().time() + self._total_timeout_s)
-        answer = _Answer(scope, receive, send)
+        answer = _Answer(scope, receive, send, body)
         try:
             await self._app(scope, partial(self._receive, receive, body), partial(self._send, answer))
         finally:
@@ -95,7 +95,7 @@ class BodyLimits:
             return
         size = len(message.get("body", b""))
         if answer.start is not None:
-            refusal = self._refusal(size)
+            refusal = self._refusal(size, self._held - answer.body.arrived)
             if refusal is not None:
                 answer.start = None
                 answer.refused = True
@@ -108,13 +108,13 @@ class BodyLimits:
             self._held += size
             await _send_in_pieces(message, answer.send)
 
-    def _refusal(self, size: int) -> YoloscopeError | None:
+    def _refusal(self, size: int, held_by_others: int) -> YoloscopeError | None:
         if size > self._max_answer_bytes:
             return RequestTooLargeError(
                 f"expected a request whose answer has at most {self._max_answer_bytes} bytes, got one of {size}: "
                 "ask for fewer images or less detail"
             )
-        if self._held + size > self._max_bytes_at_once and self._held:
+        if held_by_others and held_by_others + size > self._max_bytes_at_once:
             return BusyError(f"expected at most {self._max_bytes_at_once} bytes of answers at once, got more; retry")
         return None
 
@@ -173,6 +173,7 @@ class _Answer:
     scope: Scope
     receive: Receive
     send: Send
+    body: _Body
     start: Message | None = None
     held: int = 0
     refused: bool = False

@@ -208,6 +208,29 @@ def test_an_answer_over_the_limit_is_refused_in_words(settings: Settings, grey_p
         assert client.get("/health/live").status_code == 200
 
 
+def test_bodies_and_answers_together_are_bounded(settings: Settings, grey_png: bytes) -> None:
+    async def beside_an_upload(http: httpx.AsyncClient) -> httpx.Response:
+        answered = asyncio.Event()
+
+        async def upload() -> AsyncIterator[bytes]:
+            yield bytes(30_000)
+            await answered.wait()
+
+        slow = asyncio.create_task(http.post("/v1/detect", content=upload()))
+        await asyncio.sleep(0.1)
+        response = await http.post("/v1/detect", content=grey_png)
+        answered.set()
+        await slow
+        return response
+
+    with Client(create_app(settings.model_copy(update={"max_bytes_at_once": 30_400}))) as client:
+        assert len(client.post("/v1/detect", content=grey_png).content) > 400
+        refused = client.runner.run(beside_an_upload(client.http))
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["detail"] == "expected at most 30400 bytes of answers at once, got more; retry"
+        assert client.post("/v1/detect", content=grey_png).status_code == 200
+
+
 def test_large_answers_arrive_whole(settings: Settings) -> None:
     noise = encoded(Image.effect_noise((700, 700), 100).convert("RGB"))
     with Client(
