@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Final
 
 from yoloscope.app.errors import respond
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from yoloscope.app.services.state import Services
 
 _CLOSE: Final = (b"connection", b"close")
-
-logger = logging.getLogger(__name__)
 
 
 class Interruptions:
@@ -43,9 +40,7 @@ class Interruptions:
             if not exchange.departed and not self._services.draining:
                 raise
             task.uncancel()
-            if exchange.departed:
-                logger.info("%s %s: the client left before its answer", scope["method"], scope["path"])
-            elif not exchange.started:
+            if not exchange.departed and not exchange.started:
                 error = NotReadyError("the service stops: the request was not done in the time that was left for it")
                 await respond(error)(scope, receive, exchange.send)
         finally:

@@ -64,7 +64,7 @@ class RequestLog:
 
 def _log(scope: Scope, status: int, reason: str, took_ms: float) -> None:
     client = scope.get("client") or ("-", 0)
-    outcome = str(status) if status else "unanswered"
+    outcome = str(status) if status else "no answer: the client left,"
     line = f'{client[0]} "{scope["method"]} {quote(scope["path"])}" {outcome} {took_ms:.0f} ms {reason}'.rstrip()
     level = logging.INFO if 0 < status < HTTPStatus.BAD_REQUEST else logging.WARNING
     logger.log(level, "%s", line)

@@ -49,7 +49,7 @@ serve(model="tiny", port=0, models_dir=Path({folder!r}), threads=1)
 
 
 def test_the_queued_work_of_a_client_that_leaves_is_dropped(
-    settings: Settings, grey_png: bytes, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, grey_png: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Client(create_app(settings)) as client:
         services: Services = client.app.state.services
@@ -84,6 +84,7 @@ def test_the_queued_work_of_a_client_that_leaves_is_dropped(
         client.runner.run(scenario())
     assert ran == []
     assert sent == []
+    assert '"POST /v1/detect" no answer: the client left, ' in caplog.text
 
 
 def test_answers_close_their_connections_while_the_service_drains(settings: Settings, grey_png: bytes) -> None:
