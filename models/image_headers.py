@@ -24,7 +24,7 @@ MAX_PARTS: Final = 100_000
 """Chunks of a PNG or blocks of a GIF."""
 MAX_SEGMENTS: Final = 10_000
 """Segments of a JPEG."""
-MAX_STRIPS: Final = 20_000
+MAX_STRIPS: Final = 16_384
 """Strips or tiles of a TIFF; Pillow takes some 15 microseconds for each."""
 _MAX_TAGS: Final = 1024
 _TIFF_STRIPS: Final = frozenset((273, 324))

@@ -28,6 +28,7 @@ _RLE_BMP: Final = 430.0
 """Nanoseconds per byte of the file; Pillow reads run lengths of a BMP in Python."""
 _PNG_ROWS: Final = 2.2
 _TIFF_ROWS: Final = 2.0
+_WIDE_ROWS: Final = 4.0
 _LZMA_ROWS: Final = 7.5
 """Nanoseconds per byte of the unpacked rows."""
 _SCAN_UNIT: Final = 8.0
@@ -55,7 +56,8 @@ def decode_seconds(kind: str, size: tuple[int, int], data: bytes, tags: dict[int
         nanoseconds += len(data) * (_RLE_BMP if data[30:34] in {b"\1\0\0\0", b"\2\0\0\0"} else 0.0)
     elif kind == "TIFF":
         row_bytes = pixels * tags.get(258, 8) / 8 * tags.get(277, 1)
-        nanoseconds += row_bytes * (_LZMA_ROWS if tags.get(259) == _LZMA else _TIFF_ROWS)
+        slow = _LZMA_ROWS if tags.get(259) == _LZMA else _TIFF_ROWS
+        nanoseconds += row_bytes * (max(slow, _WIDE_ROWS) if tags.get(258, 8) >= 32 else slow)
     else:
         nanoseconds += len(data) * _LOSSLESS
     return nanoseconds * 1e-9
