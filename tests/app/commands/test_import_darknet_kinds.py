@@ -86,12 +86,12 @@ def test_another_input_size_is_taken(tmp_path: Path) -> None:
     assert (spec.heads[0].grid_width, spec.heads[0].grid_height) == (12, 4)
 
 
-@pytest.mark.parametrize("size", ["96", "96x", "96x32x3", "big", "-1x32"])
+@pytest.mark.parametrize("size", ["96.5", "96x", "96x32x3", "big", "-1x32"])
 def test_what_is_no_size_is_refused(size: str, tmp_path: Path) -> None:
     cfg, weights = write_model(tmp_path)
     status, output = run(cfg, weights, "-o", tmp_path / "my.onnx", f"--size={size}")
     assert status != 0
-    assert f"--size: expected WIDTHxHEIGHT in pixels, as 416x416, got '{size}'" in output
+    assert f"--size: expected WIDTHxHEIGHT or one number in pixels, as 416x320 or 416, got '{size}'" in output
 
 
 def test_names_may_come_by_a_data_file(tmp_path: Path) -> None:
