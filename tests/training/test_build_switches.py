@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from tests.training.runs import Configure, quick_config
@@ -22,10 +23,84 @@ from yoloscope.training.config import FreebiesConfig, ScheduleConfig, TrainingCo
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.losses import Preset, get_preset
 from yoloscope.training.optim.cross_mini_batch_norm import CrossMiniBatchNorm2d
-from yoloscope.training.train import train, training_data
+from yoloscope.training.train import train, train_network, training_data
 from yoloscope.training.trainer import use_bf16
 
 pytestmark = pytest.mark.usefixtures("no_export")
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"augment": {"mosaic": 1.0}},
+    {"augment": {"cutmix": 1.0}},
+    {"augment": {"cutmix": 1.0, "cutmix_alpha": 9.0}},
+    {"augment": {"mixup": 1.0}},
+    {"augment": {"mixup": 1.0, "mixup_alpha": 9.0}},
+    {"augment": {"flip_horizontal": 1.0}},
+    {"augment": {"flip_vertical": 1.0}},
+    {"augment": {"crop_jitter": 0.2}},
+    {"augment": {"random_scale": [0.5, 0.6]}},
+    {"augment": {"color": {"hue": 0.3}}},
+    {"augment": {"color": {"saturation": 3.0}}},
+    {"augment": {"color": {"exposure": 3.0}}},
+    {"augment": {"random_shapes": 1.6, "random_shapes_every": 1}},
+    {"augment": {"mosaic": 1.0, "close_mosaic_fraction": 0.5}},
+    {"freebies": {"label_smoothing": 0.2}},
+    {"freebies": {"multi_anchor": False}},
+    {"freebies": {"box_loss": "giou"}},
+    {"freebies": {"grid_sensitivity": False}},
+    {"freebies": {"self_adversarial": 1.0}},
+    {"freebies": {"self_adversarial": 1.0, "self_adversarial_epsilon": 0.2}},
+    {"loss": {"preset": "v3"}},
+    {"loss": {"overrides": {"ignore_threshold": 0.3}}},
+    {"optimizer": {"lr": 0.001}},
+    {"optimizer": {"name": "sgd"}},
+    {"optimizer": {"momentum": 0.5}},
+    {"optimizer": {"weight_decay": 0.1}},
+    {"optimizer": {"grad_clip_norm": 0.01, "name": "sgd"}},
+    {"schedule": {"kind": "cosine"}},
+    {"schedule": {"warmup_epochs": 2}},
+    {"schedule": {"warmup_epochs": 2, "warmup_power": 4.0}},
+    {"schedule": {"kind": "cosine", "min_lr_ratio": 0.9}},
+    {"schedule": {"kind": "steps", "milestones": [0.5], "gammas": [0.1]}},
+    {"seed": 1},
+    {"precision": "bf16"},
+    {"batch_size": 4},
+    {"accumulate": 3},
+    {"resize": {"placement": "letterbox", "interpolation": "antialiased", "pad_value": 0.9}, "input_size": [64, 96]},
+    {"anchors": "fitted"},
+    {"anchors": [[10, 10], [12, 12], [14, 14], [20, 20], [24, 24], [30, 30]]},
+]
+ELSEWHERE = {
+    "network": "test_build_switches.py",
+    "network_options": "test_build_switches.py",
+    "start": "test_start.py",
+    "epochs": "test_train_learning.py",
+    "channels_last": "test_build_switches.py",
+    "data": "data/test_splits.py",
+    "schedule.cycle_epochs": "test_build_switches.py",
+    "schedule.multiplier": "test_build_switches.py",
+    "freebies.drop_block": "test_build_switches.py",
+    "freebies.cross_mini_batch_norm": "test_build_switches.py",
+    "ema": "test_build_switches.py",
+    "distill": "test_teachers.py",
+    "validation": "test_build_switches.py",
+}
+"""Keys whose effect other tests look at."""
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key of a configuration, dotted."""
+    for name, field in model.model_fields.items():
+        kinds = get_args(field.annotation) or (field.annotation,)
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        yield from keys_of(inner[0], f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
+
+
+def switched(change: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a change."""
+    for name, value in change.items():
+        yield f"{prefix}{name}"
+        yield from switched(value, f"{prefix}{name}.") if isinstance(value, dict) else ()
 
 
 def weights_after(config: TrainingConfig, data: Path, folder: Path) -> Tensor:
@@ -43,53 +118,21 @@ def plain(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         yield weights_after(quick_config(epochs=2), shapes, tmp_path_factory.mktemp("plain"))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"augment": {"mosaic": 1.0}},
-        {"augment": {"cutmix": 1.0}},
-        {"augment": {"cutmix": 1.0, "cutmix_alpha": 9.0}},
-        {"augment": {"mixup": 1.0}},
-        {"augment": {"mixup": 1.0, "mixup_alpha": 9.0}},
-        {"augment": {"flip_horizontal": 1.0}},
-        {"augment": {"flip_vertical": 1.0}},
-        {"augment": {"crop_jitter": 0.2}},
-        {"augment": {"random_scale": [0.5, 0.6]}},
-        {"augment": {"color": {"hue": 0.3}}},
-        {"augment": {"random_shapes": 1.6, "random_shapes_every": 1}},
-        {"augment": {"mosaic": 1.0, "close_mosaic_fraction": 0.5}},
-        {"freebies": {"label_smoothing": 0.2}},
-        {"freebies": {"multi_anchor": False}},
-        {"freebies": {"box_loss": "giou"}},
-        {"freebies": {"grid_sensitivity": False}},
-        {"freebies": {"self_adversarial": 1.0}},
-        {"freebies": {"self_adversarial": 1.0, "self_adversarial_epsilon": 0.2}},
-        {"loss": {"preset": "v3"}},
-        {"loss": {"overrides": {"ignore_threshold": 0.3}}},
-        {"optimizer": {"lr": 0.001}},
-        {"optimizer": {"name": "sgd"}},
-        {"optimizer": {"momentum": 0.5}},
-        {"optimizer": {"weight_decay": 0.1}},
-        {"optimizer": {"grad_clip_norm": 0.01, "name": "sgd"}},
-        {"schedule": {"kind": "cosine"}},
-        {"schedule": {"warmup_epochs": 2}},
-        {"schedule": {"kind": "steps", "milestones": [0.5], "gammas": [0.1]}},
-        {"seed": 1},
-        {"precision": "bf16"},
-        {"batch_size": 4},
-        {"accumulate": 3},
-        {"resize": {"placement": "letterbox", "interpolation": "antialiased"}, "input_size": [64, 96]},
-        {"anchors": "fitted"},
-        {"anchors": [[10, 10], [12, 12], [14, 14], [20, 20], [24, 24], [30, 30]]},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_a_switch_changes_what_is_learnt(
     change: dict[str, Any], shapes: Path, configure: Configure, tmp_path: Path, plain: Tensor
 ) -> None:
     changed = weights_after(configure(**({"epochs": 2} | change)), shapes, tmp_path)
     assert torch.isfinite(changed).all()
     assert changed.shape != plain.shape or not torch.equal(changed, plain)
+
+
+def test_no_key_is_without_a_test_of_its_effect() -> None:
+    here = {key for change in CHANGES for key in switched(change)}
+    left = [key for key in keys_of(TrainingConfig) if key not in here]
+    assert [key for key in left if key not in ELSEWHERE and key.partition(".")[0] not in ELSEWHERE] == []
+    for key, file in ELSEWHERE.items():
+        assert key.rpartition(".")[2] in (Path(__file__).parent / file).read_text("utf-8"), key
 
 
 def test_nothing_switched_changes_nothing(shapes: Path, configure: Configure, tmp_path: Path, plain: Tensor) -> None:
@@ -127,6 +170,16 @@ def test_cross_mini_batch_norm_matters_where_batches_are_split(
     assert not torch.equal(
         weights_after(split, shapes, tmp_path / "split"), weights_after(crossing, shapes, tmp_path / "crossing")
     )
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_channels_last_is_how_kernels_lie_in_memory(
+    shapes: Path, configure: Configure, tmp_path: Path, *, wanted: bool
+) -> None:
+    network = train_network(configure(channels_last=wanted), shapes, tmp_path).module.network
+    kernels = [value for value in network.parameters() if value.ndim == 4 and value.shape[1] > 1 < value.shape[2]]
+    assert len(kernels) > 5
+    assert {value.is_contiguous(memory_format=torch.channels_last) for value in kernels} == {wanted}
 
 
 def test_loss_switches_become_keys_of_the_preset(shapes: Path, configure: Configure) -> None:

@@ -1,6 +1,7 @@
 """Every item of the freebies has an image, which shows that item and nothing else."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ from PIL import Image
 
 from tests.training.runs import quick_config
 from yoloscope.models.errors import DatasetError
+from yoloscope.training.build import build_network
 from yoloscope.training.config import AugmentConfig, FreebiesConfig
+from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.train import training_data
 from yoloscope.training.visualize.augmentations import figures, write_freebies
 from yoloscope.training.visualize.drawing import COLORS, Figure, Panel, Scene, chart, draw_figure
 
@@ -43,9 +47,46 @@ def test_every_switch_has_its_image(shown: dict[str, Figure]) -> None:
     assert shown.keys() - switches == {"schedule"}
 
 
-def test_images_with_an_item_differ_from_those_without(shown: dict[str, Figure]) -> None:
-    for name in ("mosaic", "cutmix", "mixup", "crop_jitter", "random_scale", "color", "drop_block", "multi_anchor"):
-        assert any(not np.array_equal(pixels(row[0]), pixels(row[-1])) for row in shown[name].rows), name
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {"mosaic": 1.0},
+        {"cutmix": 1.0},
+        {"mixup": 1.0},
+        {"flip_horizontal": 1.0},
+        {"flip_vertical": 1.0},
+        {"crop_jitter": 0.3},
+        {"random_scale": (0.5, 2.0)},
+        {"color": {"hue": 0.1}},
+    ],
+    ids=str,
+)
+def test_an_image_with_an_item_is_what_a_run_of_that_item_alone_trains_on(
+    switch: dict[str, Any], scene: Scene, shapes: Path
+) -> None:
+    config = quick_config(batch_size=4, input_size=[192, 192], augment={"color": None} | switch)
+    dataset = open_dataset(shapes, "train")
+    trained_on = training_data(config, build_network(config, dataset).spec, dataset).images
+    plain, altered = scene.sample(scene.sample_keys[0]), scene.sample(scene.sample_keys[0], switch)
+    np.testing.assert_array_equal(altered.image, trained_on[scene.sample_keys[0]].sample.image)
+    assert not np.array_equal(altered.image, plain.image)
+
+
+def test_dropped_cells_are_dark_and_the_others_as_they_were(shown: dict[str, Figure]) -> None:
+    without, half_way, at_the_end = (pixels(panel) for panel in shown["drop_block"].rows[0])
+    dark = []
+    for drawn in (half_way, at_the_end):
+        kept, dropped = np.abs(drawn - without) <= 1, np.abs(drawn - 0.2 * without) <= 1
+        assert (kept | dropped).all()
+        dark.append(dropped[..., 0].mean())
+    assert 0 < dark[0] < 1
+    assert 0 < dark[1] < 1
+
+
+def test_further_anchors_are_drawn_beside_the_best(shown: dict[str, Figure]) -> None:
+    for row in shown["multi_anchor"].rows:
+        best, more = (int(panel.words.rpartition(", ")[2].removesuffix(" boxes")) for panel in row)
+        assert 1 <= best <= more
 
 
 def test_mirrored_images_are_mirrored(scene: Scene) -> None:
