@@ -48,7 +48,7 @@ check: $(STAMP) ## formatting, lint, types, import directions, spelling
 docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-data: $(STAMP) ## fetch BCCD into data/bccd: 364 images of blood cells with VOC labels (MIT licence)
+data: $(STAMP) ## fetch BCCD into data/bccd: 364 images of blood cells with VOC labels (MIT license)
 	@$(BIN)/python -m tests.benchmarks.bccd data/bccd $(if $(BCCD_URL),--url $(BCCD_URL))
 
 format: $(STAMP) ## rewrite the sources as make check wants them

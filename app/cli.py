@@ -74,7 +74,7 @@ COMMANDS: Final = {
     "score": Command("yoloscope.app.commands.score:score", "Split the loss of labels by term, scale and object."),
     "explain": Command("yoloscope.app.commands.explain:explain", "Explain the YOLO losses by worked numbers."),
     "evaluate": Command(
-        "yoloscope.app.commands.evaluate:evaluate", "Measure a model on labelled images: AP, errors, speed."
+        "yoloscope.app.commands.evaluate:evaluate", "Measure a model on labeled images: AP, errors, speed."
     ),
     "train": Command(
         "yoloscope.app.commands.train:train", "Train a detector on your own images; ends in one ONNX file."
@@ -85,7 +85,7 @@ COMMANDS: Final = {
     "anchors": Command(
         "yoloscope.app.commands.anchors:anchors", "Fit a network's anchors to the objects of a data set."
     ),
-    "digits": Command("yoloscope.app.commands.digits:digits", "Generate a labelled data set to try things on."),
+    "digits": Command("yoloscope.app.commands.digits:digits", "Generate a labeled data set to try things on."),
     "export": Command(
         "yoloscope.app.commands.export:export", "Write a model in full, half or 8-bit precision, and compare."
     ),

@@ -111,7 +111,7 @@ def require_free_name(target: Path, models_dir: Path, weights: Path | None = Non
     if target.stem == BUILTIN:
         raise ConfigError(f"--output: expected another name, got {BUILTIN}, that of the model that comes along")
     official = OFFICIAL.get(target.stem)
-    if official is None or (weights and official.recognises(weights.stat().st_size, sha256(weights))):
+    if official is None or (weights and official.recognizes(weights.stat().st_size, sha256(weights))):
         return
     raise ConfigError(
         f"--output: expected another name, got {target.stem}, that of an official model which these weights are not; "

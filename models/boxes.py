@@ -55,7 +55,7 @@ def paired_iou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
 
 
 def paired_giou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
-    """Return generalised IoU [...], in -1..1: IoU less the enclosing box's share outside the union.
+    """Return generalized IoU [...], in -1..1: IoU less the enclosing box's share outside the union.
 
     Source: Rezatofighi et al., Generalized Intersection over Union, 2019, algorithm 1.
     """
@@ -104,7 +104,7 @@ def pairwise_iou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
 
 
 def pairwise_giou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
-    """Return generalised IoU [N, M] of every box of ``a`` [N, 4] with every box of ``b`` [M, 4]."""
+    """Return generalized IoU [N, M] of every box of ``a`` [N, 4] with every box of ``b`` [M, 4]."""
     return paired_giou(a_xyxy[:, None], b_xyxy[None])
 
 

@@ -41,8 +41,8 @@ class Detector(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return num_detections [B], boxes [B, N, 4], scores [B, N], class_ids [B, N], then the raw heads.
 
-        ``images`` is uint8 [B, H, W, ``spec.image_planes``] of the network's size, RGB where there are 3 planes (a grey
-        network makes them grey), the thresholds are [B]. ``images_fraction``, uint8
+        ``images`` is uint8 [B, H, W, ``spec.image_planes``] of the network's size, RGB where there are 3 planes (a gray
+        network makes them gray), the thresholds are [B]. ``images_fraction``, uint8
         and broadcast against ``images``, adds 256ths of a level: what resizing gives and whole levels cannot hold.
         Boxes are x1, y1, x2, y2 in network pixels, unclipped, score descending. N is the largest count in the batch,
         maybe 0; rows beyond ``num_detections`` are 0.

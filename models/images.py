@@ -1,7 +1,7 @@
 """Image files and bytes to pixels: one decoder for the service, training and evaluation.
 
 A decoded image is RGB, 8 bits, upright (EXIF orientation applied), as a viewer would show it on a white page.
-Animations give their first frame. 16-bit grey is scaled (value / 257), floats of 0..1 to 0..255, CMYK and YCCK are
+Animations give their first frame. 16-bit gray is scaled (value / 257), floats of 0..1 to 0..255, CMYK and YCCK are
 converted by the plain rule, color profiles are not applied. JPEGs are always decoded at full size: decoding them
 reduced would be faster but moves boxes and scores by more than the tolerance that models are checked to, since their
 resize does not smooth.
@@ -132,7 +132,7 @@ def exif_orientation(path: Path) -> int:
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Return the pixels [H, W, 3] of an image, RGB, upright, on white where it is transparent.
 
-    16-bit grey and floats of 0..1 are scaled to 8 bits. Raises ImageDecodeError for a file that is missing, damaged or
+    16-bit gray and floats of 0..1 are scaled to 8 bits. Raises ImageDecodeError for a file that is missing, damaged or
     cut off, and for other floats.
     """
     try:
@@ -151,7 +151,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 class _CheckedJpeg(BytesIO):
     """The file of a JPEG in one scan; at the end of its data it raises ImageDecodeError if the last row is lacking.
 
-    libjpeg fills what is lacking with grey and does not say so.
+    libjpeg fills what is lacking with gray and does not say so.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -274,8 +274,8 @@ def _rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, _STRIP_ROWS):
         strip = image.crop((0, top, width, min(height, top + _STRIP_ROWS)))
-        grey = strip.mode == "L" and "transparency" not in strip.info
-        pixels[top : top + _STRIP_ROWS] = np.asarray(strip)[..., None] if grey else np.asarray(_rgb(strip))
+        gray = strip.mode == "L" and "transparency" not in strip.info
+        pixels[top : top + _STRIP_ROWS] = np.asarray(strip)[..., None] if gray else np.asarray(_rgb(strip))
     return np.ascontiguousarray(_turned(pixels, _orientation(image)))
 
 
@@ -302,11 +302,11 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int32).clip(0, 65_535)
-    grey = ((values + 128) // 257).astype(np.uint8)
+    gray = ((values + 128) // 257).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        grey[values == transparent] = _BACKGROUND[0]
-    return Image.fromarray(grey).convert("RGB")
+        gray[values == transparent] = _BACKGROUND[0]
+    return Image.fromarray(gray).convert("RGB")
 
 
 def _on_background(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from yoloscope.models.resize import resize_antialiased, resize_corner_aligned, t
 from yoloscope.models.spec import DetectorSpec
 
 GREY_WEIGHTS = (77 / 256, 150 / 256, 29 / 256)
-"""Shares of red, green and blue in a grey level: those of stb_image (stbi__compute_y), with which darknet reads."""
+"""Shares of red, green and blue in a gray level: those of stb_image (stbi__compute_y), with which darknet reads."""
 
 _RESIZES = {"corner_aligned": resize_corner_aligned, "antialiased": resize_antialiased}
 
@@ -67,15 +67,15 @@ def placement_of(image_width: int, image_height: int, spec: DetectorSpec) -> Pla
 def preprocess(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray[np.float32], Placement]:
     """Resize or letterbox an image uint8 [h, w, P] to the network's input; return it and its placement.
 
-    P is ``spec.image_planes``, 3 (RGB) for RGB and grey networks. The result is float32 [H, W, P] in levels 0..255 as
-    interpolated; for a grey network all planes are the grey image, made of whole levels before it is resized, as in
+    P is ``spec.image_planes``, 3 (RGB) for RGB and gray networks. The result is float32 [H, W, P] in levels 0..255 as
+    interpolated; for a gray network all planes are the gray image, made of whole levels before it is resized, as in
     darknet. Raises ImageError where the image has another type or shape, or no pixels.
     """
     planes = spec.image_planes
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != planes or not image.size:
         raise ImageError(f"expected an image of uint8 [H, W, {planes}], got {image.dtype} {list(image.shape)}")
     if spec.input_channels == 1:
-        image = to_grey(image)
+        image = to_gray(image)
     placement = placement_of(image.shape[1], image.shape[0], spec)
     resize = _RESIZES[spec.resize.interpolation]
     resized = resize(image, placement.width, placement.height)
@@ -91,14 +91,14 @@ def preprocess_uint8(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDAr
     return to_whole_levels(levels), placement
 
 
-def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an RGB image uint8 [h, w, 3] with its grey level in all planes: (77 r + 150 g + 29 b) >> 8.
+def to_gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an RGB image uint8 [h, w, 3] with its gray level in all planes: (77 r + 150 g + 29 b) >> 8.
 
-    A grey image comes out as it is. Source: stb_image.h, stbi__compute_y, by which darknet reads for ``channels=1``.
+    A gray image comes out as it is. Source: stb_image.h, stbi__compute_y, by which darknet reads for ``channels=1``.
     """
     red, green, blue = (image[..., plane].astype(np.uint16) for plane in range(3))
-    grey = ((77 * red + 150 * green + 29 * blue) >> 8).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    gray = ((77 * red + 150 * green + 29 * blue) >> 8).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
 def _on_canvas(resized: NDArray[np.float32], placement: Placement, spec: DetectorSpec) -> NDArray[np.float32]:

@@ -74,7 +74,7 @@ def build(
 
     ``anchors`` are (width, height) in network pixels, shared out among the heads by size; without them the published
     ones are used. ``input_size`` is (width, height), multiples of 32 (YOLOv1: 64). ``class_names`` default to class_0,
-    class_1, ... ``channels`` are those of the network's input: 3 for RGB, 1 for grey, which images are
+    class_1, ... ``channels`` are those of the network's input: 3 for RGB, 1 for gray, which images are
     made for it. Raises ConfigError for an unknown name or option, for an option of another kind than its builder says,
     and for sizes, anchors or names that do not fit.
     """

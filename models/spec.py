@@ -125,7 +125,7 @@ class DetectorSpec(StrictModel):
     """All that a service, a loss or an evaluation needs to know of a detector.
 
     Anchors are (width, height) in network pixels. ``input_channels`` are those of the network's first layer: 3 is RGB,
-    1 is grey (images are RGB all the same and made grey inside the artifact), any other number planes of images.
+    1 is gray (images are RGB all the same and made gray inside the artifact), any other number planes of images.
     """
 
     format_version: Literal[1] = 1
@@ -163,7 +163,7 @@ class DetectorSpec(StrictModel):
 
     @property
     def image_planes(self) -> int:
-        """Planes of the images that the artifact takes: 3 (RGB) also for a grey network."""
+        """Planes of the images that the artifact takes: 3 (RGB) also for a gray network."""
         return RGB_CHANNELS if self.input_channels == 1 else self.input_channels
 
     @property

@@ -23,5 +23,5 @@ def oracles_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Folder of labelled image sets."""
+    """Folder of labeled image sets."""
     return _shared("DATA_DIR", "data")

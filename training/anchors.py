@@ -227,7 +227,7 @@ def fit_dataset_anchors(
         raise ConfigError(f"expected a multiple of the {len(strides)} heads of {spec.name} as count, got {count}")
     shapes = object_shapes_px(dataset, spec)
     if not len(shapes):
-        raise DatasetError(f"expected labelled objects in {dataset.source} to fit anchors to, got none")
+        raise DatasetError(f"expected labeled objects in {dataset.source} to fit anchors to, got none")
     per_stride = spec.heads[0].num_anchors if count is None else count // len(strides)
     return fit_anchors(shapes, strides, per_stride, seed, _multi_iou(spec))
 

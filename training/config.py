@@ -317,7 +317,7 @@ class TrainingConfig(_Section):
     network: str = _from_start("network", "yolov4-tiny")
     """Network, as yolov4-tiny (that of `start`, where it says so)."""
     network_options: dict[str, bool | float | str] = _from_start("network_options", {})
-    """Options of the network, as width: 0.5, or channels: 1 for grey."""
+    """Options of the network, as width: 0.5, or channels: 1 for gray."""
     input_size: _Size = Field(default_factory=_default_size)
     """Width and height of the input in pixels, one number for both; multiples of 32 (YOLOv1: 64, so 448)."""
     resize: ResizeSpec | None = _from_start("resize", None)

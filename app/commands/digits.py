@@ -19,7 +19,7 @@ def digits(
     side: Annotated[int, typer.Option(min=32, help="Width and height of the images in pixels.")] = 192,
     seed: Annotated[int, typer.Option(min=0, help="Start of the random numbers.")] = 0,
 ) -> None:
-    """Generate a labelled data set to try things on: handwritten digits in painted scenes, in the YOLO layout.
+    """Generate a labeled data set to try things on: handwritten digits in painted scenes, in the YOLO layout.
 
     The digits come with scikit-learn; nothing is downloaded. For example: yoloscope digits digits/ and then
     yoloscope train --data digits --config digits

@@ -190,7 +190,7 @@ def evaluate(
     models_dir: ModelsDirOption = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Measure how good a model is on labelled images.
+    """Measure how good a model is on labeled images.
 
     Classes go by name. Prints COCO's twelve numbers, AP per class, kinds of error and speed. For example:
     yoloscope evaluate yolov4-tiny --data coco --split val --html report.html

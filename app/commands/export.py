@@ -149,7 +149,7 @@ COMPARED: Final = 16
 
 @dataclass(frozen=True)
 class Measuring:
-    """With what to measure: a labelled data set, or the paths of any images, or neither."""
+    """With what to measure: a labeled data set, or the paths of any images, or neither."""
 
     settings: Settings
     dataset: DetectionDataset | None

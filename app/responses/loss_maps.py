@@ -31,13 +31,13 @@ _COLORS: Final = np.array(
 def draw_term_maps(scored: Scored, title: str) -> Image.Image:
     """Return the maps of a report of detail ``cells``: a row per scale, a column per term that costs anything.
 
-    Each panel shows the image in grey, the weighted cost of every cell in color (on a square root scale from 0 to
+    Each panel shows the image in gray, the weighted cost of every cell in color (on a square root scale from 0 to
     the panel's highest cost, which its bar names), and the labels as outlines. ``scored.image`` must be kept.
     """
     report = scored.report
     terms = [name for name, term in report.terms.items() if float(term.weighted) > 0] or list(report.terms)[:1]
-    grey = _grey_panel(scored)
-    cell_width, cell_height = grey.width + _MARGIN, grey.height + _CAPTION + _BAR + _CAPTION + _MARGIN
+    gray = _gray_panel(scored)
+    cell_width, cell_height = gray.width + _MARGIN, gray.height + _CAPTION + _BAR + _CAPTION + _MARGIN
     page = Image.new(
         "RGB",
         (
@@ -56,7 +56,7 @@ def draw_term_maps(scored: Scored, title: str) -> Image.Image:
             values = head_map[0].sum(0).numpy().astype(np.float64)
             stride = report.heads[row].geometry.net_width / report.heads[row].geometry.grid_width
             caption = f"{term}, stride {stride:g}: {values.sum():.4g}"
-            _draw_panel(page, corner, grey, values, caption, scored)
+            _draw_panel(page, corner, gray, values, caption, scored)
     return page
 
 
@@ -74,7 +74,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=size)
 
 
-def _grey_panel(scored: Scored) -> Image.Image:
+def _gray_panel(scored: Scored) -> Image.Image:
     assert scored.image is not None
     image = Image.fromarray(scored.image.pixels).convert("L")
     scale = min(PANEL_WIDTH / image.width, _MAX_PANEL_HEIGHT / image.height)
@@ -85,7 +85,7 @@ def _grey_panel(scored: Scored) -> Image.Image:
 def _draw_panel(
     page: Image.Image,
     corner: tuple[int, int],
-    grey: Image.Image,
+    gray: Image.Image,
     values: NDArray[np.float64],
     caption: str,
     scored: Scored,
@@ -95,29 +95,29 @@ def _draw_panel(
     draw.text((x, y), caption, fill=_INK, font=_font(14))
     top = float(values.max())
     shares = np.sqrt(values / top) if top > 0 else np.zeros_like(values)
-    page.paste(_overlay(grey, shares, scored), (x, y + _CAPTION))
+    page.paste(_overlay(gray, shares, scored), (x, y + _CAPTION))
     if not top > 0:
         return
-    bar_top = y + _CAPTION + grey.height + 3
-    ramp = np.linspace(0, 1, grey.width)[None, :].repeat(_BAR, 0)
+    bar_top = y + _CAPTION + gray.height + 3
+    ramp = np.linspace(0, 1, gray.width)[None, :].repeat(_BAR, 0)
     page.paste(Image.fromarray(heat_colors(ramp)), (x, bar_top))
     for share, anchor in ((0.0, "la"), (0.5, "ma"), (1.0, "ra")):
-        where = (x + share * grey.width, bar_top + _BAR + 2)
+        where = (x + share * gray.width, bar_top + _BAR + 2)
         draw.text(where, f"{top * share**2:.3g}", fill=_FAINT, font=_font(12), anchor=anchor)
 
 
-def _overlay(grey: Image.Image, shares: NDArray[np.float64], scored: Scored) -> Image.Image:
-    """Return the panel: color where cost is, the grey image where there is none, and the labels."""
+def _overlay(gray: Image.Image, shares: NDArray[np.float64], scored: Scored) -> Image.Image:
+    """Return the panel: color where cost is, the gray image where there is none, and the labels."""
     placement, spec = scored.placement, scored.predictions.spec
     frame = placement.invert(np.array([[0.0, 0.0, spec.input_width, spec.input_height]]))[0]
-    scale = np.array((grey.width / placement.image_width, grey.height / placement.image_height) * 2)
+    scale = np.array((gray.width / placement.image_width, gray.height / placement.image_height) * 2)
     left, top, right, bottom = (int(v) for v in np.rint(frame * scale))
     heat = Image.fromarray(np.rint(shares * 255).astype(np.uint8)).resize(
         (max(1, right - left), max(1, bottom - top)), Image.Resampling.NEAREST
     )
-    cropped = np.asarray(heat.crop((-left, -top, grey.width - left, grey.height - top)), np.float64) / 255
+    cropped = np.asarray(heat.crop((-left, -top, gray.width - left, gray.height - top)), np.float64) / 255
     opacity = (0.25 + 0.65 * cropped)[..., None]
-    mixed = np.asarray(grey, np.float64) * 0.85 * (1 - opacity) + heat_colors(cropped) * opacity
+    mixed = np.asarray(gray, np.float64) * 0.85 * (1 - opacity) + heat_colors(cropped) * opacity
     panel = Image.fromarray(np.rint(mixed).astype(np.uint8))
     draw = ImageDraw.Draw(panel)
     for label in scored.labels.objects:

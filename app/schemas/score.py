@@ -114,7 +114,7 @@ class ObjectScore(Schema):
     """JSON pointer of the object in the label file."""
     class_name: str
     box: CornerBox
-    """As labelled."""
+    """As labeled."""
     total: float
     terms: Terms
     rank: int
@@ -175,7 +175,7 @@ class ImageScore(Schema):
     total: float
     terms: Terms
     box_parts: Terms
-    """The box terms split: `center` and `size`, or `overlap` (1 - IoU), `enclosure`, `distance`, `aspect`."""
+    """The box terms split: `centre` and `size`, or `overlap` (1 - IoU), `enclosure`, `distance`, `aspect`."""
     by_scale: list[ScaleScore]
     by_object: list[ObjectScore] | None = None
     """In the order of the file."""

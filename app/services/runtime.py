@@ -92,7 +92,7 @@ class Runtime:
         return tuple(self._run(self._head_outputs, feeds))
 
     def warm_up(self) -> None:
-        """Run once on a grey image, so that the first request does not pay for initialization."""
+        """Run once on a gray image, so that the first request does not pay for initialization."""
         shape = (1, self.spec.input_height, self.spec.input_width, self.spec.image_planes)
         self.detect(np.full(shape, 127, np.uint8), [self.spec.nms.score_threshold], [self.spec.nms.iou_threshold])
 

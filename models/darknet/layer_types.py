@@ -23,7 +23,7 @@ NET_KEYS: Mapping[str, str] = MappingProxyType(
     {
         "width": "of the network input",
         "height": "of the network input",
-        "channels": "3: RGB, 1: grey (made of RGB), another number: planes of images",
+        "channels": "3: RGB, 1: gray (made of RGB), another number: planes of images",
         "letter_box": "1: images keep their aspect",
         "inputs": "0 only",
     }
@@ -165,7 +165,7 @@ LAYER_TYPES: Mapping[str, LayerType] = MappingProxyType(
         "avgpool": _type(resampling.build_avgpool, "mean of the whole map"),
         "upsample": _type(
             resampling.build_upsample,
-            "nearest-neighbour upsampling",
+            "nearest-neighbor upsampling",
             {"stride": "negative: sums of blocks", "scale": "factor on the values"},
         ),
         "reorg": _type(

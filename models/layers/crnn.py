@@ -11,7 +11,7 @@ from yoloscope.models.layers.convolution import ConvBlock
 class FirstFrameRecurrence(nn.Module):
     """Three convolutions with a zero state: output(input(x) + state(0)), [B, C, H, W] -> [B, filters, H, W].
 
-    The state's convolution of zeros is not zero where it has a bias or a normalization. Later frames are not modelled:
+    The state's convolution of zeros is not zero where it has a bias or a normalization. Later frames are not modeled:
     every image is a first frame.
     """
 

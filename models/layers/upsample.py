@@ -1,4 +1,4 @@
-"""Nearest-neighbour upsampling, and its counterpart that sums (darknet src/upsample_layer.c)."""
+"""Nearest-neighbor upsampling, and its counterpart that sums (darknet src/upsample_layer.c)."""
 
 from __future__ import annotations
 

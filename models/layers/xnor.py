@@ -14,24 +14,24 @@ def sign(x: Tensor) -> Tensor:
     return torch.where(x > 0, 1.0, -1.0)
 
 
-def binarised(kernels: Tensor) -> Tensor:
+def binarized(kernels: Tensor) -> Tensor:
     """Return kernels [n, c, k, k] reduced to their sign times the mean magnitude of their filter."""
     return sign(kernels) * kernels.abs().mean((1, 2, 3), keepdim=True)
 
 
 class BinaryWeightConvBlock(ConvBlock):
-    """A ConvBlock whose kernels act binarised (darknet binary=1); inference only."""
+    """A ConvBlock whose kernels act binarized (darknet binary=1); inference only."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the activated feature map."""
         conv = self.conv
-        kernels = binarised(conv.weight)
+        kernels = binarized(conv.weight)
         x = functional.conv2d(x, kernels, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
         return self.finish(x)
 
 
 class XnorConvBlock(ConvBlock):
-    """A ConvBlock whose kernels and inputs act binarised; the margin counts as -1. Inference only.
+    """A ConvBlock whose kernels and inputs act binarized; the margin counts as -1. Inference only.
 
     Binarising commutes with folding the normalization into the kernels, so the weights stay as they were trained.
     """

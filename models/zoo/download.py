@@ -51,7 +51,7 @@ def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
     candidates.sort(key=lambda path: (path.name != official.file_name, path))
     if official.sha256 is None:
         candidates = [path for path in candidates if path.name == official.file_name]
-    return next((path for path in candidates if official.recognises(path.stat().st_size, sha256(path))), None)
+    return next((path for path in candidates if official.recognizes(path.stat().st_size, sha256(path))), None)
 
 
 def download(official: OfficialWeights, target: Path, advance: Advance) -> Path:
@@ -73,7 +73,7 @@ def download(official: OfficialWeights, target: Path, advance: Advance) -> Path:
             _advice(official, f"it could not be downloaded ({error or type(error).__name__})")
         ) from error
     found = sha256(target)
-    if not official.recognises(target.stat().st_size, found):
+    if not official.recognizes(target.stat().st_size, found):
         raise DownloadError(_advice(official, f"the download is another file (sha256 {found})"))
     return target
 

@@ -22,7 +22,7 @@ _BOCHKOVSKIY = "https://github.com/AlexeyAB/darknet/releases/download"
 
 @dataclass(frozen=True)
 class OfficialWeights:
-    """One published .weights file: the native network that it fills, where it is served, how it is recognised.
+    """One published .weights file: the native network that it fills, where it is served, how it is recognized.
 
     ``loss`` is what darknet computes for the cfg that is published with it. ``trained_masks`` are the anchors of each
     head in training, where that cfg has others.
@@ -42,7 +42,7 @@ class OfficialWeights:
         """Name under which the file is published."""
         return self.url.rsplit("/", 1)[-1]
 
-    def recognises(self, size: int, sha256: str) -> bool:
+    def recognizes(self, size: int, sha256: str) -> bool:
         """Compare size and, if it is known, sha256 with the published file; the name is the caller's matter."""
         return size == self.size and (self.sha256 is None or sha256 == self.sha256)
 

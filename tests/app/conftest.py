@@ -50,6 +50,6 @@ def client(app: FastAPI) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def grey_png() -> bytes:
+def gray_png() -> bytes:
     """64x48 of brightness 51/255 = 0.2: the tiny model gives the first candidate 0.6."""
     return encoded(Image.new("RGB", (64, 48), (51, 51, 51)))

@@ -28,9 +28,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> None:
 
 
 @pytest.fixture
-def image(tmp_path: Path, grey_png: bytes) -> Path:
-    path = tmp_path / "grey.png"
-    path.write_bytes(grey_png)
+def image(tmp_path: Path, gray_png: bytes) -> Path:
+    path = tmp_path / "gray.png"
+    path.write_bytes(gray_png)
     return path
 
 
@@ -92,7 +92,7 @@ def test_annotated_images_are_written(image: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.png"
     other.write_bytes(image.read_bytes())
     run("detect", str(image), str(other), "--model", "tiny", "--save", str(tmp_path / "folder"))
-    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["grey.jpg", "other.jpg"]
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["gray.jpg", "other.jpg"]
 
 
 @pytest.mark.parametrize(

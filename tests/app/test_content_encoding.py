@@ -36,10 +36,10 @@ def pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
 )
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_a_compressed_image_is_answered_as_a_plain_one(
-    client: Client, grey_png: bytes, name: str, compress: Callable[[bytes], bytes], size: int
+    client: Client, gray_png: bytes, name: str, compress: Callable[[bytes], bytes], size: int
 ) -> None:
-    plain = client.post("/v1/detect", content=grey_png).json()["results"]
-    response = client.post("/v1/detect", content=pieces(compress(grey_png), size), headers=encoding(name))
+    plain = client.post("/v1/detect", content=gray_png).json()["results"]
+    response = client.post("/v1/detect", content=pieces(compress(gray_png), size), headers=encoding(name))
     assert response.json()["results"] == plain
 
 
@@ -61,15 +61,15 @@ def test_a_body_that_grows_over_the_limit_is_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["br", "zstd", "gzip, br"])
-def test_other_encodings_are_refused_by_name(client: Client, grey_png: bytes, name: str) -> None:
-    response = client.post("/v1/detect", content=grey_png, headers=encoding(name))
+def test_other_encodings_are_refused_by_name(client: Client, gray_png: bytes, name: str) -> None:
+    response = client.post("/v1/detect", content=gray_png, headers=encoding(name))
     assert response.status_code == 415
     assert response.json()["detail"] == f"expected a body in the encoding gzip, deflate or identity, got '{name}'"
 
 
-def test_bytes_that_cannot_be_decompressed_are_refused(client: Client, grey_png: bytes) -> None:
-    response = client.post("/v1/detect", content=grey_png, headers=encoding("gzip"))
+def test_bytes_that_cannot_be_decompressed_are_refused(client: Client, gray_png: bytes) -> None:
+    response = client.post("/v1/detect", content=gray_png, headers=encoding("gzip"))
     assert (response.status_code, response.json()["type"]) == (400, "urn:yoloscope:problem:malformed")
-    cut = client.post("/v1/detect", content=gzip.compress(grey_png)[:-5], headers=encoding("gzip"))
+    cut = client.post("/v1/detect", content=gzip.compress(gray_png)[:-5], headers=encoding("gzip"))
     assert cut.status_code == 400
     assert cut.json()["detail"] == "expected a whole body in the encoding gzip, got a part of one"

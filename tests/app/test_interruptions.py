@@ -49,7 +49,7 @@ serve(model="tiny", port=0, models_dir=Path({folder!r}), threads=1)
 
 
 def test_the_queued_work_of_a_client_that_leaves_is_dropped(
-    settings: Settings, grey_png: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settings: Settings, gray_png: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Client(create_app(settings)) as client:
         services: Services = client.app.state.services
@@ -60,7 +60,7 @@ def test_the_queued_work_of_a_client_that_leaves_is_dropped(
         async def scenario() -> None:
             release, leaves = Event(), asyncio.Event()
             begun = asyncio.create_task(services.inference.run(release.wait, 10))
-            body = [{"type": "http.request", "body": grey_png, "more_body": False}]
+            body = [{"type": "http.request", "body": gray_png, "more_body": False}]
 
             async def receive() -> MutableMapping[str, Any]:
                 if body:
@@ -87,11 +87,11 @@ def test_the_queued_work_of_a_client_that_leaves_is_dropped(
     assert '"POST /v1/detect" no answer: the client left, ' in caplog.text
 
 
-def test_answers_close_their_connections_while_the_service_drains(settings: Settings, grey_png: bytes) -> None:
+def test_answers_close_their_connections_while_the_service_drains(settings: Settings, gray_png: bytes) -> None:
     with Client(create_app(settings)) as client:
-        assert "connection" not in client.post("/v1/detect", content=grey_png).headers
+        assert "connection" not in client.post("/v1/detect", content=gray_png).headers
         client.app.state.services.draining = True
-        for response in (client.post("/v1/detect", content=grey_png), client.get("/health/ready")):
+        for response in (client.post("/v1/detect", content=gray_png), client.get("/health/ready")):
             assert response.headers["connection"] == "close"
 
 
@@ -129,9 +129,9 @@ async def stopped_at_work(process: subprocess.Popen[str], address: str, image: b
 
 
 @pytest.mark.parametrize("slow_service", ["1"], indirect=True)
-def test_what_the_grace_cuts_off_is_answered(slow_service: tuple[subprocess.Popen[str], str], grey_png: bytes) -> None:
+def test_what_the_grace_cuts_off_is_answered(slow_service: tuple[subprocess.Popen[str], str], gray_png: bytes) -> None:
     process, address = slow_service
-    response = asyncio.run(stopped_at_work(process, address, grey_png, 1))
+    response = asyncio.run(stopped_at_work(process, address, gray_png, 1))
     assert response.status_code == 503
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["connection"] == "close"
@@ -146,10 +146,10 @@ def test_what_the_grace_cuts_off_is_answered(slow_service: tuple[subprocess.Pope
 
 
 @pytest.mark.parametrize("slow_service", ["300"], indirect=True)
-def test_a_second_signal_ends_at_once(slow_service: tuple[subprocess.Popen[str], str], grey_png: bytes) -> None:
+def test_a_second_signal_ends_at_once(slow_service: tuple[subprocess.Popen[str], str], gray_png: bytes) -> None:
     process, address = slow_service
     with pytest.raises(httpx.RemoteProtocolError):
-        asyncio.run(stopped_at_work(process, address, grey_png, 2))
+        asyncio.run(stopped_at_work(process, address, gray_png, 2))
     _, log = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert "stopped at once by a second signal" in log

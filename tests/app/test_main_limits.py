@@ -73,22 +73,22 @@ def test_one_image_over_the_limit_is_refused_in_every_kind_of_body(client: Clien
         assert response.status_code == 413, response.text
 
 
-def test_more_images_than_allowed_are_refused(client: Client, grey_png: bytes) -> None:
-    text = base64.b64encode(grey_png).decode()
+def test_more_images_than_allowed_are_refused(client: Client, gray_png: bytes) -> None:
+    text = base64.b64encode(gray_png).decode()
     assert client.post("/v1/detect", json={"images": [text] * 5}).status_code == 413
     for count in (5, 50):
-        assert client.post("/v1/detect", files=[("image", ("a", grey_png))] * count).status_code == 413
-    assert client.post("/v1/detect", files=[("image", ("a", grey_png))] * 4).status_code == 200
+        assert client.post("/v1/detect", files=[("image", ("a", gray_png))] * count).status_code == 413
+    assert client.post("/v1/detect", files=[("image", ("a", gray_png))] * 4).status_code == 200
 
 
-def test_many_fields_and_long_fields_are_refused(client: Client, grey_png: bytes) -> None:
-    image = {"image": ("a", grey_png)}
+def test_many_fields_and_long_fields_are_refused(client: Client, gray_png: bytes) -> None:
+    image = {"image": ("a", gray_png)}
     assert client.post("/v1/detect", files=image, data={f"f{i}": "" for i in range(200)}).status_code == 413
     assert client.post("/v1/detect", files=image, data={"model": "x" * 100_000}).status_code == 413
 
 
-def test_many_small_chunks_are_a_body_like_any_other(client: Client, grey_png: bytes) -> None:
-    response = client.post("/v1/detect", content=chunks(grey_png, 1), headers={"content-type": "image/png"})
+def test_many_small_chunks_are_a_body_like_any_other(client: Client, gray_png: bytes) -> None:
+    response = client.post("/v1/detect", content=chunks(gray_png, 1), headers={"content-type": "image/png"})
     assert response.status_code == 200
 
 
@@ -125,11 +125,11 @@ def test_all_bodies_together_are_bounded(settings: Settings) -> None:
         assert client.post("/v1/detect", content=bytes(90_000)).status_code == 415
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_back(settings: Settings, grey_png: bytes) -> None:
+def test_a_full_queue_refuses_and_says_when_to_come_back(settings: Settings, gray_png: bytes) -> None:
     with Client(create_app(settings.model_copy(update={"queue_limit": 3}))) as client:
         services: Services = client.app.state.services
         with services.limiter.hold(2):
-            files = [("image", ("a", grey_png))] * 2
+            files = [("image", ("a", gray_png))] * 2
             refused = client.post("/v1/detect", files=files)
             assert refused.status_code == 503
             assert refused.headers["retry-after"] == "1"
@@ -170,9 +170,9 @@ def test_a_client_that_leaves_is_no_fault_of_the_service(client: Client, route: 
     assert sent[0]["status"] < 500
 
 
-def test_requests_at_once_are_all_answered_or_refused(settings: Settings, grey_png: bytes) -> None:
+def test_requests_at_once_are_all_answered_or_refused(settings: Settings, gray_png: bytes) -> None:
     async def many(http: httpx.AsyncClient) -> list[int]:
-        one: dict[str, Any] = {"content": grey_png, "headers": {"content-type": "image/png"}}
+        one: dict[str, Any] = {"content": gray_png, "headers": {"content-type": "image/png"}}
         responses = await asyncio.gather(*(http.post("/v1/detect", **one) for _ in range(40)))
         return [response.status_code for response in responses]
 
@@ -196,19 +196,19 @@ def test_a_body_that_drips_for_too_long_is_given_up(settings: Settings) -> None:
     assert response.json()["detail"].startswith("expected the whole body within 0.2 s, got ")
 
 
-def test_an_answer_over_the_limit_is_refused_in_words(settings: Settings, grey_png: bytes) -> None:
+def test_an_answer_over_the_limit_is_refused_in_words(settings: Settings, gray_png: bytes) -> None:
     with Client(create_app(settings.model_copy(update={"max_answer_bytes": 500}))) as client:
-        small = client.post("/v1/detect?max_detections=1", content=grey_png)
+        small = client.post("/v1/detect?max_detections=1", content=gray_png)
         assert small.status_code == 200
         assert len(small.content) <= 500
-        response = client.post("/v1/detect", files=[("image", ("a", grey_png))] * 4)
+        response = client.post("/v1/detect", files=[("image", ("a", gray_png))] * 4)
         assert response.status_code == 413
         assert "an answer of" not in response.json()["detail"]
         assert "at most 500 bytes" in response.json()["detail"]
         assert client.get("/health/live").status_code == 200
 
 
-def test_bodies_and_answers_together_are_bounded(settings: Settings, grey_png: bytes) -> None:
+def test_bodies_and_answers_together_are_bounded(settings: Settings, gray_png: bytes) -> None:
     async def beside_an_upload(http: httpx.AsyncClient) -> httpx.Response:
         answered = asyncio.Event()
 
@@ -218,17 +218,17 @@ def test_bodies_and_answers_together_are_bounded(settings: Settings, grey_png: b
 
         slow = asyncio.create_task(http.post("/v1/detect", content=upload()))
         await asyncio.sleep(0.1)
-        response = await http.post("/v1/detect", content=grey_png)
+        response = await http.post("/v1/detect", content=gray_png)
         answered.set()
         await slow
         return response
 
     with Client(create_app(settings.model_copy(update={"max_bytes_at_once": 30_400}))) as client:
-        assert len(client.post("/v1/detect", content=grey_png).content) > 400
+        assert len(client.post("/v1/detect", content=gray_png).content) > 400
         refused = client.runner.run(beside_an_upload(client.http))
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["detail"] == "expected at most 30400 bytes of answers at once, got more; retry"
-        assert client.post("/v1/detect", content=grey_png).status_code == 200
+        assert client.post("/v1/detect", content=gray_png).status_code == 200
 
 
 def test_large_answers_arrive_whole(settings: Settings) -> None:

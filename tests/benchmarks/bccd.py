@@ -1,6 +1,6 @@
 """Fetch BCCD, the blood cells of all figures: ``python -m tests.benchmarks.bccd FOLDER [--url ARCHIVE]``.
 
-364 images of 640x480 with VOC labels and splits, under the MIT licence; ``make data`` puts them into data/bccd.
+364 images of 640x480 with VOC labels and splits, under the MIT license; ``make data`` puts them into data/bccd.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 
 
 def content_of(files: Mapping[str, bytes]) -> Content:
-    """Return the counts and the checksum of the files of a data set, its licence and notes left out."""
+    """Return the counts and the checksum of the files of a data set, its license and notes left out."""
     kept = {name: data for name, data in sorted(files.items()) if "/" in name}
     lines = "".join(f"{name} {hashlib.sha256(data).hexdigest()}\n" for name, data in kept.items())
     images, labels = (sum(name.startswith(start) for name in kept) for start in ("JPEGImages/", "Annotations/"))

@@ -20,7 +20,7 @@ def jpeg_segment(marker: int, body: bytes) -> bytes:
 
 
 def empty_scans(side: int, scans: int, *, refining: bool = False, arithmetic: bool = False) -> bytes:
-    """A progressive grey JPEG whose scans say that every block is empty: some 60 bytes a scan."""
+    """A progressive gray JPEG whose scans say that every block is empty: some 60 bytes a scan."""
     codes, left = "", ((side + 7) // 8) ** 2
     while left > 0:
         run = min(max(left, 16384), 32767)
@@ -67,7 +67,7 @@ def bmp_with_run_lengths(side: int, runs: int) -> bytes:
 
 
 def tiff_with_strips(count: int) -> bytes:
-    """A grey TIFF of 16000x2500 pixels that names ``count`` strips."""
+    """A gray TIFF of 16000x2500 pixels that names ``count`` strips."""
     width, height, after = 16_000, 2500, 8 + 2 + 9 * 12 + 4
     longs = {256: width, 257: height, 278: 1}
     shorts = {258: 8, 259: 1, 262: 1, 277: 1}

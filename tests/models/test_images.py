@@ -63,7 +63,7 @@ def test_damaged_exif_is_none() -> None:
     np.testing.assert_array_equal(pixels(data), [[[0, 1, 2], [3, 4, 5]]])
 
 
-def test_grey_becomes_three_equal_channels() -> None:
+def test_gray_becomes_three_equal_channels() -> None:
     np.testing.assert_array_equal(
         pixels(encoded(Image.fromarray(np.array([[7, 200]], np.uint8)))), [[[7] * 3, [200] * 3]]
     )
@@ -74,12 +74,12 @@ def test_one_bit_becomes_black_and_white() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1, 128, 129, 257, 32896, 65279, 65535])
-def test_16_bit_grey_is_scaled_not_clipped(value: int) -> None:
+def test_16_bit_gray_is_scaled_not_clipped(value: int) -> None:
     data = raw_png(1, 1, 16, 0, b"\0" + struct.pack(">H", value))
     np.testing.assert_array_equal(pixels(data), [[[round(value / 257)] * 3]])
 
 
-def test_16_bit_grey_with_a_transparent_value_is_white_there() -> None:
+def test_16_bit_gray_with_a_transparent_value_is_white_there() -> None:
     rows = b"\0" + struct.pack(">HH", 514, 515)
     np.testing.assert_array_equal(
         pixels(raw_png(2, 1, 16, 0, rows, png_chunk(b"tRNS", b"\x02\x02"))), [[[255] * 3, [2] * 3]]
@@ -113,7 +113,7 @@ def test_half_transparent_is_mixed_with_white() -> None:
     np.testing.assert_allclose(pixels(encoded(image)), [[[127] * 3, [255] * 3, [9, 8, 7]]], atol=1)
 
 
-def test_grey_with_alpha_is_mixed_with_white() -> None:
+def test_gray_with_alpha_is_mixed_with_white() -> None:
     image = Image.fromarray(np.array([[[50, 255], [50, 0]]], np.uint8), "LA")
     np.testing.assert_array_equal(pixels(encoded(image)), [[[50] * 3, [255] * 3]])
 

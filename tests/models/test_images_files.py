@@ -22,9 +22,9 @@ GREY_16 = (np.arange(600).reshape(20, 30) * 109).astype(np.uint16)
 KINDS: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
     "RGB": (Image.fromarray(RAMP[..., :3].astype(np.uint8)), "png", {}),
     "RGBA": (Image.fromarray(RAMP.astype(np.uint8)), "png", {}),
-    "grey": (Image.fromarray(RAMP[..., 0].astype(np.uint8)), "png", {}),
-    "grey with one value transparent": (Image.fromarray(RAMP[..., 0].astype(np.uint8)), "png", {"transparency": 8}),
-    "16-bit grey": (Image.fromarray(GREY_16), "png", {}),
+    "gray": (Image.fromarray(RAMP[..., 0].astype(np.uint8)), "png", {}),
+    "gray with one value transparent": (Image.fromarray(RAMP[..., 0].astype(np.uint8)), "png", {"transparency": 8}),
+    "16-bit gray": (Image.fromarray(GREY_16), "png", {}),
     "palette": (Image.fromarray(RAMP[..., :3].astype(np.uint8)).quantize(8), "gif", {}),
     "CMYK": (Image.fromarray(RAMP.astype(np.uint8), "CMYK"), "jpg", {}),
     "JPEG": (Image.fromarray(RAMP[..., :3].astype(np.uint8)), "jpg", {}),
@@ -81,7 +81,7 @@ def test_floats_of_another_range_are_refused(tmp_path: Path, level: float) -> No
         read_image(tmp_path / "a.tif")
 
 
-def test_a_grey_png_of_16_bits_with_a_transparent_value_reads_the_same_from_a_file_and_from_bytes(
+def test_a_gray_png_of_16_bits_with_a_transparent_value_reads_the_same_from_a_file_and_from_bytes(
     tmp_path: Path,
 ) -> None:
     """The transparent value shows the white page; 514 of 65535 is 2 of 255."""

@@ -1,4 +1,4 @@
-"""Networks of other input channels than RGB's three: grey ones, and planes of any number."""
+"""Networks of other input channels than RGB's three: gray ones, and planes of any number."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from yoloscope.models.darknet.weights import load_weights
 from yoloscope.models.darknet.weights_header import WeightsHeader
 from yoloscope.models.detector import scale_pixels
 from yoloscope.models.errors import CfgError, ConfigError, ImageError
-from yoloscope.models.preprocess import preprocess, preprocess_uint8, to_grey
+from yoloscope.models.preprocess import preprocess, preprocess_uint8, to_gray
 from yoloscope.models.registry import build, names
 from yoloscope.models.spec import DetectorSpec
 
@@ -27,12 +27,12 @@ class TestSpec:
         assert DetectorSpec.from_json(text).input_channels == 3
 
     @pytest.mark.parametrize(("channels", "planes"), [(1, 3), (2, 2), (3, 3), (5, 5)])
-    def test_images_are_rgb_for_grey_networks_and_planes_for_others(self, channels: int, planes: int) -> None:
+    def test_images_are_rgb_for_gray_networks_and_planes_for_others(self, channels: int, planes: int) -> None:
         spec = DetectorSpec.from_json(spec_of(channels).to_json())
         assert (spec.input_channels, spec.image_planes) == (channels, planes)
 
 
-class TestGrey:
+class TestGray:
     @pytest.mark.parametrize(
         ("rgb", "level"),
         [
@@ -44,20 +44,20 @@ class TestGrey:
         ],
     )
     def test_levels_are_those_of_stb_image(self, rgb: tuple[int, int, int], level: int) -> None:
-        assert to_grey(np.array([[rgb]], np.uint8)).tolist() == [[[level] * 3]]
+        assert to_gray(np.array([[rgb]], np.uint8)).tolist() == [[[level] * 3]]
 
-    def test_every_grey_level_stays_what_it_is(self) -> None:
+    def test_every_gray_level_stays_what_it_is(self) -> None:
         image = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
-        np.testing.assert_array_equal(to_grey(image), image)
-        grey = scale_pixels(torch.from_numpy(image)[None], channels=1)
-        assert torch.equal(grey.flatten(), torch.arange(256) / 255)
+        np.testing.assert_array_equal(to_gray(image), image)
+        gray = scale_pixels(torch.from_numpy(image)[None], channels=1)
+        assert torch.equal(gray.flatten(), torch.arange(256) / 255)
 
-    def test_an_image_is_made_grey_before_it_is_resized(self) -> None:
+    def test_an_image_is_made_gray_before_it_is_resized(self) -> None:
         image = np.array([[(10, 20, 30), (0, 0, 255), (255, 0, 0)]], np.uint8)  # 18, 28, 76
         levels, _ = preprocess(image, spec_of(1, input_width=5, input_height=1))
         assert levels.tolist() == [[[level] * 3 for level in (18, 23, 28, 52, 76)]]
 
-    def test_the_artifact_makes_rgb_grey_with_shares_of_256ths(self) -> None:
+    def test_the_artifact_makes_rgb_gray_with_shares_of_256ths(self) -> None:
         pixels = torch.tensor([[[[10, 20, 30]]]], dtype=torch.uint8)
         assert scale_pixels(pixels, channels=1).item() == pytest.approx(18.125 / 255, abs=1e-7)
         half = torch.tensor([[[[128, 0, 0]]]], dtype=torch.uint8)  # half a level more of red
@@ -124,7 +124,7 @@ class TestNative:
         network = build("yolov4-tiny", 1, input_size=(64, 32), width=0.125, channels=1).eval()
         assert [tuple(head.shape) for head in network(torch.rand(1, 1, 32, 64))] == [(1, 18, 1, 2), (1, 18, 2, 4)]
 
-    @pytest.mark.parametrize("channels", [0, 1.5, True, "grey"])
+    @pytest.mark.parametrize("channels", [0, 1.5, True, "gray"])
     def test_what_is_no_number_of_channels_is_refused(self, channels: float | str) -> None:
         with pytest.raises(ConfigError, match="yolov3: channels: expected a whole number of at least 1, got"):
             build("yolov3", channels=channels)

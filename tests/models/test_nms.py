@@ -163,7 +163,7 @@ def test_no_candidate_and_one(suppress: Suppress) -> None:
 
 
 def test_a_chain_of_suppressions_frees_every_second_box(suppress: Suppress) -> None:
-    # Neighbours shifted by a quarter overlap with IoU 0.6, those shifted by a half with IoU 1/3.
+    # Neighbors shifted by a quarter overlap with IoU 0.6, those shifted by a half with IoU 1/3.
     boxes = [[0.25 * k, 0.0, 0.25 * k + 1.0, 1.0] for k in range(9)]
     scores = [0.9 - 0.05 * k for k in range(9)]
     assert suppress(case_of(boxes, scores, 0.5), None).tolist() == [0, 2, 4, 6, 8]

@@ -121,7 +121,7 @@ def test_rounding_is_half_up_and_at_most_half_a_level() -> None:
     assert 0.4 < np.abs(placed - exact).max() <= 0.5
 
 
-def test_letterbox_margins_are_grey_and_the_smaller_half_comes_first() -> None:
+def test_letterbox_margins_are_gray_and_the_smaller_half_comes_first() -> None:
     placed, where = preprocess(np.zeros((3, 10, 3), np.uint8), make_spec(32, 32, "letterbox"))
     assert where == Placement(10, 3, 0, 11, 32, 9)
     assert (placed[:11] == 127.5).all()

@@ -31,18 +31,18 @@ def test_entries_are_well_formed(official: OfficialWeights) -> None:
     assert official.url.startswith("https://")
     assert official.file_name == f"{official.name}.weights"
     assert official.sha256 is None or len(bytes.fromhex(official.sha256)) == 32
-    assert official.recognises(official.size, official.sha256 or "any")
-    assert not official.recognises(official.size + 1, official.sha256 or "any")
+    assert official.recognizes(official.size, official.sha256 or "any")
+    assert not official.recognizes(official.size + 1, official.sha256 or "any")
 
 
 def test_another_sha256_is_another_file() -> None:
     official = official_weights("yolov4-tiny")
-    assert not official.recognises(official.size, "0" * 64)
+    assert not official.recognizes(official.size, "0" * 64)
 
 
-def test_the_file_at_hand_is_recognised(oracles_dir: Path) -> None:
+def test_the_file_at_hand_is_recognized(oracles_dir: Path) -> None:
     data = (oracles_dir / "weights" / "yolov4-tiny" / "yolov4-tiny.weights").read_bytes()
-    assert official_weights("yolov4-tiny").recognises(len(data), hashlib.sha256(data).hexdigest())
+    assert official_weights("yolov4-tiny").recognizes(len(data), hashlib.sha256(data).hexdigest())
 
 
 def test_class_names_equal_darknets(oracles_dir: Path) -> None:

@@ -7,7 +7,7 @@ from torch.nn import functional
 from yoloscope.models.layers.convolution import ConvBlock
 
 
-def randomised(network: nn.Module) -> nn.Module:
+def randomized(network: nn.Module) -> nn.Module:
     torch.manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""Weights that are a pure function of (seed, position): the formula of the oracles' README, vectorised."""
+"""Weights that are a pure function of (seed, position): the formula of the oracles' README, vectorized."""
 
 from __future__ import annotations
 

@@ -81,5 +81,5 @@ def test_what_cannot_be_fitted(tmp_path: Path) -> None:
         fit_dataset_anchors(data, spec_of("yolov3"))
     with pytest.raises(ConfigError, match="expected a network that has anchors, got yolov1"):
         fit_dataset_anchors(data, spec_of("yolov1-tiny"))
-    with pytest.raises(DatasetError, match=r"expected labelled objects in .* got none"):
+    with pytest.raises(DatasetError, match=r"expected labeled objects in .* got none"):
         fit_dataset_anchors(dataset(tmp_path, []), spec_of("yolov3"))

@@ -1,4 +1,4 @@
-"""Training of a grey network: the option reaches the first layer, the loss and the artifact."""
+"""Training of a gray network: the option reaches the first layer, the loss and the artifact."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from yoloscope.app.services.runtime import Runtime
 from yoloscope.training.train import train
 
 
-def test_a_grey_network_is_trained_validated_and_written(tmp_path: Path) -> None:
+def test_a_gray_network_is_trained_validated_and_written(tmp_path: Path) -> None:
     config = quick_config(network_options={"channels": 1}, data={"val": "val"}, augment={"mosaic": 1.0})
     result = train(config, write_shapes(tmp_path / "data"), tmp_path / "run")
     assert result.artifact is not None
@@ -19,6 +19,6 @@ def test_a_grey_network_is_trained_validated_and_written(tmp_path: Path) -> None
     assert runtime.spec.input_channels == 1
     blue = np.zeros((1, 64, 64, 3), np.uint8)
     blue[..., 2] = 129
-    grey = np.full((1, 64, 64, 3), 129 * 29 / 256, np.float32)
-    for got, expected in zip(runtime.heads(blue), runtime.heads(grey), strict=True):
+    gray = np.full((1, 64, 64, 3), 129 * 29 / 256, np.float32)
+    for got, expected in zip(runtime.heads(blue), runtime.heads(gray), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-5)

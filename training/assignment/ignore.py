@@ -70,7 +70,7 @@ def exceeds_max_iou(predicted_cxcywh: Planes, padded_xyxy: Tensor, threshold: fl
     """Return where MaxIoU exceeds ``threshold``, as bool of the planes' shape, without a division per pair.
 
     IoU > t exactly where intersection * (1 + t) / t - area of the object > area of the prediction; the left side is
-    maximised over the objects, and compared once.
+    maximized over the objects, and compared once.
     """
     x1, y1, x2, y2, area = _corners(predicted_cxcywh)
     best = torch.full_like(x1, -1.0)

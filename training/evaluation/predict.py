@@ -98,12 +98,12 @@ def predict_images(
 ) -> Iterator[TimedPrediction]:
     """Yield the detections of every image, in order; boxes are not clipped.
 
-    The network's time (decoding and suppression included) is that of a batch divided by its images; one run on grey
+    The network's time (decoding and suppression included) is that of a batch divided by its images; one run on gray
     comes before the first. Raises ImageDecodeError or DatasetError at an image that cannot be used.
     """
     spec = detector.spec
-    grey = np.full((1, spec.input_height, spec.input_width, 3), 127, np.float32)
-    detector.detect(grey, [settings.score_threshold], [settings.iou_threshold])
+    gray = np.full((1, spec.input_height, spec.input_width, 3), 127, np.float32)
+    detector.detect(gray, [settings.score_threshold], [settings.iou_threshold])
     for start in range(0, len(images), settings.batch_size):
         yield from _predict_batch(detector, images[start : start + settings.batch_size], settings)
 

@@ -1,4 +1,4 @@
-"""Detections of any detector from a file in COCO's results format, judged on a labelled data set."""
+"""Detections of any detector from a file in COCO's results format, judged on a labeled data set."""
 
 from __future__ import annotations
 

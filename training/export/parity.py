@@ -190,7 +190,7 @@ def _compare_at(
 
 
 def synthetic_images(spec: DetectorSpec) -> Iterator[NDArray[np.uint8]]:
-    """Yield noise, a ramp, rectangles on grey, and noise on a ramp, uint8 [H, W, P] of the network's input."""
+    """Yield noise, a ramp, rectangles on gray, and noise on a ramp, uint8 [H, W, P] of the network's input."""
     width, height, planes = spec.input_width, spec.input_height, spec.image_planes
     rng = np.random.default_rng(0)
     ramp = np.stack(np.broadcast_arrays(*np.ogrid[0 : 255 : height * 1j, 0 : 255 : width * 1j]), -1)

@@ -34,7 +34,7 @@ def run() -> Run:
 
 
 @pytest.fixture
-def image(tmp_path: Path, grey_png: bytes) -> Path:
-    path = tmp_path / "grey.png"
-    path.write_bytes(grey_png)
+def image(tmp_path: Path, gray_png: bytes) -> Path:
+    path = tmp_path / "gray.png"
+    path.write_bytes(gray_png)
     return path

@@ -55,9 +55,9 @@ class TestSaving:
         run("detect", first, second, "-m", "tiny", "--save", tmp_path / "out")
         assert names_in(tmp_path / "out") == ["frame-2.jpg", "frame.jpg"]
 
-    def test_two_suffixes(self, run: Run, tmp_path: Path, grey_png: bytes) -> None:
+    def test_two_suffixes(self, run: Run, tmp_path: Path, gray_png: bytes) -> None:
         run(
-            "detect", put(tmp_path / "x.png", grey_png), put(tmp_path / "x.jpg"), "-m", "tiny", "--save", tmp_path / "o"
+            "detect", put(tmp_path / "x.png", gray_png), put(tmp_path / "x.jpg"), "-m", "tiny", "--save", tmp_path / "o"
         )
         assert names_in(tmp_path / "o") == ["x-2.jpg", "x.jpg"]
 

@@ -30,16 +30,16 @@ def part(name: str, content: bytes, filename: str = "") -> bytes:
 
 @pytest.mark.parametrize("route", ["/v1/detect", "/v1/score"])
 @pytest.mark.parametrize("missing", [3, 6, 20])
-def test_a_body_that_is_cut_off_is_refused_whole(client: Client, grey_png: bytes, route: str, missing: int) -> None:
-    body = part("image", grey_png, "whole.png") + part("image", grey_png, "cut.png") + b"--a--\r\n"
+def test_a_body_that_is_cut_off_is_refused_whole(client: Client, gray_png: bytes, route: str, missing: int) -> None:
+    body = part("image", gray_png, "whole.png") + part("image", gray_png, "cut.png") + b"--a--\r\n"
     response = client.post(route, content=body[:-missing], headers=KIND)
     assert response.status_code == 400
     assert "closing boundary is missing" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("end", [b"--a--", b"--a--\r\n", b"--a--\r\nan epilogue\r\n"])
-def test_what_follows_the_closing_boundary_does_not_matter(client: Client, grey_png: bytes, end: bytes) -> None:
-    response = client.post("/v1/detect", content=part("image", grey_png, "x.png") + end, headers=KIND)
+def test_what_follows_the_closing_boundary_does_not_matter(client: Client, gray_png: bytes, end: bytes) -> None:
+    response = client.post("/v1/detect", content=part("image", gray_png, "x.png") + end, headers=KIND)
     assert response.status_code == 200
 
 
@@ -59,10 +59,10 @@ def faults(client: Client, **request: Any) -> list[dict[str, str]]:
 
 
 class TestPartsWithoutFilename:
-    def test_an_image_is_a_file_of_any_size(self, client: Client, grey_png: bytes) -> None:
+    def test_an_image_is_a_file_of_any_size(self, client: Client, gray_png: bytes) -> None:
         large = encoded(Image.new("RGB", (200, 200), (51, 51, 51)), "BMP")
         assert len(large) > 64 * 1024
-        for data in (grey_png, large):
+        for data in (gray_png, large):
             response = client.post("/v1/detect", content=part("image", data) + b"--a--", headers=KIND)
             assert response.status_code == 200, response.text
             assert response.json()["results"][0]["detections"][0]["score"] == pytest.approx(0.6)
@@ -74,8 +74,8 @@ class TestPartsWithoutFilename:
             "detail": "expected a file, got the text 'street.jpg' (curl sends a file with -F image=@file)",
         }
 
-    def test_a_long_text_is_named_with_the_way_out(self, client: Client, grey_png: bytes) -> None:
-        body = part("photo", bytes(70_000)) + part("image", grey_png, "a.png") + b"--a--"
+    def test_a_long_text_is_named_with_the_way_out(self, client: Client, gray_png: bytes) -> None:
+        body = part("photo", bytes(70_000)) + part("image", gray_png, "a.png") + b"--a--"
         response = client.post("/v1/detect", content=body, headers=KIND)
         assert response.status_code == 413
         assert response.json()["detail"] == (
@@ -84,21 +84,21 @@ class TestPartsWithoutFilename:
 
 
 class TestWords:
-    def test_the_pointer_of_an_image_is_the_field_that_it_came_in(self, client: Client, grey_png: bytes) -> None:
-        good, bad = (base64.b64encode(data).decode() for data in (grey_png, grey_png[:70]))
+    def test_the_pointer_of_an_image_is_the_field_that_it_came_in(self, client: Client, gray_png: bytes) -> None:
+        good, bad = (base64.b64encode(data).decode() for data in (gray_png, gray_png[:70]))
         assert [fault["pointer"] for fault in faults(client, json={"image": bad})] == ["/image"]
         assert [fault["pointer"] for fault in faults(client, json={"images": [good, bad]})] == ["/images/1"]
-        assert [fault["pointer"] for fault in faults(client, files={"image": ("a", grey_png[:70])})] == ["/image"]
-        assert faults(client, content=grey_png[:70]) == []
+        assert [fault["pointer"] for fault in faults(client, files={"image": ("a", gray_png[:70])})] == ["/image"]
+        assert faults(client, content=gray_png[:70]) == []
 
-    def test_unknown_options_are_answered_with_those_that_exist(self, client: Client, grey_png: bytes) -> None:
+    def test_unknown_options_are_answered_with_those_that_exist(self, client: Client, gray_png: bytes) -> None:
         expected = (
             "expected one of model, score_threshold, iou_threshold, max_detections, classes, format, got 'threshold'"
         )
-        (query,) = client.post("/v1/detect?threshold=.5", content=grey_png).json()["errors"]
+        (query,) = client.post("/v1/detect?threshold=.5", content=gray_png).json()["errors"]
         assert query["pointer"] == "/threshold"
         assert expected in query["detail"]
-        (form,) = faults(client, files={"image": ("a", grey_png)}, data={"threshold": ".5"})
+        (form,) = faults(client, files={"image": ("a", gray_png)}, data={"threshold": ".5"})
         assert expected in form["detail"]
         (body,) = faults(client, json={"image": "AAAA", "threshold": 0.5})
         assert "format, image, images, got 'threshold'" in body["detail"]
@@ -119,8 +119,8 @@ class TestWords:
         (fault,) = faults(client, json={"image": "AAAA", "format": "x" * 100_000})
         assert len(fault["detail"]) < 200
 
-    def test_unknown_classes_are_answered_with_those_of_the_model(self, client: Client, grey_png: bytes) -> None:
-        (fault,) = faults(client, files={"image": ("a", grey_png)}, data={"classes": "cow"})
+    def test_unknown_classes_are_answered_with_those_of_the_model(self, client: Client, gray_png: bytes) -> None:
+        (fault,) = faults(client, files={"image": ("a", gray_png)}, data={"classes": "cow"})
         assert fault["detail"] == (
             "expected names or ids (0..2) of the model's classes, got 'cow'; they are cat, dog, traffic light"
         )
@@ -130,20 +130,20 @@ class TestWords:
             assert not ADDRESS.search(client.post("/v1/detect", content=data).text)
 
 
-def test_a_class_with_a_comma_is_asked_for_in_json(settings: Settings, tmp_path: Path, grey_png: bytes) -> None:
+def test_a_class_with_a_comma_is_asked_for_in_json(settings: Settings, tmp_path: Path, gray_png: bytes) -> None:
     spec = tiny_spec("comma").to_json().replace('"dog"', '"dog, hot"')
     write_tiny_artifact(tmp_path / "comma.onnx", metadata=spec)
     with Client(create_app(settings.model_copy(update={"models_dir": tmp_path, "model": "comma"}))) as client:
-        body = {"image": base64.b64encode(grey_png).decode(), "classes": ["dog, hot"]}
+        body = {"image": base64.b64encode(gray_png).decode(), "classes": ["dog, hot"]}
         (result,) = client.post("/v1/detect", json=body).json()["results"]
         assert [found["class_name"] for found in result["detections"]] == ["dog, hot"]
 
 
-def test_total_is_all_that_a_request_took(settings: Settings, grey_png: bytes) -> None:
+def test_total_is_all_that_a_request_took(settings: Settings, gray_png: bytes) -> None:
     async def slowly() -> AsyncIterator[bytes]:
-        yield grey_png[:20]
+        yield gray_png[:20]
         await asyncio.sleep(0.3)
-        yield grey_png[20:]
+        yield gray_png[20:]
 
     with Client(create_app(settings)) as client:
         before = perf_counter()

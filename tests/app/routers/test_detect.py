@@ -41,8 +41,8 @@ def pointers(response: httpx.Response, status: int = 422) -> list[str]:
     return [fault["pointer"] for fault in problem(response, status)["errors"]]
 
 
-def test_the_answer_is_as_documented(client: Client, grey_png: bytes) -> None:
-    document = raw(client, grey_png).json()
+def test_the_answer_is_as_documented(client: Client, gray_png: bytes) -> None:
+    document = raw(client, gray_png).json()
     assert list(document) == ["model", "version", "results", "timing_ms"]
     assert document["model"] == "tiny"
     assert len(document["version"]) == 12
@@ -54,17 +54,17 @@ def test_the_answer_is_as_documented(client: Client, grey_png: bytes) -> None:
     assert result["detections"][0]["box"] == pytest.approx(CAT_BOX)
 
 
-def test_boxes_are_not_clipped(client: Client, grey_png: bytes) -> None:
-    assert detections(raw(client, grey_png))[2]["box"]["x2"] == pytest.approx(80.0)
+def test_boxes_are_not_clipped(client: Client, gray_png: bytes) -> None:
+    assert detections(raw(client, gray_png))[2]["box"]["x2"] == pytest.approx(80.0)
 
 
-def test_the_three_kinds_of_body_agree(client: Client, grey_png: bytes) -> None:
-    text = base64.b64encode(grey_png).decode()
+def test_the_three_kinds_of_body_agree(client: Client, gray_png: bytes) -> None:
+    text = base64.b64encode(gray_png).decode()
     answers = [
-        raw(client, grey_png),
-        client.post("/v1/detect", content=grey_png, headers={"content-type": "application/octet-stream"}),
-        client.post("/v1/detect", content=grey_png),
-        client.post("/v1/detect", files={"image": ("a.png", grey_png, "image/png")}),
+        raw(client, gray_png),
+        client.post("/v1/detect", content=gray_png, headers={"content-type": "application/octet-stream"}),
+        client.post("/v1/detect", content=gray_png),
+        client.post("/v1/detect", files={"image": ("a.png", gray_png, "image/png")}),
         client.post("/v1/detect", json={"image": text}),
         client.post("/v1/detect", json={"images": [text]}),
         client.post("/v1/detect", json={"image": "data:image/png;base64," + text}),
@@ -73,11 +73,11 @@ def test_the_three_kinds_of_body_agree(client: Client, grey_png: bytes) -> None:
     assert all(detections(answer) == detections(answers[0]) for answer in answers)
 
 
-def test_several_images_are_answered_in_order(client: Client, grey_png: bytes) -> None:
+def test_several_images_are_answered_in_order(client: Client, gray_png: bytes) -> None:
     white = encoded(Image.new("RGB", (10, 20), (255, 255, 255)))
     for response in (
-        client.post("/v1/detect", files=[("image", ("a", grey_png)), ("image", ("b", white))]),
-        client.post("/v1/detect", json={"images": [base64.b64encode(data).decode() for data in (grey_png, white)]}),
+        client.post("/v1/detect", files=[("image", ("a", gray_png)), ("image", ("b", white))]),
+        client.post("/v1/detect", json={"images": [base64.b64encode(data).decode() for data in (gray_png, white)]}),
     ):
         results = response.json()["results"]
         assert [result["image"]["height"] for result in results] == [48, 20]
@@ -106,19 +106,19 @@ def test_the_orientation_is_that_of_the_viewer(client: Client) -> None:
 @pytest.mark.parametrize(
     ("threshold", "count"), [(0, 4), (0.125, 3), (0.2, 3), (0.375, 2), (0.55, 1), (0.9, 0), (1, 0)]
 )
-def test_score_threshold(client: Client, grey_png: bytes, threshold: float, count: int) -> None:
-    assert len(detections(raw(client, grey_png, f"?score_threshold={threshold}"))) == count
-    form = client.post("/v1/detect", files={"image": ("a", grey_png)}, data={"score_threshold": str(threshold)})
+def test_score_threshold(client: Client, gray_png: bytes, threshold: float, count: int) -> None:
+    assert len(detections(raw(client, gray_png, f"?score_threshold={threshold}"))) == count
+    form = client.post("/v1/detect", files={"image": ("a", gray_png)}, data={"score_threshold": str(threshold)})
     assert len(detections(form)) == count
-    body = {"image": base64.b64encode(grey_png).decode(), "score_threshold": threshold}
+    body = {"image": base64.b64encode(gray_png).decode(), "score_threshold": threshold}
     assert len(detections(client.post("/v1/detect", json=body))) == count
 
 
-def test_max_detections_keeps_the_best_and_says_that_it_cut(client: Client, grey_png: bytes) -> None:
-    result = raw(client, grey_png, "?max_detections=2").json()["results"][0]
+def test_max_detections_keeps_the_best_and_says_that_it_cut(client: Client, gray_png: bytes) -> None:
+    result = raw(client, gray_png, "?max_detections=2").json()["results"][0]
     assert [d["score"] for d in result["detections"]] == pytest.approx([0.6, 0.5])
     assert result["truncated"] is True
-    assert "truncated" not in raw(client, grey_png, "?max_detections=3").json()["results"][0]
+    assert "truncated" not in raw(client, gray_png, "?max_detections=3").json()["results"][0]
 
 
 @pytest.mark.parametrize(
@@ -131,27 +131,27 @@ def test_max_detections_keeps_the_best_and_says_that_it_cut(client: Client, grey
         ("classes=traffic%20light", []),
     ],
 )
-def test_classes_are_filtered_by_name_or_id(client: Client, grey_png: bytes, query: str, ids: list[int]) -> None:
-    assert [d["class_id"] for d in detections(raw(client, grey_png, "?" + query))] == ids
+def test_classes_are_filtered_by_name_or_id(client: Client, gray_png: bytes, query: str, ids: list[int]) -> None:
+    assert [d["class_id"] for d in detections(raw(client, gray_png, "?" + query))] == ids
 
 
-def test_classes_in_json_may_be_numbers(client: Client, grey_png: bytes) -> None:
-    body = {"image": base64.b64encode(grey_png).decode(), "classes": [1, "traffic light"]}
+def test_classes_in_json_may_be_numbers(client: Client, gray_png: bytes) -> None:
+    body = {"image": base64.b64encode(gray_png).decode(), "classes": [1, "traffic light"]}
     assert [d["class_id"] for d in detections(client.post("/v1/detect", json=body))] == [1]
 
 
-def test_max_detections_counts_after_the_class_filter(client: Client, grey_png: bytes) -> None:
-    assert [d["class_id"] for d in detections(raw(client, grey_png, "?classes=dog&max_detections=1"))] == [1]
+def test_max_detections_counts_after_the_class_filter(client: Client, gray_png: bytes) -> None:
+    assert [d["class_id"] for d in detections(raw(client, gray_png, "?classes=dog&max_detections=1"))] == [1]
 
 
-def test_unknown_classes_are_named(client: Client, grey_png: bytes) -> None:
-    response = raw(client, grey_png, "?classes=dog,zebra,99")
+def test_unknown_classes_are_named(client: Client, gray_png: bytes) -> None:
+    response = raw(client, gray_png, "?classes=dog,zebra,99")
     assert pointers(response) == ["/classes/1"]
     assert "'zebra', '99'" in response.json()["detail"]
 
 
-def test_coco_format(client: Client, grey_png: bytes) -> None:
-    data = [("image", ("a", grey_png))] * 2
+def test_coco_format(client: Client, gray_png: bytes) -> None:
+    data = [("image", ("a", gray_png))] * 2
     response = client.post("/v1/detect?format=coco", files=data)
     entry = detections(response, 1)[0]
     assert entry == {
@@ -162,39 +162,39 @@ def test_coco_format(client: Client, grey_png: bytes) -> None:
     }
 
 
-def test_yolo_format(client: Client, grey_png: bytes) -> None:
-    result = raw(client, grey_png, "?format=yolo&score_threshold=.55").json()["results"][0]
+def test_yolo_format(client: Client, gray_png: bytes) -> None:
+    result = raw(client, gray_png, "?format=yolo&score_threshold=.55").json()["results"][0]
     assert result["detections"][0]["box"] == pytest.approx({"cx": 0.375, "cy": 0.5, "w": 0.5, "h": 0.5})
     assert result["labels"] == "0 0.375000 0.500000 0.500000 0.500000 0.600000\n"
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
-def test_accept_gives_the_image_with_its_boxes(client: Client, grey_png: bytes, kind: str) -> None:
-    response = raw(client, grey_png, accept=f"image/{kind}")
+def test_accept_gives_the_image_with_its_boxes(client: Client, gray_png: bytes, kind: str) -> None:
+    response = raw(client, gray_png, accept=f"image/{kind}")
     assert response.headers["content-type"] == f"image/{kind}"
     image = Image.open(BytesIO(response.content))
     assert (image.format, image.size) == (kind.upper(), (64, 48))
     assert len(np.unique(np.asarray(image).reshape(-1, 3), axis=0)) > 2
 
 
-def test_a_drawn_answer_is_for_one_image(client: Client, grey_png: bytes) -> None:
-    response = client.post("/v1/detect", files=[("image", ("a", grey_png))] * 2, headers={"accept": "image/png"})
+def test_a_drawn_answer_is_for_one_image(client: Client, gray_png: bytes) -> None:
+    response = client.post("/v1/detect", files=[("image", ("a", gray_png))] * 2, headers={"accept": "image/png"})
     assert "got 2" in problem(response, 406)["detail"]
 
 
-def test_other_answers_are_not_acceptable(client: Client, grey_png: bytes) -> None:
-    problem(raw(client, grey_png, accept="text/html"), 406)
+def test_other_answers_are_not_acceptable(client: Client, gray_png: bytes) -> None:
+    problem(raw(client, gray_png, accept="text/html"), 406)
 
 
-def test_another_model_is_loaded_on_demand(client: Client, grey_png: bytes) -> None:
-    assert raw(client, grey_png, "?model=other").json()["model"] == "other"
+def test_another_model_is_loaded_on_demand(client: Client, gray_png: bytes) -> None:
+    assert raw(client, gray_png, "?model=other").json()["model"] == "other"
 
 
-def test_unknown_and_broken_models(client: Client, grey_png: bytes) -> None:
+def test_unknown_and_broken_models(client: Client, gray_png: bytes) -> None:
     for name in ("nope", "../tiny", "/etc/passwd", "tiny.onnx", "a/b", ".hidden", "x\u0000y"):
-        response = client.post("/v1/detect", params={"model": name}, content=grey_png)
+        response = client.post("/v1/detect", params={"model": name}, content=gray_png)
         assert problem(response, 404)["type"].endswith("model-not-found"), name
-    assert raw(client, grey_png, "?model=broken").status_code == 503
+    assert raw(client, gray_png, "?model=broken").status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -216,11 +216,11 @@ def test_unknown_and_broken_models(client: Client, grey_png: bytes) -> None:
         ("score_threshold=.1&score_threshold=.2", "/score_threshold"),
     ],
 )
-def test_wrong_options_are_pointed_at(client: Client, grey_png: bytes, query: str, pointer: str) -> None:
-    assert any(got.startswith(pointer) for got in pointers(raw(client, grey_png, "?" + query)))
+def test_wrong_options_are_pointed_at(client: Client, gray_png: bytes, query: str, pointer: str) -> None:
+    assert any(got.startswith(pointer) for got in pointers(raw(client, gray_png, "?" + query)))
     items = [pair.split("=") for pair in query.split("&")]
     form: dict[str, Any] = {name: [value for other, value in items if other == name] for name, _ in items}
-    response = client.post("/v1/detect", files={"image": ("a", grey_png)}, data=form)
+    response = client.post("/v1/detect", files={"image": ("a", gray_png)}, data=form)
     assert any(got.startswith(pointer) for got in pointers(response))
 
 
@@ -242,30 +242,30 @@ def test_wrong_options_are_pointed_at(client: Client, grey_png: bytes, query: st
         ({"image": "abc"}, "/image"),
     ],
 )
-def test_json_fields_are_strict(client: Client, grey_png: bytes, fields: dict[str, Any], pointer: str) -> None:
-    body = {"image": base64.b64encode(grey_png).decode(), **fields}
+def test_json_fields_are_strict(client: Client, gray_png: bytes, fields: dict[str, Any], pointer: str) -> None:
+    body = {"image": base64.b64encode(gray_png).decode(), **fields}
     assert pointer in pointers(client.post("/v1/detect", json=body))
 
 
-def test_json_needs_one_source_of_images(client: Client, grey_png: bytes) -> None:
-    text = base64.b64encode(grey_png).decode()
+def test_json_needs_one_source_of_images(client: Client, gray_png: bytes) -> None:
+    text = base64.b64encode(gray_png).decode()
     for body in ({}, {"image": text, "images": [text]}, {"image": None}):
         assert "either image or images" in problem(client.post("/v1/detect", json=body), 422)["detail"]
 
 
-def test_an_option_in_query_and_body_is_refused(client: Client, grey_png: bytes) -> None:
-    response = client.post("/v1/detect?format=yolo", files={"image": ("a", grey_png)}, data={"format": "coco"})
+def test_an_option_in_query_and_body_is_refused(client: Client, gray_png: bytes) -> None:
+    response = client.post("/v1/detect?format=yolo", files={"image": ("a", gray_png)}, data={"format": "coco"})
     assert pointers(response) == ["/format"]
 
 
-def test_the_faulty_image_of_several_is_pointed_at(client: Client, grey_png: bytes) -> None:
-    files = [("image", ("a", grey_png)), ("image", ("b", grey_png[:70]))]
+def test_the_faulty_image_of_several_is_pointed_at(client: Client, gray_png: bytes) -> None:
+    files = [("image", ("a", gray_png)), ("image", ("b", gray_png[:70]))]
     assert pointers(client.post("/v1/detect", files=files)) == ["/images/1"]
 
 
-def test_bodies_of_other_kinds(client: Client, grey_png: bytes) -> None:
+def test_bodies_of_other_kinds(client: Client, gray_png: bytes) -> None:
     for kind in ("application/x-www-form-urlencoded", "text/plain", "application/xml"):
-        response = client.post("/v1/detect", content=grey_png, headers={"content-type": kind})
+        response = client.post("/v1/detect", content=gray_png, headers={"content-type": kind})
         assert "curl" in problem(response, 415)["detail"]
     assert problem(raw(client, b"GIF8 but not really"), 415)["type"].endswith("image-type")
 
@@ -284,7 +284,7 @@ def test_bodies_that_cannot_be_parsed(client: Client) -> None:
         assert problem(response, 400)["type"].endswith("malformed")
 
 
-def test_multipart_needs_a_file_named_image(client: Client, grey_png: bytes) -> None:
-    assert pointers(client.post("/v1/detect", files={"picture": ("a", grey_png)})) == ["/picture"]
+def test_multipart_needs_a_file_named_image(client: Client, gray_png: bytes) -> None:
+    assert pointers(client.post("/v1/detect", files={"picture": ("a", gray_png)})) == ["/picture"]
     assert pointers(client.post("/v1/detect", files={"image": (None, "text")})) == ["/image"]
     assert pointers(client.post("/v1/detect", files={"format": (None, "coco")})) == ["/image"]

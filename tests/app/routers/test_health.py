@@ -24,8 +24,8 @@ def test_not_ready_before_the_default_model_has_run(settings: Settings) -> None:
         assert client.get("/health/ready").status_code == 200
 
 
-def test_not_ready_while_draining_but_still_serving(settings: Settings, grey_png: bytes) -> None:
+def test_not_ready_while_draining_but_still_serving(settings: Settings, gray_png: bytes) -> None:
     with Client(create_app(settings)) as client:
         client.app.state.services.draining = True
         assert client.get("/health/ready").status_code == 503
-        assert client.post("/v1/detect", content=grey_png).status_code == 200
+        assert client.post("/v1/detect", content=gray_png).status_code == 200

@@ -100,16 +100,16 @@ def test_a_long_request_is_not_over_its_deadline_by_its_own_work(settings: Setti
     assert asyncio.run(scenario(Services(settings.model_copy(update={"queue_timeout_s": 0.2})))) == 4
 
 
-def test_a_request_over_its_deadline_is_told_so(settings: Settings, grey_png: bytes) -> None:
+def test_a_request_over_its_deadline_is_told_so(settings: Settings, gray_png: bytes) -> None:
     with Client(create_app(settings.model_copy(update={"queue_timeout_s": 0.1}))) as client:
         services: Services = client.app.state.services
         release = Event()
         client.runner.run(_occupy(services, release))
-        response = client.post("/v1/detect", content=grey_png)
+        response = client.post("/v1/detect", content=gray_png)
         release.set()
         assert (response.status_code, response.json()["type"]) == (504, "urn:yoloscope:problem:deadline")
         assert response.headers["retry-after"] == "1"
-        assert client.post("/v1/detect", content=grey_png).status_code == 200
+        assert client.post("/v1/detect", content=gray_png).status_code == 200
 
 
 async def _occupy(services: Services, release: Event) -> None:
@@ -117,12 +117,12 @@ async def _occupy(services: Services, release: Event) -> None:
     await asyncio.sleep(0.01)
 
 
-def test_a_request_of_one_image_waits_for_one_of_a_long_request(settings: Settings, grey_png: bytes) -> None:
+def test_a_request_of_one_image_waits_for_one_of_a_long_request(settings: Settings, gray_png: bytes) -> None:
     async def order(client: Client) -> list[str]:
         finished: list[str] = []
 
         async def send(name: str, count: int) -> None:
-            response = await client.http.post("/v1/detect", files=[("image", ("a", grey_png))] * count)
+            response = await client.http.post("/v1/detect", files=[("image", ("a", gray_png))] * count)
             assert response.status_code == 200
             finished.append(name)
 

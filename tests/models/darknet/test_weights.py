@@ -97,7 +97,7 @@ def test_wrong_count_tells_both_numbers(extra: int) -> None:
         load_weights(network, counting(network, extra=extra))
 
 
-def test_wrong_class_count_is_recognised() -> None:
+def test_wrong_class_count_is_recognized() -> None:
     trained = build_network(
         detector(conv(), head_conv=HEAD_CONV.replace("14", "50"), head=YOLO.replace("classes=2", "classes=20"))
     )

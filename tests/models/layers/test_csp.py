@@ -2,12 +2,12 @@
 
 import torch
 
-from tests.models.written_out import block, randomised
+from tests.models.written_out import block, randomized
 from yoloscope.models.layers.csp import CspStage, Residual
 
 
 def test_one_half_of_the_channels_passes_by_the_blocks_of_a_partial_stage() -> None:
-    stage = randomised(CspStage(8, 16, 2, activation="mish"))
+    stage = randomized(CspStage(8, 16, 2, activation="mish"))
     assert isinstance(stage, CspStage)
     x = torch.randn(2, 8, 6, 10)
     down = block(x, stage.down, "mish")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tests.models.written_out import block, randomised
+from tests.models.written_out import block, randomized
 from yoloscope.models.layers.convolution import ConvBlock
 from yoloscope.models.necks.blocks import FiveConvs, Head
 from yoloscope.models.necks.pan import PanHeads
@@ -11,7 +11,7 @@ from yoloscope.models.necks.pan import PanHeads
 
 def test_path_aggregation_goes_down_and_up_again() -> None:
     width = 1 / 16
-    neck = randomised(PanHeads(ConvBlock(64, 32, 1), FiveConvs, [6, 6, 6], width=width))
+    neck = randomized(PanHeads(ConvBlock(64, 32, 1), FiveConvs, [6, 6, 6], width=width))
     assert isinstance(neck, PanHeads)
     fine, middle, coarse = torch.randn(1, 16, 8, 8), torch.randn(1, 32, 4, 4), torch.randn(1, 64, 2, 2)
 

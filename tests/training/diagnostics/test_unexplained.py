@@ -65,7 +65,7 @@ def test_a_crowd_region_explains_what_lies_half_in_it() -> None:
 
 def test_suppressed_predictions_are_not_named_and_the_best_comes_first() -> None:
     # Anchors 2 and 3 of one cell overlap by 32*40 / (50*60) = 0.43: below the threshold, so both stay. A second
-    # prediction in the neighbouring cell of the same anchor overlaps by 16*40 / (2*1280 - 640) = 1/3 and stays too.
+    # prediction in the neighboring cell of the same anchor overlaps by 16*40 / (2*1280 - 640) = 1/3 and stays too.
     near = Place(1, (1, 2), 1)
     far = Place(0, (7, 0), 0)
     predictions = _predictions((PLACE, {1: 2.0}), (far, {2: 3.0}))

@@ -1,4 +1,4 @@
-"""Artifacts of grey networks and of networks of other planes than RGB, in onnxruntime and in 8 bits."""
+"""Artifacts of gray networks and of networks of other planes than RGB, in onnxruntime and in 8 bits."""
 
 from pathlib import Path
 
@@ -23,13 +23,13 @@ def written(channels: int, path: Path) -> Network:
     return network
 
 
-def test_a_grey_network_takes_rgb_and_sees_its_shares_of_256ths(tmp_path: Path) -> None:
-    network = written(1, tmp_path / "grey.onnx")
+def test_a_gray_network_takes_rgb_and_sees_its_shares_of_256ths(tmp_path: Path) -> None:
+    network = written(1, tmp_path / "gray.onnx")
     images = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3)).astype(np.uint8)
-    grey = (images[..., 0] * 77.0 + images[..., 1] * 150.0 + images[..., 2] * 29.0) / 256 / 255
+    gray = (images[..., 0] * 77.0 + images[..., 1] * 150.0 + images[..., 2] * 29.0) / 256 / 255
     with torch.inference_mode():
-        expected = network(torch.from_numpy(grey.astype(np.float32))[:, None])
-    runtime = Runtime(tmp_path / "grey.onnx", "cpu")
+        expected = network(torch.from_numpy(gray.astype(np.float32))[:, None])
+    runtime = Runtime(tmp_path / "gray.onnx", "cpu")
     assert runtime.spec.input_channels == 1
     for got, wanted in zip(runtime.heads(images), expected, strict=True):
         np.testing.assert_allclose(got, wanted.numpy(), atol=1e-5)

@@ -18,7 +18,7 @@ Boxes = NDArray[np.floating]
 Window = tuple[float, float, float, float]
 
 FILL = 127
-"""Grey level of uncovered pixels, as in darknet."""
+"""Gray level of uncovered pixels, as in darknet."""
 
 
 def box_areas(boxes_xyxy_px: Boxes) -> NDArray[np.float64]:

@@ -49,7 +49,7 @@ def draw_errors(tide: TideResult) -> Markup:
 
 
 def draw_curves(evaluation: Evaluation) -> Markup:
-    """Return the precision-recall curves at IoU .5; up to six classes have a color, more are thin and grey."""
+    """Return the precision-recall curves at IoU .5; up to six classes have a color, more are thin and gray."""
     coco, names = evaluation.coco, evaluation.dataset.class_names
     known = [int(index) for index in np.flatnonzero(~np.isnan(coco.ap50))]
     if not known:

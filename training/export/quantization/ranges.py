@@ -218,7 +218,7 @@ class CalibrationImages:
 
 
 def find_calibration(data: Path, split: str | None, count: int) -> CalibrationImages:
-    """Return at most ``count`` images of a labelled data set, or of a folder without labels.
+    """Return at most ``count`` images of a labeled data set, or of a folder without labels.
 
     Raises DatasetError where there are fewer than four, or where a part is asked of a folder that has none.
     """

@@ -22,7 +22,7 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
-    """Return generalised IoU (box_giou)."""
+    """Return generalized IoU (box_giou)."""
     width, height = _hull(a, b)
     hull = width * height
     union = _area(a) + _area(b) - _intersection(a, b)

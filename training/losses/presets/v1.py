@@ -45,7 +45,7 @@ V1 = Preset(
     name="v1",
     source="document 000, YOLOv1: x, y, w, h, C logistic, p softmax; squared errors, roots of w and h, "
     "lambda_coord 5, lambda_noobj 0.5. C aims at the current IoU, a constant for the gradient. One object per cell: "
-    "the first labelled one.",
+    "the first labeled one.",
     decode_xy="sigmoid",
     decode_wh="sigmoid",
     class_activation="softmax",

@@ -21,7 +21,7 @@ def random_sample(seed: int, width: int, height: int, objects: int) -> Sample:
 
 
 def flat(width: int, height: int, level: int, boxes: ArrayLike = (), class_ids: ArrayLike = ()) -> Sample:
-    """An image of one grey level."""
+    """An image of one gray level."""
     return Sample.of(np.full((height, width, 3), level, np.uint8), boxes, class_ids)
 
 

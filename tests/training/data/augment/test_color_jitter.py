@@ -45,9 +45,9 @@ def test_turning_red_by_a_third_gives_green() -> None:
     assert shift_hsv(red, -1 / 3, 1, 1).tolist() == [[[0, 0, 200]]]
 
 
-def test_grey_has_no_hue_and_saturation_zero_makes_grey() -> None:
-    grey = np.full((2, 2, 3), 77, np.uint8)
-    assert np.array_equal(shift_hsv(grey, 0.4, 1.5, 1), grey)
+def test_gray_has_no_hue_and_saturation_zero_makes_gray() -> None:
+    gray = np.full((2, 2, 3), 77, np.uint8)
+    assert np.array_equal(shift_hsv(gray, 0.4, 1.5, 1), gray)
     assert shift_hsv(np.array([[[200, 100, 0]]], np.uint8), 0, 0, 1).tolist() == [[[200, 200, 200]]]
 
 

@@ -88,7 +88,7 @@ def test_corner_aligned_tiles_are_windows_of_the_placed_image() -> None:
 
 
 def test_the_cut_lies_in_its_bounds_and_reaches_them() -> None:
-    """Four flat images of different grey show where the cut was."""
+    """Four flat images of different gray show where the cut was."""
     mosaic, generator = Mosaic(100, 100), np.random.default_rng(0)
     levels = [flat(10, 10, level) for level in (0, 1, 2, 3)]
     cuts = [int((mosaic(levels, generator).image[0, :, 0] == 0).sum()) for _ in range(300)]
