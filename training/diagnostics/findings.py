@@ -1,0 +1,242 @@
+"""Findings of a label audit: probable errors of kind missing, class, location and spurious, and the report of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.annotations import LabelFault
+from yoloscope.training.data.annotations.shapes import BoxXyxy
+
+FindingKind: TypeAlias = Literal["missing", "class", "location", "spurious"]
+"""Kinds of label errors: no label on an object, a label of a wrong class, a badly placed one, one on no object."""
+KINDS: Final[tuple[FindingKind, ...]] = get_args(FindingKind)
+
+FlagKind: TypeAlias = LabelFault | Literal["anchor_misfit", "collision"]
+"""Faults of a label that need no model's prediction; the last two concern the anchors and cells of a detector."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Proposed label: class and box in pixels of the image as it is seen."""
+
+    class_name: str
+    box_xyxy_px: BoxXyxy
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One probable label error, and the edit that repairs it.
+
+    ``image`` is the file's path below the data set's folder, with forward slashes; ``label_index`` the position of the
+    label in that image's labels, None where an object has none. Class and box are the label's, and of ``missing`` those
+    of the suggestion; a ``spurious`` label is to be deleted and has no suggestion. ``probability`` is that of a
+    reviewer changing this label, ``gain`` how much training loss (of the model's own preset, this image) the edit
+    saves, ``reason`` both in words.
+    """
+
+    image: str
+    kind: FindingKind
+    label_index: int | None
+    class_name: str
+    box_xyxy_px: BoxXyxy
+    suggestion: Suggestion | None
+    probability: float
+    gain: float
+    reason: str
+
+    @property
+    def order(self) -> tuple[float, str, int, str, BoxXyxy]:
+        """Sort key: highest probability first, ties by place."""
+        index = -1 if self.label_index is None else self.label_index
+        return (-self.probability, self.image, index, self.kind, self.box_xyxy_px)
+
+
+@dataclass(frozen=True)
+class LabelFlag:
+    """A fault of one label that is certain without any prediction, and its ``consequence`` for training in words."""
+
+    image: str
+    kind: FlagKind
+    label_index: int
+    class_name: str
+    box_xyxy_px: BoxXyxy
+    detail: str
+    consequence: str
+
+
+@dataclass(frozen=True)
+class SkippedImage:
+    """An image or label file that could not be audited, and why."""
+
+    location: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class ImageAudit:
+    """The audit of one image. It depends on that image, the model and the calibration alone."""
+
+    image: str
+    num_labels: int
+    findings: tuple[Finding, ...]
+    flags: tuple[LabelFlag, ...]
+    skipped: tuple[SkippedImage, ...] = ()
+
+    def to_json(self) -> str:
+        """Return one line of JSON, to be stored while an audit runs."""
+        return json.dumps(
+            {
+                "image": self.image,
+                "num_labels": self.num_labels,
+                "findings": [finding_to_dict(finding) for finding in self.findings],
+                "flags": [_flag_to_dict(flag) for flag in self.flags],
+                "skipped": [asdict(skipped) for skipped in self.skipped],
+            },
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> ImageAudit:
+        """Return what ``to_json`` wrote."""
+        document = json.loads(text)
+        return cls(
+            document["image"],
+            document["num_labels"],
+            tuple(map(finding_from_dict, document["findings"])),
+            tuple(map(_flag_from_dict, document["flags"])),
+            tuple(SkippedImage(**skipped) for skipped in document["skipped"]),
+        )
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """All findings of a data set, highest probability first, and what they were made with.
+
+    ``seen_by_model`` says whether the model was trained on these images (None: unknown), which makes probabilities too
+    low. ``prevalence`` is the share of errors that each kind's probabilities assume.
+    """
+
+    model: str
+    version: str
+    data: str
+    split: str | None
+    num_images: int
+    num_labels: int
+    seen_by_model: bool | None
+    prevalence: Mapping[FindingKind, float]
+    floor: float
+    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    flags: tuple[LabelFlag, ...]
+    skipped: tuple[SkippedImage, ...]
+
+    def to_json(self) -> str:
+        """Return the report as an indented JSON document; equal reports give equal bytes."""
+        document = {
+            "model": self.model,
+            "version": self.version,
+            "data": self.data,
+            "split": self.split,
+            "num_images": self.num_images,
+            "num_labels": self.num_labels,
+            "seen_by_model": self.seen_by_model,
+            "prevalence": dict(self.prevalence),
+            "floor": self.floor,
+            "notes": list(self.notes),
+            "findings": [finding_to_dict(finding) for finding in self.findings],
+            "flags": [_flag_to_dict(flag) for flag in self.flags],
+            "skipped": [asdict(skipped) for skipped in self.skipped],
+        }
+        return json.dumps(document, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> AuditReport:
+        """Return what ``to_json`` wrote; raises DatasetError where it is not a report."""
+        try:
+            document = json.loads(text)
+            plain = {key: document[key] for key in _PLAIN}
+            return cls(
+                **plain,
+                notes=tuple(document["notes"]),
+                findings=tuple(map(finding_from_dict, document["findings"])),
+                flags=tuple(map(_flag_from_dict, document["flags"])),
+                skipped=tuple(SkippedImage(**skipped) for skipped in document["skipped"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"expected the JSON report of an audit, got none: {error!r}") from error
+
+
+_PLAIN = (
+    "model",
+    "version",
+    "data",
+    "split",
+    "num_images",
+    "num_labels",
+    "seen_by_model",
+    "prevalence",
+    "floor",
+)
+
+
+def finding_to_dict(finding: Finding) -> dict[str, Any]:
+    """Return a finding as JSON types; boxes as ``{"x1", "y1", "x2", "y2"}`` in pixels of the image."""
+    suggestion = finding.suggestion
+    return {
+        "image": finding.image,
+        "kind": finding.kind,
+        "label_index": finding.label_index,
+        "class_name": finding.class_name,
+        "box": _box_to_dict(finding.box_xyxy_px),
+        "suggestion": suggestion and {"class_name": suggestion.class_name, "box": _box_to_dict(suggestion.box_xyxy_px)},
+        "probability": finding.probability,
+        "gain": finding.gain,
+        "reason": finding.reason,
+    }
+
+
+def finding_from_dict(entry: Mapping[str, Any]) -> Finding:
+    """Return the finding of ``finding_to_dict``; raises KeyError, TypeError or ValueError where it is none."""
+    if entry["kind"] not in KINDS:
+        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {entry['kind']!r}")
+    suggestion = entry["suggestion"]
+    return Finding(
+        entry["image"],
+        entry["kind"],
+        entry["label_index"],
+        entry["class_name"],
+        _box_from_dict(entry["box"]),
+        suggestion and Suggestion(suggestion["class_name"], _box_from_dict(suggestion["box"])),
+        entry["probability"],
+        entry["gain"],
+        entry["reason"],
+    )
+
+
+def _flag_to_dict(flag: LabelFlag) -> dict[str, Any]:
+    fields = asdict(flag)
+    return {("box" if key == "box_xyxy_px" else key): value for key, value in fields.items()} | {
+        "box": _box_to_dict(flag.box_xyxy_px)
+    }
+
+
+def _flag_from_dict(entry: Mapping[str, Any]) -> LabelFlag:
+    fields = {key: value for key, value in entry.items() if key != "box"}
+    return LabelFlag(**fields, box_xyxy_px=_box_from_dict(entry["box"]))
+
+
+def _box_to_dict(box: BoxXyxy) -> dict[str, float]:
+    return dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True))
+
+
+def _box_from_dict(box: Mapping[str, float]) -> BoxXyxy:
+    return (float(box["x1"]), float(box["y1"]), float(box["x2"]), float(box["y2"]))
+
+
+def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings in the order of reports: highest probability first, ties by image and label."""
+    return tuple(sorted(findings, key=lambda finding: finding.order))
