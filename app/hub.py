@@ -14,7 +14,7 @@ from pathlib import Path
 from yoloscope.app.cli import UNREACHABLE
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, artifact_path
 from yoloscope.app.settings import Settings
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.names import read_names
 from yoloscope.models.darknet.network import require_complete
 from yoloscope.models.darknet.weights import darknet_source, load_weights
@@ -41,7 +41,7 @@ def convert_darknet(
 
     ``input_size`` (width, height) overrides that of the cfg.
     """
-    network = build_network(cfg, class_names=None if names is None else read_names(names), input_size=input_size)
+    network = build_darknet(cfg, class_names=None if names is None else read_names(names), input_size=input_size)
     require_complete(network)
     header = load_weights(network, weights)
     source = darknet_source(weights, header)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from yoloscope.models.registry import build
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.losses import LossReport, Preset, compute_loss
+from yoloscope.training.losses import FormulaPreset, LossReport, compute_loss
 from yoloscope.training.losses.terms import BoxPairs, box_loss
 
 
@@ -27,7 +27,7 @@ def main() -> LossReport:
     network = build("yolov4-tiny", num_classes=2).eval()
     truth = GroundTruth(torch.tensor([[0.5, 0.5, 0.3, 0.4]]), torch.tensor([1]), torch.tensor([0]), batch_size=1)
     report = compute_loss(
-        network(torch.rand(1, 3, 416, 416)), truth, network.spec, Preset(name="mine", box_loss="huber")
+        network(torch.rand(1, 3, 416, 416)), truth, network.spec, FormulaPreset(name="mine", box_loss="huber")
     )
     for name, term in report.terms.items():
         sys.stdout.write(f"{name:16s} {float(term.weighted.detach()):10.4f}\n")

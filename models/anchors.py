@@ -65,6 +65,6 @@ YOLOV4 = AnchorSet(
     ((12, 16), (19, 36), (40, 28), (36, 75), (76, 55), (72, 146), (142, 110), (192, 243), (459, 401)),
     _LARGE_FIRST[::-1],
 )
-# The published file: anchor 3 serves both heads and anchor 0 none, and its weights are trained that way.
+# The published file: both heads have anchor 3 and none has anchor 0, and its weights are trained that way.
 YOLOV4_TINY = AnchorSet(_TINY, ((3, 4, 5), (1, 2, 3)))
 YOLOV4_TINY_3L = AnchorSet(YOLOV4.anchors_px, _LARGE_FIRST)

@@ -19,7 +19,7 @@ from tests.e2e.conftest import start_service
 from tests.helpers.images import encoded
 from tests.models.darknet.cfgs import conv, detector
 from yoloscope.app.main import create_app
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.weights import save_weights
 from yoloscope.models.darknet.weights_header import WeightsHeader
 
@@ -126,7 +126,7 @@ def test_python_runs_as_printed(name: str) -> None:
 def test_the_python_of_the_darknet_page_runs_on_a_cfg_and_its_weights(tmp_path: Path) -> None:
     cfg = tmp_path / "yolov4-tiny-custom.cfg"
     cfg.write_text(detector(conv()))
-    network = build_network(cfg, class_names=["cat", "dog"])
+    network = build_darknet(cfg, class_names=["cat", "dog"])
     written = save_weights(network, WeightsHeader())
     (tmp_path / "yolov4-tiny-custom_best.weights").write_bytes(written)
     run_python(ROOT / "docs" / "darknet.md", tmp_path)

@@ -64,19 +64,19 @@ def assess_anchors(
     if not len(shapes_px):
         return AnchorQuality(0.0, 0.0, ())
     iou = shape_iou(shapes_px, anchors_px)
-    served = np.zeros(len(anchors_px), np.bool_)
-    served[[index for mask in masks for index in mask]] = True
-    best_served = iou[:, served].max(axis=1, initial=0)
-    reached = served[iou.argmax(axis=1)]
+    in_masks = np.zeros(len(anchors_px), np.bool_)
+    in_masks[[index for mask in masks for index in mask]] = True
+    best_in_masks = iou[:, in_masks].max(axis=1, initial=0)
+    reached = in_masks[iou.argmax(axis=1)]
     if multi_iou is not None:
-        reached = reached | (best_served > multi_iou)
+        reached = reached | (best_in_masks > multi_iou)
     lost = ~reached | (shapes_px.min(axis=1) < _SMALLEST_PX)
-    recall = float((best_served >= recall_iou).mean())
+    recall = float((best_in_masks >= recall_iou).mean())
     return AnchorQuality(float(iou.max(axis=1).mean()), recall, tuple(map(int, np.flatnonzero(lost))))
 
 
 def assign_masks(anchors_px: Shapes, strides: Sequence[int]) -> tuple[NDArray[np.float64], Masks]:
-    """Return anchors [K, 2] by ascending area, and for each stride, in the order given, the indices it serves.
+    """Return anchors [K, 2] by ascending area, and for each stride, in the order given, its indices.
 
     Every stride gets as many; the smallest anchors go to the smallest stride. Raise ConfigError where K is not a
     multiple of the number of strides.

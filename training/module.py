@@ -1,6 +1,6 @@
 """The network in training: one optimizer step from a batch, and everything that a restart needs.
 
-The account of a step as the scalars of TensorBoard and CSV.
+Training step, and its losses as the scalars of TensorBoard and CSV.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ _SHOWN_LETTERS = 200
 class StepLoss:
     """Loss of a mini-batch.
 
-    ``total`` is on the graph and ``report`` the account of the labels. ``distilled`` float [H, 3] are the costs of
+    ``total`` is on the graph and ``report`` the loss report of the labels. ``distilled`` float [H, 3] are the costs of
     answering otherwise than the teachers, by head and term, detached and before their share.
     """
 
@@ -258,7 +258,7 @@ class TrainingModule(lightning.LightningModule):
         return StepLoss((1 - distill.share) * report.total + distill.share * costs.sum(), report, costs.detach())
 
     def _log(self, losses: Sequence[StepLoss], rate: float) -> None:
-        """Hand the account of the step to the loggers, past Lightning's own bookkeeping, which takes far longer."""
+        """Hand the losses of the step to the loggers, past Lightning's own bookkeeping, which takes far longer."""
         if self.trainer.is_global_zero:
             values = log_values([loss.report for loss in losses], self.network.spec)
             values |= {"rate": rate, "epoch": self.epoch}

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from yoloscope.models import registry
-from yoloscope.models.darknet.builder import build_network as build_darknet
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.weights import classes_of_weights, load_backbone_weights, load_weights
 from yoloscope.models.errors import ConfigError, WeightsError
 from yoloscope.models.layers.convolution import BATCH_NORM_EPS, ConvBlock

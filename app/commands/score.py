@@ -1,6 +1,6 @@
 """``yoloscope score``.
 
-The account of a loss as tables in a terminal.
+A loss report as tables in a terminal.
 """
 
 from __future__ import annotations

@@ -1,29 +1,32 @@
-"""A loss report as the entries of an answer.
-
-The objects of a loss report: where each was assigned, what the model predicted there, what it costs.
-"""
+"""Answer of scoring: a loss report by scale and object, each with its predictors, its prediction and its cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from yoloscope.app.responses.explanations import explain
+from yoloscope.app.responses.terms import (
+    ROLE_NAMES,
+    anchor_px,
+    assignment_entry,
+    background_terms,
+    count_roles,
+    object_terms,
+    scale_terms,
+    term_values,
+)
 from yoloscope.app.schemas.detect import CornerBox, ImageSize
 from yoloscope.app.schemas.score import (
     Background,
     ImageScore,
-    ObjectAssignment,
     ObjectPrediction,
     ObjectScore,
-    PredictorRole,
     ScaleScore,
     ScoreAnswer,
-    Terms,
-    TermValue,
     UnexplainedPrediction,
     UnscoredObject,
 )
@@ -33,18 +36,10 @@ from yoloscope.models.boxes import pairwise_iou
 from yoloscope.training.assignment.anchors import shape_overlap
 from yoloscope.training.assignment.grid import MatchStatus, Role
 from yoloscope.training.data.annotations import lint
-from yoloscope.training.diagnostics.predictions import Place
+from yoloscope.training.diagnostics.predictions import PredictorPosition
 from yoloscope.training.diagnostics.unexplained import find_unexplained
-from yoloscope.training.losses.costs import TERMS
-from yoloscope.training.losses.report import AssignedPredictor, LossReport, Term
+from yoloscope.training.losses.report import AssignedPredictor, LossReport
 
-ROLE_NAMES: dict[Role, PredictorRole] = {
-    Role.BACKGROUND: "background",
-    Role.IGNORED: "ignored",
-    Role.RESPONSIBLE: "responsible",
-    Role.EXTRA: "extra",
-    Role.PRIOR: "prior",
-}
 ANCHOR_MISFIT_IOU = 0.25
 """Below this overlap with every anchor, the shape of an object is one that the anchors do not provide for."""
 
@@ -52,12 +47,13 @@ ANCHOR_MISFIT_IOU = 0.25
 def object_scores(scored: Scored) -> list[ObjectScore]:
     """Return the entries of all scored objects, in the order of their file."""
     report = scored.report
-    terms = _object_terms(report)
+    names = [n for n in report.terms if any(n in {**head.by_match, **head.by_positive} for head in report.heads)]
+    terms = object_terms(report, names)
     totals = report.by_object.total.tolist()
     ranks = {row: rank for rank, row in enumerate(sorted(range(len(totals)), key=lambda row: -totals[row]), start=1)}
     flags = _flags(scored)
-    servings = report.assignment.by_object()
-    predicted = _predicted(scored, servings)
+    assigned = report.assignment.by_object()
+    predicted = _predicted(scored, assigned)
     entries = [
         ObjectScore(
             index=index,
@@ -67,7 +63,7 @@ def object_scores(scored: Scored) -> list[ObjectScore]:
             total=totals[row],
             terms=terms[row],
             rank=ranks[row],
-            assignments=[assignment_entry(serving, report) for serving in servings[row]],
+            assignments=[assignment_entry(predictor, report) for predictor in assigned[row]],
             predicted=predicted[row],
             flags=flags[row],
         )
@@ -91,71 +87,40 @@ def image_boxes(scored: Scored, boxes_xyxy_norm: Tensor) -> list[list[float]]:
     return inverted
 
 
-def _object_terms(report: LossReport) -> list[Terms]:
-    names = [
-        name for name in report.terms if any(name in {**head.by_match, **head.by_positive} for head in report.heads)
-    ]
-    raw = torch.stack([head.by_object(report.num_objects) for head in report.heads]).sum(0) / report.divisor
-    weighted = {name: report.by_object.terms[name].tolist() for name in names}
-    rows = {name: raw[TERMS.index(name)].tolist() for name in names}
-    return [
-        {name: TermValue(raw=rows[name][row], weighted=weighted[name][row]) for name in names}
-        for row in range(report.num_objects)
-    ]
-
-
-def assignment_entry(serving: AssignedPredictor, report: LossReport) -> ObjectAssignment:
-    """Return an assigned predictor as an answer has it."""
-    return ObjectAssignment(
-        stride=serving.stride[0],
-        cell=list(serving.cell),
-        anchor=serving.anchor,
-        anchor_px=_anchor_px(report, serving.head, serving.anchor),
-        role=ROLE_NAMES[serving.role],
-        iou=serving.iou,
-        anchor_iou=serving.anchor_iou,
-    )
-
-
-def _anchor_px(report: LossReport, head: int, anchor: int) -> list[float] | None:
-    anchors = report.heads[head].geometry.anchors_px
-    return list(anchors[anchor]) if anchors else None
-
-
-def _predicted(scored: Scored, servings: Sequence[Sequence[AssignedPredictor]]) -> list[ObjectPrediction]:
+def _predicted(scored: Scored, assigned: Sequence[Sequence[AssignedPredictor]]) -> list[ObjectPrediction]:
     """Return the prediction of each object's surest responsible predictor; without any, the best overlap of all."""
     predictions, labels = scored.predictions, scored.label_boxes_norm.to(scored.predictions.boxes_xyxy_norm)
-    rows = [_row(scored, serving, label) for serving, label in zip(servings, labels, strict=True)]
+    rows = [_row(scored, own, label) for own, label in zip(assigned, labels, strict=True)]
     boxes = predictions.boxes_xyxy_norm[rows]
     in_image = image_boxes(scored, boxes)
     scores, classes = predictions.class_scores[rows].max(1) if rows else (boxes.new_zeros(0), boxes.new_zeros(0).long())
     spec = predictions.spec
     entries = []
-    for position, row in enumerate(rows):
-        place = predictions.place(row)
-        class_id = int(classes[position])
+    for index, row in enumerate(rows):
+        position = predictions.position(row)
+        class_id = int(classes[index])
         entries.append(
             ObjectPrediction(
-                box=corner_box(in_image[position]),
-                score=float(scores[position]),
+                box=corner_box(in_image[index]),
+                score=float(scores[index]),
                 objectness=float(predictions.objectness[row]),
                 class_id=class_id,
                 class_name=spec.class_names[class_id],
-                iou=float(pairwise_iou(boxes[position : position + 1], labels[position : position + 1])),
-                stride=spec.head_stride(place.head)[0],
-                cell=list(place.cell),
-                anchor=place.anchor,
-                anchor_px=_anchor_px(scored.report, place.head, place.anchor),
+                iou=float(pairwise_iou(boxes[index : index + 1], labels[index : index + 1])),
+                stride=spec.head_stride(position.head)[0],
+                cell=list(position.cell),
+                anchor=position.anchor,
+                anchor_px=anchor_px(scored.report, position.head, position.anchor),
             )
         )
     return entries
 
 
-def _row(scored: Scored, servings: Sequence[AssignedPredictor], label: Tensor) -> int:
-    if not servings:
+def _row(scored: Scored, assigned: Sequence[AssignedPredictor], label: Tensor) -> int:
+    if not assigned:
         return int(pairwise_iou(label[None], scored.predictions.boxes_xyxy_norm)[0].argmax())
-    responsible = [serving for serving in servings if serving.role == Role.RESPONSIBLE] or servings
-    rows = [scored.predictions.row(Place(serving.head, serving.cell, serving.anchor)) for serving in responsible]
+    responsible = [predictor for predictor in assigned if predictor.role == Role.RESPONSIBLE] or assigned
+    rows = [scored.predictions.row(PredictorPosition(p.head, p.cell, p.anchor)) for p in responsible]
     return max(rows, key=lambda row: float(scored.predictions.objectness[row]))
 
 
@@ -170,11 +135,11 @@ def _flags(scored: Scored) -> list[list[str]]:
     misfits = _anchor_misfits(scored) if spec.anchors_px else set()
     flags = []
     for row, (index, label) in enumerate(scored.scored_objects):
-        fate = MatchStatus(int(report.statuses[row]))
+        status = MatchStatus(int(report.statuses[row]))
         conditions = {
             "difficult": label.difficult,
-            "lost": fate == MatchStatus.LOST,
-            "collided": fate == MatchStatus.COLLIDED,
+            "lost": status == MatchStatus.LOST,
+            "collided": status == MatchStatus.COLLIDED,
             "shared": row in shared,
             "anchor_misfit": row in misfits,
         }
@@ -217,15 +182,15 @@ def score_answer(run: ScoreRun) -> ScoreAnswer:
 
 
 def image_score(scored: Scored) -> ImageScore:
-    """Return the account of one image."""
+    """Return the entry of one image."""
     report, labels = scored.report, scored.labels
     answer = ImageScore(
         image=ImageSize(width=labels.image_width, height=labels.image_height),
         labels_format=labels.label_format,
         objects=report.num_objects,
         total=float(report.total),
-        terms={name: _term_value(term) for name, term in report.terms.items()},
-        box_parts={name: _term_value(part) for name, part in report.box_parts.items()},
+        terms=term_values(report.terms),
+        box_parts=term_values(report.box_parts),
         by_scale=[_scale(scored, head) for head in range(len(report.heads))],
     )
     if scored.detail == "summary":
@@ -240,30 +205,19 @@ def image_score(scored: Scored) -> ImageScore:
     )
 
 
-def _term_value(term: Term) -> TermValue:
-    return TermValue(raw=float(term.raw), weighted=float(term.weighted))
-
-
-def _term_values(names: Iterable[str], raw: Mapping[str, float], weighted: Mapping[str, float]) -> Terms:
-    return {name: TermValue(raw=raw[name], weighted=weighted[name]) for name in names}
-
-
 def _scale(scored: Scored, head: int) -> ScaleScore:
     report = scored.report
     geometry = report.heads[head].geometry
-    raw = dict(zip(TERMS, (report.costs_by_head_term_image[head].sum(1) / report.divisor).tolist(), strict=True))
-    weighted = {name: float(value[head]) for name, value in report.by_scale.terms.items()}
     scale = ScaleScore(
         stride=geometry.net_width / geometry.grid_width,
         grid=[geometry.grid_width, geometry.grid_height],
         total=float(report.by_scale.total[head]),
-        terms=_term_values(report.terms, raw, weighted),
+        terms=scale_terms(report)[head],
     )
     if scored.detail == "summary":
         return scale
     roles = report.assignment.roles[head][0]
-    counts = torch.bincount(roles.flatten(), minlength=len(Role)).tolist()
-    scale.roles = {name: counts[role] for role, name in ROLE_NAMES.items() if counts[role]}
+    scale.roles = count_roles(roles)
     if scored.detail == "cells":
         scale.cells = {name: report.by_cell(name)[head][0].sum(0).tolist() for name in report.terms}
         scale.predictors = _predictors(report, head, scale.stride)
@@ -279,7 +233,7 @@ def _predictors(report: LossReport, head: int, stride: float) -> list[PredictorE
             stride=stride,
             cell=[column, row],
             anchor=anchor,
-            anchor_px=_anchor_px(report, head, anchor),
+            anchor_px=anchor_px(report, head, anchor),
             role=ROLE_NAMES[Role(role)],
         )
         for (anchor, row, column), role in places
@@ -289,12 +243,7 @@ def _predictors(report: LossReport, head: int, stride: float) -> list[PredictorE
 def _background(report: LossReport) -> Background:
     """Return what predictors without object cost."""
     names = [name for name in report.terms if any(name in head.by_predictor for head in report.heads)]
-    sums = torch.stack([head.background()[:, 0] for head in report.heads]).sum(0) / report.divisor
-    weighted = {name: float(value[0]) for name, value in report.by_object.background_terms.items()}
-    return Background(
-        total=float(report.by_object.background[0]),
-        terms=_term_values(names, dict(zip(TERMS, sums.tolist(), strict=True)), weighted),
-    )
+    return Background(total=float(report.by_object.background[0]), terms=background_terms(report, names)[0])
 
 
 def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:
@@ -304,31 +253,33 @@ def _unexplained(scored: Scored) -> list[UnexplainedPrediction]:
     costs = scored.report.by_cell("no_objectness")
     entries = []
     for item, box in zip(found, boxes, strict=True):
-        place = predictions.place(item.row)
-        column, row = place.cell
-        head = scored.report.heads[place.head]
+        position = predictions.position(item.row)
+        column, row = position.cell
+        head = scored.report.heads[position.head]
+        role = Role(int(scored.report.assignment.roles[position.head][0, position.anchor, row, column]))
         entries.append(
             UnexplainedPrediction(
                 box=corner_box(box),
                 class_id=item.class_id,
                 class_name=spec.class_names[item.class_id],
                 score=item.score,
-                cost=float(costs[place.head][0, place.anchor, row, column]),
+                cost=float(costs[position.head][0, position.anchor, row, column]),
                 stride=head.geometry.net_width / head.geometry.grid_width,
                 cell=[column, row],
-                anchor=place.anchor,
-                anchor_px=_anchor_px(scored.report, place.head, place.anchor),
-                role=ROLE_NAMES[Role(int(scored.report.assignment.roles[place.head][0, place.anchor, row, column]))],
-                serves=_served(scored, place),
+                anchor=position.anchor,
+                anchor_px=anchor_px(scored.report, position.head, position.anchor),
+                role=ROLE_NAMES[role],
+                serves=_assigned_objects(scored, position),
             )
         )
     return entries
 
 
-def _served(scored: Scored, place: Place) -> list[int]:
-    matches = scored.report.heads[place.head].matches
-    here = (matches.columns == place.cell[0]) & (matches.rows == place.cell[1]) & (matches.anchors == place.anchor)
-    return [scored.scored_objects[row][0] for row in matches.objects[here].tolist()]
+def _assigned_objects(scored: Scored, position: PredictorPosition) -> list[int]:
+    matches = scored.report.heads[position.head].matches
+    column, row = position.cell
+    here = (matches.columns == column) & (matches.rows == row) & (matches.anchors == position.anchor)
+    return [scored.scored_objects[index][0] for index in matches.objects[here].tolist()]
 
 
 def _not_scored(scored: Scored) -> Iterable[UnscoredObject]:

@@ -1,4 +1,4 @@
-"""The account of a loss as tables on a terminal."""
+"""A loss report as tables on a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from yoloscope.app.schemas.score import (
 
 
 def show_score(answer: ScoreAnswer, console: Console) -> None:
-    """Print the account of every image; ``console`` must be one without markup."""
+    """Print the report of every image; ``console`` must be one without markup."""
     for result in answer.results:
         console.print(
             f"loss {result.total:.4f} of {result.objects} objects in an image of "
@@ -69,7 +69,7 @@ def _objects(result: ImageScore) -> Table | None:
         return None
     table = _table("Objects, the most expensive first", (), ("rank", "cost"))
     table.show_lines = True
-    for name in ("label", "why, and what serves it"):
+    for name in ("label", "why, and its predictors"):
         table.add_column(name, overflow="fold")
     for entry in sorted(result.by_object, key=lambda entry: entry.rank):
         where = [_place(assignment) for assignment in entry.assignments]
@@ -85,11 +85,11 @@ def _unexplained(result: ImageScore) -> Table | None:
         return None
     table = _table("Predictions that no label explains", ("class", "x1 y1 x2 y2", "predictor"), ("score", "cost"))
     for entry in result.unexplained:
-        serves = "".join(f", serves object {index}" for index in entry.serves)
+        assigned = "".join(f", assigned to object {index}" for index in entry.serves)
         table.add_row(
             entry.class_name,
             _corners(entry.box),
-            _place(entry) + serves,
+            _place(entry) + assigned,
             f"{entry.score:.3f}",
             f"{entry.cost:.4f}",
         )

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["score"])
 
 _MAPS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The account of the loss, or with `Accept: image/png` its maps drawn over the image.",
+        "description": "The loss and its breakdown, or with `Accept: image/png` its maps drawn over the image.",
         "content": {MAP_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
     }
 }

@@ -146,7 +146,7 @@ class ObjectLoss(Schema):
     """Position among the objects of its image, from 0."""
     class_id: int
     status: Literal["assigned", "collided", "lost"]
-    """`collided`: its predictors serve other objects; `lost`: no head has a predictor for it."""
+    """`collided`: its predictors are assigned to other objects; `lost`: no head has a predictor for it."""
     total: float
     terms: Terms
     assignments: list[ObjectAssignment]
@@ -180,7 +180,7 @@ class LossesAnswer(Schema):
     by_object: list[ObjectLoss] | None = None
     """In the order of the request."""
     background: list[Background] | None = None
-    """Image by image, what predictors cost that serve no object."""
+    """Image by image, the cost of predictors without an object."""
     darknet: list[DarknetHead] | None = None
     """Of a darknet preset, head by head."""
     timing_ms: dict[str, float]

@@ -74,7 +74,7 @@ class ScaleScore(Schema):
 
 
 class ObjectAssignment(Predictor):
-    """A predictor that serves an object."""
+    """A predictor that is assigned to an object."""
 
     iou: float
     """Overlap of what it predicts now with the object, decoded as the preset does."""
@@ -85,8 +85,8 @@ class ObjectAssignment(Predictor):
 class ObjectPrediction(Schema):
     """What the model predicted where an object was assigned.
 
-    Of several responsible predictors, the one of highest objectness; for an object that nothing serves, the prediction
-    that overlaps it most.
+    Of several responsible predictors, the one of highest objectness; for an object without any, the prediction that
+    overlaps it most.
     """
 
     box: CornerBox
@@ -124,8 +124,9 @@ class ObjectScore(Schema):
     why: str = ""
     """In words, what makes it expensive."""
     flags: list[str]
-    """`duplicate`, `identical`, `tiny`, `difficult`; `lost`: no predictor may serve it; `collided`: another object
-    took its predictors; `shared`: its predictor serves other objects too; `anchor_misfit`: no anchor has its shape."""
+    """`duplicate`, `identical`, `tiny`, `difficult`; `lost`: no predictor can be assigned to it; `collided`: its
+    predictors are assigned to other objects; `shared`: its predictor has other objects too; `anchor_misfit`: no anchor
+    has its shape."""
 
 
 class UnscoredObject(Schema):
@@ -155,11 +156,11 @@ class UnexplainedPrediction(Schema):
     """Width and height of the anchor in pixels of the network's input; absent where a head has none."""
     role: PredictorRole
     serves: list[int]
-    """Objects that its predictor serves although it overlaps them by less than 0.5, by position in the file."""
+    """Objects that its predictor is assigned to although it overlaps them by less than 0.5, by position in the file."""
 
 
 class Background(Schema):
-    """The share of predictors that serve no object; together with the objects it adds up to the total."""
+    """The share of predictors without an object; together with the objects it adds up to the total."""
 
     total: float
     terms: Terms

@@ -162,7 +162,7 @@ def score_heads(
             tensors,
             truth,
             spec,
-            query.preset or spec.loss.preset,
+            query.preset,
             "summary" if query.detail == "summary" else "cells",
         )
     return Scored(labels, prepared.placement, predict(tensors, spec), report, query.detail, prepared.image)

@@ -10,7 +10,7 @@ from yoloscope.models.darknet.cfg import Entry, Section, parse_cfg
 from yoloscope.models.darknet.detector_spec import derive_spec
 from yoloscope.models.darknet.foreign_files import HEAD_BYTES, describe_file, is_text
 from yoloscope.models.darknet.keys import NET_INERT
-from yoloscope.models.darknet.layer_plan import Context, Layer, LayerType, Shape
+from yoloscope.models.darknet.layer_plan import BuiltLayer, Context, LayerType, Shape
 from yoloscope.models.darknet.layer_types import ALIASES, LAYER_TYPES, NET_KEYS, REFUSED_TYPES
 from yoloscope.models.darknet.network import DarknetNetwork
 from yoloscope.models.darknet.options import Options, unknown_key
@@ -20,7 +20,7 @@ _JOINING = {"route": "layers", "shortcut": "from", "sam": "from", "scale_channel
 _OFF = {"", "0", "0.0", "none"}
 
 
-def build_network(
+def build_darknet(
     cfg: str | Path,
     class_names: Sequence[str] | None = None,
     input_size: tuple[int, int] | None = None,
@@ -85,7 +85,7 @@ def _canonical(section: Section) -> str:
     return ALIASES.get(section.name, section.name)
 
 
-def _build_layer(section: Section, context: Context) -> Layer:
+def _build_layer(section: Section, context: Context) -> BuiltLayer:
     layer_type = _layer_type(section)
     for entry in section.entries.values():
         _check_key(section, entry, layer_type)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from yoloscope.models.darknet.layer_plan import Context, Layer, Shape
+from yoloscope.models.darknet.layer_plan import BuiltLayer, Context, Shape
 from yoloscope.models.darknet.options import Options
 from yoloscope.models.layers.antialias import Antialiased, Blur
 from yoloscope.models.layers.convolution import ConvBlock, SharedConvBlock
@@ -17,7 +17,7 @@ from yoloscope.models.layers.xnor import BinaryWeightConvBlock, XnorConvBlock
 _BLUR_GEOMETRY = {1: (3, 1), 2: (2, 0)}
 
 
-def build_convolutional(options: Options, context: Context) -> Layer:
+def build_convolutional(options: Options, context: Context) -> BuiltLayer:
     """Build [convolutional]."""
     entering = context.input_shape(options)
     stride = strides(options)
@@ -25,8 +25,10 @@ def build_convolutional(options: Options, context: Context) -> Layer:
     block = _shared(options, context, stride) if options.has("share_index") else _owned(options, context, stride)
     convolved = _convolved_shape(options, entering, (1, 1) if blur else stride)
     if not blur:
-        return Layer(block, convolved, (context.previous,))
-    return Layer(Antialiased(block, Blur(blur, stride)), blurred(options, convolved, blur, stride), (context.previous,))
+        return BuiltLayer(block, convolved, (context.previous,))
+    return BuiltLayer(
+        Antialiased(block, Blur(blur, stride)), blurred(options, convolved, blur, stride), (context.previous,)
+    )
 
 
 def strides(options: Options) -> tuple[int, int]:
@@ -147,7 +149,7 @@ def _share_source(options: Options, context: Context) -> ConvBlock:
     return module
 
 
-def build_local(options: Options, context: Context) -> Layer:
+def build_local(options: Options, context: Context) -> BuiltLayer:
     """Build [local]."""
     entering = context.input_shape(options)
     module = LocalConv(
@@ -161,10 +163,10 @@ def build_local(options: Options, context: Context) -> Layer:
         activation=options.activation("logistic"),
     )
     shape = Shape(module.weights.shape[1], module.rows, module.columns)
-    return Layer(module, checked(options, shape, entering), (context.previous,))
+    return BuiltLayer(module, checked(options, shape, entering), (context.previous,))
 
 
-def build_crnn(options: Options, context: Context) -> Layer:
+def build_crnn(options: Options, context: Context) -> BuiltLayer:
     """Build [crnn] for the first frame: the state is zero."""
     entering = context.input_shape(options)
     size = options.integer("size", 3, minimum=1)
@@ -188,4 +190,4 @@ def build_crnn(options: Options, context: Context) -> Layer:
     ]
     context.notices.append(f"{options.where} is recurrent: every image is taken as the first frame of a video")
     shape = Shape(output, entering.height, entering.width)
-    return Layer(FirstFrameRecurrence(*blocks), shape, (context.previous,))
+    return BuiltLayer(FirstFrameRecurrence(*blocks), shape, (context.previous,))

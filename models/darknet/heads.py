@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from yoloscope.models.darknet.keys import loss_options
-from yoloscope.models.darknet.layer_plan import Context, HeadPlan, Layer
+from yoloscope.models.darknet.layer_plan import BuiltLayer, Context, HeadPlan
 from yoloscope.models.darknet.options import Options
 
 Pairs = tuple[tuple[float, float], ...]
@@ -18,7 +18,7 @@ Pairs = tuple[tuple[float, float], ...]
 _NMS_KINDS = {"default", "greedynms", "diounms"}
 
 
-def build_yolo(options: Options, context: Context) -> Layer:
+def build_yolo(options: Options, context: Context) -> BuiltLayer:
     """Build [yolo]."""
     anchors, mask = _anchors_and_mask(options, context)
     new_coords = options.flag("new_coords")
@@ -39,7 +39,7 @@ def build_yolo(options: Options, context: Context) -> Layer:
     return _anchored(options, context, plan, entries=5)
 
 
-def build_gaussian_yolo(options: Options, context: Context) -> Layer:
+def build_gaussian_yolo(options: Options, context: Context) -> BuiltLayer:
     """Build [Gaussian_yolo]."""
     anchors, mask = _anchors_and_mask(options, context)
     point = options.text("yolo_point", "center")
@@ -61,7 +61,7 @@ def build_gaussian_yolo(options: Options, context: Context) -> Layer:
     return _anchored(options, context, plan, entries=9)
 
 
-def build_region(options: Options, context: Context) -> Layer:
+def build_region(options: Options, context: Context) -> BuiltLayer:
     """Build [region], the head of YOLOv2 and YOLO9000."""
     if options.integer("coords", 4) != 4:
         options.refuse("coords", "boxes have 4 coordinates")
@@ -84,7 +84,7 @@ def build_region(options: Options, context: Context) -> Layer:
     return _anchored(options, context, plan, entries=5)
 
 
-def build_detection(options: Options, context: Context) -> Layer:
+def build_detection(options: Options, context: Context) -> BuiltLayer:
     """Build [detection], the flat head of YOLOv1."""
     if options.integer("coords", 4) != 4:
         options.refuse("coords", "boxes have 4 coordinates")
@@ -106,10 +106,10 @@ def build_detection(options: Options, context: Context) -> Layer:
         needs_sigmoid=False,
         class_activation="softmax" if options.flag("softmax") else "none",
     )
-    return Layer(nn.Flatten(), None, (context.previous,), plan)
+    return BuiltLayer(nn.Flatten(), None, (context.previous,), plan)
 
 
-def _anchored(options: Options, context: Context, plan: HeadPlan, entries: int) -> Layer:
+def _anchored(options: Options, context: Context, plan: HeadPlan, entries: int) -> BuiltLayer:
     expected = len(plan.mask) * (entries + plan.num_classes)
     if plan.shape.channels != expected:
         options.fail(
@@ -117,7 +117,7 @@ def _anchored(options: Options, context: Context, plan: HeadPlan, entries: int) 
             f"{len(plan.mask)} anchors x ({entries} + {plan.num_classes} classes) = {expected} channels expected, "
             f"got {plan.shape.channels}: set filters={expected} in the layer before, or correct classes, mask or num",
         )
-    return Layer(nn.Identity(), None, (context.previous,), plan)
+    return BuiltLayer(nn.Identity(), None, (context.previous,), plan)
 
 
 def _pairs(options: Options) -> Pairs:

@@ -1,4 +1,4 @@
-"""Input and result of a layer builder: Context, Layer, HeadPlan."""
+"""Input and result of a layer builder: Context, BuiltLayer, HeadPlan."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class HeadPlan:
 
 
 @dataclass(frozen=True)
-class Layer:
+class BuiltLayer:
     """A built layer: its module, the indices of the layers it reads (-1 is the image) and what it yields.
 
     ``shape`` is None where nothing may read the layer.
@@ -83,7 +83,7 @@ class Context:
     referenced: frozenset[int]
     feeds_new_coords: frozenset[int]
     folder: Path | None
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[BuiltLayer] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -119,7 +119,7 @@ class Context:
         return absolute
 
 
-Builder = Callable[[Options, Context], Layer]
+Builder = Callable[[Options, Context], BuiltLayer]
 
 
 @dataclass(frozen=True)

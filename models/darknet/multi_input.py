@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from yoloscope.models.darknet.layer_plan import Context, Layer, Shape
+from yoloscope.models.darknet.layer_plan import BuiltLayer, Context, Shape
 from yoloscope.models.darknet.options import Options
 from yoloscope.models.layers.concat import Concat
 from yoloscope.models.layers.residual import ResidualSum, WeightedResidual
@@ -29,7 +29,7 @@ def _same_sides(options: Options, key: str, first: Shape, other: Shape) -> None:
         options.fail(key, f"cannot join {first} with {other}; the network width and height may need another divisor")
 
 
-def build_route(options: Options, context: Context) -> Layer:
+def build_route(options: Options, context: Context) -> BuiltLayer:
     """Build [route]: concatenation, of one group of every layer where groups= is given."""
     sources = _sources(options, context, "layers")
     groups = max(options.integer("groups", 1), 1)
@@ -42,10 +42,10 @@ def build_route(options: Options, context: Context) -> Layer:
     if group >= groups:
         options.fail("group_id", f"expected less than groups={groups}, got {group}")
     channels = sum(shape.channels for shape in shapes) // groups
-    return Layer(Concat(groups, group), Shape(channels, shapes[0].height, shapes[0].width), sources)
+    return BuiltLayer(Concat(groups, group), Shape(channels, shapes[0].height, shapes[0].width), sources)
 
 
-def build_shortcut(options: Options, context: Context) -> Layer:
+def build_shortcut(options: Options, context: Context) -> BuiltLayer:
     """Build [shortcut]: a sum, weighted with weights_type=."""
     entering = context.input_shape(options)
     others = _sources(options, context, "from")
@@ -59,7 +59,7 @@ def build_shortcut(options: Options, context: Context) -> Layer:
             )
     kind = options.text("weights_type", "none")
     if kind == "none":
-        return Layer(ResidualSum(options.activation("linear")), entering, sources)
+        return BuiltLayer(ResidualSum(options.activation("linear")), entering, sources)
     if kind not in {"per_feature", "per_layer", "per_channel"}:
         options.refuse("weights_type", f"expected none, per_feature, per_layer or per_channel, got {kind!r}")
     module = WeightedResidual(
@@ -69,7 +69,7 @@ def build_shortcut(options: Options, context: Context) -> Layer:
         normalization=_normalization(options),
         activation=options.activation("linear"),
     )
-    return Layer(module, entering, sources)
+    return BuiltLayer(module, entering, sources)
 
 
 def _normalization(options: Options) -> Literal["relu", "softmax"]:
@@ -80,16 +80,16 @@ def _normalization(options: Options) -> Literal["relu", "softmax"]:
     return _NORMALISATIONS[name]
 
 
-def _product(options: Options, context: Context, factors: Shape, module: nn.Module) -> Layer:
+def _product(options: Options, context: Context, factors: Shape, module: nn.Module) -> BuiltLayer:
     source = context.resolve(options, "from", options.integer("from", 0))
     shape = context.shape_of(source, options)
     sides = {(shape.height, shape.width), (1, 1)}
     if factors.channels not in {shape.channels, 1} or (factors.height, factors.width) not in sides:
         options.fail("from", f"cannot multiply {factors} with {shape}")
-    return Layer(module, shape, (context.previous, source))
+    return BuiltLayer(module, shape, (context.previous, source))
 
 
-def build_sam(options: Options, context: Context) -> Layer:
+def build_sam(options: Options, context: Context) -> BuiltLayer:
     """Build [sam]: an elementwise product."""
     factors = context.input_shape(options)
     layer = _product(options, context, factors, AttentionProduct(options.activation("linear")))
@@ -98,7 +98,7 @@ def build_sam(options: Options, context: Context) -> Layer:
     return layer
 
 
-def build_scale_channels(options: Options, context: Context) -> Layer:
+def build_scale_channels(options: Options, context: Context) -> BuiltLayer:
     """Build [scale_channels]: one factor per channel, or per cell with scale_wh=1."""
     factors = context.input_shape(options)
     per_cell = options.flag("scale_wh")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from yoloscope.models.darknet.layer_plan import Layer
+from yoloscope.models.darknet.layer_plan import BuiltLayer
 from yoloscope.models.errors import CfgError
 from yoloscope.models.spec import DetectorSpec
 
@@ -31,7 +31,7 @@ class DarknetNetwork(nn.Module):
     def __init__(
         self,
         names: Sequence[str],
-        layers: Sequence[Layer],
+        layers: Sequence[BuiltLayer],
         spec: DetectorSpec,
         notices: tuple[str, ...],
         missing: tuple[str, ...],
@@ -65,7 +65,7 @@ def require_complete(network: DarknetNetwork) -> None:
         raise CfgError("; ".join(network.missing))
 
 
-def _wire(names: Sequence[str], layers: Sequence[Layer]) -> tuple[Wiring, ...]:
+def _wire(names: Sequence[str], layers: Sequence[BuiltLayer]) -> tuple[Wiring, ...]:
     reads = [set(layer.sources) or {index - 1} for index, layer in enumerate(layers)]
     last_reader = {source: index for index, sources in enumerate(reads) for source in sources}
     released: list[list[int]] = [[] for _ in layers]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from yoloscope.models.darknet.convolutions import antialiasing, blurred, checked, strides
-from yoloscope.models.darknet.layer_plan import Context, Layer, Shape
+from yoloscope.models.darknet.layer_plan import BuiltLayer, Context, Shape
 from yoloscope.models.darknet.options import Options
 from yoloscope.models.layers.antialias import Antialiased, Blur
 from yoloscope.models.layers.crop import CenterCrop
@@ -26,37 +26,37 @@ def _pooled(options: Options, entering: Shape, size: int, stride: tuple[int, int
     return checked(options, Shape(entering.channels, height, width), entering)
 
 
-def build_maxpool(options: Options, context: Context) -> Layer:
+def build_maxpool(options: Options, context: Context) -> BuiltLayer:
     """Build [maxpool], over windows or over channels."""
     entering = context.input_shape(options)
     if options.flag("maxpool_depth"):
         channels = options.integer("out_channels", 1, minimum=1)
         shape = Shape(channels, entering.height, entering.width)
-        return Layer(DepthMaxPool(channels), shape, (context.previous,))
+        return BuiltLayer(DepthMaxPool(channels), shape, (context.previous,))
     size, stride, padding = _pool_geometry(options)
     blur = antialiasing(options)
     if not blur:
         shape = _pooled(options, entering, size, stride, padding)
-        return Layer(MaxPool(size, stride, padding), shape, (context.previous,))
+        return BuiltLayer(MaxPool(size, stride, padding), shape, (context.previous,))
     pooled = _pooled(options, entering, size, (1, 1), padding)
     module = Antialiased(MaxPool(size, 1, padding), Blur(blur, stride))
-    return Layer(module, blurred(options, pooled, blur, stride), (context.previous,))
+    return BuiltLayer(module, blurred(options, pooled, blur, stride), (context.previous,))
 
 
-def build_local_avgpool(options: Options, context: Context) -> Layer:
+def build_local_avgpool(options: Options, context: Context) -> BuiltLayer:
     """Build [local_avgpool]."""
     entering = context.input_shape(options)
     size, stride, padding = _pool_geometry(options)
     shape = _pooled(options, entering, size, stride, padding)
-    return Layer(LocalAvgPool(size, stride, padding), shape, (context.previous,))
+    return BuiltLayer(LocalAvgPool(size, stride, padding), shape, (context.previous,))
 
 
-def build_avgpool(options: Options, context: Context) -> Layer:
+def build_avgpool(options: Options, context: Context) -> BuiltLayer:
     """Build [avgpool]: the mean of the whole map."""
-    return Layer(GlobalAvgPool(), Shape(context.input_shape(options).channels, 1, 1), (context.previous,))
+    return BuiltLayer(GlobalAvgPool(), Shape(context.input_shape(options).channels, 1, 1), (context.previous,))
 
 
-def build_upsample(options: Options, context: Context) -> Layer:
+def build_upsample(options: Options, context: Context) -> BuiltLayer:
     """Build [upsample]; a negative stride sums instead."""
     entering = context.input_shape(options)
     stride, scale = options.integer("stride", 2), options.number("scale", 1.0)
@@ -64,26 +64,26 @@ def build_upsample(options: Options, context: Context) -> Layer:
         options.fail("stride", "expected a number other than 0, got 0")
     if stride > 0:
         shape = Shape(entering.channels, entering.height * stride, entering.width * stride)
-        return Layer(Upsample(stride, scale), shape, (context.previous,))
+        return BuiltLayer(Upsample(stride, scale), shape, (context.previous,))
     shape = Shape(entering.channels, entering.height // -stride, entering.width // -stride)
-    return Layer(SumDownsample(-stride, scale), checked(options, shape, entering), (context.previous,))
+    return BuiltLayer(SumDownsample(-stride, scale), checked(options, shape, entering), (context.previous,))
 
 
-def build_reorg(options: Options, context: Context) -> Layer:
+def build_reorg(options: Options, context: Context) -> BuiltLayer:
     """Build [reorg], the order of YOLOv2."""
     stride = options.integer("stride", 1, minimum=1)
     entering = _divisible(options, context.input_shape(options), stride, by_channels=True)
     if options.flag("reverse"):
         shape = Shape(entering.channels // stride**2, entering.height * stride, entering.width * stride)
-        return Layer(DepthToSpace(stride), shape, (context.previous,))
-    return Layer(PassthroughReorder(stride), _gathered(entering, stride), (context.previous,))
+        return BuiltLayer(DepthToSpace(stride), shape, (context.previous,))
+    return BuiltLayer(PassthroughReorder(stride), _gathered(entering, stride), (context.previous,))
 
 
-def build_reorg3d(options: Options, context: Context) -> Layer:
+def build_reorg3d(options: Options, context: Context) -> BuiltLayer:
     """Build [reorg3d], a space-to-depth."""
     stride = options.integer("stride", 1, minimum=1)
     entering = _divisible(options, context.input_shape(options), stride, by_channels=False)
-    return Layer(SpaceToDepth(stride), _gathered(entering, stride), (context.previous,))
+    return BuiltLayer(SpaceToDepth(stride), _gathered(entering, stride), (context.previous,))
 
 
 def _gathered(entering: Shape, stride: int) -> Shape:
@@ -98,7 +98,7 @@ def _divisible(options: Options, entering: Shape, stride: int, *, by_channels: b
     return entering
 
 
-def build_crop(options: Options, context: Context) -> Layer:
+def build_crop(options: Options, context: Context) -> BuiltLayer:
     """Build [crop] as it acts outside training: the center, mapped to -1..1 unless noadjust=1."""
     entering = context.input_shape(options)
     height = options.integer("crop_height", 1, minimum=1)
@@ -106,4 +106,4 @@ def build_crop(options: Options, context: Context) -> Layer:
     if height > entering.height or width > entering.width:
         options.fail("crop_height", f"cannot cut {width}x{height} out of {entering}")
     module = CenterCrop(height, width, adjust=not options.flag("noadjust"))
-    return Layer(module, Shape(entering.channels, height, width), (context.previous,))
+    return BuiltLayer(module, Shape(entering.channels, height, width), (context.previous,))

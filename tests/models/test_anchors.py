@@ -39,8 +39,8 @@ def test_region_anchors_are_given_in_cells_of_32_pixels() -> None:
 
 
 def test_the_smallest_anchor_of_yolov4_tiny_serves_no_head() -> None:
-    served = {index for mask in anchors.YOLOV4_TINY.masks for index in mask}
-    assert served == {1, 2, 3, 4, 5}
+    in_masks = {index for mask in anchors.YOLOV4_TINY.masks for index in mask}
+    assert in_masks == {1, 2, 3, 4, 5}
 
 
 @pytest.mark.parametrize("published", [anchors.YOLOV3, anchors.YOLOV3_TINY, anchors.YOLOV4])

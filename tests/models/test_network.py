@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.parity.networks import compare_pseudo, compare_real, torch_heads
 from tests.parity.pseudo_weights import pseudo_weights
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.weights import load_weights
 from yoloscope.models.layers.csp import Residual
 from yoloscope.models.layers.dropblock import DropBlock
@@ -100,7 +100,7 @@ def test_heads_equal_darknets(oracles_dir: Path, name: str) -> None:
 def test_yolov4_tiny_with_a_third_head_is_darknets_yolov4_tiny_3l(oracles_dir: Path) -> None:
     place = oracles_dir / "darknet_cfgs" / "yolov4-tiny-3l"
     with torch.device("meta"):
-        theirs = build_network(place / "yolov4-tiny-3l.cfg")
+        theirs = build_darknet(place / "yolov4-tiny-3l.cfg")
     summary = json.loads((place / "summary.json").read_text())
     _, height, width = summary["net"]
     network = build("yolov4-tiny", 80, input_size=(width, height), third_head=True).eval()
@@ -127,7 +127,7 @@ def comparable(spec: DetectorSpec) -> DetectorSpec:
 @pytest.mark.parametrize("name", names())
 def test_blocks_and_spec_are_those_of_the_published_cfg(oracles_dir: Path, name: str) -> None:
     with torch.device("meta"):
-        theirs = build_network(oracles_dir / "cfg" / CFGS.get(name, f"{name}.cfg"))
+        theirs = build_darknet(oracles_dir / "cfg" / CFGS.get(name, f"{name}.cfg"))
     width, height = theirs.spec.input_width, theirs.spec.input_height
     ours = on_meta(name, len(theirs.spec.class_names), input_size=(width, height))
     assert comparable(ours.spec) == comparable(theirs.spec)
@@ -143,7 +143,7 @@ def test_heads_equal_those_of_the_cfg(oracles_dir: Path, name: str, tmp_path: Pa
     for published in ("416", "448", "608"):
         text = text.replace(f"width={published}", f"width={side}").replace(f"height={published}", f"height={side}")
     (tmp_path / "small.cfg").write_text(text)
-    theirs = build_network(tmp_path / "small.cfg").eval()
+    theirs = build_darknet(tmp_path / "small.cfg").eval()
     ours = lively(build(name, len(theirs.spec.class_names), input_size=(side, side)))
     with torch.no_grad():
         for own, other in zip(weight_blocks(ours), weight_blocks(theirs), strict=True):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.models.darknet.cfgs import section
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.weights import load_weights
 from yoloscope.models.darknet.weights_header import WeightsHeader
 from yoloscope.models.detector import scale_pixels
@@ -98,7 +98,7 @@ class TestDarknet:
 
     @pytest.mark.parametrize("channels", [1, 2, 4])
     def test_a_convolution_reads_as_many_planes_as_the_cfg_says(self, channels: int) -> None:
-        network = build_network(self.cfg(channels))
+        network = build_darknet(self.cfg(channels))
         assert network.spec.input_channels == channels
         weights = np.arange(6 + 6 * channels, dtype="<f4")
         load_weights(network, WeightsHeader().pack() + weights.tobytes())
@@ -109,7 +109,7 @@ class TestDarknet:
 
     def test_no_channels_are_refused_by_line_and_key(self) -> None:
         with pytest.raises(CfgError, match=r"line 4: \[net\] channels: expected at least 1, got 0"):
-            build_network(self.cfg(0))
+            build_darknet(self.cfg(0))
 
 
 class TestNative:

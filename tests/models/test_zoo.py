@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.errors import ModelNotFoundError
 from yoloscope.models.layers.weight_block import weight_blocks
 from yoloscope.models.registry import build, names
@@ -90,14 +90,14 @@ num=6
         assert spec.head_anchors_px(1) == ((23, 27), (37, 58), (81, 82))
 
     def test_an_imported_pair_gets_them_with_a_note(self) -> None:
-        spec = build_network(self.CFG.format("0,1,2")).spec
+        spec = build_darknet(self.CFG.format("0,1,2")).spec
         corrected, notices = correct_anchors(spec, self.SHA256)
         assert corrected.head_anchors_px(1) == ((23, 27), (37, 58), (81, 82))
         (notice,) = notices
         assert "weights of yolov3-tiny were trained with mask 3,4,5 and 1,2,3, the cfg has another: corrected" in notice
 
     def test_a_cfg_that_has_them_and_other_weights_stay_as_they_are(self) -> None:
-        published, right = (build_network(self.CFG.format(mask)).spec for mask in ("0,1,2", "1,2,3"))
+        published, right = (build_darknet(self.CFG.format(mask)).spec for mask in ("0,1,2", "1,2,3"))
         assert correct_anchors(right, self.SHA256) == (right, ())
         assert correct_anchors(published, "0" * 64) == (published, ())
 
@@ -107,7 +107,7 @@ num=6
     ) -> None:
         path = oracles_dir / "cfg" / ("yolov1/yolo.cfg" if official.name == "yolov1" else f"{official.name}.cfg")
         with torch.device("meta"):
-            cfg = build_network(path, official.class_names).spec
+            cfg = build_darknet(path, official.class_names).spec
             spec = official.correct_anchors(build(official.network, len(official.class_names)).spec)
         for index in range(len(cfg.heads)):
             same = np.allclose(spec.head_anchors_px(index), cfg.head_anchors_px(index))

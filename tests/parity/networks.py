@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.parity.pseudo_weights import pseudo_weights
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.network import DarknetNetwork
 from yoloscope.models.darknet.weights import load_weights
 from yoloscope.models.layers.activations import ACTIVATIONS
@@ -58,14 +58,14 @@ def _summaries(folder: Path) -> list[Path]:
 
 def load_pseudo_network(folder: Path) -> DarknetNetwork:
     """Build the network of one folder and fill it with the weights of the formula."""
-    network = build_network(folder / f"{folder.name}.cfg")
+    network = build_darknet(folder / f"{folder.name}.cfg")
     load_weights(network, pseudo_weights(read_summary(folder)))
     return network
 
 
 def load_real_network(weights: Path) -> DarknetNetwork:
     """Build the network beside a .weights file and load it."""
-    network = build_network(weights.with_suffix(".cfg"))
+    network = build_darknet(weights.with_suffix(".cfg"))
     load_weights(network, weights)
     return network
 

@@ -56,7 +56,7 @@ def test_quality_by_hand() -> None:
 
 
 def test_an_anchor_without_a_mask_loses_its_objects() -> None:
-    """yolov4-tiny.cfg gives masks 3,4,5 and 1,2,3: nothing serves what fits anchor 0 best."""
+    """yolov4-tiny.cfg gives masks 3,4,5 and 1,2,3: no head has what fits anchor 0 best."""
     anchors = np.array([[10.0, 14], [23, 27], [37, 58], [81, 82], [135, 169], [344, 319]])
     masks = ((3, 4, 5), (1, 2, 3))
     shapes = np.array([[10.0, 14], [23, 27], [15, 18], [344, 319]])

@@ -21,7 +21,7 @@ from yoloscope.training.callbacks import Validation
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.config import FreebiesConfig, ScheduleConfig, TrainingConfig
 from yoloscope.training.data.datasets import open_dataset
-from yoloscope.training.losses import Preset, get_preset
+from yoloscope.training.losses import FormulaPreset, get_preset
 from yoloscope.training.optim.cross_mini_batch_norm import CrossMiniBatchNorm2d
 from yoloscope.training.train import train, train_network, training_data
 from yoloscope.training.trainer import use_bf16
@@ -186,7 +186,7 @@ def test_loss_switches_become_keys_of_the_preset(shapes: Path, configure: Config
     freebies = {"label_smoothing": 0.1, "multi_anchor": False, "box_loss": "diou", "grid_sensitivity": False}
     spec = build_network(configure(freebies=freebies), open_dataset(shapes, "train")).spec
     preset = get_preset(None, spec)
-    assert isinstance(preset, Preset)
+    assert isinstance(preset, FormulaPreset)
     assert (preset.label_smoothing, preset.match, preset.box_loss) == (0.1, "best_anchor", "diou")
     assert {head.scale_xy for head in spec.heads} == {1.0}
 

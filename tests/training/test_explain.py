@@ -88,10 +88,10 @@ class TestArticle:
     predicted[0, 1, 1, 4] = 0.3
 
     def test_the_scene_is_this_one(self) -> None:
-        scene = tables("article")[0].rows
-        assert scene[0][1:] == pytest.approx(self.target[0, 0, 0].tolist())
-        assert scene[1][1:] == pytest.approx(self.predicted[0, 0, 0].tolist())
-        assert scene[2][1:] == pytest.approx(self.predicted[0, 1, 1].tolist())
+        example = tables("article")[0].rows
+        assert example[0][1:] == pytest.approx(self.target[0, 0, 0].tolist())
+        assert example[1][1:] == pytest.approx(self.predicted[0, 0, 0].tolist())
+        assert example[2][1:] == pytest.approx(self.predicted[0, 1, 1].tolist())
 
     def test_example_1(self) -> None:
         mse = nn.MSELoss()

@@ -10,7 +10,7 @@ import torch
 
 from tests.training.runs import Configure, log_lines, quick_config
 from yoloscope.models import registry
-from yoloscope.models.darknet.builder import build_network as build_darknet
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.weights import save_weights
 from yoloscope.models.detector import scale_pixels
 from yoloscope.models.errors import ConfigError, ExportError, WeightsError

@@ -31,7 +31,7 @@ CollisionRule = Literal["first", "last", "accumulate", "mean", "best_iou"]
 
 @dataclass(frozen=True)
 class AssignmentRules:
-    """How objects find predictors; ``losses.presets.formula.Preset`` says what each value means."""
+    """How objects find predictors; ``losses.presets.formula.FormulaPreset`` says what each value means."""
 
     match: Matching
     match_threshold: float
@@ -42,7 +42,7 @@ class AssignmentRules:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class DecodedHead:
     """Current predictions of one head, constants for the gradient.
 
     ``boxes_cxcywh`` are fractions of the network input, None where no rule needs them. ``cell_boxes`` gives those of
@@ -110,7 +110,7 @@ class HeadAssignment:
 
 
 def assign(
-    predictions: Sequence[Predictions],
+    predictions: Sequence[DecodedHead],
     truth: GroundTruth,
     anchors_px: Sequence[tuple[float, float]],
     rules: AssignmentRules,
@@ -135,7 +135,7 @@ def assign(
     )
 
 
-def _assign_cells(head: Predictions, truth: GroundTruth, rules: AssignmentRules) -> HeadAssignment:
+def _assign_cells(head: DecodedHead, truth: GroundTruth, rules: AssignmentRules) -> HeadAssignment:
     """YOLOv1: one object per cell, so that nothing is left to collide."""
     matches = match_first_per_cell(truth, head.geometry)
     candidates = head.cell_boxes(matches.images, matches.rows, matches.columns)
@@ -146,7 +146,7 @@ def _assign_cells(head: Predictions, truth: GroundTruth, rules: AssignmentRules)
 
 @torch.no_grad()
 def _without_collisions(
-    head: Predictions, matches: HeadMatches, truth: GroundTruth, rules: AssignmentRules
+    head: DecodedHead, matches: HeadMatches, truth: GroundTruth, rules: AssignmentRules
 ) -> Positives:
     positives = find_positives(matches)
     if len(positives) == len(matches) or rules.collision in {"accumulate", "mean"}:
@@ -155,7 +155,7 @@ def _without_collisions(
     return find_positives(resolve_collisions(matches, rules.collision, iou))
 
 
-def _predicted_iou(head: Predictions, matches: HeadMatches, truth: GroundTruth) -> Tensor:
+def _predicted_iou(head: DecodedHead, matches: HeadMatches, truth: GroundTruth) -> Tensor:
     at = (matches.images, matches.anchors, matches.rows, matches.columns)
     predicted = torch.stack([plane[at] for plane in _boxes(head)], dim=-1)
     own = truth.boxes_cxcywh_norm[matches.objects].to(predicted)
@@ -163,7 +163,7 @@ def _predicted_iou(head: Predictions, matches: HeadMatches, truth: GroundTruth) 
 
 
 @torch.no_grad()
-def _ignored(head: Predictions, truth: GroundTruth, rules: AssignmentRules) -> tuple[Tensor, Tensor | None]:
+def _ignored(head: DecodedHead, truth: GroundTruth, rules: AssignmentRules) -> tuple[Tensor, Tensor | None]:
     threshold = rules.ignore_threshold
     if threshold is None or not len(truth):
         return torch.zeros(head.geometry.shape, dtype=torch.bool, device=truth.class_ids.device), None
@@ -176,7 +176,7 @@ def _ignored(head: Predictions, truth: GroundTruth, rules: AssignmentRules) -> t
     return ignored_predictors(over, rules.ignore_class_gate, head.best_probability), None
 
 
-def _boxes(head: Predictions) -> Planes:
+def _boxes(head: DecodedHead) -> Planes:
     if head.boxes_cxcywh is None:
         raise ValueError("expected decoded boxes for rules that look at predictions, got none")
     return head.boxes_cxcywh

@@ -18,7 +18,12 @@ class ProgressBar(StepCallback):
     """Progress bar on standard error; lines written there meanwhile stand above it."""
 
     def __init__(self, console: Console | None = None) -> None:
-        columns = (BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[account]}"))
+        columns = (
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[loss_summary]}"),
+        )
         console = console or Console(stderr=True, highlight=False, markup=False)
         self._progress = Progress(*columns, console=console, transient=True)
         self._task: TaskID | None = None
@@ -31,12 +36,12 @@ class ProgressBar(StepCallback):
                 self._progress.remove_task(self._task)
             self._progress.start()
             done = pl_module.progress.step
-            self._task = self._progress.add_task("", total=pl_module.total_steps, completed=done, account="")
+            self._task = self._progress.add_task("", total=pl_module.total_steps, completed=done, loss_summary="")
 
     def after_step(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
         """Move the bar."""
         if trainer.is_global_zero and self._task is not None:
-            self._progress.update(self._task, completed=module.progress.step, account=account(module))
+            self._progress.update(self._task, completed=module.progress.step, loss_summary=loss_summary(module))
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Remove the bar."""
@@ -52,7 +57,7 @@ class ProgressBar(StepCallback):
         self._progress.stop()
 
 
-def account(module: TrainingModule) -> str:
+def loss_summary(module: TrainingModule) -> str:
     """Return the loss of the last step, its terms, and the last AP, in few letters."""
     if module.last_loss is None:
         return ""

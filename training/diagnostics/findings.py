@@ -50,7 +50,7 @@ class Finding:
 
     @property
     def order(self) -> tuple[float, str, int, str, BoxXyxy]:
-        """Sort key: highest probability first, ties by place."""
+        """Sort key: highest probability first, ties by position."""
         index = -1 if self.label_index is None else self.label_index
         return (-self.probability, self.image, index, self.kind, self.box_xyxy_px)
 

@@ -14,8 +14,8 @@ from yoloscope.models.spec import DetectorSpec
 
 
 @dataclass(frozen=True)
-class Place:
-    """Place of a predictor: head, cell as (column, row), and position of its anchor within the head."""
+class PredictorPosition:
+    """Position of a predictor: head, cell as (column, row), and position of its anchor within the head."""
 
     head: int
     cell: tuple[int, int]
@@ -35,21 +35,21 @@ class Predictions:
     objectness: Tensor
     spec: DetectorSpec
 
-    def place(self, row: int) -> Place:
-        """Return where the predictor of a row sits."""
+    def position(self, row: int) -> PredictorPosition:
+        """Return the position of the predictor of a row."""
         for index, head in enumerate(self.spec.heads):
             count = head.num_anchors * head.grid_height * head.grid_width
             if row < count:
                 anchor, cell = divmod(row, head.grid_height * head.grid_width)
-                return Place(index, (cell % head.grid_width, cell // head.grid_width), anchor)
+                return PredictorPosition(index, (cell % head.grid_width, cell // head.grid_width), anchor)
             row -= count
         raise IndexError(f"expected a row below {len(self.objectness)}, got {row} more")
 
-    def row(self, place: Place) -> int:
-        """Return the row of the predictor at a place."""
-        before = sum(h.num_anchors * h.grid_height * h.grid_width for h in self.spec.heads[: place.head])
-        head = self.spec.heads[place.head]
-        return before + (place.anchor * head.grid_height + place.cell[1]) * head.grid_width + place.cell[0]
+    def row(self, position: PredictorPosition) -> int:
+        """Return the row of the predictor at a position."""
+        before = sum(h.num_anchors * h.grid_height * h.grid_width for h in self.spec.heads[: position.head])
+        head = self.spec.heads[position.head]
+        return before + (position.anchor * head.grid_height + position.cell[1]) * head.grid_width + position.cell[0]
 
 
 @torch.no_grad()

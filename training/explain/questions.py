@@ -9,7 +9,7 @@ import torch
 from yoloscope.models.layout import OBJECTNESS
 from yoloscope.training.assignment.grid import Role
 from yoloscope.training.assignment.ignore import max_iou, padded_boxes_xyxy
-from yoloscope.training.explain.scene import anchor_scene
+from yoloscope.training.explain.example import anchor_example
 from yoloscope.training.explain.table import Cell, Table
 from yoloscope.training.losses.decode import box_planes, decode_planes
 from yoloscope.training.losses.presets.v2 import V2
@@ -18,17 +18,17 @@ from yoloscope.training.losses.presets.v4 import V4
 
 def maxiou() -> Iterator[Table]:
     """Yield the answer to what 1[MaxIOU < Thresh] means: who pays for objectness without an object."""
-    scene = anchor_scene()
-    geometry = scene.geometry
-    planes = decode_planes(box_planes(scene.head, geometry), geometry, "sigmoid", "exp")
-    best, _ = max_iou(planes, padded_boxes_xyxy(scene.truth, torch.float64))
-    filtered = scene.report(V2)
-    unfiltered = scene.report(V2.replace(ignore_threshold=None))
+    example = anchor_example()
+    geometry = example.geometry
+    planes = decode_planes(box_planes(example.head, geometry), geometry, "sigmoid", "exp")
+    best, _ = max_iou(planes, padded_boxes_xyxy(example.truth, torch.float64))
+    filtered = example.report(V2)
+    unfiltered = example.report(V2.replace(ignore_threshold=None))
     rows: list[tuple[Cell, ...]] = []
     for column, row, anchor in ((6, 6, 1), (7, 6, 2), (7, 6, 0), (1, 1, 2)):
         at = (0, anchor, row, column)
         costs = [float(report.by_cell("no_objectness")[0][at]) for report in (filtered, unfiltered)]
-        objectness = float(torch.sigmoid(scene.entries[anchor, OBJECTNESS, row, column]))
+        objectness = float(torch.sigmoid(example.entries[anchor, OBJECTNESS, row, column]))
         role = Role(int(filtered.assignment.roles[0][at])).name.lower()
         indicator = int(best[at] < 0.6)
         filled = f"{indicator} * {objectness:.4g}^2"
@@ -46,9 +46,9 @@ def maxiou() -> Iterator[Table]:
 
 def anchors() -> Iterator[Table]:
     """Yield the answer to what a cell's other anchors cost when one of them has the object."""
-    scene = anchor_scene()
+    example = anchor_example()
     for preset in (V2, V4):
-        report = scene.report(preset)
+        report = example.report(preset)
         names = [name for name in report.terms if name != "prior"]
         rows: list[tuple[Cell, ...]] = []
         for anchor in range(5):

@@ -12,7 +12,7 @@ from torch import Tensor
 from yoloscope.models import boxes
 from yoloscope.models.layout import CLASSES, OBJECTNESS, H, W, X
 from yoloscope.training.assignment.grid import Role
-from yoloscope.training.explain.scene import GRID, PERSON, V1_GRID, Scene, anchor_scene, cell_scene
+from yoloscope.training.explain.example import GRID, PERSON, V1_GRID, WorkedExample, anchor_example, cell_example
 from yoloscope.training.explain.table import Cell, Table, in_words, squared_error
 from yoloscope.training.losses.decode import decode_center, decode_extent
 from yoloscope.training.losses.presets.v1 import V1
@@ -66,22 +66,22 @@ def constants() -> Iterator[Table]:
 
 def v1() -> Iterator[Table]:
     """Yield YOLOv1's loss of a person in cell (3, 3), term by term."""
-    scene = cell_scene()
-    report = scene.report(V1)
-    layout = scene.spec.heads[0].detection_layout(20)
+    example = cell_example()
+    report = example.report(V1)
+    layout = example.spec.heads[0].detection_layout(20)
     cell = 3 * V1_GRID + 3
-    x, y, w, h = scene.head[0, layout.boxes].view(-1, 2, 4)[cell, 0].sigmoid().tolist()
-    confidence, other = scene.head[0, layout.confidences].view(-1, 2)[cell].sigmoid().tolist()
-    empty = float(scene.head[0, layout.confidences][0].sigmoid())
-    classes = scene.head[0, layout.classes].view(-1, 20)[cell].softmax(0)
-    cx, cy, tw, th = _truth(scene)
-    (served,) = report.assignment.predictors_of(0)
+    x, y, w, h = example.head[0, layout.boxes].view(-1, 2, 4)[cell, 0].sigmoid().tolist()
+    confidence, other = example.head[0, layout.confidences].view(-1, 2)[cell].sigmoid().tolist()
+    empty = float(example.head[0, layout.confidences][0].sigmoid())
+    classes = example.head[0, layout.classes].view(-1, 20)[cell].softmax(0)
+    cx, cy, tw, th = _truth(example)
+    (assigned,) = report.assignment.predictors_of(0)
     yield _filled(
         report,
         {
             "xy": f"5 * ({squared_error(x, cx * 7 - 3)} + {squared_error(y, cy * 7 - 3)})",
             "wh": f"5 * ({_roots(w, tw)} + {_roots(h, th)})",
-            "objectness": f"1 * {squared_error(confidence, served.iou)}",
+            "objectness": f"1 * {squared_error(confidence, assigned.iou)}",
             "no_objectness": f"0.5 * ({other:.4g}^2 + {2 * V1_GRID**2 - 2} * {empty:.4g}^2)",
             "classification": _squared_classes(classes),
         },
@@ -92,34 +92,34 @@ def v1() -> Iterator[Table]:
 
 def v2() -> Iterator[Table]:
     """Yield YOLOv2's loss of a person in cell (6, 6), term by term."""
-    scene = anchor_scene()
-    report = scene.report(V2)
-    x, y, w, h = _decoded(scene, 2)
-    cx, cy, tw, th = _truth(scene)
+    example = anchor_example()
+    report = example.report(V2)
+    x, y, w, h = _decoded(example, 2)
+    cx, cy, tw, th = _truth(example)
     size = f"(2 - {tw:.4g} * {th:.4g})"
-    (served,) = report.assignment.predictors_of(0)
+    (assigned,) = report.assignment.predictors_of(0)
     offsets = squared_error(x - CELL, cx * GRID - CELL), squared_error(y - CELL, cy * GRID - CELL)
     yield _filled(
         report,
         {
             "xy": f"1 * {size} * ({offsets[0]} + {offsets[1]})",
             "wh": f"1 * {size} * ({squared_error(w, tw)} + {squared_error(h, th)})",
-            "objectness": f"5 * {squared_error(_objectness(scene, 2), served.iou)}",
-            "no_objectness": "1 * (" + _background(scene, report, "{}^2") + ")",
-            "classification": _squared_classes(scene.entries[2, CLASSES:, CELL, CELL].softmax(0)),
+            "objectness": f"5 * {squared_error(_objectness(example, 2), assigned.iou)}",
+            "no_objectness": "1 * (" + _background(example, report, "{}^2") + ")",
+            "classification": _squared_classes(example.entries[2, CLASSES:, CELL, CELL].softmax(0)),
         },
-        title="Preset v2: 13x13 cells of five anchors, a person in cell (6, 6), served by anchor 2",
+        title="Preset v2: 13x13 cells of five anchors, a person in cell (6, 6), assigned to anchor 2",
         note="x, y in cells; w, h as fractions of the image, as in 2 - w^ h^.",
     )
 
 
 def v3() -> Iterator[Table]:
     """Yield YOLOv3's loss of the same person, term by term."""
-    scene = anchor_scene()
-    report = scene.report(V3)
-    raw = scene.entries[2, X : H + 1, CELL, CELL].tolist()
-    cx, cy, tw, th = _truth(scene)
-    anchor_w, anchor_h = (side / scene.spec.input_width for side in scene.spec.anchors_px[2])
+    example = anchor_example()
+    report = example.report(V3)
+    raw = example.entries[2, X : H + 1, CELL, CELL].tolist()
+    cx, cy, tw, th = _truth(example)
+    anchor_w, anchor_h = (side / example.spec.input_width for side in example.spec.anchors_px[2])
     offsets = (cx * GRID - CELL, cy * GRID - CELL)
     centers = " + ".join(
         f"({in_words(t)} - log({o:.4g} / (1 - {o:.4g})))^2" for t, o in zip(raw[:2], offsets, strict=True)
@@ -134,9 +134,9 @@ def v3() -> Iterator[Table]:
         {
             "xy": f"1 * {size} * ({centers})",
             "wh": f"1 * {size} * ({extents})",
-            "objectness": f"-log({_objectness(scene, 2):.4g})",
-            "no_objectness": _background(scene, report, "(-log(1 - {}))"),
-            "classification": _entropy_classes(scene.entries[2, CLASSES:, CELL, CELL]),
+            "objectness": f"-log({_objectness(example, 2):.4g})",
+            "no_objectness": _background(example, report, "(-log(1 - {}))"),
+            "classification": _entropy_classes(example.entries[2, CLASSES:, CELL, CELL]),
         },
         title="Preset v3: the same person; squared errors of the raw t, cross-entropy for the rest",
         note="t^ is what would decode to the object: logit(x^ - cell) and log(w^ / anchor).",
@@ -145,40 +145,40 @@ def v3() -> Iterator[Table]:
 
 def v4() -> Iterator[Table]:
     """Yield YOLOv4's loss of the same person, which four anchors serve."""
-    scene = anchor_scene()
-    report = scene.report(V4)
-    served = report.assignment.predictors_of(0)
+    example = anchor_example()
+    report = example.report(V4)
+    assigned = report.assignment.predictors_of(0)
     rows: list[tuple[Cell, ...]] = []
-    for predictor in served:
+    for predictor in assigned:
         role = predictor.role.name.lower()
         box = float(report.by_cell("box")[0][0, predictor.anchor, CELL, CELL])
-        rows.append((predictor.anchor, role, _ciou(scene, predictor.anchor), box))
+        rows.append((predictor.anchor, role, _ciou(example, predictor.anchor), box))
     yield Table(
-        "Preset v4: the box term of the same person, by the anchors that serve it",
+        "Preset v4: the box term of the same person, by its anchors",
         ("anchor", "role", "filled in", "cost"),
         tuple(rows),
         formula="5 * (1 - IoU + d^2 / c^2 + alpha * v),  alpha = v / (1 - IoU + v)",
         note="d, the distance of the centers; c, the diagonal of what encloses both; v, of the aspects.",
     )
-    seen = [f"log({_objectness(scene, predictor.anchor):.4g})" for predictor in served]
-    classes = _entropy_classes(scene.entries[2, CLASSES:, CELL, CELL])
+    seen = [f"log({_objectness(example, predictor.anchor):.4g})" for predictor in assigned]
+    classes = _entropy_classes(example.entries[2, CLASSES:, CELL, CELL])
     yield _filled(
         report,
         {
             "box": " + ".join(f"{cost:.4g}" for *_, cost in rows if isinstance(cost, float)),
             "objectness": "-" + " - ".join(seen),
-            "no_objectness": _background(scene, report, "(-log(1 - {}))"),
-            "classification": f"{len(served)} * ({classes})",
+            "no_objectness": _background(example, report, "(-log(1 - {}))"),
+            "classification": f"{len(assigned)} * ({classes})",
         },
         title="Preset v4: all terms",
     )
 
 
 def terms() -> Iterator[Table]:
-    """Yield the report of the scene with anchors: raw and weighted terms, parts of the box, object, background."""
-    scene = anchor_scene()
+    """Yield the report of the example with anchors: raw and weighted terms, parts of the box, object, background."""
+    example = anchor_example()
     for preset in (V2, V4):
-        report = scene.report(preset)
+        report = example.report(preset)
         rows: list[tuple[Cell, ...]] = [
             (name, float(term.raw), float(term.weighted)) for name, term in report.terms.items()
         ]
@@ -198,28 +198,28 @@ def _filled(report: LossReport, filled: dict[str, str], title: str, note: str = 
     return Table(title, ("term", "filled in", "weighted"), tuple(rows), FORMULAS[report.preset], note)
 
 
-def _truth(scene: Scene) -> tuple[float, float, float, float]:
-    x, y, w, h = scene.truth.boxes_cxcywh_norm[0].tolist()
+def _truth(example: WorkedExample) -> tuple[float, float, float, float]:
+    x, y, w, h = example.truth.boxes_cxcywh_norm[0].tolist()
     return x, y, w, h
 
 
-def _objectness(scene: Scene, anchor: int) -> float:
-    return float(scene.entries[anchor, OBJECTNESS, CELL, CELL].sigmoid())
+def _objectness(example: WorkedExample, anchor: int) -> float:
+    return float(example.entries[anchor, OBJECTNESS, CELL, CELL].sigmoid())
 
 
-def _decoded(scene: Scene, anchor: int) -> tuple[float, float, float, float]:
+def _decoded(example: WorkedExample, anchor: int) -> tuple[float, float, float, float]:
     """Return center in cells, width and height as fractions of the input, of a predictor of the object's cell."""
-    raw = scene.entries[anchor, :, CELL, CELL]
+    raw = example.entries[anchor, :, CELL, CELL]
     x, y = (float(decode_center(raw[axis], float(CELL), 1.0, "sigmoid")) for axis in (X, X + 1))
-    sides = zip((W, H), scene.geometry.anchors_norm[anchor], strict=True)
+    sides = zip((W, H), example.geometry.anchors_norm[anchor], strict=True)
     w, h = (float(decode_extent(raw[side], anchor_norm, "exp")) for side, anchor_norm in sides)
     return x, y, w, h
 
 
-def _ciou(scene: Scene, anchor: int) -> str:
-    x, y, w, h = _decoded(scene, anchor)
+def _ciou(example: WorkedExample, anchor: int) -> str:
+    x, y, w, h = _decoded(example, anchor)
     predicted = torch.tensor([[x / GRID, y / GRID, w, h]], dtype=torch.float64)
-    truth = scene.truth.boxes_cxcywh_norm
+    truth = example.truth.boxes_cxcywh_norm
     corners = boxes.cxcywh_to_xyxy(predicted), boxes.cxcywh_to_xyxy(truth)
     iou = float(boxes.paired_iou(*corners))
     squared_distance = float((predicted[0, :2] - truth[0, :2]).square().sum())
@@ -231,10 +231,10 @@ def _ciou(scene: Scene, anchor: int) -> str:
     return f"5 * (1 - {iou:.4g} + {distance} + {v:.3g}^2 / (1 - {iou:.4g} + {v:.3g}))"
 
 
-def _background(scene: Scene, report: LossReport, cost: str) -> str:
+def _background(example: WorkedExample, report: LossReport, cost: str) -> str:
     """Return the no-object sum, equal objectnesses counted: ``cost`` is its summand."""
     background = report.assignment.roles[0][0] == int(Role.BACKGROUND)
-    found = Counter(round(value, 4) for value in scene.entries[:, OBJECTNESS].sigmoid()[background].tolist())
+    found = Counter(round(value, 4) for value in example.entries[:, OBJECTNESS].sigmoid()[background].tolist())
     return " + ".join(f"{count} * {cost.format(f'{value:.4g}')}" for value, count in sorted(found.items()))
 
 

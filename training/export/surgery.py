@@ -114,7 +114,7 @@ _ELEMENTWISE: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Layer:
+class WeightedLayer:
     """A convolution or dense layer with the activation behind it.
 
     ``nodes`` are names in the graph, ``products`` the multiplications by weights per image, ``values`` the tensors
@@ -127,12 +127,12 @@ class Layer:
     values: tuple[str, ...]
 
 
-def find_layers(network: onnx.ModelProto) -> tuple[Layer, ...]:
+def find_layers(network: onnx.ModelProto) -> tuple[WeightedLayer, ...]:
     """Return the layers with weights of the graph from ``take_network``, in its order."""
     graph = onnx.shape_inference.infer_shapes(network).graph
     weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     shapes = {value.name: _shape(value) for value in (*graph.value_info, *graph.output)}
-    layers: list[Layer] = []
+    layers: list[WeightedLayer] = []
     owners: dict[str, int] = {}
     for node in graph.node:
         inputs = [name for name in node.input if name and name not in weights]
@@ -142,7 +142,7 @@ def find_layers(network: onnx.ModelProto) -> tuple[Layer, ...]:
             owners[node.output[0]] = len(layers)
             products = int(np.prod((*weights[node.input[1]], *places), dtype=np.int64))
             values = (node.input[0], node.output[0])
-            layers.append(Layer(_readable(node.input[1]), (node.name,), products, values))
+            layers.append(WeightedLayer(_readable(node.input[1]), (node.name,), products, values))
         elif node.op_type in _ELEMENTWISE and len(owner) == 1 and min(owner) >= 0:
             index = owner.pop()
             owners[node.output[0]] = index
@@ -150,7 +150,7 @@ def find_layers(network: onnx.ModelProto) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _extended(layer: Layer, node: onnx.NodeProto) -> Layer:
+def _extended(layer: WeightedLayer, node: onnx.NodeProto) -> WeightedLayer:
     return replace(layer, nodes=(*layer.nodes, node.name), values=(*layer.values, node.output[0]))
 
 

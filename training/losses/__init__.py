@@ -2,7 +2,7 @@
 
 from yoloscope.training.losses.compute import compute_loss, get_preset
 from yoloscope.training.losses.presets import PRESETS, LossPreset
-from yoloscope.training.losses.presets.formula import Preset, Weights
+from yoloscope.training.losses.presets.formula import FormulaPreset, Weights
 from yoloscope.training.losses.report import LossReport
 
-__all__ = ["PRESETS", "LossPreset", "LossReport", "Preset", "Weights", "compute_loss", "get_preset"]
+__all__ = ["PRESETS", "FormulaPreset", "LossPreset", "LossReport", "Weights", "compute_loss", "get_preset"]

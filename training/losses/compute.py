@@ -24,20 +24,21 @@ def compute_loss(
     heads: Sequence[Tensor],
     ground_truth: GroundTruth,
     spec: DetectorSpec,
-    preset: str | LossPreset | None = "v4",
+    preset: str | LossPreset | None = None,
     detail: Detail = "summary",
     *,
     images_seen: int | None = None,
     divisor: float | None = None,
 ) -> LossReport:
-    """Score raw heads against ground truth, and return the loss with its account.
+    """Compute the YOLO loss of raw heads against ground truth, with its breakdown by term, scale, image and object.
 
     Costs are summed over cells and averaged over the images of the batch: an image's loss is the same alone and in
     any batch, and averaging the totals of equal parts of a batch, over accumulation steps or ranks, gives the total of
     the whole. ``divisor`` replaces the preset's own normalizer, where the parts are not equal.
 
     ``heads`` are the network's raw outputs in the order of ``spec.heads``; half precision is computed in float32.
-    ``preset`` is a name or a preset; the keys of ``spec.loss.overrides`` apply where it is the spec's own preset.
+    ``preset`` is a name of ``PRESETS`` or a preset, by default the one of ``spec.loss``; where the name is the spec's
+    own, the keys of ``spec.loss.overrides`` apply.
     ``images_seen`` is how many images training has seen, for presets with an early phase; None: long past it.
     ``detail``: ``objects`` keeps what ``by_object`` and ``assignment`` need, ``cells`` also ``by_cell``.
 

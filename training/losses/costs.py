@@ -1,4 +1,4 @@
-"""Unweighted costs of one head, by matched pair, positive, predictor and term; every account sums them.
+"""Unweighted costs of one head, by matched pair, positive, predictor and term; every breakdown sums them.
 
 ``apply_object_weights`` scales the costs of objects (MixUp), ``require_finite`` names what is not finite.
 """

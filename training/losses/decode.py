@@ -26,33 +26,33 @@ ExtentDecode = Literal["head", "exp", "sigmoid", "squared", "double_sigmoid", "l
 MAX_LOG_EXTENT = 8.0
 
 
-def decode_center(raw: Tensor, cell: Tensor | float, scale: float, rule: CenterDecode) -> Tensor:
+def decode_center(logits: Tensor, cell: Tensor | float, scale: float, rule: CenterDecode) -> Tensor:
     """Return centers along one axis in cells.
 
     ``sigmoid``: s(t) + c. ``scaled``: scale * s(t) - (scale - 1) / 2 + c, which reaches the cell's border
     (document 000, YOLOv4; darknet ``scale_x_y``). ``linear``: t + c.
     """
     if rule == "linear":
-        return raw + cell
-    inside = torch.sigmoid(raw)
+        return logits + cell
+    inside = torch.sigmoid(logits)
     if rule == "scaled" and scale != 1:
         inside = inside * scale - (scale - 1) / 2
     return inside + cell
 
 
-def decode_extent(raw: Tensor, anchor_norm: Tensor | float, rule: ExtentDecode) -> Tensor:
+def decode_extent(logits: Tensor, anchor_norm: Tensor | float, rule: ExtentDecode) -> Tensor:
     """Return extents along one axis as fractions of the network input.
 
     ``exp``: p * exp(t), t held within +-8 so that nothing overflows. ``sigmoid``: s(t). ``squared``: t^2, the network
     predicts the root. ``double_sigmoid``: p * (2 s(t))^2. ``linear``: t.
     """
     if rule == "exp":
-        return raw.clamp(-MAX_LOG_EXTENT, MAX_LOG_EXTENT).exp() * anchor_norm
+        return logits.clamp(-MAX_LOG_EXTENT, MAX_LOG_EXTENT).exp() * anchor_norm
     if rule == "double_sigmoid":
-        return (2 * torch.sigmoid(raw)).square() * anchor_norm
+        return (2 * torch.sigmoid(logits)).square() * anchor_norm
     if rule == "sigmoid":
-        return torch.sigmoid(raw)
-    return raw.square() if rule == "squared" else raw
+        return torch.sigmoid(logits)
+    return logits.square() if rule == "squared" else logits
 
 
 def extent_rule(rule: ExtentDecode, geometry: HeadGeometry) -> ExtentDecode:
@@ -91,11 +91,11 @@ def decode_cells(
     head: Tensor, geometry: HeadGeometry, at: tuple[Tensor, Tensor, Tensor], center: CenterDecode, extent: ExtentDecode
 ) -> Tensor:
     """Return the boxes cx, cy, w, h [R, n, 4] of all predictors of some cells (image, row, column) of a flat head."""
-    raw = _detection_parts(head, geometry)[0][at].to(compute_dtype(head))
+    logits = _detection_parts(head, geometry)[0][at].to(compute_dtype(head))
     cell = torch.stack((at[2], at[1]), dim=-1)[:, None]
-    grid = raw.new_tensor((geometry.grid_width, geometry.grid_height))
-    xy = decode_center(raw[..., :2], cell, geometry.spec.scale_xy, center) / grid
-    return torch.cat((xy, decode_extent(raw[..., 2:], 1.0, extent_rule(extent, geometry))), dim=-1)
+    grid = logits.new_tensor((geometry.grid_width, geometry.grid_height))
+    xy = decode_center(logits[..., :2], cell, geometry.spec.scale_xy, center) / grid
+    return torch.cat((xy, decode_extent(logits[..., 2:], 1.0, extent_rule(extent, geometry))), dim=-1)
 
 
 def decode_activated_planes(entries: Tensor, geometry: HeadGeometry) -> Planes:
@@ -115,7 +115,7 @@ def decode_activated_planes(entries: Tensor, geometry: HeadGeometry) -> Planes:
     )
 
 
-def decode_activated_rows(entries: Tensor, matches: HeadMatches) -> Tensor:
+def decode_activated_entries(entries: Tensor, matches: HeadMatches) -> Tensor:
     """Return the boxes cx, cy, w, h [R, 4] of matched predictors, decoded as by ``decode_activated_planes``."""
     geometry = matches.geometry
     cell = torch.stack((matches.columns, matches.rows), dim=-1)
@@ -124,8 +124,8 @@ def decode_activated_rows(entries: Tensor, matches: HeadMatches) -> Tensor:
     return torch.cat(((entries[:, XY] + cell) / grid, extent), dim=-1)
 
 
-def _darknet_extent(raw: Tensor, anchor_norm: Tensor, geometry: HeadGeometry) -> Tensor:
-    return (4 * raw.square() if geometry.spec.new_coords else raw.exp()) * anchor_norm
+def _darknet_extent(logits: Tensor, anchor_norm: Tensor, geometry: HeadGeometry) -> Tensor:
+    return (4 * logits.square() if geometry.spec.new_coords else logits.exp()) * anchor_norm
 
 
 def matched_anchors(matches: HeadMatches, like: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ def unravel(predictors: Tensor, geometry: HeadGeometry) -> Index:
     return rest // num_anchors, rest % num_anchors, rows, columns
 
 
-def objectness_and_rows(head: Tensor, geometry: HeadGeometry, index: Index) -> tuple[Tensor, Tensor]:
+def objectness_and_entries(head: Tensor, geometry: HeadGeometry, index: Index) -> tuple[Tensor, Tensor]:
     """Return (objectness [B, A, h, w], entries [P, 5+C]) of a raw head, in its compute dtype.
 
     ``index`` names the P predictors as (images, anchors, rows, columns), each at most once.
@@ -180,10 +180,10 @@ def box_entries(head: Tensor, geometry: HeadGeometry) -> Tensor:
 
 
 @torch.no_grad()
-def class_rows(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> Tensor:
+def class_logits(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> Tensor:
     """Return the raw class entries [P, C] of some predictors, outside the graph."""
-    _, rows = objectness_and_rows(head, geometry, unravel(predictors, geometry))
-    return rows[:, OBJECTNESS + 1 :]
+    _, entries = objectness_and_entries(head, geometry, unravel(predictors, geometry))
+    return entries[:, CLASSES:]
 
 
 def entries_of(head: Tensor, num_anchors: int) -> Tensor:
@@ -202,7 +202,7 @@ class _Context(FunctionCtx):
     num_anchors: int
 
 
-class _ObjectnessAndRows(Function):
+class _ObjectnessAndEntries(Function):
     """Takes the objectness plane and some predictors out of a head [B, A*(5+C), h, w]."""
 
     @staticmethod
@@ -220,20 +220,20 @@ class _ObjectnessAndRows(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _Context, plane_gradient: Tensor, rows_gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, plane_gradient: Tensor, entries_gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, anchors, rows, columns = ctx.saved_tensors
         gradient = torch.empty(
             ctx.shape, dtype=ctx.dtype, device=plane_gradient.device, memory_format=ctx.memory_format
         ).zero_()
         entries = entries_of(gradient, ctx.num_anchors)
         entries[:, :, OBJECTNESS] = plane_gradient
-        own = rows_gradient.clone()
+        own = entries_gradient.clone()
         own[:, OBJECTNESS] += plane_gradient[images, anchors, rows, columns]
         entries[images, anchors, :, rows, columns] = own.to(ctx.dtype)
         return gradient, None, None, None, None, None
 
 
-_take = cast("Callable[..., tuple[Tensor, Tensor]]", _ObjectnessAndRows.apply)
+_take = cast("Callable[..., tuple[Tensor, Tensor]]", _ObjectnessAndEntries.apply)
 
 
 class _DetectionContext(FunctionCtx):
@@ -245,7 +245,7 @@ class _DetectionContext(FunctionCtx):
     geometry: HeadGeometry
 
 
-class _DetectionObjectnessAndRows(Function):
+class _DetectionObjectnessAndEntries(Function):
     """Takes the confidences and some predictors out of a flat YOLOv1 head; predictors of a cell share its classes."""
 
     @staticmethod
@@ -254,34 +254,34 @@ class _DetectionObjectnessAndRows(Function):
         head: Tensor,
         geometry: HeadGeometry,
         image: Tensor,
-        slot: Tensor,
+        box: Tensor,
         row: Tensor,
         column: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(image, slot, row, column)
+        ctx.save_for_backward(image, box, row, column)
         ctx.shape, ctx.dtype, ctx.geometry = head.shape, head.dtype, geometry
         boxes, confidences, classes = _detection_parts(head, geometry)
         at = image, row, column
-        rows = torch.cat((boxes[(*at, slot)], confidences[(*at, slot)][:, None], classes[at]), dim=-1)
+        entries = torch.cat((boxes[(*at, box)], confidences[(*at, box)][:, None], classes[at]), dim=-1)
         dtype = compute_dtype(head)
-        return confidences.permute(0, 3, 1, 2).to(dtype).contiguous(), rows.to(dtype)
+        return confidences.permute(0, 3, 1, 2).to(dtype).contiguous(), entries.to(dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _DetectionContext, plane_gradient: Tensor, rows_gradient: Tensor) -> tuple[Tensor | None, ...]:
-        image, slot, row, column = ctx.saved_tensors
+    def backward(ctx: _DetectionContext, plane_gradient: Tensor, entries_gradient: Tensor) -> tuple[Tensor | None, ...]:
+        image, box, row, column = ctx.saved_tensors
         gradient = torch.zeros(ctx.shape, dtype=ctx.dtype, device=plane_gradient.device)
         boxes, confidences, classes = _detection_parts(gradient, ctx.geometry)
-        own = rows_gradient.to(ctx.dtype)
+        own = entries_gradient.to(ctx.dtype)
         confidences.copy_(plane_gradient.permute(0, 2, 3, 1))
         at = image, row, column
-        confidences[(*at, slot)] += own[:, OBJECTNESS]
-        boxes[(*at, slot)] = own[:, BOX]
+        confidences[(*at, box)] += own[:, OBJECTNESS]
+        boxes[(*at, box)] = own[:, BOX]
         classes.index_put_(at, own[:, CLASSES:], accumulate=True)
         return gradient, None, None, None, None, None
 
 
-_take_detection = cast("Callable[..., tuple[Tensor, Tensor]]", _DetectionObjectnessAndRows.apply)
+_take_detection = cast("Callable[..., tuple[Tensor, Tensor]]", _DetectionObjectnessAndEntries.apply)
 
 
 def _detection_parts(head: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tensor, Tensor]:

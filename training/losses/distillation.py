@@ -1,4 +1,4 @@
-"""What it costs to answer otherwise than a teacher."""
+"""Distillation loss: KL divergence of objectness and classes from a teacher's, CIoU of boxes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def can_be_distilled(head: HeadSpec) -> bool:
 
 
 def distillation_costs(
-    heads: Sequence[Tensor], taught: Sequence[Tensor], spec: DetectorSpec, box_weight: float = 5.0
+    heads: Sequence[Tensor], teacher_heads: Sequence[Tensor], spec: DetectorSpec, box_weight: float = 5.0
 ) -> Tensor:
     """Return costs float [H, 3], by head and term of ``DISTILLED``, on the graph of ``heads``.
 
@@ -41,47 +41,47 @@ def distillation_costs(
     distillation), with divergences and CIoU for its squared errors.
     """
     geometries = head_geometries(heads, spec)
-    if [grid.shape for grid in geometries] != [grid.shape for grid in head_geometries(taught, spec)]:
+    if [grid.shape for grid in geometries] != [grid.shape for grid in head_geometries(teacher_heads, spec)]:
         raise SpecError("expected heads of student and teacher for the same images, got other batches or sizes")
-    triples = zip(heads, taught, geometries, strict=True)
+    triples = zip(heads, teacher_heads, geometries, strict=True)
     with torch.autocast(device_type=heads[0].device.type, enabled=False):
-        cube = torch.stack([_of_head(head, teacher.detach(), grid, box_weight) for head, teacher, grid in triples])
-    _require_finite(cube.detach())
-    return cube.mean(2)
+        costs = torch.stack([_of_head(head, other.detach(), grid, box_weight) for head, other, grid in triples])
+    _require_finite(costs.detach())
+    return costs.mean(2)
 
 
-def _require_finite(cube: Tensor) -> None:
+def _require_finite(costs: Tensor) -> None:
     """Raise NonFiniteLossError, naming image and term, unless all costs [H, 3, B] are finite."""
-    if bool(cube.isfinite().all()):
+    if bool(costs.isfinite().all()):
         return
-    head, term, image = (~cube.isfinite()).nonzero()[0].tolist()
-    value = float(cube[head, term, image])
+    head, term, image = (~costs.isfinite()).nonzero()[0].tolist()
+    value = float(costs[head, term, image])
     raise NonFiniteLossError(f"image {image}, distillation: term {DISTILLED[term]!r} of head {head} is {value}")
 
 
-def _of_head(head: Tensor, teacher: Tensor, geometry: HeadGeometry, box_weight: float) -> Tensor:
+def _of_head(head: Tensor, teacher_head: Tensor, geometry: HeadGeometry, box_weight: float) -> Tensor:
     """Return the costs [3, B] of one head, by term and image."""
-    student, wanted = (entries_of(raw.to(compute_dtype(raw)), geometry.num_anchors) for raw in (head, teacher))
-    certainty = wanted[:, :, OBJECTNESS].sigmoid()
-    objectness = _binary_divergence(wanted[:, :, OBJECTNESS], student[:, :, OBJECTNESS])
+    student, teacher = (entries_of(raw.to(compute_dtype(raw)), geometry.num_anchors) for raw in (head, teacher_head))
+    certainty = teacher[:, :, OBJECTNESS].sigmoid()
+    objectness = _binary_divergence(teacher[:, :, OBJECTNESS], student[:, :, OBJECTNESS])
     divergence = _divergence if geometry.spec.class_activation == "softmax" else _binary_divergence
-    classes = divergence(wanted[:, :, CLASSES:], student[:, :, CLASSES:]).sum(2)
-    overlap = boxes.paired_ciou(_boxes_xyxy(student, geometry), _boxes_xyxy(wanted, geometry))
+    classes = divergence(teacher[:, :, CLASSES:], student[:, :, CLASSES:]).sum(2)
+    overlap = boxes.paired_ciou(_boxes_xyxy(student, geometry), _boxes_xyxy(teacher, geometry))
     terms = (box_weight * certainty * (1 - overlap), objectness, certainty * classes)
     return torch.stack([term.sum((1, 2, 3)) for term in terms])
 
 
-def _binary_divergence(wanted: Tensor, raw: Tensor) -> Tensor:
-    """Return KL(sigmoid(wanted) || sigmoid(raw)), elementwise; exact for large logits."""
-    p = wanted.sigmoid()
-    at_wanted = functional.binary_cross_entropy_with_logits(wanted, p, reduction="none")
-    return functional.binary_cross_entropy_with_logits(raw, p, reduction="none") - at_wanted
+def _binary_divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return KL(sigmoid(teacher) || sigmoid(student)), elementwise; exact for large logits."""
+    p = teacher.sigmoid()
+    at_teacher = functional.binary_cross_entropy_with_logits(teacher, p, reduction="none")
+    return functional.binary_cross_entropy_with_logits(student, p, reduction="none") - at_teacher
 
 
-def _divergence(wanted: Tensor, raw: Tensor) -> Tensor:
-    """Return the summands of KL(softmax(wanted) || softmax(raw)) over the classes, dimension 2."""
-    log_p = wanted.log_softmax(2)
-    return log_p.exp() * (log_p - raw.log_softmax(2))
+def _divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return the summands of KL(softmax(teacher) || softmax(student)) over the classes, dimension 2."""
+    log_p = teacher.log_softmax(2)
+    return log_p.exp() * (log_p - student.log_softmax(2))
 
 
 def _boxes_xyxy(entries: Tensor, geometry: HeadGeometry) -> Tensor:

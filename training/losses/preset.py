@@ -50,8 +50,8 @@ class BatchCosts:
         return cls(tuple(heads), torch.stack([head.by_image() for head in heads]))
 
 
-class Keys(StrictModel):
-    """A frozen set of keys, with a PresetError for every key or value that is wrong."""
+class PresetConfig(StrictModel):
+    """Strict, frozen pydantic configuration of a loss; raises PresetError for every key or value that is wrong."""
 
     def __init__(self, **values: object) -> None:
         try:
@@ -64,7 +64,7 @@ class Keys(StrictModel):
         return type(self)(**{**dict(self), **changes})
 
 
-class LossPreset(Keys):
+class LossPreset(PresetConfig):
     """Base of all presets; ``version`` grows whenever a preset of that name comes to compute another number."""
 
     name: str = "user"
@@ -83,7 +83,7 @@ class LossPreset(Keys):
 
     @property
     def is_formula(self) -> bool:
-        """Whether the keys of ``formula.Preset`` (box loss, label smoothing, object weights ...) apply."""
+        """Whether the keys of ``formula.FormulaPreset`` (box loss, label smoothing, object weights ...) apply."""
         return False
 
     @property
@@ -116,7 +116,7 @@ class LossPreset(Keys):
         return self.replace(**overrides)
 
 
-def _preset_error(model: type[Keys], error: ValidationError) -> PresetError:
+def _preset_error(model: type[PresetConfig], error: ValidationError) -> PresetError:
     first = error.errors()[0]
     where = ".".join(part for part in map(str, first["loc"]) if part.isidentifier()) or "the preset"
     if first["type"] == "extra_forbidden":

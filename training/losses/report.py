@@ -127,7 +127,7 @@ class ObjectBreakdown:
 
 @dataclass(frozen=True)
 class LossReport:
-    """A loss and its account.
+    """A loss with its breakdown.
 
     ``total`` is a scalar on the graph, and the only place where weights are applied. Everything else is detached.
     ``divisor`` is what sums were divided by (``normalizer`` names it), ``preset`` and ``version`` say which loss this

@@ -34,12 +34,12 @@ ClassActivation = Literal["sigmoid", "softmax", "linear"]
 class BoxPairs:
     """Predictions and targets of R pairs: all that a box loss may look at.
 
-    ``raw`` [R, 4] are the head's entries, ``*_offset`` [R, 2] centers in the predictor's cell, in cells, ``*_cxcywh``
-    [R, 4] boxes as fractions of the network input, ``anchors`` [R, 2] extents likewise. ``scale_xy`` and ``extent`` are
-    the rules by which ``raw`` was decoded.
+    ``logits`` [R, 4] are the head's x, y, w, h before decoding, ``*_offset`` [R, 2] centers in the predictor's cell, in
+    cells, ``*_cxcywh`` [R, 4] boxes as fractions of the network input, ``anchors`` [R, 2] extents likewise.
+    ``scale_xy`` and ``extent`` are the rules by which the logits were decoded.
     """
 
-    raw: Tensor
+    logits: Tensor
     predicted_offset: Tensor
     predicted_cxcywh: Tensor
     target_offset: Tensor
@@ -62,7 +62,7 @@ def box_loss(function: BoxLoss) -> BoxLoss:
 
 
 def pair_boxes(
-    raw: Tensor, matches: HeadMatches, objects_cxcywh: Tensor, center: CenterDecode, extent: ExtentDecode
+    logits: Tensor, matches: HeadMatches, objects_cxcywh: Tensor, center: CenterDecode, extent: ExtentDecode
 ) -> BoxPairs:
     """Decode the raw boxes [R, 4] of matched predictors and place their objects beside them.
 
@@ -70,18 +70,18 @@ def pair_boxes(
     """
     geometry = matches.geometry
     rule = extent_rule(extent, geometry)
-    anchors = matched_anchors(matches, raw)
-    offset = decode_center(raw[:, :2], 0.0, geometry.spec.scale_xy, center)
-    wh = decode_extent(raw[:, 2:], anchors, rule)
+    anchors = matched_anchors(matches, logits)
+    offset = decode_center(logits[:, :2], 0.0, geometry.spec.scale_xy, center)
+    wh = decode_extent(logits[:, 2:], anchors, rule)
     cell = torch.stack((matches.columns, matches.rows), dim=-1)
-    grid = raw.new_tensor((geometry.grid_width, geometry.grid_height))
+    grid = logits.new_tensor((geometry.grid_width, geometry.grid_height))
     target = objects_cxcywh[matches.objects]
     return BoxPairs(
-        raw=raw,
+        logits=logits,
         predicted_offset=offset,
         predicted_cxcywh=torch.cat(((offset + cell) / grid, wh), dim=-1),
-        target_offset=cell_offsets(target, matches.columns, matches.rows, geometry).to(raw),
-        target_cxcywh=target.to(raw),
+        target_offset=cell_offsets(target, matches.columns, matches.rows, geometry).to(logits),
+        target_cxcywh=target.to(logits),
         anchors=anchors,
         scale_xy=geometry.spec.scale_xy if center == "scaled" else 1.0,
         extent=rule,
@@ -115,7 +115,7 @@ def extent_logits(wh: Tensor, anchors: Tensor, extent: ExtentDecode) -> Tensor:
 
 
 def objectness_cost(
-    raw: Tensor,
+    logits: Tensor,
     target: Tensor,
     loss: ObjectnessLoss = "bce",
     *,
@@ -123,19 +123,19 @@ def objectness_cost(
     gamma: float = 2.0,
     alpha: float = 0.25,
 ) -> Tensor:
-    """Return the cost, of the shape of ``raw``, of objectness entries against a target in 0..1.
+    """Return the cost, of the shape of ``logits``, of objectness entries against a target in 0..1.
 
     ``activated``: the entries of ``mse`` are confidences already, no logits.
     """
     if loss == "mse":
-        return ((raw if activated else torch.sigmoid(raw)) - target).square()
+        return ((logits if activated else torch.sigmoid(logits)) - target).square()
     if loss == "focal":
-        return focal_bce(raw, target, gamma, alpha)
-    return functional.binary_cross_entropy_with_logits(raw, target, reduction="none")
+        return focal_bce(logits, target, gamma, alpha)
+    return functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
 def class_cost(
-    raw: Tensor,
+    logits: Tensor,
     targets: Tensor,
     loss: ClassLoss = "bce",
     *,
@@ -149,30 +149,31 @@ def class_cost(
     if loss == "ce":
         smooth = targets / targets.sum(-1, keepdim=True).clamp_min(1)
         smooth = smooth * (1 - label_smoothing) + label_smoothing / targets.shape[-1]
-        costs = -smooth * functional.log_softmax(raw, dim=-1)
+        costs = -smooth * functional.log_softmax(logits, dim=-1)
     else:
         smooth = targets * (1 - label_smoothing) + 0.5 * label_smoothing
         if loss == "bce":
-            costs = functional.binary_cross_entropy_with_logits(raw, smooth, reduction="none")
+            costs = functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
         elif loss == "focal":
-            costs = focal_bce(raw, smooth, gamma, alpha)
+            costs = focal_bce(logits, smooth, gamma, alpha)
         else:
-            costs = (_probabilities(raw, activation) - smooth).square()
+            costs = (class_probabilities(logits, activation) - smooth).square()
     if class_weights is not None:
-        costs = costs * raw.new_tensor(class_weights)
+        costs = costs * logits.new_tensor(class_weights)
     return costs.sum(-1)
 
 
-def _probabilities(raw: Tensor, activation: ClassActivation) -> Tensor:
+def class_probabilities(logits: Tensor, activation: ClassActivation) -> Tensor:
+    """Return class probabilities of entries [..., C]; ``linear`` takes the entries as probabilities."""
     if activation == "softmax":
-        return functional.softmax(raw, dim=-1)
-    return torch.sigmoid(raw) if activation == "sigmoid" else raw
+        return functional.softmax(logits, dim=-1)
+    return torch.sigmoid(logits) if activation == "sigmoid" else logits
 
 
-def focal_bce(raw: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
+def focal_bce(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
     """Return binary cross-entropy on logits, scaled by alpha and (1 - p_t)^gamma (Lin et al., Focal Loss, 2017)."""
-    cost = functional.binary_cross_entropy_with_logits(raw, target, reduction="none")
-    p = torch.sigmoid(raw)
+    cost = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    p = torch.sigmoid(logits)
     p_t = p * target + (1 - p) * (1 - target)
     alpha_t = alpha * target + (1 - alpha) * (1 - target)
     return cost * alpha_t * (1 - p_t).clamp_min(1e-12).pow(gamma)

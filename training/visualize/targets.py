@@ -14,10 +14,10 @@ from yoloscope.training.assignment.anchors import match_best_anchor
 from yoloscope.training.assignment.grid import head_geometries
 from yoloscope.training.build import build_schedule
 from yoloscope.training.losses import get_preset
-from yoloscope.training.losses.presets.formula import Preset
+from yoloscope.training.losses.presets.formula import FormulaPreset
 from yoloscope.training.visualize.drawing import Figure, Panel, Scene, chart, image_of
 
-_USUAL = Preset()
+_USUAL = FormulaPreset()
 
 
 def target_figures(scene: Scene) -> Iterator[Figure]:

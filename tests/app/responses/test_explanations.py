@@ -30,8 +30,11 @@ def _entry(
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        (_entry(flags=("lost",)), "No predictor may serve it, so it teaches nothing: no scale has an anchor for it."),
-        (_entry(flags=("collided",)), "Its predictor serves another object, so it teaches nothing."),
+        (
+            _entry(flags=("lost",)),
+            "No predictor can be assigned to it, so it teaches nothing: no scale has an anchor for it.",
+        ),
+        (_entry(flags=("collided",)), "Its predictor is assigned to another object, so it teaches nothing."),
         (_entry(objectness=0.02, objectness_=3.0), "The model sees little there (objectness 0.02)."),
         (_entry(name="dog", classification=4.0), "The model calls it dog (0.70)."),
         (

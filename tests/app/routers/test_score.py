@@ -1,4 +1,4 @@
-"""POST /v1/score: the account equals the library's, adds up, and speaks of the image's own pixels."""
+"""POST /v1/score: the answer equals the library's, adds up, and speaks of the image's own pixels."""
 
 import json
 import math

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.models.darknet.cfgs import NET, YOLO, conv, detector, section
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.network import require_complete
 from yoloscope.models.errors import CfgError, ConfigError, UnsupportedLayerError
 from yoloscope.models.layers.activations import Activation
@@ -14,7 +14,7 @@ from yoloscope.models.layers.convolution import ConvBlock
 def test_heads_come_raw_in_file_order() -> None:
     text = detector(conv(8, "stride=2")) + section("route", "layers=0") + section("convolutional", "filters=14")
     text += "[yolo]\nmask=0,1\nanchors=4,5, 9,7\nclasses=2\nnum=2\n"
-    network = build_network(text)
+    network = build_darknet(text)
     images = torch.rand(3, 3, 48, 64)
     heads = network(images)
     assert [head.shape for head in heads] == [(3, 14, 24, 32), (3, 14, 24, 32)]
@@ -25,14 +25,14 @@ def test_heads_come_raw_in_file_order() -> None:
 
 
 def test_evaluation_mode_and_repeatability() -> None:
-    network = build_network(detector(conv(), section("dropout", "probability=.5")))
+    network = build_darknet(detector(conv(), section("dropout", "probability=.5")))
     images = torch.rand(1, 3, 48, 64)
     assert not network.training
     assert torch.equal(network(images)[0], network(images)[0])
 
 
 def test_gradients_reach_the_first_layer() -> None:
-    network = build_network(detector(conv(), conv(8, "stride=2"), section("shortcut", "from=-1"))).train()
+    network = build_darknet(detector(conv(), conv(8, "stride=2"), section("shortcut", "from=-1"))).train()
     network(torch.rand(2, 3, 48, 64))[0].sum().backward()
     weight = next(network.parameters())
     assert weight.grad is not None
@@ -42,7 +42,7 @@ def test_gradients_reach_the_first_layer() -> None:
 def test_input_size_overrides_net(tmp_path: Path) -> None:
     path = tmp_path / "mine.cfg"
     path.write_text(detector(conv(8, "stride=2")))
-    network = build_network(path, input_size=(32, 96))
+    network = build_darknet(path, input_size=(32, 96))
     assert network.spec.name == "mine"
     assert network(torch.rand(1, 3, 96, 32))[0].shape == (1, 14, 48, 16)
 
@@ -79,7 +79,7 @@ def test_input_size_overrides_net(tmp_path: Path) -> None:
 )
 def test_errors_name_line_and_key(text: str, message: str) -> None:
     with pytest.raises(CfgError, match=message):
-        build_network(text)
+        build_darknet(text)
 
 
 @pytest.mark.parametrize(
@@ -102,23 +102,23 @@ def test_errors_name_line_and_key(text: str, message: str) -> None:
 )
 def test_refusals_name_line_layer_and_reason(text: str, message: str) -> None:
     with pytest.raises(CfgError, match=message) as caught:
-        build_network(text)
+        build_darknet(text)
     assert isinstance(caught.value, UnsupportedLayerError) or "share_index: expected" in str(caught.value)
 
 
 def test_wrong_number_of_class_names_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected 2 class names as the cfg says, got 1"):
-        build_network(detector(), class_names=["a"])
+        build_darknet(detector(), class_names=["a"])
 
 
 def test_missing_file_is_a_cfg_error(tmp_path: Path) -> None:
     with pytest.raises(CfgError, match="cannot read the cfg"):
-        build_network(tmp_path / "none.cfg")
+        build_darknet(tmp_path / "none.cfg")
 
 
 def test_inert_and_repeated_keys_are_announced_once() -> None:
     net = NET + "momentum=0.9\nangle=0\nangle=7\n"
-    network = build_network(detector(conv(8, "stopbackward=1"), conv(8, "stopbackward=1"), net=net), ["a", "b"])
+    network = build_darknet(detector(conv(8, "stopbackward=1"), conv(8, "stopbackward=1"), net=net), ["a", "b"])
     assert network.notices == (
         "cfg line 7: [net] angle=7 repeats line 6, which counts",
         "[net] without effect on detections (training): momentum",
@@ -131,34 +131,34 @@ def test_inert_and_repeated_keys_are_announced_once() -> None:
 
 def test_logistic_of_a_new_coords_head_is_left_to_decoding() -> None:
     head_conv = section("convolutional", "filters=14", "size=1", "activation=logistic")
-    stripped = build_network(detector(head_conv=head_conv, head=YOLO + "new_coords=1\n"))
+    stripped = build_darknet(detector(head_conv=head_conv, head=YOLO + "new_coords=1\n"))
     assert stripped.spec.heads[0].activation == "sigmoid"
     assert _activation(stripped.layers[0]) == "linear"
-    plain = build_network(detector(head_conv=head_conv.replace("logistic", "linear"), head=YOLO + "new_coords=1\n"))
+    plain = build_darknet(detector(head_conv=head_conv.replace("logistic", "linear"), head=YOLO + "new_coords=1\n"))
     assert plain.spec.heads[0].activation == "none"
     shared = detector(head_conv=head_conv, head=YOLO + "new_coords=1\n") + section("route", "layers=0")
-    kept = build_network(shared)
+    kept = build_darknet(shared)
     assert kept.spec.heads[0].activation == "none"
     assert _activation(kept.layers[0]) == "logistic"
 
 
 def test_binary_output_drops_the_activation_unless_another_layer_reads_it() -> None:
     binary = conv(8, "xnor=1", "bin_output=1")
-    assert _activation(build_network(detector(conv(), binary)).layers[1]) == "linear"
-    assert _activation(build_network(detector(conv(), binary, section("route", "layers=-1"))).layers[1]) == "leaky"
+    assert _activation(build_darknet(detector(conv(), binary)).layers[1]) == "linear"
+    assert _activation(build_darknet(detector(conv(), binary, section("route", "layers=-1"))).layers[1]) == "leaky"
 
 
 def test_first_frame_of_a_recurrence_is_announced() -> None:
-    network = build_network(detector(section("crnn", "output=8", "hidden=4", "size=3", "pad=1")))
+    network = build_darknet(detector(section("crnn", "output=8", "hidden=4", "size=3", "pad=1")))
     assert any("first frame of a video" in notice for notice in network.notices)
 
 
 def test_undefined_anchors_build_but_are_incomplete() -> None:
     head = "[yolo]\nmask=0,3\nanchors=4,5, 9,7, 1\nclasses=2\nnum=2\n"
-    network = build_network(detector(head=head))
+    network = build_darknet(detector(head=head))
     with pytest.raises(CfgError, match=r"line 9: .*5 numbers leave anchor 3 of the mask undefined"):
         require_complete(network)
-    require_complete(build_network(detector()))
+    require_complete(build_darknet(detector()))
 
 
 def _activation(layer: torch.nn.Module) -> str:
@@ -169,4 +169,4 @@ def _activation(layer: torch.nn.Module) -> str:
 
 def test_blanks_inside_values_and_strides_below_1_are_as_in_darknet() -> None:
     text = detector(conv(8, "stride=2", "stride_x=-1", "stride_y=0"), section("route", "layers = - 1 , 0"))
-    assert [head.shape for head in build_network(text)(torch.rand(1, 3, 48, 64))] == [(1, 14, 24, 32)]
+    assert [head.shape for head in build_darknet(text)(torch.rand(1, 3, 48, 64))] == [(1, 14, 24, 32)]

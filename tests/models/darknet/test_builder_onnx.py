@@ -10,7 +10,7 @@ import onnxruntime
 import torch
 
 from tests.models.darknet.cfgs import HEAD_CONV, NET, YOLO, conv, section
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.layer_types import LAYER_TYPES
 from yoloscope.models.layers.activations import ACTIVATIONS
 
@@ -66,7 +66,7 @@ def test_every_layer_exports_with_a_dynamic_batch(tmp_path: Path) -> None:
     text = NET + "".join(LAYERS)
     assert all(f"[{name}]" in text for name in LAYER_TYPES)
     torch.manual_seed(0)
-    network = build_network(text)
+    network = build_darknet(text)
     path = tmp_path / "all.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

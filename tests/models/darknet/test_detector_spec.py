@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.models.darknet.cfgs import HEAD_CONV, NET, YOLO, conv, detector, section
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.network import require_complete
 from yoloscope.models.errors import CfgError, ConfigError
 from yoloscope.models.spec import DetectorSpec
@@ -15,7 +15,7 @@ TREE_CONV = HEAD_CONV.replace("14", "18")
 
 
 def spec_of(text: str, names: tuple[str, ...] = ("a", "b")) -> DetectorSpec:
-    return build_network(text, names).spec
+    return build_darknet(text, names).spec
 
 
 def test_yolo_head() -> None:
@@ -51,7 +51,7 @@ def test_detection_head() -> None:
 
 def test_gaussian_head_has_nine_entries() -> None:
     head = YOLO.replace("[yolo]", "[Gaussian_yolo]")
-    network = build_network(detector(head_conv=HEAD_CONV.replace("14", "22"), head=head))
+    network = build_darknet(detector(head_conv=HEAD_CONV.replace("14", "22"), head=head))
     assert network.spec.heads[0].kind == "gaussian_yolo"
     assert any("no loss preset covers Gaussian heads" in notice for notice in network.notices)
 
@@ -66,7 +66,7 @@ def test_gaussian_head_has_nine_entries() -> None:
     ],
 )
 def test_suppression_is_that_of_darknets_detector(extra: str, beta: float | None, *, noticed: bool) -> None:
-    network = build_network(detector(head=YOLO + extra))
+    network = build_darknet(detector(head=YOLO + extra))
     assert network.spec.nms.beta == beta
     assert any("greedynms is DIoU-NMS with beta 0.6" in notice for notice in network.notices) is noticed
 
@@ -77,7 +77,7 @@ def test_last_head_decides_on_suppression() -> None:
 
 
 def test_unknown_nms_kind_falls_back_as_in_darknet() -> None:
-    network = build_network(detector(head=YOLO + "nms_kind=softnms\n"))
+    network = build_darknet(detector(head=YOLO + "nms_kind=softnms\n"))
     assert network.spec.nms.beta is None
     assert any("nms_kind=softnms is unknown" in notice for notice in network.notices)
 
@@ -118,11 +118,11 @@ def test_heads_must_agree_on_classes() -> None:
         detector() + section("route", "layers=0") + YOLO.replace("classes=2", "classes=9").replace("mask=0,1", "mask=0")
     )
     with pytest.raises(CfgError, match=r"same classes= in every head, got 2 \(line 9\), 9 \(line 16\)"):
-        build_network(text)
+        build_darknet(text)
 
 
 def test_absent_tree_leaves_the_network_incomplete() -> None:
-    network = build_network(detector(head_conv=TREE_CONV, head=TREE_HEAD))
+    network = build_darknet(detector(head_conv=TREE_CONV, head=TREE_HEAD))
     assert network.spec.class_tree is None
     assert any("tree=data/my.tree was not found" in notice for notice in network.notices)
     with pytest.raises(CfgError, match=r"data/my\.tree was not found"):
@@ -131,7 +131,7 @@ def test_absent_tree_leaves_the_network_incomplete() -> None:
 
 def test_tree_is_read_from_a_folder_above_the_cfg(tmp_path: Path) -> None:
     cfg = _tree_project(tmp_path)
-    network = build_network(cfg)
+    network = build_darknet(cfg)
     require_complete(network)
     tree = network.spec.class_tree
     assert tree is not None
@@ -141,11 +141,11 @@ def test_tree_is_read_from_a_folder_above_the_cfg(tmp_path: Path) -> None:
 
 
 def test_class_names_of_the_map_report_its_nodes(tmp_path: Path) -> None:
-    spec = build_network(_tree_project(tmp_path), ["dog", "thing"]).spec
+    spec = build_darknet(_tree_project(tmp_path), ["dog", "thing"]).spec
     assert spec.class_tree is not None
     assert (spec.class_tree.reported, spec.class_names, spec.num_classes) == ((2, 1), ("dog", "thing"), 4)
     with pytest.raises(ConfigError, match="expected 4 or 2 class names, got 3"):
-        build_network(_tree_project(tmp_path), ["a", "b", "c"])
+        build_darknet(_tree_project(tmp_path), ["a", "b", "c"])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_malformed_tree(tmp_path: Path, tree: str, message: str) -> None:
     cfg = _tree_project(tmp_path)
     (tmp_path / "data" / "my.tree").write_text(tree)
     with pytest.raises(CfgError, match=message):
-        build_network(cfg)
+        build_darknet(cfg)
 
 
 def test_spec_survives_json() -> None:

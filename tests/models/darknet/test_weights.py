@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.models.darknet.cfgs import HEAD_CONV, NET, YOLO, conv, detector, section
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.network import DarknetNetwork
 from yoloscope.models.darknet.weights import darknet_source, load_backbone_weights, load_weights, save_weights
 from yoloscope.models.darknet.weights_header import WeightsHeader
@@ -30,7 +30,7 @@ DETECTION = section("detection", "classes=4", "side=2", "num=2")
 
 
 def everything() -> DarknetNetwork:
-    return build_network(NET + "".join(ALL_WEIGHTED) + DETECTION)
+    return build_darknet(NET + "".join(ALL_WEIGHTED) + DETECTION)
 
 
 def counting(network: DarknetNetwork, header: WeightsHeader | None = None, extra: int = 0) -> bytes:
@@ -63,7 +63,7 @@ def test_round_trip_is_byte_identical(header: WeightsHeader, tmp_path: Path) -> 
 
 
 def test_file_order_of_a_normalized_convolution_is_biases_scales_mean_variance_kernels() -> None:
-    network = build_network(detector(section("convolutional", "filters=1", "batch_normalize=1")))
+    network = build_darknet(detector(section("convolutional", "filters=1", "batch_normalize=1")))
     load_weights(network, counting(network))
     blocks = [block.tensor.flatten().tolist() for block in weight_blocks(network)]
     assert blocks[:5] == [[1], [2], [3], [4], [5, 6, 7]]
@@ -71,7 +71,7 @@ def test_file_order_of_a_normalized_convolution_is_biases_scales_mean_variance_k
 
 def test_transposed_files_store_matrices_by_input() -> None:
     text = NET + section("maxpool", "size=64", "padding=16", "stride=64") + section("connected", "output=4")
-    network = build_network(text + section("connected", "output=56") + DETECTION)
+    network = build_darknet(text + section("connected", "output=56") + DETECTION)
     header = WeightsHeader(1001, 0, 0, 3)
     data = counting(network, header)
     load_weights(network, data)
@@ -81,7 +81,7 @@ def test_transposed_files_store_matrices_by_input() -> None:
 
 
 def test_flipped_kernels_are_stored_transposed() -> None:
-    network = build_network(detector(section("convolutional", "filters=2", "flipped=1")))
+    network = build_darknet(detector(section("convolutional", "filters=2", "flipped=1")))
     data = counting(network)
     load_weights(network, data)
     assert weight_blocks(network)[1].tensor.flatten(1).tolist() == [[3, 5, 7], [4, 6, 8]]
@@ -98,10 +98,10 @@ def test_wrong_count_tells_both_numbers(extra: int) -> None:
 
 
 def test_wrong_class_count_is_recognized() -> None:
-    trained = build_network(
+    trained = build_darknet(
         detector(conv(), head_conv=HEAD_CONV.replace("14", "50"), head=YOLO.replace("classes=2", "classes=20"))
     )
-    network = build_network(detector(conv()))
+    network = build_darknet(detector(conv()))
     with pytest.raises(WeightsError, match="trained for 20 classes and the cfg has 2"):
         load_weights(network, save_weights(trained))
 
@@ -117,8 +117,8 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_backbone_fills_whole_layers_and_leaves_the_rest() -> None:
-    network = build_network(detector(conv(4), conv(4)))
-    backbone = build_network(detector(conv(4), head_conv=HEAD_CONV))
+    network = build_darknet(detector(conv(4), conv(4)))
+    backbone = build_darknet(detector(conv(4), head_conv=HEAD_CONV))
     first = sum(block.tensor.numel() for block in weight_blocks(network)[:5])
     data = counting(backbone)[: 20 + 4 * first]
     untouched = weight_blocks(network)[5].tensor.clone()
@@ -129,7 +129,7 @@ def test_backbone_fills_whole_layers_and_leaves_the_rest() -> None:
 
 
 def test_backbone_cut_by_count_ignores_the_rest() -> None:
-    network = build_network(detector(conv(4), conv(4)))
+    network = build_darknet(detector(conv(4), conv(4)))
     _, filled = load_backbone_weights(network, counting(network, extra=99), layers=2)
     assert filled == 2
     with pytest.raises(WeightsError, match="weights of 9 layers, got those of 3"):
@@ -137,7 +137,7 @@ def test_backbone_cut_by_count_ignores_the_rest() -> None:
 
 
 def test_backbone_of_another_network_is_refused() -> None:
-    network = build_network(detector(conv(4), conv(4)))
+    network = build_darknet(detector(conv(4), conv(4)))
     with pytest.raises(WeightsError, match="between two layers, got 3 of the"):
         load_backbone_weights(network, WeightsHeader().pack() + b"\0" * 12)
     with pytest.raises(WeightsError, match="expected at most"):
@@ -157,7 +157,7 @@ class TestHeadersOfThirdParties:
 
     @pytest.mark.parametrize(("minor", "bits", "form"), [(0, 64, "<3iQ"), (2, 32, "<3iI"), (1, 64, "<3iQ")])
     def test_the_length_of_the_file_tells_that_of_the_count(self, minor: int, bits: int, form: str) -> None:
-        network = build_network(detector(conv(8, "stride=2")))
+        network = build_darknet(detector(conv(8, "stride=2")))
         floats = counting(network)[20:]
         data = struct.pack(form, 0, minor, 5, 77) + floats
         header = load_weights(network, data)
@@ -181,7 +181,7 @@ class TestHeadersOfThirdParties:
 class TestFilesOfOtherKinds:
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
     def test_weights_that_are_not_finite_are_counted_and_located(self, value: float) -> None:
-        network = build_network(detector(conv(8, "stride=2")))
+        network = build_darknet(detector(conv(8, "stride=2")))
         floats = np.ones(sum(block.tensor.numel() for block in weight_blocks(network)), "<f4")
         floats[8:10] = value  # the scales of the first convolution, behind its eight biases
         expected = f"got 2 of {len(floats)} that are NaN or infinite, the first among the scales of layer 0"
@@ -223,4 +223,4 @@ class TestFilesOfOtherKinds:
         path = tmp_path / "x.cfg"
         path.write_bytes(content)
         with pytest.raises(CfgError, match=f"expected a darknet cfg, got {kind}"):
-            build_network(path)
+            build_darknet(path)

@@ -11,7 +11,7 @@ from tests.training.losses.cases import spec_v2, truth_of
 from yoloscope.training.assignment.assign import (
     AssignmentRules,
     CollisionRule,
-    Predictions,
+    DecodedHead,
     assign,
     distinct_positives,
     find_positives,
@@ -38,7 +38,7 @@ def test_positives_count_their_pairs() -> None:
     assert distinct_positives(alone).predictors.tolist() == alone.predictors.tolist()
 
 
-def _predictions(geometry: HeadGeometry) -> Predictions:
+def _predictions(geometry: HeadGeometry) -> DecodedHead:
     """Every predictor of a head of one predictor per cell predicts its own cell, exactly."""
     height, width = geometry.grid_height, geometry.grid_width
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -49,7 +49,7 @@ def _predictions(geometry: HeadGeometry) -> Predictions:
         at = (images, slice(None), rows, columns)
         return torch.stack([values[at] for values in boxes_cxcywh], dim=-1)
 
-    return Predictions(geometry, boxes_cxcywh, cell_boxes, lambda predictors: torch.ones(len(predictors)))
+    return DecodedHead(geometry, boxes_cxcywh, cell_boxes, lambda predictors: torch.ones(len(predictors)))
 
 
 def test_the_three_steps_of_an_assignment() -> None:

@@ -7,7 +7,7 @@ import torch
 from tests.app.scoring import SPECS, random_heads
 from yoloscope.models.decoding import decode_heads
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.training.diagnostics.predictions import Place, Predictions, predict
+from yoloscope.training.diagnostics.predictions import Predictions, PredictorPosition, predict
 
 
 def _predictions(spec: DetectorSpec) -> Predictions:
@@ -15,21 +15,21 @@ def _predictions(spec: DetectorSpec) -> Predictions:
 
 
 @pytest.mark.parametrize("name", ["v4", "v2", "v1"])
-def test_rows_and_places_are_inverse(name: str) -> None:
+def test_rows_and_positions_are_inverse(name: str) -> None:
     predictions = _predictions(SPECS[name])
-    places = [predictions.place(row) for row in range(len(predictions.objectness))]
-    assert [predictions.row(place) for place in places] == list(range(len(places)))
-    assert len(set(places)) == len(places)
+    positions = [predictions.position(row) for row in range(len(predictions.objectness))]
+    assert [predictions.row(position) for position in positions] == list(range(len(positions)))
+    assert len(set(positions)) == len(positions)
 
 
-def test_places_by_hand() -> None:
+def test_positions_by_hand() -> None:
     # The first head of v4 has 2 anchors on an 8x8 grid.
     predictions = _predictions(SPECS["v4"])
-    assert predictions.place(0) == Place(0, (0, 0), 0)
-    assert predictions.place(64 + 8 * 2 + 5) == Place(0, (5, 2), 1)
-    assert predictions.place(128 + 16 + 4 * 3 + 1) == Place(1, (1, 3), 1)
+    assert predictions.position(0) == PredictorPosition(0, (0, 0), 0)
+    assert predictions.position(64 + 8 * 2 + 5) == PredictorPosition(0, (5, 2), 1)
+    assert predictions.position(128 + 16 + 4 * 3 + 1) == PredictorPosition(1, (1, 3), 1)
     with pytest.raises(IndexError):
-        predictions.place(128 + 32)
+        predictions.position(128 + 32)
 
 
 @pytest.mark.parametrize("name", ["v4", "v2", "v1"])
@@ -37,8 +37,8 @@ def test_scores_are_objectness_times_class_probability(name: str) -> None:
     spec = SPECS[name]
     predictions = _predictions(spec)
     raw = random_heads(spec)[0]
-    place = Place(0, (2, 1), 1)
-    row = predictions.row(place)
+    position = PredictorPosition(0, (2, 1), 1)
+    row = predictions.row(position)
     if name == "v1":
         flat = spec.heads[0].detection_layout(3)
         cell = 1 * 4 + 2

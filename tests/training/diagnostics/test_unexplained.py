@@ -5,25 +5,25 @@ import torch
 from torch import Tensor
 
 from tests.app.scoring import SPECS, quiet_heads
-from yoloscope.training.diagnostics.predictions import Place, Predictions, predict
+from yoloscope.training.diagnostics.predictions import Predictions, PredictorPosition, predict
 from yoloscope.training.diagnostics.unexplained import Unexplained, find_unexplained
 
 SPEC = SPECS["v4"]
 NONE = torch.zeros(0, 4)
 # Anchor 0 of the coarse scale is 32x40; the center of cell (1, 2), stride 16, is (24, 40): the box 8..40 x 20..60.
-PLACE = Place(1, (1, 2), 0)
+PLACE = PredictorPosition(1, (1, 2), 0)
 BOX = torch.tensor([[8.0, 20.0, 40.0, 60.0]]) / 64
 
 
-def _predictions(*confident: tuple[Place, dict[int, float]]) -> Predictions:
-    """Quiet heads in which some places are sure (0.9975) of an object and of the given class logits."""
+def _predictions(*confident: tuple[PredictorPosition, dict[int, float]]) -> Predictions:
+    """Quiet heads in which some predictors are sure (0.9975) of an object and of the given class logits."""
     heads = quiet_heads(SPEC)
-    for place, logits in confident:
-        entries = heads[place.head].reshape(1, 2, 8, *heads[place.head].shape[2:])
-        column, row = place.cell
-        entries[0, place.anchor, 4, row, column] = 6.0
+    for position, logits in confident:
+        entries = heads[position.head].reshape(1, 2, 8, *heads[position.head].shape[2:])
+        column, row = position.cell
+        entries[0, position.anchor, 4, row, column] = 6.0
         for class_id, logit in logits.items():
-            entries[0, place.anchor, 5 + class_id, row, column] = logit
+            entries[0, position.anchor, 5 + class_id, row, column] = logit
     return predict([torch.from_numpy(head) for head in heads], SPEC)
 
 
@@ -66,8 +66,8 @@ def test_a_crowd_region_explains_what_lies_half_in_it() -> None:
 def test_suppressed_predictions_are_not_named_and_the_best_comes_first() -> None:
     # Anchors 2 and 3 of one cell overlap by 32*40 / (50*60) = 0.43: below the threshold, so both stay. A second
     # prediction in the neighboring cell of the same anchor overlaps by 16*40 / (2*1280 - 640) = 1/3 and stays too.
-    near = Place(1, (1, 2), 1)
-    far = Place(0, (7, 0), 0)
+    near = PredictorPosition(1, (1, 2), 1)
+    far = PredictorPosition(0, (7, 0), 0)
     predictions = _predictions((PLACE, {1: 2.0}), (far, {2: 3.0}))
     assert _rows(predictions) == [predictions.row(far), predictions.row(PLACE)]
     same = _predictions((PLACE, {1: 2.0}), (near, {1: 3.0}))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.weights import load_weights, save_weights
 from yoloscope.training.export.onnx import export_onnx
 
@@ -24,7 +24,7 @@ def cfg(xnor_layers: int) -> str:
 @pytest.mark.parametrize("xnor_layers", [0, 6])
 def test_a_binary_network_is_exported_and_said_to_be_one(tmp_path: Path, xnor_layers: int) -> None:
     torch.manual_seed(0)
-    network = build_network(cfg(xnor_layers))
+    network = build_darknet(cfg(xnor_layers))
     load_weights(network, save_weights(network))
     report = export_onnx(network, network.spec, tmp_path / "model.onnx")
     assert report.is_binary == (xnor_layers > 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.models.darknet.cfgs import section
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.weights import load_weights
 from yoloscope.models.darknet.weights_header import WeightsHeader
 from yoloscope.training.export.onnx import export_onnx
@@ -20,7 +20,7 @@ YOLO = section("yolo", "mask=0,1,2", "anchors=10,14, 23,27, 37,58", "classes=1",
 @pytest.mark.parametrize("objectness", [-80.0, -15.0, -9.0, 0.0])
 def test_a_quiet_background_is_no_difference(objectness: float, tmp_path: Path) -> None:
     conv = section("convolutional", "filters=18", "size=1", "stride=1", "pad=1", "activation=linear")
-    network = build_network(NET + conv + YOLO, class_names=["thing"])
+    network = build_darknet(NET + conv + YOLO, class_names=["thing"])
     rng = np.random.default_rng(0)
     biases = np.zeros((3, 6), "<f4")
     biases[:, 4] = objectness
@@ -47,7 +47,7 @@ def test_thresholds_lie_in_gaps_that_matter(scores: list[float], threshold: floa
 
 def test_random_weights_of_many_seeds_agree(tmp_path: Path) -> None:
     conv = section("convolutional", "filters=18", "size=3", "stride=1", "pad=1", "activation=linear")
-    network = build_network(NET + conv + YOLO, class_names=["thing"])
+    network = build_darknet(NET + conv + YOLO, class_names=["thing"])
     for seed in range(2):
         torch.manual_seed(seed)
         with torch.no_grad():

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from yoloscope.app.services.runtime import Runtime
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.weights import load_weights
 from yoloscope.models.detector import Detector
 from yoloscope.models.errors import ProviderError
@@ -63,7 +63,7 @@ def test_a_network_on_cuda_can_be_exported(tmp_path: Path) -> None:
 
 def test_the_same_objects_are_found_as_on_the_cpu(oracles_dir: Path, tmp_path: Path) -> None:
     folder = oracles_dir / "weights" / "yolov4-tiny"
-    network = build_network(folder / "yolov4-tiny.cfg")
+    network = build_darknet(folder / "yolov4-tiny.cfg")
     load_weights(network, folder / "yolov4-tiny.weights")
     path = tmp_path / "model.onnx"
     export_onnx(network, network.spec, path)

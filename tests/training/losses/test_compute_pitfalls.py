@@ -11,10 +11,10 @@ from torch import Tensor
 from tests.training.losses.cases import random_batch, spec_of, spec_v1, spec_v2, spec_v4, truth_of
 from yoloscope.models import boxes
 from yoloscope.models.errors import LabelError, NonFiniteLossError
-from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.spec import DetectorSpec, LossSpec
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.grid import cells_of, head_geometries
-from yoloscope.training.losses import PRESETS, LossReport, Preset, compute_loss
+from yoloscope.training.losses import PRESETS, FormulaPreset, LossReport, compute_loss
 from yoloscope.training.losses.decode import decode_center
 from yoloscope.training.losses.presets.v1 import signed_sqrt
 from yoloscope.training.losses.presets.walkthrough import walkthrough_root
@@ -115,7 +115,7 @@ def test_08_two_objects_on_one_predictor_follow_the_named_rule() -> None:
     spec = spec_v4()
     truth = truth_of(COLLIDING, 1)
     first_only, last_only = truth_of(COLLIDING[:1], 1), truth_of(COLLIDING[1:], 1)
-    base = Preset(match="best_anchor", ignore_threshold=None)
+    base = FormulaPreset(match="best_anchor", ignore_threshold=None)
     box = {
         rule: compute_loss(zeros(spec), truth, spec, base.replace(collision=rule)).terms["box"].weighted.item()
         for rule in ("first", "last", "accumulate", "mean")
@@ -134,9 +134,9 @@ def test_09_a_center_at_exactly_one_belongs_to_the_last_cell(preset: str) -> Non
     spec = spec_of(preset)
     truth = truth_of([(0, 0, 1.0, 1.0, 0.4, 0.4)], 1)
     report = compute_loss(zeros(spec), truth, spec, preset, detail="objects")
-    (serving, *_) = report.assignment.predictors_of(0)
-    geometry = head_geometries(zeros(spec), spec)[serving.head]
-    assert serving.cell == (geometry.grid_width - 1, geometry.grid_height - 1)
+    (first, *_) = report.assignment.predictors_of(0)
+    geometry = head_geometries(zeros(spec), spec)[first.head]
+    assert first.cell == (geometry.grid_width - 1, geometry.grid_height - 1)
     columns, rows = cells_of(torch.tensor([[0.0, 0.0, 0.1, 0.1]]), geometry)
     assert (int(columns), int(rows)) == (0, 0)
 
@@ -222,15 +222,15 @@ def test_15_a_class_out_of_range_is_an_error_that_names_the_object(class_id: int
 def test_16_anchors_belong_to_the_heads_that_the_spec_gives_them_to() -> None:
     spec = spec_v4()
     truth = truth_of([(0, 0, 0.5, 0.5, 12 / 96, 16 / 64)], 1)
-    served = compute_loss(zeros(spec), truth, spec, PRESETS["v3"], detail="objects").assignment.predictors_of(0)
-    assert [(s.head, s.anchor) for s in served] == [(0, 0)]
+    assigned = compute_loss(zeros(spec), truth, spec, PRESETS["v3"], detail="objects").assignment.predictors_of(0)
+    assert [(s.head, s.anchor) for s in assigned] == [(0, 0)]
     swapped = [
         head.model_copy(update={"anchor_indices": mask})
         for head, mask in zip(spec.heads, ((3, 4, 5), (0, 1, 2)), strict=True)
     ]
     other = spec.model_copy(update={"heads": tuple(swapped)})
-    served = compute_loss(zeros(other), truth, other, PRESETS["v3"], detail="objects").assignment.predictors_of(0)
-    assert [(s.head, s.anchor) for s in served] == [(1, 0)]
+    assigned = compute_loss(zeros(other), truth, other, PRESETS["v3"], detail="objects").assignment.predictors_of(0)
+    assert [(s.head, s.anchor) for s in assigned] == [(1, 0)]
 
 
 def test_17_the_ignore_test_uses_decoded_predictions_and_has_no_gradient() -> None:
@@ -252,6 +252,17 @@ def test_18_the_report_says_which_loss_and_normalizer_a_number_is_of() -> None:
     other = compute_loss(batch.heads, batch.truth, batch.spec, PRESETS["v4"].replace(name="mine", normalizer="cells"))
     assert (named.preset, named.normalizer) == ("v4", "images")
     assert (other.preset, other.normalizer) == ("mine", "cells")
+
+
+@pytest.mark.parametrize("own", ["v2", "v3", "v4-darknet"])
+def test_18_without_a_preset_the_loss_is_the_spec_s_own(own: str) -> None:
+    batch = random_batch("v4", 2)
+    overrides = {"label_smoothing": 0.1} if own == "v3" else {}
+    spec = batch.spec.model_copy(update={"loss": LossSpec(preset=own, overrides=overrides)})
+    report = compute_loss(batch.heads, batch.truth, spec)
+    expected = PRESETS["v3"].replace(label_smoothing=0.1) if own == "v3" else own
+    assert report.preset == own
+    assert report.total.item() == compute_loss(batch.heads, batch.truth, batch.spec, expected).total.item()
 
 
 def test_19_the_loss_keeps_no_state_between_calls() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from yoloscope.models.darknet.builder import build_network
+from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.zoo import OFFICIAL, OfficialWeights
 from yoloscope.training.losses import get_preset
 
@@ -14,5 +14,5 @@ from yoloscope.training.losses import get_preset
 def test_losses_are_those_of_the_published_cfgs(oracles_dir: Path, official: OfficialWeights) -> None:
     path = oracles_dir / "cfg" / ("yolov1/yolo.cfg" if official.name == "yolov1" else f"{official.name}.cfg")
     with torch.device("meta"):
-        spec = build_network(path, official.class_names).spec
+        spec = build_darknet(path, official.class_names).spec
     assert get_preset(None, spec.model_copy(update={"loss": official.loss})) == get_preset(None, spec)

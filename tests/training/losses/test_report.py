@@ -1,4 +1,4 @@
-"""Every account of a loss sums to the one number, and objects, roles and cells say who pays."""
+"""Every breakdown of a loss sums to the one number, and objects, roles and cells say who pays."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def test_roles_and_fates_by_hand() -> None:
     truth = truth_of([(0, 0, 0.5, 0.5, 40 / 96, 28 / 64), (0, 1, 0.0, 0.0, 0.0, 0.1)], 1)
     report = compute_loss(heads, truth, spec, "v4", detail="cells")
     assert report.statuses.tolist() == [MatchStatus.ASSIGNED, MatchStatus.LOST]
-    servings = report.assignment.predictors_of(0)
-    assert [s.role for s in servings if s.head == 0] == [Role.EXTRA, Role.RESPONSIBLE]
-    second = servings[1]
+    assigned = report.assignment.predictors_of(0)
+    assert [s.role for s in assigned if s.head == 0] == [Role.EXTRA, Role.RESPONSIBLE]
+    second = assigned[1]
     assert (second.cell, second.anchor, second.stride) == ((3, 2), 2, (16, 16))
     assert second.anchor_iou == pytest.approx(1.0)
     roles = report.assignment.roles[0]

@@ -57,14 +57,14 @@ def find_images(folder: Path) -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
-class Place:
+class FolderListing:
     """The folders and files in one folder."""
 
     folders: tuple[Path, ...]
     files: tuple[Path, ...]
 
 
-def walk(folder: Path) -> Iterator[Place]:
+def walk(folder: Path) -> Iterator[FolderListing]:
     """Yield a folder and those below it, each once however it is linked, without hidden files and systems' copies."""
     seen = set[str]()
     for name, inner, files in os.walk(folder, followlinks=True):
@@ -74,7 +74,9 @@ def walk(folder: Path) -> Iterator[Place]:
             continue
         seen.add(real)
         inner[:] = sorted(filter(_is_shown, inner), key=lambda one: ((place / one).is_symlink(), one))
-        yield Place(tuple(place / one for one in inner), tuple(place / one for one in sorted(files) if _is_shown(one)))
+        yield FolderListing(
+            tuple(place / one for one in inner), tuple(place / one for one in sorted(files) if _is_shown(one))
+        )
 
 
 class PathFinder:

@@ -34,7 +34,7 @@ from yoloscope.training.export.quantization.ranges import (
     relative_error,
     share_ranges,
 )
-from yoloscope.training.export.surgery import Layer, find_layers
+from yoloscope.training.export.surgery import WeightedLayer, find_layers
 
 OPERATORS: Final = (
     *("Conv", "Gemm", "MatMul", "LeakyRelu", "Relu", "Add"),
@@ -219,10 +219,10 @@ class _Search:
     def _all_quantized(self, ranges: Mapping[str, Range]) -> float:
         return self._error(self._judged, quantize_network(self._network, ranges))
 
-    def _rank(self, ranges: Mapping[str, Range]) -> dict[Layer, float]:
+    def _rank(self, ranges: Mapping[str, Range]) -> dict[WeightedLayer, float]:
         """Return the error of each layer when nothing else is quantized."""
 
-        def noise(layer: Layer) -> float:
+        def noise(layer: WeightedLayer) -> float:
             return max(relative_error(self._histograms[name], *ranges[name]) for name in layer.values if name in ranges)
 
         errors = {}
@@ -232,13 +232,13 @@ class _Search:
         return errors
 
     def _keep(
-        self, ranges: Mapping[str, Range], errors: Mapping[Layer, float], error: float
-    ) -> tuple[tuple[Layer, ...], float]:
+        self, ranges: Mapping[str, Range], errors: Mapping[WeightedLayer, float], error: float
+    ) -> tuple[tuple[WeightedLayer, ...], float]:
         """Return the layers to keep in float and the error that remains; ``error`` is that of keeping none."""
         order = sorted(errors, key=lambda layer: -errors[layer] / max(layer.products, 1))[:MOST_TRIES]
         budget = self._settings.float_share * sum(layer.products for layer in self._layers)
         plain = quantize_network(self._network, ranges)
-        kept: tuple[Layer, ...] = ()
+        kept: tuple[WeightedLayer, ...] = ()
         for number, layer in enumerate(order, 1):
             if error <= self._settings.largest_error:
                 break
@@ -265,5 +265,5 @@ def run_heads(network: onnx.ModelProto, images: Sequence[Array]) -> list[Heads]:
     return heads
 
 
-def _nodes(layers: Collection[Layer]) -> list[str]:
+def _nodes(layers: Collection[WeightedLayer]) -> list[str]:
     return [name for layer in layers for name in layer.nodes]

@@ -21,7 +21,7 @@ from yoloscope.training.losses.darknet.deltas import DarknetState, HeadDelta, de
 from yoloscope.training.losses.preset import BatchCosts, LossInputs, LossPreset
 
 Overlap = Literal["iou", "giou", "diou", "ciou"]
-BoxLoss = Literal["mse", "iou", "giou", "diou", "ciou"]
+IouLoss = Literal["mse", "iou", "giou", "diou", "ciou"]
 PerHead = float | tuple[float, ...]
 _FLAGS = {"rescore", "bias_match", "softmax", "forced", "sqrt", "random", "focal_loss", "objectness_smooth"}
 _REFUSED = {
@@ -110,7 +110,7 @@ class YoloRules(DarknetPreset):
     truth_thresh: PerHead = 1.0
     iou_thresh: PerHead = 1.0
     iou_thresh_kind: Overlap | tuple[Overlap, ...] = "iou"
-    iou_loss: BoxLoss | tuple[BoxLoss, ...] = "mse"
+    iou_loss: IouLoss | tuple[IouLoss, ...] = "mse"
     iou_normalizer: PerHead = 0.75
     obj_normalizer: PerHead = 1.0
     cls_normalizer: PerHead = 1.0

@@ -15,7 +15,7 @@ from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches
 from yoloscope.training.assignment.ignore import ignored_predictors, max_iou, padded_boxes_xyxy
 from yoloscope.training.losses.darknet.deltas import DarknetHeadState, HeadDelta
 from yoloscope.training.losses.darknet.rules import YoloRules, scalar, text
-from yoloscope.training.losses.darknet.yolo_positives import Background, accumulate_deltas, predicted_overlap
+from yoloscope.training.losses.darknet.yolo_positives import BackgroundDeltas, accumulate_deltas, predicted_overlap
 from yoloscope.training.losses.decode import compute_dtype, decode_activated_planes, unravel
 from yoloscope.training.losses.preset import LossInputs
 
@@ -45,19 +45,19 @@ def yolo_delta(
     matches = _match(geometry, truth, anchors_px, rules, output.dtype)
     everyone = _join(background.above_truth_thresh, matches)
     positives = find_positives(everyone)
-    rows = accumulate_deltas(output, everyone, positives, background, truth, rules)
+    of_positives = accumulate_deltas(output, everyone, positives, background, truth, rules)
     delta = torch.zeros_like(output)
     delta[:, :, OBJECTNESS] = background.objectness
     first = everyone.select(positives.first)
-    delta[first.images, first.anchors, :, first.rows, first.columns] = rows.values.to(delta)
+    delta[first.images, first.anchors, :, first.rows, first.columns] = of_positives.values.to(delta)
     iou = predicted_overlap(output, everyone, truth)
     cost = _cost(delta, matches, truth, output, rules, iou[len(background.above_truth_thresh) :])
     state = DarknetHeadState(
         output=output.view(head.shape),
         delta=_through_logistic(delta, output, geometry).view(head.shape),
         cost=cost,
-        total_bbox=rows.total_bbox,
-        rewritten_bbox=rows.rewritten_bbox,
+        total_bbox=of_positives.total_bbox,
+        rewritten_bbox=of_positives.rewritten_bbox,
         labels=_labels(matches),
         class_ids=_class_ids(matches, truth),
     )
@@ -79,7 +79,7 @@ def _activate(head: Tensor, geometry: HeadGeometry) -> Tensor:
     return output
 
 
-def _background(output: Tensor, geometry: HeadGeometry, truth: GroundTruth, rules: YoloRules) -> Background:
+def _background(output: Tensor, geometry: HeadGeometry, truth: GroundTruth, rules: YoloRules) -> BackgroundDeltas:
     best, place = max_iou(decode_activated_planes(output, geometry), padded_boxes_xyxy(truth, output.dtype))
     objectness = output[:, :, OBJECTNESS]
     normalizer = scalar(rules.obj_normalizer)
@@ -106,7 +106,7 @@ def _background(output: Tensor, geometry: HeadGeometry, truth: GroundTruth, rule
         extra=torch.ones_like(images, dtype=torch.bool),
         anchor_iou=best[above],
     )
-    return Background(delta, ignored, pairs, best[above])
+    return BackgroundDeltas(delta, ignored, pairs, best[above])
 
 
 def _match(

@@ -15,11 +15,11 @@ from yoloscope.training.losses.darknet import boxes as darknet_box
 from yoloscope.training.losses.darknet.deltas import occurrence
 from yoloscope.training.losses.darknet.region import focal_factor
 from yoloscope.training.losses.darknet.rules import YoloRules, scalar, text
-from yoloscope.training.losses.decode import decode_activated_rows, matched_anchors
+from yoloscope.training.losses.decode import decode_activated_entries, matched_anchors
 
 
 @dataclass(frozen=True)
-class Background:
+class BackgroundDeltas:
     """Objectness deltas [B, A, h, w] before any object, who is ignored, and the pairs above ``truth_thresh``."""
 
     objectness: Tensor
@@ -29,7 +29,7 @@ class Background:
 
 
 @dataclass(frozen=True)
-class RowDeltas:
+class PositiveDeltas:
     """Final deltas [P, 5+C] of the predictors with objects, and darknet's counters."""
 
     values: Tensor
@@ -66,10 +66,10 @@ def accumulate_deltas(
     output: Tensor,
     matches: HeadMatches,
     positives: Positives,
-    background: Background,
+    background: BackgroundDeltas,
     truth: GroundTruth,
     rules: YoloRules,
-) -> RowDeltas:
+) -> PositiveDeltas:
     """Return the deltas after all pairs were entered in order.
 
     The loop is over how many pairs share one predictor, not over pairs: step k enters the k-th pair of every
@@ -89,12 +89,12 @@ def accumulate_deltas(
         averaged = sums.box / positive[:, None]
         sums.box = torch.where((sums.objectness != 0)[:, None], averaged, sums.box)
     values = torch.cat((sums.box, sums.objectness[:, None], sums.classes), dim=-1)
-    return RowDeltas(values, total_bbox=len(matches), rewritten_bbox=sums.rewritten)
+    return PositiveDeltas(values, total_bbox=len(matches), rewritten_bbox=sums.rewritten)
 
 
 def predicted_overlap(output: Tensor, matches: HeadMatches, truth: GroundTruth, measure: str = "iou") -> Tensor:
     """Return the overlap [R] of matched predictions with their objects by one of darknet's measures."""
-    predicted = decode_activated_rows(_entries(output, matches), matches)
+    predicted = decode_activated_entries(_entries(output, matches), matches)
     own = truth.boxes_cxcywh_norm[matches.objects].to(output)
     return darknet_box.MEASURES[measure](predicted, own).to(output.dtype)
 
@@ -103,7 +103,7 @@ def _prepare(
     output: Tensor,
     matches: HeadMatches,
     positives: Positives,
-    background: Background,
+    background: BackgroundDeltas,
     truth: GroundTruth,
     rules: YoloRules,
 ) -> _Pairs:
@@ -131,7 +131,7 @@ def _box_delta(entries: Tensor, matches: HeadMatches, own: Tensor, rules: YoloRu
         offsets = cell_offsets(own, matches.columns, matches.rows, geometry).to(entries)
         size = 2 - own[:, 2:].to(entries).prod(-1, keepdim=True)
         return size * scalar(rules.iou_normalizer) * (torch.cat((offsets, wanted_wh), -1) - entries[:, BOX])
-    predicted = decode_activated_rows(entries, matches)
+    predicted = decode_activated_entries(entries, matches)
     predicted[:, 2:] = torch.where(predicted[:, 2:] == 0, 1.0, predicted[:, 2:])
     delta = darknet_box.iou_gradient(predicted, own.to(entries), text(rules.iou_loss))
     if not geometry.spec.new_coords:

@@ -1,6 +1,6 @@
 """Losses that autograd differentiates, described by the axes on which YOLOv1 to v4 differ.
 
-A preset names its rules; ``Preset.costs`` decodes, assigns, and computes the terms.
+A preset names its rules; ``FormulaPreset.costs`` decodes, assigns, and computes the terms.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.assignment.assign import (
     AssignmentRules,
     CollisionRule,
+    DecodedHead,
     HeadAssignment,
     Matching,
-    Predictions,
     assign,
 )
 from yoloscope.training.assignment.grid import HeadGeometry
@@ -32,13 +32,13 @@ from yoloscope.training.losses.decode import (
     bound_gradient,
     box_entries,
     box_planes,
-    class_rows,
+    class_logits,
     decode_cells,
     decode_planes,
     extent_rule,
-    objectness_and_rows,
+    objectness_and_entries,
 )
-from yoloscope.training.losses.preset import BatchCosts, Keys, LossInputs, LossPreset, Normalizer
+from yoloscope.training.losses.preset import BatchCosts, LossInputs, LossPreset, Normalizer, PresetConfig
 from yoloscope.training.losses.terms import (
     BOX_LOSSES,
     BoxPairs,
@@ -46,6 +46,7 @@ from yoloscope.training.losses.terms import (
     ClassLoss,
     ObjectnessLoss,
     class_cost,
+    class_probabilities,
     objectness_cost,
     pair_boxes,
     paired_iou,
@@ -73,7 +74,7 @@ def _known_box_loss(value: object) -> object:
     return name
 
 
-class Weights(Keys):
+class Weights(PresetConfig):
     """Lambdas: the weight of each term's raw sum, one number or one per head."""
 
     xy: float | tuple[float, ...] = 1.0
@@ -85,7 +86,7 @@ class Weights(Keys):
     prior: float | tuple[float, ...] = 0.01
 
 
-class Preset(LossPreset):
+class FormulaPreset(LossPreset):
     """A loss that autograd differentiates; every key is one axis on which the YOLO losses differ."""
 
     decode_xy: CenterDecode = "scaled"
@@ -208,7 +209,7 @@ class Preset(LossPreset):
         return BatchCosts.of_heads(heads if weights is None else [apply_object_weights(h, weights) for h in heads])
 
     @torch.no_grad()
-    def _decode(self, head: Tensor, geometry: HeadGeometry, inputs: LossInputs) -> Predictions:
+    def _decode(self, head: Tensor, geometry: HeadGeometry, inputs: LossInputs) -> DecodedHead:
         looks = self.collision == "best_iou" or self.ignore_threshold is not None
         boxes = None
         if looks and len(inputs.truth):
@@ -219,38 +220,33 @@ class Preset(LossPreset):
             return decode_cells(head, geometry, (images, rows, columns), self.decode_xy, self.decode_wh)
 
         def best_probability(predictors: Tensor) -> Tensor:
-            return self._probabilities(class_rows(head, geometry, predictors)).amax(-1)
+            return class_probabilities(class_logits(head, geometry, predictors), self.class_activation).amax(-1)
 
-        return Predictions(geometry, boxes, cell_boxes, best_probability)
-
-    def _probabilities(self, raw: Tensor) -> Tensor:
-        if self.class_activation == "linear":
-            return raw
-        return raw.softmax(-1) if self.class_activation == "softmax" else raw.sigmoid()
+        return DecodedHead(geometry, boxes, cell_boxes, best_probability)
 
     def _head_costs(self, head: Tensor, assignment: HeadAssignment, inputs: LossInputs) -> HeadCosts:
         positives = assignment.positives
         matches, truth = positives.matches, inputs.truth
-        objectness, rows = objectness_and_rows(head, matches.geometry, positives.index)
-        raw = bound_gradient(rows[:, BOX], self.max_delta)
-        raw = raw if positives.distinct else raw[positives.of_match]
-        pairs = pair_boxes(raw, matches, truth.boxes_cxcywh_norm, self.decode_xy, self.decode_wh)
+        objectness, entries = objectness_and_entries(head, matches.geometry, positives.index)
+        logits = bound_gradient(entries[:, BOX], self.max_delta)
+        logits = logits if positives.distinct else logits[positives.of_match]
+        pairs = pair_boxes(logits, matches, truth.boxes_cxcywh_norm, self.decode_xy, self.decode_wh)
         parts = self._box_parts(pairs, matches.anchor_iou)
         share = positives.share if self.collision == "mean" else None
         is_overlap = "overlap" in parts
         terms = {"box": torch.stack(tuple(parts.values())).sum(0)} if is_overlap else _xy_and_wh(parts)
-        iou = matches.anchor_iou.to(raw) if self.match == "cell_best_iou" and not is_overlap else paired_iou(pairs)
+        iou = matches.anchor_iou.to(logits) if self.match == "cell_best_iou" and not is_overlap else paired_iou(pairs)
         by_predictor = {"no_objectness": self._no_objectness(objectness, assignment)}
         if inputs.images_seen is not None and inputs.images_seen < self.prior_images:
             by_predictor["prior"] = self._prior(head, assignment)
-        targets = torch.zeros_like(rows[:, CLASSES:])
+        targets = torch.zeros_like(entries[:, CLASSES:])
         targets[positives.of_match, truth.class_ids[matches.objects]] = 1
         return HeadCosts(
             assignment=assignment,
             by_match=_scaled(terms, share),
             by_positive={
-                "objectness": self._objectness(rows[:, OBJECTNESS], self._target(assignment, iou)),
-                "classification": self._classes(rows[:, CLASSES:], targets),
+                "objectness": self._objectness(entries[:, OBJECTNESS], self._target(assignment, iou)),
+                "classification": self._classes(entries[:, CLASSES:], targets),
             },
             by_predictor=by_predictor,
             parts=_scaled(parts, share),
@@ -258,7 +254,7 @@ class Preset(LossPreset):
         )
 
     def _box_parts(self, pairs: BoxPairs, anchor_iou: Tensor) -> dict[str, Tensor]:
-        weights = torch.ones_like(pairs.raw[:, 0]).detach()
+        weights = torch.ones_like(pairs.logits[:, 0]).detach()
         if self.box_size_weight:
             weights = 2 - pairs.target_cxcywh[:, 2] * pairs.target_cxcywh[:, 3]
         if self.box_iou_gate is not None:
@@ -288,14 +284,14 @@ class Preset(LossPreset):
             costs = self._objectness(objectness, torch.zeros_like(objectness))
         return costs.masked_fill(spared, 0)
 
-    def _objectness(self, raw: Tensor, target: Tensor) -> Tensor:
+    def _objectness(self, logits: Tensor, target: Tensor) -> Tensor:
         gamma, alpha = self.focal_gamma, self.focal_alpha
         activated = self.confidence == "linear"
-        return objectness_cost(raw, target, self.objectness_loss, activated=activated, gamma=gamma, alpha=alpha)
+        return objectness_cost(logits, target, self.objectness_loss, activated=activated, gamma=gamma, alpha=alpha)
 
-    def _classes(self, raw: Tensor, targets: Tensor) -> Tensor:
+    def _classes(self, logits: Tensor, targets: Tensor) -> Tensor:
         return class_cost(
-            raw,
+            logits,
             targets,
             self.class_loss,
             activation=self.class_activation,

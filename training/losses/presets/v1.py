@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from yoloscope.training.losses.darknet.detection import DetectionPreset
-from yoloscope.training.losses.presets.formula import Preset, Weights
+from yoloscope.training.losses.presets.formula import FormulaPreset, Weights
 from yoloscope.training.losses.terms import BoxPairs, box_loss
 
 SQRT_FLOOR = 1e-12
@@ -27,7 +27,7 @@ def mse_sqrt(pairs: BoxPairs) -> dict[str, Tensor]:
     """Return squared errors of the center in its cell and of the roots of width and height: the box term of YOLOv1."""
     predicted = pairs.predicted_cxcywh[:, 2:]
     if pairs.extent == "squared":
-        root = pairs.raw[:, 2:]
+        root = pairs.logits[:, 2:]
     else:
         root = signed_sqrt(predicted) if pairs.extent == "linear" else predicted.clamp_min(SQRT_FLOOR).sqrt()
     return {
@@ -41,7 +41,7 @@ def signed_sqrt(x: Tensor) -> Tensor:
     return torch.sign(x) * x.abs().clamp_min(SQRT_FLOOR).sqrt()
 
 
-V1 = Preset(
+V1 = FormulaPreset(
     name="v1",
     source="document 000, YOLOv1: x, y, w, h, C logistic, p softmax; squared errors, roots of w and h, "
     "lambda_coord 5, lambda_noobj 0.5. C aims at the current IoU, a constant for the gradient. One object per cell: "

@@ -15,7 +15,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from yoloscope.training.losses.darknet.region import RegionPreset
-from yoloscope.training.losses.presets.formula import Preset, Weights
+from yoloscope.training.losses.presets.formula import FormulaPreset, Weights
 from yoloscope.training.losses.terms import BoxPairs, box_loss
 
 
@@ -28,7 +28,7 @@ def mse(pairs: BoxPairs) -> dict[str, Tensor]:
     }
 
 
-V2 = Preset(
+V2 = FormulaPreset(
     name="v2",
     source="document 000, YOLOv2: squared errors of x, y (in cells) and w, h (as fractions, the unit that "
     "2 - w*h needs), p softmax; 1^noobj leaves out predictors with MaxIoU above 0.6 (document 002; darknet thresh). "

@@ -16,35 +16,35 @@ from torch import Tensor
 from torch.nn import functional
 
 from yoloscope.training.losses.darknet.yolo import YoloPreset
-from yoloscope.training.losses.presets.formula import Preset
+from yoloscope.training.losses.presets.formula import FormulaPreset
 from yoloscope.training.losses.terms import BoxPairs, box_loss, center_logits, extent_logits
 
 
 @box_loss
 def mse_logits(pairs: BoxPairs) -> dict[str, Tensor]:
-    """Return squared errors of the raw entries against the logits that decode to the object: YOLOv3."""
+    """Return squared errors of the logits against those that decode to the object: YOLOv3."""
     return {
-        "centre": (pairs.raw[:, :2] - center_logits(pairs.target_offset, pairs.scale_xy)).square().sum(-1),
-        "size": (pairs.raw[:, 2:] - _wh_logits(pairs)).square().sum(-1),
+        "centre": (pairs.logits[:, :2] - center_logits(pairs.target_offset, pairs.scale_xy)).square().sum(-1),
+        "size": (pairs.logits[:, 2:] - _wh_logits(pairs)).square().sum(-1),
     }
 
 
 @box_loss
 def l1_logits(pairs: BoxPairs) -> dict[str, Tensor]:
-    """Return absolute errors of the raw entries against the logits that decode to the object."""
+    """Return absolute errors of the logits against those that decode to the object."""
     return {
-        "centre": (pairs.raw[:, :2] - center_logits(pairs.target_offset, pairs.scale_xy)).abs().sum(-1),
-        "size": (pairs.raw[:, 2:] - _wh_logits(pairs)).abs().sum(-1),
+        "centre": (pairs.logits[:, :2] - center_logits(pairs.target_offset, pairs.scale_xy)).abs().sum(-1),
+        "size": (pairs.logits[:, 2:] - _wh_logits(pairs)).abs().sum(-1),
     }
 
 
 @box_loss
 def bce_xy_mse_wh(pairs: BoxPairs) -> dict[str, Tensor]:
-    """Return cross-entropy of the center's logits against its offset, and half the squared error of raw extents."""
-    center = functional.binary_cross_entropy_with_logits(pairs.raw[:, :2], pairs.target_offset, reduction="none")
+    """Return cross-entropy of the center's logits against its offset, and half the squared errors of the extents'."""
+    center = functional.binary_cross_entropy_with_logits(pairs.logits[:, :2], pairs.target_offset, reduction="none")
     return {
         "centre": center.sum(-1),
-        "size": (pairs.raw[:, 2:] - _wh_logits(pairs)).square().sum(-1) / 2,
+        "size": (pairs.logits[:, 2:] - _wh_logits(pairs)).square().sum(-1) / 2,
     }
 
 
@@ -52,7 +52,7 @@ def _wh_logits(pairs: BoxPairs) -> Tensor:
     return extent_logits(pairs.target_cxcywh[:, 2:], pairs.anchors, pairs.extent)
 
 
-V3 = Preset(
+V3 = FormulaPreset(
     name="v3",
     source="document 000, YOLOv3: squared errors on t, gated by IoU(anchor, truth) > 0.5 and weighted by "
     "2 - w*h; BCE for objectness and classes; predictions with MaxIoU above 0.5 are ignored. All lambdas 1. Targets "

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from yoloscope.models import boxes
 from yoloscope.training.losses.darknet.yolo import YoloPreset
-from yoloscope.training.losses.presets.formula import Preset, Weights
+from yoloscope.training.losses.presets.formula import FormulaPreset, Weights
 from yoloscope.training.losses.terms import BoxPairs, box_loss
 
 
@@ -54,7 +54,7 @@ def _corners(pairs: BoxPairs) -> tuple[Tensor, Tensor]:
     return boxes.cxcywh_to_xyxy(pairs.predicted_cxcywh), boxes.cxcywh_to_xyxy(pairs.target_cxcywh)
 
 
-V4 = Preset(
+V4 = FormulaPreset(
     name="v4",
     source="document 000, YOLOv4: 1 - CIoU, BCE for objectness and classes; the best anchor and every other "
     "above iou_thresh 0.213, ignore 0.7 (yolov4.cfg). lambda_coord 5, the weight of document 000's v1: darknet's 0.07 "

@@ -219,8 +219,8 @@ def test_pjreddies_region_has_the_size_weight_and_no_logistic_derivative() -> No
     truth = truth_of([(0, 1, 0.3, 0.4, 0.2, 0.3)], 1)
     head = torch.zeros(spec.head_shape(0, 1), dtype=torch.float64)
     ours, theirs = (state_of(Batch((head,), truth, spec), name)[0].delta for name in ("v2-darknet", "v2-pjreddie"))
-    served = ours.view(3, 8, 3, 4)[:, 0].nonzero()[0]
-    a, row, column = served.tolist()
+    assigned = ours.view(3, 8, 3, 4)[:, 0].nonzero()[0]
+    a, row, column = assigned.tolist()
     ratio = theirs.view(3, 8, 3, 4)[a, :, row, column] / ours.view(3, 8, 3, 4)[a, :, row, column]
     weight = 2 - 0.2 * 0.3
     np.testing.assert_allclose(ratio[:5].numpy(), [4 * weight, 4 * weight, weight, weight, 4], rtol=1e-12)

@@ -11,7 +11,7 @@ from tests.training.losses.cases import random_batch, random_heads, spec_v1, spe
 from yoloscope.models.errors import LabelError, PresetError, SpecError
 from yoloscope.models.spec import DetectorSpec, LossSpec
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.losses import PRESETS, Preset, Weights, compute_loss, get_preset
+from yoloscope.training.losses import PRESETS, FormulaPreset, Weights, compute_loss, get_preset
 from yoloscope.training.losses.darknet.yolo import YoloPreset
 
 
@@ -32,7 +32,7 @@ def test_presets_are_immutable() -> None:
         PRESETS["v4"].name = "other"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("model", [Preset, Weights, YoloPreset])
+@pytest.mark.parametrize("model", [FormulaPreset, Weights, YoloPreset])
 def test_an_unknown_key_is_an_error_that_lists_the_known_ones(model: Callable[..., object]) -> None:
     with pytest.raises(PresetError, match=r"unknown preset key 'iou_tresh'; known keys: "):
         model(iou_tresh=0.2)
@@ -40,11 +40,11 @@ def test_an_unknown_key_is_an_error_that_lists_the_known_ones(model: Callable[..
 
 def test_a_wrong_value_names_its_key() -> None:
     with pytest.raises(PresetError, match="preset key 'collision'"):
-        Preset(collision="both")
+        FormulaPreset(collision="both")
     with pytest.raises(PresetError, match="class_loss 'bce' needs class_activation 'sigmoid'"):
-        Preset(class_activation="softmax")
+        FormulaPreset(class_activation="softmax")
     with pytest.raises(PresetError, match="unknown preset key 'boks'; known keys: box, class"):
-        Preset(weights={"boks": 1.0})
+        FormulaPreset(weights={"boks": 1.0})
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
@@ -55,7 +55,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_overrides_of_the_spec_apply_to_its_own_preset_alone() -> None:
     spec = with_loss(spec_v4(), "v4", ignore_threshold=0.5, weights={"box": 2.0})
     own = get_preset("v4", spec)
-    assert isinstance(own, Preset)
+    assert isinstance(own, FormulaPreset)
     assert own.ignore_threshold == 0.5
     assert own.weights.box == 2.0
     assert get_preset(None, spec) == own
@@ -108,13 +108,13 @@ def test_other_darknet_keys_are_refused(overrides: dict[str, object], message: s
 )
 def test_keys_that_cells_would_ignore_are_refused(keys: dict[str, object], message: str) -> None:
     with pytest.raises(PresetError, match=message):
-        Preset(match="cell_best_iou", **keys)
+        FormulaPreset(match="cell_best_iou", **keys)
 
 
 def test_class_weights_must_be_one_per_class() -> None:
     spec = spec_v4()
     with pytest.raises(PresetError, match="'class_weights': expected 3, one per class, got 2"):
-        compute_loss(random_heads(spec, 1, 0), GroundTruth.empty(1), spec, Preset(class_weights=(1.0, 2.0)))
+        compute_loss(random_heads(spec, 1, 0), GroundTruth.empty(1), spec, FormulaPreset(class_weights=(1.0, 2.0)))
 
 
 def test_random_responsibility_is_refused() -> None:
@@ -216,6 +216,10 @@ def test_labels_may_be_of_another_precision_than_heads(preset: str, dtype: torch
 @pytest.mark.parametrize("key", ["scale_weights", "box"])
 def test_per_head_values_must_be_one_per_head(key: str) -> None:
     batch = random_batch("v4", 2)
-    wrong = Preset(scale_weights=(1.0, 2.0, 3.0)) if key == "scale_weights" else Preset(weights={"box": (1.0,) * 3})
+    wrong = (
+        FormulaPreset(scale_weights=(1.0, 2.0, 3.0))
+        if key == "scale_weights"
+        else FormulaPreset(weights={"box": (1.0,) * 3})
+    )
     with pytest.raises(PresetError, match=f"{key}.*expected one number or 2"):
         compute_loss(batch.heads, batch.truth, batch.spec, wrong)

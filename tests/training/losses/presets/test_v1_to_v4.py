@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.training.losses.cases import random_batch
 from tests.training.losses.grid_reference import article, v1_walkthrough
 from tests.training.losses.reference import REFERENCES
-from yoloscope.training.losses import PRESETS, Preset, compute_loss
+from yoloscope.training.losses import PRESETS, FormulaPreset, compute_loss
 
 FORMULAS = ("v1", "v2", "v3", "v4")
 
@@ -52,10 +52,10 @@ def test_the_cases_cover_what_the_formulas_tell_apart(preset: str) -> None:
         assert any(bool((head.positives.counts > 1).any()) for report in reports for head in report.heads)
 
 
-def _smooth(preset: str) -> Preset:
+def _smooth(preset: str) -> FormulaPreset:
     """The preset with everything that autograd holds constant made constant."""
     chosen = PRESETS[preset]
-    assert isinstance(chosen, Preset)
+    assert isinstance(chosen, FormulaPreset)
     changes = {"objectness_target": "one"}
     return chosen.replace(**changes, **({"box_loss": "diou"} if preset == "v4" else {}))
 
@@ -121,10 +121,10 @@ def test_every_axis_is_differentiated_rightly(axes: dict[str, object]) -> None:
 def test_blended_and_smooth_objectness_targets() -> None:
     batch = random_batch("v4", 3)
     presets = {
-        "one": Preset(),
-        "zero blend": Preset(objectness_target="blend", objectness_blend=0.0),
-        "full blend": Preset(objectness_target="blend", objectness_blend=1.0),
-        "iou": Preset(objectness_target="iou"),
+        "one": FormulaPreset(),
+        "zero blend": FormulaPreset(objectness_target="blend", objectness_blend=0.0),
+        "full blend": FormulaPreset(objectness_target="blend", objectness_blend=1.0),
+        "iou": FormulaPreset(objectness_target="iou"),
     }
     values = {
         name: compute_loss(batch.heads, batch.truth, batch.spec, preset).total.item()
@@ -137,7 +137,7 @@ def test_blended_and_smooth_objectness_targets() -> None:
 
 def test_max_delta_bounds_every_box_gradient() -> None:
     batch = random_batch("v4", 6)
-    bounded = Preset(max_delta=1e-3)
+    bounded = FormulaPreset(max_delta=1e-3)
     report = compute_loss(batch.heads, batch.truth, batch.spec, bounded, divisor=1.0)
     torch.autograd.backward(report.total)
     for head, geometry in zip(batch.heads, report.heads, strict=True):

@@ -13,7 +13,7 @@ from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.grid import HeadGeometry, head_geometries
 from yoloscope.training.losses.compute import compute_loss
-from yoloscope.training.losses.presets.formula import Preset
+from yoloscope.training.losses.presets.formula import FormulaPreset
 from yoloscope.training.losses.report import LossReport
 
 VOC_ANCHORS_CELLS = ((1.3221, 1.73145), (3.19275, 4.00944), (5.05587, 8.09892), (9.47112, 4.84053), (11.2364, 10.0071))
@@ -23,7 +23,7 @@ PERSON = 14
 
 
 @dataclass(frozen=True)
-class Scene:
+class WorkedExample:
     """One image with its ground truth, and the raw head [1, ...] that a detector of ``spec`` answers with."""
 
     head: Tensor
@@ -40,12 +40,12 @@ class Scene:
         """Raw entries [A, 5+C, h, w] of a head with anchors."""
         return self.head.view(self.geometry.num_anchors, -1, *self.head.shape[2:])
 
-    def report(self, preset: Preset) -> LossReport:
+    def report(self, preset: FormulaPreset) -> LossReport:
         """Return the loss in full detail."""
         return compute_loss((self.head,), self.truth, self.spec, preset, detail="cells")
 
 
-def anchor_scene() -> Scene:
+def anchor_example() -> WorkedExample:
     """Return a person 5 by 8 cells large with the center in cell (6, 6), and five confident predictors around."""
     anchors = tuple((32 * w, 32 * h) for w, h in VOC_ANCHORS_CELLS)
     head_spec = HeadSpec(
@@ -64,10 +64,10 @@ def anchor_scene() -> Scene:
     _confident(entries, anchor=2, cell=(7, 6), extent=(5.0, 8.0))
     _confident(entries, anchor=0, cell=(7, 6), extent=(1.5, 2.0))
     _confident(entries, anchor=2, cell=(1, 1), extent=(5.0, 8.0))
-    return Scene(head, _person([6.6 / GRID, 6.45 / GRID, 5 / GRID, 8 / GRID]), spec)
+    return WorkedExample(head, _person([6.6 / GRID, 6.45 / GRID, 5 / GRID, 8 / GRID]), spec)
 
 
-def cell_scene() -> Scene:
+def cell_example() -> WorkedExample:
     """Return YOLOv1's 7x7 cells of two boxes: a person with the center in cell (3, 3), found by its first box."""
     head_spec = HeadSpec(
         kind="detection", grid_width=V1_GRID, grid_height=V1_GRID, boxes_per_cell=2, class_activation="softmax"
@@ -83,7 +83,7 @@ def cell_scene() -> Scene:
     boxes = head[0, layout.boxes].view(-1, 2, 4)
     boxes[cell, 0] = head.new_tensor([_logit(0.5), _logit(0.6), _logit(0.36), _logit(0.49)])
     boxes[cell, 1] = head.new_tensor([_logit(0.5), _logit(0.5), _logit(0.1), _logit(0.1)])
-    return Scene(head, _person([3.4 / V1_GRID, 3.5 / V1_GRID, 0.4, 0.5]), spec)
+    return WorkedExample(head, _person([3.4 / V1_GRID, 3.5 / V1_GRID, 0.4, 0.5]), spec)
 
 
 def _spec(family: str, size: int, head: HeadSpec, anchors_px: tuple[tuple[float, float], ...]) -> DetectorSpec:
