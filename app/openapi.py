@@ -53,7 +53,7 @@ LOSSES_EXAMPLES: Final[dict[str, Any]] = {
         },
     },
     "article": {
-        "summary": "The first example of document 001, on a grid of 2x2 cells",
+        "summary": "The preset article-mse on a grid of 2x2 cells",
         "value": {
             "spec": {
                 "class_names": ["cat", "dog"],

@@ -1,6 +1,6 @@
 """Check a loss of one's own against the service's: ``python examples/check_a_loss.py http://127.0.0.1:8000``.
 
-The loss here is the first of document 001 (docs/losses.md), mean squared errors on a grid, written in plain torch.
+The loss here is the preset article-mse (docs/losses.md), mean squared errors on a grid, written in plain torch.
 """
 
 import sys

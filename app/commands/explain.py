@@ -54,13 +54,13 @@ def _chosen(names: list[str]) -> list[Topic]:
 
 
 def _listed(topic: Topic) -> dict[str, object]:
-    return {"topic": topic.name, "document": topic.document, "summary": topic.summary}
+    return {"topic": topic.name, "source": topic.source, "summary": topic.summary}
 
 
 def _list_topics(console: Console) -> None:
-    table = _screen_table(("topic", "document", "summary"))
+    table = _screen_table(("topic", "summary", "source"))
     for topic in TOPICS.values():
-        table.add_row(topic.name, topic.document, topic.summary)
+        table.add_row(topic.name, topic.summary, topic.source)
     console.print(table)
     console.print(
         "\nyoloscope explain TOPIC prints its numbers, all those of every topic; docs/losses.md has the text."
@@ -68,7 +68,8 @@ def _list_topics(console: Console) -> None:
 
 
 def _print_topic(topic: Topic, console: Console) -> None:
-    console.print(f"{topic.name}, document {topic.document}: {topic.summary}")
+    console.print(f"{topic.name}: {topic.summary}")
+    console.print(f"Source: {topic.source}")
     for table in topic.tables():
         console.print(f"\n{table.title}")
         for line in table.formula.splitlines():
@@ -90,7 +91,7 @@ def _filled_table(table: Table) -> ScreenTable:
 def _screen_table(columns: tuple[str, ...], numeric: Collection[str] = ()) -> ScreenTable:
     table = ScreenTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        folds = name in {"filled in", "summary"}
+        folds = name in {"filled in", "summary", "source"}
         table.add_column(name, overflow="fold", no_wrap=not folds, justify="right" if name in numeric else "left")
     return table
 

@@ -1,4 +1,4 @@
-"""The worked numbers: every formula that is filled in gives its number, and the documents' numbers come out."""
+"""The worked numbers: every formula that is filled in gives its number, and the texts' numbers come out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WALKTHROUGH = [
     [0.0, 0.0200, 1.2800],
     [0.0, 0.1300],
 ]
-"""What document 003 prints, in its order."""
+"""What the walkthrough prints, in its order."""
 
 
 def tables(topic: str) -> list[Table]:
@@ -68,7 +68,7 @@ class TestWalkthrough:
     def test_no_number_that_the_document_prints_is_missing(self) -> None:
         found = sorted((ROOT.parent / "shared" / "mission").glob("003_*.txt"))
         if not found:
-            pytest.skip("document 003 is not beside the checkout")
+            pytest.skip("the walkthrough is not beside the checkout")
         printed = re.findall(r"(?:Case \d: tensor\(|iou_\d: tensor\(\[\[)([\d.e-]+)", found[0].read_text())
         assert [float(text) for text in printed] == [number for part in WALKTHROUGH[1:] for number in part]
 
@@ -79,7 +79,7 @@ def _number(cell: object) -> float:
 
 
 class TestArticle:
-    """Against document 001's code, written out with torch's own losses."""
+    """Against the article's code, written out with torch's own losses."""
 
     target = torch.zeros(1, 2, 2, 7)
     predicted = torch.zeros(1, 2, 2, 7)

@@ -1,4 +1,4 @@
-"""Worked numbers of documents 000 to 003 by topic, computed by the loss presets; ``yoloscope explain`` prints them."""
+"""Worked numbers of the losses by topic, computed by the loss presets; ``yoloscope explain`` prints them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from yoloscope.training.explain.table import Table, Topic
 from yoloscope.training.explain.versions import constants, terms, v1, v2, v3, v4
 from yoloscope.training.explain.walkthrough import walkthrough
 
+OVERVIEW = "Loss, an overview of YOLOv1 to v4"
+ARTICLE = "How can a YOLO loss function be implemented from scratch in PyTorch?"
+THREAD = "How to calculate the loss of YOLO V2"
+WALKTHROUGH = "YOLOv1 Loss Function Walkthrough: Regression for All"
+
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("constants", "000", "The lambdas and thresholds of YOLOv1 to v4.", constants),
-        Topic("v1", "000", "YOLOv1's loss of one object, each term filled in.", v1),
-        Topic("v2", "000", "YOLOv2's loss of one object.", v2),
-        Topic("v3", "000", "YOLOv3's loss of the same object.", v3),
-        Topic("v4", "000", "YOLOv4's loss of the same object.", v4),
-        Topic("terms", "000", "The reports of v2 and v4 by term, object and background.", terms),
-        Topic("article", "001", "The three losses of the article on a grid of 2x2 cells.", article),
-        Topic("maxiou", "002", "What 1[MaxIoU < Thresh] in YOLOv2's loss means.", maxiou),
-        Topic("anchors", "002", "What a cell's other anchors cost when one has the object.", anchors),
-        Topic("walkthrough", "003", "Every number of the walkthrough, beside the text's.", walkthrough),
+        Topic("constants", OVERVIEW, "The lambdas and thresholds of YOLOv1 to v4.", constants),
+        Topic("v1", OVERVIEW, "YOLOv1's loss of one object, each term filled in.", v1),
+        Topic("v2", OVERVIEW, "YOLOv2's loss of one object.", v2),
+        Topic("v3", OVERVIEW, "YOLOv3's loss of the same object.", v3),
+        Topic("v4", OVERVIEW, "YOLOv4's loss of the same object.", v4),
+        Topic("terms", OVERVIEW, "The reports of v2 and v4 by term, object and background.", terms),
+        Topic("article", ARTICLE, "The three losses of the article on a grid of 2x2 cells.", article),
+        Topic("maxiou", THREAD, "What 1[MaxIoU < Thresh] in YOLOv2's loss means.", maxiou),
+        Topic("anchors", THREAD, "What a cell's other anchors cost when one has the object.", anchors),
+        Topic("walkthrough", WALKTHROUGH, "Every number of the walkthrough, beside the text's.", walkthrough),
     )
 }
 

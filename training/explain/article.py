@@ -1,4 +1,4 @@
-"""The three losses of document 001 on a grid of 2x2 cells, computed by the presets ``article-*``."""
+"""The three losses of the article on a grid of 2x2 cells, computed by the presets ``article-*``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EMPTY_CONFIDENCE = 0.3
 
 
 def article() -> Iterator[Table]:
-    """Yield the losses of document 001, which prints no numbers of its own, on one small batch."""
+    """Yield the losses of the article, which prints no numbers of its own, on one small batch."""
     names = ("x", "y", "w", "h", "confidence", "cat", "dog")
     yield Table(
         "One image of 2x2 cells and two classes",
@@ -43,7 +43,7 @@ def article() -> Iterator[Table]:
             ("(0, 0), predicted", *PREDICTED),
             ("(1, 1), predicted", 0.0, 0.0, 0.0, 0.0, EMPTY_CONFIDENCE, 0.0, 0.0),
         ),
-        note="All else is 0. Document 001 prints no numbers; these are what its code computes.",
+        note="All else is 0. The article prints no numbers; these are what its code computes.",
     )
     errors = " + ".join(squared_error(a, b) for a, b in zip(PREDICTED[:4], TARGET[:4], strict=True) if a != b)
     confidence = squared_error(PREDICTED[4], 1)
@@ -79,7 +79,7 @@ def article() -> Iterator[Table]:
         ARTICLE_IOU,
         {"box": "0", "objectness": "0", "no_objectness": lost, "classification": "0"},
         predicted=FAR_AWAY,
-        note="The document's means over nothing are NaN; here they are 0.",
+        note="The article's means over nothing are NaN; here they are 0.",
     )
 
 

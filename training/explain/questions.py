@@ -1,4 +1,4 @@
-"""The two questions of document 002 about the loss of YOLOv2, answered with numbers."""
+"""Two questions about the loss of YOLOv2 that a forum thread leaves open, answered with numbers."""
 
 from __future__ import annotations
 

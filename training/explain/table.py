@@ -13,7 +13,7 @@ class Table:
     """Numbers in rows; ``formula``, one line or more, is what they are computed by.
 
     A column "filled in" holds that formula with its numbers, in arithmetic that can be evaluated (``^`` is a power),
-    and a column "text" the number that the document prints.
+    and a column "text" the number that the text prints.
     """
 
     title: str
@@ -28,7 +28,7 @@ class Topic:
     """A subject that can be asked for by name; ``tables`` computes its numbers."""
 
     name: str
-    document: str
+    source: str
     summary: str
     tables: Callable[[], Iterator[Table]]
 
@@ -43,7 +43,7 @@ class Topic:
             }
             for table in self.tables()
         ]
-        return {"topic": self.name, "document": self.document, "summary": self.summary, "tables": tables}
+        return {"topic": self.name, "source": self.source, "summary": self.summary, "tables": tables}
 
 
 def in_words(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The losses of document 000, YOLOv1 to v4: their constants, and each formula filled in for one object."""
+"""The losses of YOLOv1 to v4: their constants, and each formula filled in for one object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers that document 003 prints, computed by the functions of the preset ``v1-walkthrough``."""
+"""The numbers that the walkthrough prints, computed by the functions of the preset ``v1-walkthrough``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TARGET = (0.4, 0.5, 2.4, 3.2)
 
 
 def walkthrough() -> Iterator[Table]:
-    """Yield document 003 part by part, each number beside the text's."""
+    """Yield the walkthrough's losses part by part, each number beside the text's."""
     yield _roots()
     yield _overlaps()
     yield _boxes()
@@ -124,7 +124,7 @@ def _cat(
     scores: tuple[float, float] = (0.0, 0.0),
     empty: tuple[float, float] = (0.0, 0.0),
 ) -> WalkthroughTerms:
-    """Return the terms of document 003's image: a cat in cell (3, 3) of 7x7, predictions there and in (1, 1)."""
+    """Return the terms of the walkthrough's image: a cat in cell (3, 3) of 7x7, predictions there and in (1, 1)."""
     boxes, confidences, classes = torch.zeros(1, 7, 7, 2, 4), torch.zeros(1, 7, 7, 2), torch.zeros(1, 7, 7, 20)
     boxes[0, 3, 3, 0] = torch.tensor(box)
     confidences[0, 3, 3, 0] = confidence

@@ -30,7 +30,7 @@ def decode_center(logits: Tensor, cell: Tensor | float, scale: float, rule: Cent
     """Return centers along one axis in cells.
 
     ``sigmoid``: s(t) + c. ``scaled``: scale * s(t) - (scale - 1) / 2 + c, which reaches the cell's border
-    (document 000, YOLOv4; darknet ``scale_x_y``). ``linear``: t + c.
+    (YOLOv4; darknet ``scale_x_y``). ``linear``: t + c.
     """
     if rule == "linear":
         return logits + cell

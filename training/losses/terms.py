@@ -1,19 +1,20 @@
 """Loss terms as plain functions of tensors: boxes, objectness, classes, and the prior of YOLOv2.
 
-Box losses stand with the version that introduced them (``presets/v1.py`` to ``v4.py``) and register here by name.
+Box losses register here by name: IoU losses in ``iou_losses.py``, squared errors in ``presets/v1.py`` to ``v3.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, overload
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from yoloscope.models import boxes
+from yoloscope.models.errors import LossError
 from yoloscope.training.assignment.grid import HeadMatches, cell_offsets
 from yoloscope.training.losses.decode import (
     MAX_LOG_EXTENT,
@@ -49,16 +50,65 @@ class BoxPairs:
     extent: ExtentDecode = "exp"
 
 
-BoxLoss = Callable[..., dict[str, Tensor]]
+BoxFunction = Callable[..., dict[str, Tensor]]
 """Costs [R] of ``BoxPairs`` by part: ``centre`` and ``size``, or ``overlap`` (1 - IoU) and what is added to it."""
+_CENTER_AND_SIZE: Final = {"centre", "size"}
+
+
+@dataclass(frozen=True)
+class BoxLoss:
+    """A registered box loss.
+
+    ``compares``: loss of decoded boxes, or of the logits that decode to them, which a linear center has not.
+    ``options`` are the keys of a preset that its function takes as keywords.
+    """
+
+    function: BoxFunction
+    compares: Literal["boxes", "logits"] = "boxes"
+    options: tuple[str, ...] = ()
+
+    def __call__(self, pairs: BoxPairs, **options: object) -> dict[str, Tensor]:
+        """Return the costs [R] by part; raise LossError where the function's are not as ``BoxFunction`` says."""
+        parts = self.function(pairs, **{name: value for name, value in options.items() if name in self.options})
+        shapes = {name: tuple(costs.shape) for name, costs in parts.items()}
+        named = set(parts) == _CENTER_AND_SIZE or "overlap" in parts
+        count = len(pairs.logits)
+        if not named or set(shapes.values()) != {(count,)}:
+            raise LossError(
+                f"box loss {self.function.__name__!r}: expected costs [{count}] named 'centre' and 'size', or overlap "
+                f"and what is added to it, got {shapes}"
+            )
+        return parts
+
+
 BOX_LOSSES: dict[str, BoxLoss] = {}
 """Every box loss by the name that ``box_loss`` of a preset gives it."""
 
 
-def box_loss(function: BoxLoss) -> BoxLoss:
-    """Register a box loss under its own name, as a decorator."""
-    BOX_LOSSES[function.__name__] = function
-    return function
+@overload
+def box_loss(function: BoxFunction, /) -> BoxFunction: ...
+
+
+@overload
+def box_loss(
+    *, compares: Literal["boxes", "logits"] = "boxes", options: tuple[str, ...] = ()
+) -> Callable[[BoxFunction], BoxFunction]: ...
+
+
+def box_loss(
+    function: BoxFunction | None = None,
+    /,
+    *,
+    compares: Literal["boxes", "logits"] = "boxes",
+    options: tuple[str, ...] = (),
+) -> BoxFunction | Callable[[BoxFunction], BoxFunction]:
+    """Register a box loss under its function's name, as a decorator; see ``BoxLoss`` for the keywords."""
+
+    def register(function: BoxFunction) -> BoxFunction:
+        BOX_LOSSES[function.__name__] = BoxLoss(function, compares, options)
+        return function
+
+    return register if function is None else register(function)
 
 
 def pair_boxes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from tests.conftest import ROOT
 from yoloscope.app.cli import build
 from yoloscope.models.errors import ConfigError
-from yoloscope.training.explain import TOPICS
+from yoloscope.training.explain import TOPICS, WALKTHROUGH
 
 SHOWN = dict(
     re.findall(
@@ -37,19 +38,23 @@ def test_the_document_shows_what_the_command_prints(topic: str) -> None:
 
 def test_topics_are_listed_without_one() -> None:
     listed = run().splitlines()
-    assert [line.split()[0] for line in listed[1 : 1 + len(TOPICS)]] == list(TOPICS)
+    assert [line.split()[0] for line in listed[1 : listed.index("")] if line and not line.startswith(" ")] == list(
+        TOPICS
+    )
 
 
 def test_all_prints_every_topic_within_80_columns() -> None:
     printed = run("all")
-    assert [line.split(",")[0] for line in printed.splitlines() if ", document 0" in line] == list(TOPICS)
+    assert [
+        line.split(":")[0] for line, below in pairwise(printed.splitlines()) if below.startswith("Source: ")
+    ] == list(TOPICS)
     assert max(map(len, printed.splitlines())) <= 80
     assert "…" not in printed
 
 
 def test_json_holds_all_digits_by_the_names_of_the_columns() -> None:
     (topic,) = json.loads(run("walkthrough", "--json"))["topics"]
-    assert (topic["topic"], topic["document"]) == ("walkthrough", "003")
+    assert (topic["topic"], topic["source"]) == ("walkthrough", WALKTHROUGH)
     third = topic["tables"][2]["rows"][1]
     assert third == {
         "x', y', w', h'": "0.4, 0.5, 2.8, 4",

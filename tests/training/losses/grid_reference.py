@@ -1,4 +1,4 @@
-"""The losses of documents 001 and 003 once more: NumPy, float64, nothing shared with the library."""
+"""The losses of the article and the walkthrough once more: NumPy, float64, nothing shared with the library."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def article(batch: Batch, variant: str) -> float:
 
 
 def _mean(values: Array) -> float:
-    """The document's mean of an empty selection is NaN; here it costs nothing."""
+    """The article's mean of an empty selection is NaN; here it costs nothing."""
     return float(values.mean()) if values.size else 0.0

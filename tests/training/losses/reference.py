@@ -1,4 +1,4 @@
-"""The four formulas of document 000 once more: NumPy, float64, plain loops, nothing shared with the library."""
+"""The four formulas of YOLOv1 to v4 once more: NumPy, float64, plain loops, nothing shared with the library."""
 
 from __future__ import annotations
 

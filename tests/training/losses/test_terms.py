@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from tests.training.losses.cases import spec_v4
+from yoloscope.models.errors import LossError, PresetError
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.losses import compute_loss
+from yoloscope.training.losses import FormulaPreset, LossReport, compute_loss
 from yoloscope.training.losses.decode import ExtentDecode, decode_center, decode_extent
 from yoloscope.training.losses.presets import PRESETS
 from yoloscope.training.losses.terms import (
     BOX_LOSSES,
+    BoxLoss,
     BoxPairs,
     center_logits,
     class_cost,
@@ -83,3 +85,63 @@ def test_every_box_loss_is_zero_for_a_perfect_box() -> None:
     for name, loss in BOX_LOSSES.items():
         cost = torch.stack(tuple(loss(pairs).values())).sum().item()
         assert cost == pytest.approx(2 * math.log(2) if name == "bce_xy_mse_wh" else 0, abs=1e-6), name
+
+
+class TestOwnBoxLoss:
+    """A box loss that somebody writes: what it takes, and what it must give."""
+
+    truth = GroundTruth(torch.tensor([[0.5, 0.5, 0.3, 0.4]]), torch.tensor([1]), torch.tensor([0]), 1)
+
+    def of(self, preset: FormulaPreset) -> LossReport:
+        spec = spec_v4()
+        heads = tuple(torch.zeros(spec.head_shape(index, 1)) for index in range(2))
+        return compute_loss(heads, self.truth, spec, preset)
+
+    @pytest.mark.parametrize(
+        ("parts", "got"),
+        [
+            ({"center": (1,), "size": (1,)}, r"got \{'center': \(\d,\), 'size'"),
+            ({"size": (1,)}, r"got \{'size': \(\d,\)\}"),
+            ({}, r"got \{\}"),
+            ({"overlap": (1, 4)}, r"got \{'overlap': \(\d, 4\)\}"),
+        ],
+    )
+    def test_wrong_parts_are_named(
+        self, parts: dict[str, tuple[int, ...]], got: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def wrong(pairs: BoxPairs) -> dict[str, torch.Tensor]:
+            shape = pairs.logits.shape[:1]
+            return {name: torch.zeros(*shape, *rest) for name, (_, *rest) in parts.items()}
+
+        monkeypatch.setitem(BOX_LOSSES, "wrong", BoxLoss(wrong))
+        with pytest.raises(
+            LossError, match=r"box loss 'wrong': expected costs \[\d\] named 'centre' and 'size', or .*" + got
+        ):
+            self.of(FormulaPreset(box_loss="wrong"))
+
+    def test_its_parts_are_the_terms(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def constant(pairs: BoxPairs) -> dict[str, torch.Tensor]:
+            ones = torch.ones_like(pairs.logits[:, 0])
+            return {"centre": 2 * ones, "size": 3 * ones}
+
+        monkeypatch.setitem(BOX_LOSSES, "constant", BoxLoss(constant))
+        terms = self.of(FormulaPreset(box_loss="constant", match="best_anchor")).terms
+        assert (float(terms["xy"].raw), float(terms["wh"].raw)) == (2, 3)
+        assert "box" not in terms
+
+    @pytest.mark.parametrize("name", ["mse_logits", "l1_logits", "bce_xy_mse_wh"])
+    def test_logits_of_a_center_need_a_logistic(self, name: str) -> None:
+        with pytest.raises(PresetError, match=f"box_loss '{name}' needs decode_xy 'sigmoid' or 'scaled'"):
+            FormulaPreset(box_loss=name, decode_xy="linear", objectness_loss="mse")
+        assert FormulaPreset(box_loss="mse", decode_xy="linear").decode_xy == "linear"
+
+    def test_options_reach_the_losses_that_take_them_alone(self) -> None:
+        """Boxes of IoU 1/3 (2x1 in 2x3): alpha_gate takes ciou's aspect away and leaves the others as they are."""
+        box, wide = torch.tensor([[0.5, 0.5, 0.2, 0.1]]), torch.tensor([[0.5, 0.5, 0.2, 0.3]])
+        offset = torch.tensor([[0.5, 0.5]])
+        pairs = BoxPairs(torch.zeros(1, 4), offset, box, offset, wide, torch.ones(1, 2))
+        v = 4 / math.pi**2 * (math.atan(2 / 3) - math.atan(2)) ** 2
+        aspect = v * v / (1 - 1 / 3 + v)
+        assert BOX_LOSSES["ciou"](pairs)["aspect"].item() == pytest.approx(aspect, rel=1e-5)
+        assert BOX_LOSSES["ciou"](pairs, alpha_gate=True)["aspect"].item() == 0
+        assert BOX_LOSSES["iou"](pairs, alpha_gate=True)["overlap"].item() == pytest.approx(2 / 3, rel=1e-6)

@@ -1,8 +1,11 @@
 """Loss presets by name; each module holds the equation, the preset, and the functions of its terms.
 
-docs/losses.md typesets the equations and says what the documents are that sources cite by number.
+Importing a module of box losses here registers them.
+
+docs/losses.md typesets the equations and lists the papers and texts that sources cite.
 """
 
+from yoloscope.training.losses import iou_losses as iou_losses  # registers its box losses
 from yoloscope.training.losses.preset import LossPreset
 from yoloscope.training.losses.presets.article import ARTICLE_IOU, ARTICLE_MASKED, ARTICLE_MSE
 from yoloscope.training.losses.presets.v1 import V1, V1_DARKNET

@@ -1,4 +1,7 @@
-"""Three YOLOv1 grid losses of document 001 (the article): MSE, masked and IoU-selected."""
+"""Three YOLOv1 grid losses of an article: mean squared error, masked, and selected by IoU.
+
+Source: "How can a YOLO loss function be implemented from scratch in PyTorch?", 2025, examples 1 to 3.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,16 @@ PROBABILITY_FLOOR = 1e-7
 
 
 class ArticlePreset(LossPreset):
-    """The presets ``article-mse``, ``article-masked`` and ``article-iou``: examples 1, 2 and 3 of document 001.
+    """The presets ``article-mse``, ``article-masked`` and ``article-iou``: the article's examples 1, 2 and 3.
 
-    The document's grid has one predictor per cell and takes entries as they come. Its boxes are taken over all cells in
+    The article's grid has one predictor per cell and takes entries as they come. Its boxes are taken over all cells in
     ``mse`` and ``masked``, where a cell without object should predict zeros, and over positives in ``iou``. Departures:
     means over an empty selection, which are NaN there, are 0 here; probabilities are held within 1e-7 of 0 and 1 for
     the logarithm; a cell's target classes are all 0 where it has no object. ``iou_threshold`` selects positives in
     ``iou``, where an object whose prediction overlaps less has no positive at all: keep this one for study.
     """
 
-    source: str = "document 001, examples 1 to 3"
+    source: str = "How can a YOLO loss function be implemented from scratch in PyTorch?, 2025, examples 1 to 3"
     variant: Literal["mse", "masked", "iou"] = "mse"
     lambda_coord: float = 5.0
     lambda_obj: float = 1.0
@@ -66,7 +69,7 @@ class ArticlePreset(LossPreset):
 
 @dataclass(frozen=True)
 class ArticleCells:
-    """The document's ``pred`` and ``target`` [..., 5+C], cell by cell: x, y, w, h, confidence, classes."""
+    """The article's ``pred`` and ``target`` [..., 5+C], cell by cell: x, y, w, h, confidence, classes."""
 
     predicted: Tensor
     target: Tensor
@@ -74,7 +77,7 @@ class ArticleCells:
 
 @dataclass(frozen=True)
 class ArticleTerms:
-    """Mean-normalized costs by cell [...], which sum to the document's four numbers; ``positive`` bool [...]."""
+    """Mean-normalized costs by cell [...], which sum to the article's four numbers; ``positive`` bool [...]."""
 
     box: Tensor
     objectness: Tensor

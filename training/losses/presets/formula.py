@@ -143,7 +143,7 @@ class FormulaPreset(LossPreset):
             raise ValueError("class_loss 'ce' needs class_activation 'softmax'")
         if self.objectness_loss != "mse" and self.confidence != "sigmoid":
             raise ValueError(f"objectness_loss {self.objectness_loss!r} needs confidence 'sigmoid'")
-        if self.box_loss in {"mse_logits", "bce_xy_mse_wh", "l1_logits"} and self.decode_xy == "linear":
+        if BOX_LOSSES[self.box_loss].compares == "logits" and self.decode_xy == "linear":
             raise ValueError(f"box_loss {self.box_loss!r} needs decode_xy 'sigmoid' or 'scaled'")
         return self
 
@@ -259,8 +259,8 @@ class FormulaPreset(LossPreset):
             weights = 2 - pairs.target_cxcywh[:, 2] * pairs.target_cxcywh[:, 3]
         if self.box_iou_gate is not None:
             weights = weights * (anchor_iou > self.box_iou_gate)
-        options = {"alpha_gate": True} if self.alpha_gate and self.box_loss == "ciou" else {}
-        return {name: value * weights for name, value in BOX_LOSSES[self.box_loss](pairs, **options).items()}
+        parts = BOX_LOSSES[self.box_loss](pairs, alpha_gate=self.alpha_gate)
+        return {name: value * weights for name, value in parts.items()}
 
     def _target(self, assignment: HeadAssignment, iou: Tensor) -> Tensor:
         """Return the objectness target [P]; where several objects share a predictor, the best of their overlaps."""

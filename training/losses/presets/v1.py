@@ -1,13 +1,18 @@
 """YOLOv1 loss: squared errors of centers, roots of extents, confidence and classes.
 
-    lambda_coord * sum over responsible predictors of
-        (x - x^)^2 + (y - y^)^2 + (sqrt w - sqrt w^)^2 + (sqrt h - sqrt h^)^2
-    + sum over responsible predictors of (C - C^)^2
-    + lambda_noobj * sum over the other predictors of (C - C^)^2
-    + sum over cells with an object of sum over classes of (p(c) - p^(c))^2
+    weights.xy * sum over positives of (x - x^)^2 + (y - y^)^2
+    + weights.wh * sum over positives of (sqrt w - sqrt w^)^2 + (sqrt h - sqrt h^)^2
+    + weights.objectness * sum over positives of (C - IoU)^2
+    + weights.no_objectness * sum over all other predictors of C^2
+    + weights.classification * sum over cells with an object of sum over classes of (p(c) - p^(c))^2
 
-C^ is the current IoU of the responsible predictor, 0 elsewhere; the responsible one is the predictor of the cell with
-the highest IoU. Source: Redmon et al., You Only Look Once, 2016, equation 3.
+divided by the images of the batch; lambda_coord of the paper is ``weights.xy`` and ``weights.wh``, lambda_noobj
+``weights.no_objectness``. The positive of a cell with an object (``match``: cell_best_iou) is its predictor of the
+highest IoU at this moment; a cell holds one object, the first labeled one (``collision``: first), others there are not
+learned. x and y are in cells, w and h fractions of the image; IoU, that of the predicted box, is a constant for the
+gradient (``objectness_target``: iou). Nothing is ignored (``ignore_threshold`` None).
+
+Source: Redmon et al., You Only Look Once, 2016 (https://arxiv.org/abs/1506.02640), equation 3.
 """
 
 from __future__ import annotations
@@ -43,9 +48,9 @@ def signed_sqrt(x: Tensor) -> Tensor:
 
 V1 = FormulaPreset(
     name="v1",
-    source="document 000, YOLOv1: x, y, w, h, C logistic, p softmax; squared errors, roots of w and h, "
-    "lambda_coord 5, lambda_noobj 0.5. C aims at the current IoU, a constant for the gradient. One object per cell: "
-    "the first labeled one.",
+    source="Redmon et al., You Only Look Once, 2016 (https://arxiv.org/abs/1506.02640): x, y, w, h, C logistic, p "
+    "softmax; squared errors, roots of w and h, lambda_coord 5, lambda_noobj 0.5. C aims at the current IoU, a "
+    "constant for the gradient. One object per cell: the first labeled one.",
     decode_xy="sigmoid",
     decode_wh="sigmoid",
     class_activation="softmax",

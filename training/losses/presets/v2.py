@@ -1,13 +1,18 @@
 """YOLOv2 loss: squared errors of centers and extents by matched anchor, with the ignore rule for background.
 
-    lambda_coord * sum over responsible predictors of (2 - w^ h^) [(x - x^)^2 + (y - y^)^2 + (w - w^)^2 + (h - h^)^2]
-    + lambda_obj * sum over responsible predictors of (C - IoU)^2
-    + lambda_noobj * sum of 1[MaxIoU < threshold] (0 - C)^2 over the other predictors
-    + sum over responsible predictors of sum over classes of (p(c) - p^(c))^2
-    + early on, 0.01 * sum over the other predictors of their distance from the anchor (prior)
+    sum over positives of (2 - w^ h^)
+        {weights.xy * [(x - x^)^2 + (y - y^)^2] + weights.wh * [(w - w^)^2 + (h - h^)^2]}
+    + weights.objectness * sum over positives of (C - IoU)^2
+    + weights.no_objectness * sum of C^2 over predictors neither positive nor ignored (MaxIoU > ignore_threshold)
+    + weights.classification * sum over positives of sum over classes of (p(c) - p^(c))^2
+    + weights.prior * sum over the other predictors of their distance from the anchor, until ``prior_images`` are seen
 
-The responsible predictor is the anchor of the best shape in the object's cell. Source: Redmon and Farhadi, YOLO9000,
-2017; darknet src/region_layer.c; MaxIoU and the prior are what document 002 asks about.
+divided by the images of the batch. The positive of an object (``match``: best_anchor_per_head) is the anchor of the
+best shape in its cell; where objects meet on it, the last one stays (``collision``: last). x and y are in cells, w and
+h fractions of the image. The factor 2 - w^ h^ is ``box_size_weight``; IoU, that of the predicted box, is a constant for
+the gradient (``objectness_target``: iou). ``v2`` has no early phase (``prior_images`` 0), ``v2-darknet`` one.
+
+Sources: Redmon and Farhadi, YOLO9000, 2017 (https://arxiv.org/abs/1612.08242); darknet src/region_layer.c.
 """
 
 from __future__ import annotations
@@ -30,9 +35,9 @@ def mse(pairs: BoxPairs) -> dict[str, Tensor]:
 
 V2 = FormulaPreset(
     name="v2",
-    source="document 000, YOLOv2: squared errors of x, y (in cells) and w, h (as fractions, the unit that "
-    "2 - w*h needs), p softmax; 1^noobj leaves out predictors with MaxIoU above 0.6 (document 002; darknet thresh). "
-    "lambda_obj 5, the others 1 (yolov2-voc.cfg).",
+    source="Redmon and Farhadi, YOLO9000, 2017 (https://arxiv.org/abs/1612.08242): squared errors of x, y (in cells) "
+    "and w, h (as fractions, the unit that 2 - w*h needs), p softmax; 1^noobj leaves out predictors with MaxIoU "
+    "above 0.6 (darknet thresh). lambda_obj 5, the others 1 (yolov2-voc.cfg).",
     decode_xy="sigmoid",
     decode_wh="exp",
     class_activation="softmax",
@@ -48,8 +53,8 @@ V2 = FormulaPreset(
 )
 V2_DARKNET = RegionPreset(
     name="v2-darknet",
-    source="AlexeyAB/darknet src/region_layer.c, forward_region_layer; scales of cfg/yolov2-voc.cfg. An object "
-    "without area, which darknet writes to predictor 0 of image 0, is lost",
+    source="AlexeyAB/darknet src/region_layer.c, forward_region_layer; scales of cfg/yolov2-voc.cfg. An object without "
+    "area, which darknet writes to predictor 0 of image 0, is lost",
     object_scale=5.0,
     thresh=0.6,
     bias_match=True,

@@ -1,13 +1,18 @@
-"""YOLOv3 loss: squared errors on the logits of boxes, binary cross-entropy for objectness and classes.
+"""YOLOv3 loss: squared errors of the boxes' logits, binary cross-entropy of objectness and classes.
 
-    lambda_coord * sum over responsible predictors of
-        (2 - w^ h^) [(tx - tx^)^2 + (ty - ty^)^2 + (tw - tw^)^2 + (th - th^)^2]
-    + lambda_obj * sum over responsible predictors of BCE(1, C)
-    + lambda_noobj * sum over predictors that are neither responsible nor ignored of BCE(0, C)
-    + lambda_class * sum over responsible predictors of sum over classes of BCE(p^(c), p(c))
+    sum over gated positives of (2 - w^ h^)
+        {weights.xy * [(tx - tx^)^2 + (ty - ty^)^2] + weights.wh * [(tw - tw^)^2 + (th - th^)^2]}
+    + weights.objectness * sum over positives of BCE(1, C)
+    + weights.no_objectness * sum of BCE(0, C) over predictors neither positive nor ignored (MaxIoU > ignore_threshold)
+    + weights.classification * sum over positives of sum over classes of BCE(p^(c), p(c))
 
-tx^ = logit(x^ - cell), tw^ = log(w^ / anchor). The responsible predictor is the best anchor of all scales; one whose
-MaxIoU exceeds the ignore threshold pays nothing. Source: Redmon and Farhadi, YOLOv3, 2018, sections 2.1 and 2.2.
+divided by the images of the batch. The positive of an object (``match``: best_anchor) is the anchor of the best shape
+among all scales, in the object's cell; where objects meet on it, the last one stays (``collision``: last). Gated
+positives are those whose anchor's shape overlaps the object by more than ``box_iou_gate``: others pay no box term. The
+factor 2 - w^ h^ is ``box_size_weight``. tx^ = logit(x^ - cell) and tw^ = log(w^ / anchor) would decode to the object
+(``box_loss``: mse_logits).
+
+Source: Redmon and Farhadi, YOLOv3, 2018 (https://arxiv.org/abs/1804.02767), sections 2.1 and 2.2.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from yoloscope.training.losses.presets.formula import FormulaPreset
 from yoloscope.training.losses.terms import BoxPairs, box_loss, center_logits, extent_logits
 
 
-@box_loss
+@box_loss(compares="logits")
 def mse_logits(pairs: BoxPairs) -> dict[str, Tensor]:
     """Return squared errors of the logits against those that decode to the object: YOLOv3."""
     return {
@@ -29,7 +34,7 @@ def mse_logits(pairs: BoxPairs) -> dict[str, Tensor]:
     }
 
 
-@box_loss
+@box_loss(compares="logits")
 def l1_logits(pairs: BoxPairs) -> dict[str, Tensor]:
     """Return absolute errors of the logits against those that decode to the object."""
     return {
@@ -38,7 +43,7 @@ def l1_logits(pairs: BoxPairs) -> dict[str, Tensor]:
     }
 
 
-@box_loss
+@box_loss(compares="logits")
 def bce_xy_mse_wh(pairs: BoxPairs) -> dict[str, Tensor]:
     """Return cross-entropy of the center's logits against its offset, and half the squared errors of the extents'."""
     center = functional.binary_cross_entropy_with_logits(pairs.logits[:, :2], pairs.target_offset, reduction="none")
@@ -54,9 +59,10 @@ def _wh_logits(pairs: BoxPairs) -> Tensor:
 
 V3 = FormulaPreset(
     name="v3",
-    source="document 000, YOLOv3: squared errors on t, gated by IoU(anchor, truth) > 0.5 and weighted by "
-    "2 - w*h; BCE for objectness and classes; predictions with MaxIoU above 0.5 are ignored. All lambdas 1. Targets "
-    "for t are held within +-8, because a center on a cell's border has none.",
+    source="Redmon and Farhadi, YOLOv3, 2018 (https://arxiv.org/abs/1804.02767): squared errors on t, gated by "
+    "IoU(anchor, truth) > 0.5 and weighted by 2 - w*h; BCE for objectness and classes; predictions with MaxIoU "
+    "above 0.5 are ignored. All lambdas 1. Targets for t are held within +-8, because a center on a cell's border"
+    " has none.",
     decode_xy="sigmoid",
     match="best_anchor",
     collision="last",

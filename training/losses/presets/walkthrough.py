@@ -1,4 +1,8 @@
-"""YOLOv1 loss of document 003 (the walkthrough), part by part, on a grid of cells."""
+"""YOLOv1 loss of a walkthrough, part by part, on a grid of cells.
+
+Source: Ardi, YOLOv1 Loss Function Walkthrough: Regression for All, 2026; its code is at
+https://github.com/MuhammadArdiPutra/medium_articles (Regression For All - YOLOv1 Loss Function.ipynb).
+"""
 
 from __future__ import annotations
 
@@ -22,16 +26,19 @@ SQRT_EPS = 1e-6
 
 
 class WalkthroughPreset(LossPreset):
-    """The preset ``v1-walkthrough``: the arithmetic of document 003, codeblocks 2 and 5a to 5f.
+    """The preset ``v1-walkthrough``: the arithmetic of the article's codeblocks 2 and 5a to 5f.
 
-    Departures: gradients are finite where the document's are not (its root has an infinite slope at -1e-6), and the
+    Departures: gradients are finite where the article's are not (its root has an infinite slope at -1e-6), and the
     IoU that objectness aims at is a constant for the gradient. Objectness of the box that is not best in a cell with
-    an object costs nothing, as in the document (the paper counts it as no-object). Sums over the batch are divided by
-    its images, as everywhere in this project; the document's batch has one.
+    an object costs nothing, as in the article (the paper counts it as no-object). Sums over the batch are divided by
+    its images, as everywhere in this project; the article's batch has one.
     """
 
     name: str = "v1-walkthrough"
-    source: str = "document 003, codeblocks 2 to 5f"
+    source: str = (
+        "Ardi, YOLOv1 Loss Function Walkthrough: Regression for All, 2026, codeblocks 2 to 5f "
+        "(https://github.com/MuhammadArdiPutra/medium_articles)"
+    )
     lambda_coord: float = 5.0
     lambda_noobj: float = 0.5
 
@@ -47,10 +54,10 @@ class WalkthroughPreset(LossPreset):
 
 @dataclass(frozen=True)
 class WalkthroughCells:
-    """The document's tensors: predictions of n boxes in every cell, and the target of every cell.
+    """The article's tensors: predictions of n boxes in every cell, and the target of every cell.
 
     ``pred_boxes`` [B, S, S, n, 4], ``pred_confidences`` [B, S, S, n], ``pred_classes`` [B, S, S, C],
-    ``target_boxes`` [B, S, S, 4], ``target_classes`` [B, S, S, C], ``has_object`` [B, S, S] as 0 or 1. The document
+    ``target_boxes`` [B, S, S, 4], ``target_classes`` [B, S, S, C], ``has_object`` [B, S, S] as 0 or 1. The article
     takes boxes as they come: x, y in its cell, w, h in cells or any unit, and computes IoU in just that frame.
     """
 
@@ -76,7 +83,7 @@ class WalkthroughTerms:
 
 
 def walkthrough_iou(a_cxcywh: Tensor, b_cxcywh: Tensor) -> Tensor:
-    """Return the document's IoU (codeblock 2), with 1e-6 added to the union."""
+    """Return the article's IoU (codeblock 2), with 1e-6 added to the union."""
     a_low, a_high = a_cxcywh[..., :2] - a_cxcywh[..., 2:] / 2, a_cxcywh[..., :2] + a_cxcywh[..., 2:] / 2
     b_low, b_high = b_cxcywh[..., :2] - b_cxcywh[..., 2:] / 2, b_cxcywh[..., :2] + b_cxcywh[..., 2:] / 2
     shared = (torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp_min(0).prod(-1)

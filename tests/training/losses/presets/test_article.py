@@ -1,4 +1,4 @@
-"""The three losses of document 001, against torch's own modules on the document's tensors."""
+"""The three losses of the article, against torch's own modules on the article's tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from yoloscope.training.losses.presets.article import ArticleCells, ArticlePrese
 
 
 def random_cells(seed: int) -> tuple[Tensor, Tensor]:
-    """``pred`` and ``target`` [B, S, S, 5+C] of the document: probabilities, some cells with an object."""
+    """``pred`` and ``target`` [B, S, S, 5+C] of the article: probabilities, some cells with an object."""
     generator = torch.Generator().manual_seed(seed)
     predicted = torch.rand(2, 3, 3, 8, generator=generator, dtype=torch.float64)
     target = torch.zeros_like(predicted)

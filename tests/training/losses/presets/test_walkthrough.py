@@ -1,4 +1,4 @@
-"""Every number that document 003 prints, to the digits printed there."""
+"""Every number that the walkthrough prints, to the digits printed there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TARGET_BOX = (0.4, 0.5, 2.4, 3.2)
 
 
 def four_digits(value: Tensor) -> str:
-    """As torch prints a scalar of this size in the document."""
+    """As torch prints a scalar of this size in the walkthrough."""
     number = float(value)
     return f"{number:.4e}" if 0 < number < 1e-4 else f"{number:.4f}"
 
@@ -34,7 +34,7 @@ def cells(
     classes: dict[int, float] | None = None,
     empty_cell: tuple[float, float] = (0.0, 0.0),
 ) -> WalkthroughTerms:
-    """The document's tensors: one cat in cell (3, 3), predictions as its codeblocks 6 to 9 set them."""
+    """The walkthrough's tensors: one cat in cell (3, 3), predictions as its codeblocks 6 to 9 set them."""
     boxes = torch.zeros(1, 7, 7, 2, 4)
     boxes[0, 3, 3, 0] = torch.tensor(box)
     confidences = torch.zeros(1, 7, 7, 2)
