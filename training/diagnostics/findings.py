@@ -15,6 +15,9 @@ FindingKind: TypeAlias = Literal["missing", "class", "location", "spurious"]
 """Kinds of label errors: no label on an object, a label of a wrong class, a badly placed one, one on no object."""
 KINDS: Final[tuple[FindingKind, ...]] = get_args(FindingKind)
 
+LABEL_KINDS: Final[tuple[Literal["class", "location", "spurious"], ...]] = ("class", "location", "spurious")
+"""Kinds of errors of a label that is there."""
+
 FlagKind: TypeAlias = LabelFault | Literal["anchor_misfit", "collision"]
 """Faults of a label that need no model's prediction; the last two concern the anchors and cells of a detector."""
 

@@ -1,0 +1,156 @@
+"""Audit of a labeled data set: probable label errors by kind, each with its repair and what that is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from yoloscope.models.errors import DatasetError, ImageError
+from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
+from yoloscope.training.data.datasets.dataset import HARMLESS
+from yoloscope.training.diagnostics.batch import AuditBatch
+from yoloscope.training.diagnostics.calibration import AuditCalibration
+from yoloscope.training.diagnostics.findings import (
+    KINDS,
+    AuditReport,
+    FindingKind,
+    ImageAudit,
+    SkippedImage,
+    sorted_findings,
+)
+from yoloscope.training.diagnostics.views import (
+    HeadsDetector,
+    ViewDetections,
+    detect_views,
+)
+from yoloscope.training.losses import get_preset
+
+DEFAULT_FLOOR: Final = 0.05
+
+
+@dataclass(frozen=True)
+class AuditedModel:
+    """What a report says of the model: its name, version, and whether it was trained on the audited images."""
+
+    name: str
+    version: str
+    seen: bool | None
+
+
+class LabelAuditor:
+    """Audits images one by one or in batches; what it finds in an image depends on that image alone.
+
+    ``calibration`` turns evidence into probabilities; findings below ``floor`` are left out, and none otherwise.
+    Raises PresetError where the detector has no loss.
+    """
+
+    def __init__(
+        self,
+        detector: HeadsDetector,
+        calibration: AuditCalibration,
+        *,
+        floor: float = DEFAULT_FLOOR,
+        prevalence: Mapping[FindingKind, float] | None = None,
+    ) -> None:
+        get_preset(None, detector.spec)
+        self._detector = detector
+        self.spec = detector.spec
+        self.calibration = calibration.with_prevalence(prevalence or {})
+        self.floor = floor
+
+    @property
+    def prevalence(self) -> dict[FindingKind, float]:
+        """Share of errors that the probabilities of each kind assume."""
+        return {kind: self.calibration.channels[kind].prevalence for kind in KINDS}
+
+    def audit(self, images: Sequence[LabeledImage], root: Path) -> list[ImageAudit]:
+        """Return the audit of each image, in order; its class ids are those of the model (``for_model``).
+
+        ``root`` is the data set's folder, below which findings name images.
+        """
+        names = [image_name(image.path, root) for image in images]
+        detected: dict[int, ViewDetections] = {}
+        skipped: dict[int, SkippedImage] = {}
+        for row, image in enumerate(images):
+            try:
+                detected[row] = detect_views(self._detector, image.read(), self.calibration.views)
+            except (ImageError, DatasetError) as error:
+                skipped[row] = SkippedImage(names[row], str(error))
+        readable = sorted(detected)
+        batch = AuditBatch(
+            [names[row] for row in readable],
+            [images[row].labels for row in readable],
+            [detected[row] for row in readable],
+            self.spec,
+            self.calibration,
+            self.floor,
+        )
+        audits = dict(zip(readable, batch.audits() if readable else [], strict=True))
+        return [
+            audits[row] if row in audits else ImageAudit(names[row], len(image.labels), (), (), (skipped[row],))
+            for row, image in enumerate(images)
+        ]
+
+
+def image_name(path: Path, root: Path) -> str:
+    """Return an image's path below the data set's folder, with forward slashes; whole where it lies elsewhere."""
+    resolved, top = path.resolve(), root.resolve()
+    return resolved.relative_to(top).as_posix() if resolved.is_relative_to(top) else resolved.as_posix()
+
+
+def seen_by_model(spec: DetectorSpec, dataset: DetectionDataset) -> bool | None:
+    """Return whether a model was trained on these images, as far as its training summary knows; None: unknown."""
+    if spec.training is None:
+        return None
+    trained = spec.training.get("train")
+    if not isinstance(trained, dict):
+        split = spec.training.get("config", {}).get("data", {}).get("train")
+        return split == dataset.split if split and dataset.split else None
+    counts = len(dataset), sum(dataset.objects_per_class)
+    if (trained.get("images"), trained.get("objects")) == counts and trained.get("split") == dataset.split:
+        return True
+    if trained.get("name") != dataset.source.name:
+        return None
+    return trained.get("split") == dataset.split or dataset.split is None
+
+
+def collect_report(
+    auditor: LabelAuditor, model: AuditedModel, dataset: DetectionDataset, audits: Iterable[ImageAudit]
+) -> AuditReport:
+    """Return the report of a data set from the audits of its images, whatever their order."""
+    found = sorted(audits, key=lambda audit: audit.image)
+    grave = [problem for problem in dataset.problems if problem.kind not in HARMLESS]
+    skipped = [SkippedImage(problem.location, problem.detail) for problem in grave]
+    return AuditReport(
+        model=model.name,
+        version=model.version,
+        data=dataset.source.name,
+        split=dataset.split,
+        num_images=len(found),
+        num_labels=sum(audit.num_labels for audit in found),
+        seen_by_model=model.seen,
+        prevalence=auditor.prevalence,
+        floor=auditor.floor,
+        notes=(*_notes(model), *dataset.notes),
+        findings=sorted_findings(finding for audit in found for finding in audit.findings),
+        flags=tuple(flag for audit in found for flag in audit.flags),
+        skipped=(*skipped, *(one for audit in found for one in audit.skipped)),
+    )
+
+
+_SEEN: Final = (
+    "The model was trained on these images: it has learned some of their errors, so probabilities are too low. With "
+    "folds (--folds) each image is judged by a model that has not seen it."
+)
+_SEEN_UNKNOWN: Final = (
+    "It is not known whether the model was trained on these images; if it was, probabilities are too low."
+)
+
+
+def _notes(model: AuditedModel) -> tuple[str, ...]:
+    if model.seen is None:
+        return (_SEEN_UNKNOWN,)
+    return (_SEEN,) if model.seen else ()

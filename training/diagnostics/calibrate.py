@@ -1,0 +1,92 @@
+"""Fit the calibration of a label audit to a labeled data set, by errors of known kind that are injected into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from yoloscope.models.boxes import paired_iou
+from yoloscope.models.errors import DatasetError
+from yoloscope.training.data.annotations import ImageLabels
+from yoloscope.training.diagnostics.calibration import (
+    FEATURES,
+    AuditCalibration,
+    Channel,
+    fit_channel,
+    fit_missing,
+    stack,
+)
+from yoloscope.training.diagnostics.evidence import (
+    MATCH_IOU,
+    LabelBatch,
+    detection_features,
+    label_evidence,
+    typical_sizes,
+)
+from yoloscope.training.diagnostics.findings import LABEL_KINDS, FindingKind
+from yoloscope.training.diagnostics.injection import CorruptedLabels, inject_errors
+from yoloscope.training.diagnostics.views import MergedDetections, View, ViewDetections, merge_views
+
+VIEWS: Final[tuple[View, ...]] = ("plain", "mirrored")
+LEAST_LABELS: Final = 30
+SEEDS: Final = tuple(range(200, 206))
+RATE: Final = 0.05
+
+
+@dataclass(frozen=True)
+class CalibrationImage:
+    """Labels of one image and its detections in ``VIEWS``."""
+
+    labels: ImageLabels
+    found: ViewDetections
+
+
+def calibrate(
+    images: Sequence[CalibrationImage], class_names: Sequence[str], data: str, seeds: Sequence[int] = SEEDS
+) -> AuditCalibration:
+    """Fit all channels; ``data`` names the data set. Raises DatasetError where there are too few labels."""
+    labels = LabelBatch.of([image.labels for image in images])
+    count = int(labels.judged.sum())
+    if count < LEAST_LABELS:
+        raise DatasetError(f"expected at least {LEAST_LABELS} labels to calibrate an audit with, got {count} in {data}")
+    sizes = typical_sizes([labels], len(class_names))
+    merged = merge_views([image.found for image in images])
+    corrupted = [inject_errors([image.labels for image in images], class_names, seed, rate=RATE) for seed in seeds]
+    channels: dict[FindingKind, Channel] = {"missing": fit_missing(*labeled_detections(labels, merged, sizes), count)}
+    evidence = [_label_features(batch, merged) for batch in corrupted]
+    for index, kind in enumerate(LABEL_KINDS):
+        features = stack([features[index] for features, _ in evidence], len(FEATURES[kind]))
+        positive = torch.tensor([found == kind for _, kinds in evidence for found in kinds])
+        channels[kind] = fit_channel(kind, features, positive)
+    return AuditCalibration(
+        views=VIEWS,
+        typical_sizes=tuple(sizes.tolist()),
+        channels=channels,
+        data=data,
+        images=len(images),
+        labels=count,
+    )
+
+
+def labeled_detections(labels: LabelBatch, found: MergedDetections, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the features [n, F] of all detections outside crowd regions, and which have a label, bool [n]."""
+    overlap = paired_iou(found.boxes_xyxy_frac[:, :, None], labels.boxes_xyxy_frac[:, None])
+    has_label = ((overlap >= MATCH_IOU) & labels.judged[:, None]).any(2)
+    in_crowd = ((overlap > 0) & labels.crowd[:, None]).any(2)
+    image, column = ((found.class_ids >= 0) & (has_label | ~in_crowd)).nonzero(as_tuple=True)
+    return detection_features(found, image, column, labels.size_px, sizes), has_label[image, column]
+
+
+def _label_features(
+    corrupted: Sequence[CorruptedLabels], merged: MergedDetections
+) -> tuple[tuple[Tensor, Tensor, Tensor], list[FindingKind | None]]:
+    """Return the features of all judged labels by kind, and the error that each label is."""
+    batch = LabelBatch.of([one.labels for one in corrupted])
+    evidence = label_evidence(batch, merged)
+    places = zip(evidence.image.tolist(), batch.index[evidence.image, evidence.slot].tolist(), strict=True)
+    kinds = [corrupted[image].kinds[index] for image, index in places]
+    return (evidence.classes, evidence.location, evidence.spurious), kinds
