@@ -15,7 +15,7 @@ from yoloscope.app.cli import UNREACHABLE
 from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, artifact_path
 from yoloscope.app.settings import Settings
 from yoloscope.models.darknet.builder import build_darknet
-from yoloscope.models.darknet.names import read_names
+from yoloscope.models.darknet.names import read_darknet_names
 from yoloscope.models.darknet.network import require_complete
 from yoloscope.models.darknet.weights import darknet_source, load_weights
 from yoloscope.models.errors import ConfigError, DownloadError, ModelLoadError, ModelNotFoundError
@@ -41,7 +41,9 @@ def convert_darknet(
 
     ``input_size`` (width, height) overrides that of the cfg.
     """
-    network = build_darknet(cfg, class_names=None if names is None else read_names(names), input_size=input_size)
+    network = build_darknet(
+        cfg, class_names=None if names is None else read_darknet_names(names), input_size=input_size
+    )
     require_complete(network)
     header = load_weights(network, weights)
     source = darknet_source(weights, header)

@@ -25,8 +25,7 @@ from PIL import Image, ImageFile, features
 from PIL.TiffImagePlugin import TiffImageFile
 
 from yoloscope.models.errors import ImageDecodeError, ImageError, ImageTooLargeError, ImageTypeError
-from yoloscope.models.image_headers import ReducedImage, reduce_image
-from yoloscope.models.image_headers import exif_orientation as orientation_of
+from yoloscope.models.image_headers import ReducedImage, exif_orientation, reduce_image
 from yoloscope.models.image_work import decode_bytes, decode_seconds
 
 _AVIF: Final = ("AVIF",) if features.check("avif") else ()
@@ -118,7 +117,7 @@ def image_size(path: Path) -> tuple[int, int]:
     return (height, width) if sideways else (width, height)
 
 
-def exif_orientation(path: Path) -> int:
+def photo_orientation(path: Path) -> int:
     """Return the EXIF orientation (1..8) of a photo from its header; 1 for other files and those that are no image."""
     if path.suffix.lower() not in _PHOTO_SUFFIXES:
         return 1
@@ -262,7 +261,7 @@ def _is_supported(data: bytes) -> bool:
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation; that of a TIFF is 1 since Pillow turns it itself, and XMP turns nothing."""
     exif = image.info.get("exif", b"")
-    return orientation_of(exif) if isinstance(exif, bytes) and image.format != "TIFF" else 1
+    return exif_orientation(exif) if isinstance(exif, bytes) and image.format != "TIFF" else 1
 
 
 def _rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:

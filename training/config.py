@@ -296,7 +296,7 @@ def _default_size(values: dict[str, Any]) -> tuple[int, int]:
     return side, side
 
 
-def parse_size(value: object) -> object:
+def expand_size(value: object) -> object:
     """Return ``[width, height]`` for 320 and for "416x320"; leave other values as they are."""
     if isinstance(value, str) and (sides := re.fullmatch(r"(\d+)(?:x(\d+))?", value)):
         return int(sides[1]), int(sides[2] or sides[1])
@@ -304,7 +304,7 @@ def parse_size(value: object) -> object:
 
 
 _Side: TypeAlias = Annotated[int, Field(ge=32)]
-_Size: TypeAlias = Annotated[tuple[_Side, _Side], BeforeValidator(parse_size)]
+_Size: TypeAlias = Annotated[tuple[_Side, _Side], BeforeValidator(expand_size)]
 _Anchors: TypeAlias = Literal["published", "fitted"] | tuple[tuple[float, float], ...]
 
 

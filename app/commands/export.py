@@ -44,7 +44,7 @@ from yoloscope.training.checkpoint.files import named_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.evaluation.evaluate import evaluate
-from yoloscope.training.export.compare import Agreement, Timing, compare, time_both
+from yoloscope.training.export.compare import Agreement, Latency, compare, time_both
 from yoloscope.training.export.onnx import export_onnx, read_artifact, read_spec, write_artifact
 from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_fp16, make_int8
@@ -165,7 +165,7 @@ class Measured:
     changed: Runtime
     sizes: tuple[int, int]
     agreement: Agreement
-    timing: Timing
+    timing: Latency
     ap: tuple[dict[str, float], dict[str, float]] | None
 
 

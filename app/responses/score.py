@@ -33,7 +33,7 @@ from yoloscope.app.schemas.score import (
 from yoloscope.app.schemas.score import Predictor as PredictorEntry
 from yoloscope.app.services.scoring import Scored, ScoreRun
 from yoloscope.models.boxes import pairwise_iou
-from yoloscope.training.assignment.anchors import shape_overlap
+from yoloscope.training.assignment.assign import shape_overlap
 from yoloscope.training.assignment.grid import MatchStatus, Role
 from yoloscope.training.data.annotations import lint
 from yoloscope.training.diagnostics.predictions import PredictorPosition

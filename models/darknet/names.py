@@ -10,7 +10,7 @@ from yoloscope.models.darknet.foreign_files import HEAD_BYTES, describe_file, is
 from yoloscope.models.errors import ConfigError
 
 
-def read_names(path: Path) -> tuple[str, ...]:
+def read_darknet_names(path: Path) -> tuple[str, ...]:
     """Return the class names of a file with one a line, or of the file at which ``names=`` of a .data file points.
 
     The path in a .data file is looked for beside it and in the folders above, as darknet is started in any of them.

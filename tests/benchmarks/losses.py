@@ -27,7 +27,7 @@ from tests.benchmarks.report import heading
 from yoloscope.models import boxes
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.anchors import match_best_anchor
+from yoloscope.training.assignment.assign import match_best_anchor
 from yoloscope.training.assignment.grid import head_geometries
 from yoloscope.training.assignment.ignore import max_iou, padded_boxes_xyxy
 from yoloscope.training.losses import LossReport, compute_loss

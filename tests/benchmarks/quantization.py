@@ -27,7 +27,7 @@ from yoloscope.models.preprocess import preprocess
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.evaluation.coco import evaluate_coco
 from yoloscope.training.evaluation.predict import EvaluatedImage, PredictionSettings, Truth, predict_images
-from yoloscope.training.export.compare import Timing, time_both
+from yoloscope.training.export.compare import Latency, time_both
 from yoloscope.training.export.precision import make_fp16, make_int8
 from yoloscope.training.export.quantization.int8 import Int8Settings
 from yoloscope.training.export.quantization.ranges import CalibrationImages
@@ -46,7 +46,7 @@ class Row:
     name: str
     images: tuple[EvaluatedImage, ...]
     megabytes: float
-    timings: tuple[Timing, ...]
+    timings: tuple[Latency, ...]
     remark: str = ""
 
 

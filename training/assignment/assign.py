@@ -1,12 +1,12 @@
-"""Assignment of objects to predictors: matching, collisions and the ignore rule in one step.
+"""Assignment of objects to predictors: matching by anchors or cells, collisions and the ignore rule in one step.
 
-A collision is a predictor that several objects match.
+A collision is a predictor that several objects match. The ignore rule itself stands in ``ignore.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,9 +14,7 @@ from torch import Tensor
 
 from yoloscope.models import boxes
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.anchors import match_best_anchor, match_best_anchor_per_head, match_by_ratio
-from yoloscope.training.assignment.cells import choose_predictor, match_first_per_cell
-from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches
+from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cells_of
 from yoloscope.training.assignment.ignore import (
     Planes,
     exceeds_max_iou,
@@ -217,3 +215,147 @@ def resolve_collisions(matches: HeadMatches, rule: CollisionRule, predicted_iou:
     best = torch.full((int(of_match.max()) + 1,), len(matches), device=order.device)
     best.scatter_reduce_(0, of_match, rank, "amin")
     return matches.select(rank == best[of_match])
+
+
+SHAPE_MEASURES = {
+    "iou": boxes.pairwise_iou,
+    "giou": boxes.pairwise_giou,
+    "diou": boxes.pairwise_diou,
+    "ciou": boxes.pairwise_ciou,
+}
+
+
+def shape_overlap(wh_a: Tensor, wh_b: Tensor, measure: str = "iou") -> Tensor:
+    """Return the overlap [N, M] of shapes [N, 2] and [M, 2] of one unit, all centered on one point.
+
+    ``measure`` names a box measure of ``yoloscope.models.boxes``; plain IoU is what matching uses unless a darknet
+    cfg's ``iou_thresh_kind`` says otherwise.
+    """
+    if measure == "iou":
+        shared = torch.minimum(wh_a[:, None], wh_b[None]).clamp_min(0).prod(-1)
+        union = wh_a.clamp_min(0).prod(-1)[:, None] + wh_b.clamp_min(0).prod(-1)[None] - shared
+        return shared / union.clamp_min(boxes.FLOOR)
+    return SHAPE_MEASURES[measure](_centered(wh_a), _centered(wh_b))
+
+
+def _centered(wh: Tensor) -> Tensor:
+    return torch.cat((-wh / 2, wh / 2), dim=-1)
+
+
+def match_best_anchor(
+    ground_truth: GroundTruth,
+    geometries: Sequence[HeadGeometry],
+    all_anchors_px: Tensor,
+    extra_threshold: float | None,
+    extra_measure: str = "iou",
+) -> tuple[HeadMatches, ...]:
+    """Match every object to the anchor [K, 2] of the best shape among all scales, the first where several are best.
+
+    With ``extra_threshold``, every other anchor of a head whose overlap (``extra_measure``) exceeds it is assigned
+    to the object too. So is an anchor that repeats the best one in another head. Objects without area match nothing.
+
+    Source: YOLOv3 section 2.1; darknet src/yolo_layer.c, process_batch (best anchor, then iou_thresh).
+    """
+    net = all_anchors_px.new_tensor((geometries[0].net_width, geometries[0].net_height))
+    anchors = all_anchors_px / net
+    wh = ground_truth.boxes_cxcywh_norm[:, 2:].to(anchors)
+    overlap = shape_overlap(wh, anchors)
+    best = overlap.argmax(dim=1) if len(anchors) else overlap.new_zeros(len(wh), dtype=torch.int64)
+    is_best = torch.zeros_like(overlap, dtype=torch.bool).scatter_(1, best[:, None], value=True)
+    matched = is_best
+    if extra_threshold is not None:
+        reach = overlap if extra_measure == "iou" else shape_overlap(anchors, wh, extra_measure).T
+        matched = is_best | (reach > extra_threshold)
+    matched = matched & ground_truth.has_area[:, None]
+    return tuple(_matches(ground_truth, g, matched, is_best, overlap) for g in geometries)
+
+
+def match_best_anchor_per_head(
+    ground_truth: GroundTruth, geometries: Sequence[HeadGeometry]
+) -> tuple[HeadMatches, ...]:
+    """Match every object, in every head, to that head's anchor of the best shape (YOLOv2, with its one head)."""
+    return tuple(_matches_of_head(ground_truth, g, ratio=None) for g in geometries)
+
+
+def match_by_ratio(
+    ground_truth: GroundTruth, geometries: Sequence[HeadGeometry], max_ratio: float
+) -> tuple[HeadMatches, ...]:
+    """Match every object to every anchor whose width and height differ from its own by less than ``max_ratio``."""
+    return tuple(_matches_of_head(ground_truth, g, ratio=max_ratio) for g in geometries)
+
+
+def _matches_of_head(ground_truth: GroundTruth, geometry: HeadGeometry, ratio: float | None) -> HeadMatches:
+    wh = ground_truth.boxes_cxcywh_norm[:, 2:]
+    anchors = wh.new_tensor(geometry.anchors_norm)
+    overlap = shape_overlap(wh, anchors)
+    is_best = torch.zeros_like(overlap, dtype=torch.bool).scatter_(1, overlap.argmax(1)[:, None], value=True)
+    matched = is_best
+    if ratio is not None:
+        quotient = wh[:, None] / anchors[None]
+        matched = torch.maximum(quotient, 1 / quotient).amax(-1) < ratio
+        is_best = is_best & matched
+    matched = matched & ground_truth.has_area[:, None]
+    return _gather(ground_truth, geometry, matched, is_best, overlap)
+
+
+def _matches(
+    ground_truth: GroundTruth, geometry: HeadGeometry, matched: Tensor, is_best: Tensor, overlap: Tensor
+) -> HeadMatches:
+    own = torch.tensor(geometry.spec.anchor_indices, device=matched.device)
+    return _gather(ground_truth, geometry, matched[:, own], is_best[:, own], overlap[:, own])
+
+
+def _gather(
+    ground_truth: GroundTruth, geometry: HeadGeometry, matched: Tensor, is_best: Tensor, overlap: Tensor
+) -> HeadMatches:
+    objects, anchors = matched.nonzero(as_tuple=True)
+    columns, rows = cells_of(ground_truth.boxes_cxcywh_norm, geometry)
+    return HeadMatches(
+        geometry=geometry,
+        objects=objects,
+        images=ground_truth.image_index[objects],
+        anchors=anchors,
+        rows=rows[objects],
+        columns=columns[objects],
+        extra=~is_best[objects, anchors],
+        anchor_iou=overlap[objects, anchors],
+    )
+
+
+def match_first_per_cell(ground_truth: GroundTruth, geometry: HeadGeometry) -> HeadMatches:
+    """Match every object with area to its cell, the first of each cell only; ``anchors`` are still 0.
+
+    A YOLOv1 cell predicts one set of classes, so it can hold one object. Source: darknet src/data.c,
+    fill_truth_region, where the first object put into a cell stays.
+    """
+    columns, rows = cells_of(ground_truth.boxes_cxcywh_norm, geometry)
+    cells = (ground_truth.image_index * geometry.grid_height + rows) * geometry.grid_width + columns
+    has_area = ground_truth.has_area
+    order = torch.arange(len(cells), device=cells.device)
+    first = torch.full((geometry.batch_size * geometry.grid_height * geometry.grid_width,), len(cells))
+    first = first.to(cells.device).scatter_reduce_(0, cells, torch.where(has_area, order, len(cells)), "amin")
+    objects = (has_area & (first[cells] == order)).nonzero()[:, 0]
+    return HeadMatches(
+        geometry=geometry,
+        objects=objects,
+        images=ground_truth.image_index[objects],
+        anchors=torch.zeros_like(objects),
+        rows=rows[objects],
+        columns=columns[objects],
+        extra=torch.zeros_like(objects, dtype=torch.bool),
+        anchor_iou=ground_truth.boxes_cxcywh_norm.new_zeros(len(objects)),
+    )
+
+
+@torch.no_grad()
+def choose_predictor(matches: HeadMatches, candidates_cxcywh: Tensor, objects_cxcywh: Tensor) -> HeadMatches:
+    """Return the matches with the predictor of each cell whose box overlaps the object most, the first where several.
+
+    ``candidates_cxcywh`` [R, n, 4] are the cell's predicted boxes, ``objects_cxcywh`` [R, 4], one frame.
+    Source: YOLOv1 section 2.2 (the highest current IoU).
+    """
+    overlap = boxes.paired_iou(
+        boxes.cxcywh_to_xyxy(candidates_cxcywh), boxes.cxcywh_to_xyxy(objects_cxcywh)[:, None].to(candidates_cxcywh)
+    )
+    best = overlap.max(dim=1)
+    return replace(matches, anchors=best.indices, anchor_iou=best.values)

@@ -18,7 +18,7 @@ RECALLS: Final = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
-class CocoResult:
+class CocoMetrics:
     """COCO's numbers by name (-1 where no object counts), and by class.
 
     ``ap`` and ``ap50`` are [C], NaN for a class without objects. ``precision50`` and ``scores50`` are [101, C]: the
@@ -33,7 +33,7 @@ class CocoResult:
     scores50: NDArray[np.float64]
 
 
-def evaluate_coco(images: Sequence[EvaluatedImage], num_classes: int) -> CocoResult:
+def evaluate_coco(images: Sequence[EvaluatedImage], num_classes: int) -> CocoMetrics:
     """Return COCO's metrics: IoU .5 to .95, at most 100 detections per class and image.
 
     Difficult objects count as any other; detections in a crowd are ignored. Equal scores rank by ascending image id.
@@ -44,7 +44,7 @@ def evaluate_coco(images: Sequence[EvaluatedImage], num_classes: int) -> CocoRes
     evaluation.run()
     precision = np.where(evaluation.eval["precision"] < 0, np.nan, evaluation.eval["precision"])[:, :, :, 0, -1]
     numbers = dict(zip(COCO_NAMES, (float(value) for value in evaluation.stats[:12]), strict=True))
-    return CocoResult(
+    return CocoMetrics(
         numbers,
         precision.mean(axis=(0, 1)),
         precision[0].mean(axis=0),

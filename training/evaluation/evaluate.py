@@ -9,7 +9,7 @@ from yoloscope.models.errors import DatasetError
 from yoloscope.models.structures import Detections
 from yoloscope.training.data.annotations import find_unusable
 from yoloscope.training.data.datasets import DetectionDataset
-from yoloscope.training.evaluation.coco import CocoResult, evaluate_coco
+from yoloscope.training.evaluation.coco import CocoMetrics, evaluate_coco
 from yoloscope.training.evaluation.confusion import Confusion, confusion_matrix
 from yoloscope.training.evaluation.predict import (
     EvaluatedImage,
@@ -36,7 +36,7 @@ class Evaluation:
     settings: PredictionSettings
     images: tuple[EvaluatedImage, ...]
     left_out: tuple[str, ...]
-    coco: CocoResult
+    coco: CocoMetrics
     voc: VocResult
     confusion: Confusion
     tide: TideResult

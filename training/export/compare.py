@@ -57,7 +57,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Timing:
+class Latency:
     """Median milliseconds per image (decoding and suppression at score .25 included), measured in turns."""
 
     original_ms: float
@@ -88,7 +88,7 @@ def compare(original: FileDetector, changed: FileDetector, images: Sequence[NDAr
     )
 
 
-def time_both(original: FileDetector, changed: FileDetector, images: Sequence[NDArray[Any]]) -> Timing:
+def time_both(original: FileDetector, changed: FileDetector, images: Sequence[NDArray[Any]]) -> Latency:
     """Return the time of each on the same images, in turns."""
     position = {id(original): 0, id(changed): 0}
 
@@ -97,7 +97,7 @@ def time_both(original: FileDetector, changed: FileDetector, images: Sequence[ND
         position[id(detector)] += 1
 
     medians = np.median(times_in_turns_ms([lambda: run(original), lambda: run(changed)], ROUNDS), axis=0)
-    return Timing(float(medians[0]), float(medians[1]))
+    return Latency(float(medians[0]), float(medians[1]))
 
 
 def _detect(detector: FileDetector, image: NDArray[Any]) -> Detections:

@@ -138,7 +138,7 @@ def pair_boxes(
     )
 
 
-def paired_iou(pairs: BoxPairs) -> Tensor:
+def predicted_iou(pairs: BoxPairs) -> Tensor:
     """Return the predicted IoU [R], a constant for the gradient."""
     predicted = boxes.cxcywh_to_xyxy(pairs.predicted_cxcywh.detach())
     return boxes.paired_iou(predicted, boxes.cxcywh_to_xyxy(pairs.target_cxcywh))

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from yoloscope.models.classes import class_color
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.anchors import match_best_anchor
+from yoloscope.training.assignment.assign import match_best_anchor
 from yoloscope.training.assignment.grid import head_geometries
 from yoloscope.training.build import build_schedule
 from yoloscope.training.losses import get_preset

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tests.training.losses.cases import spec_v2, spec_v4, truth_of
-from yoloscope.training.assignment.anchors import (
+from yoloscope.training.assignment.assign import (
     match_best_anchor_per_head,
 )
 from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, head_geometries

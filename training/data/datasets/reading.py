@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import ImageDecodeError, LabelError
-from yoloscope.models.images import exif_orientation, image_size
+from yoloscope.models.images import image_size, photo_orientation
 from yoloscope.training.data.annotations import (
     ImageLabels,
     LabelContext,
@@ -59,7 +59,7 @@ class ReadResult:
             self.problems.append(DatasetProblem("image_size", where, problem.pointer, detail, image.path))
             return
         self.images.append(image)
-        if exif_orientation(image.path) in (_TURNED if image.labels.label_format == "yolo" else _SAME_SIZE):
+        if photo_orientation(image.path) in (_TURNED if image.labels.label_format == "yolo" else _SAME_SIZE):
             self.turned.append(image.path)
         for entry in scan.problems:
             self.problems.append(DatasetProblem("unreadable_label", where, entry.pointer, entry.detail))
@@ -100,7 +100,7 @@ def read_pairs(
         context = LabelContext(classes, *size, path.name, shapes)
         scan = _scan_file(label_path, context, label_format)
         if isinstance(scan, LabelScan):
-            result.add(LabeledImage(path, image_id, scan.labels, label_path, box_areas(scan.labels)), scan)
+            result.add(LabeledImage(path, image_id, scan.labels, label_path, label_areas(scan.labels)), scan)
             continue
         result.problems.append(scan)
         if scan.kind == "missing_labels" and without_labels == "no_objects":
@@ -118,7 +118,7 @@ def size_or_problem(path: Path) -> tuple[int, int] | DatasetProblem:
         return DatasetProblem("unreadable_image", path, "", f"expected an image, got: {error.__cause__}")
 
 
-def box_areas(labels: ImageLabels) -> tuple[float, ...]:
+def label_areas(labels: ImageLabels) -> tuple[float, ...]:
     """Return the areas of the boxes in pixels."""
     return tuple((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (label.box_xyxy_px for label in labels.objects))
 

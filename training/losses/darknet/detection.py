@@ -11,8 +11,7 @@ from torch.nn import functional
 from yoloscope.models.errors import PresetError
 from yoloscope.models.layout import CLASSES, OBJECTNESS
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.assign import HeadAssignment, find_positives
-from yoloscope.training.assignment.cells import match_first_per_cell
+from yoloscope.training.assignment.assign import HeadAssignment, find_positives, match_first_per_cell
 from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cell_offsets
 from yoloscope.training.losses.darknet import boxes as darknet_box
 from yoloscope.training.losses.darknet.deltas import DarknetHeadState, HeadDelta

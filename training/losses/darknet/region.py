@@ -9,8 +9,13 @@ from torch import Tensor
 
 from yoloscope.models.layout import BOX, CLASSES, OBJECTNESS, H, W, X, Y
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.anchors import match_best_anchor_per_head, shape_overlap
-from yoloscope.training.assignment.assign import HeadAssignment, find_positives, resolve_collisions
+from yoloscope.training.assignment.assign import (
+    HeadAssignment,
+    find_positives,
+    match_best_anchor_per_head,
+    resolve_collisions,
+    shape_overlap,
+)
 from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cell_offsets
 from yoloscope.training.assignment.ignore import max_iou, padded_boxes_xyxy
 from yoloscope.training.losses.darknet import boxes as darknet_box

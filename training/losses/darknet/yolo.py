@@ -9,8 +9,7 @@ from torch import Tensor
 
 from yoloscope.models.layout import BOX, CLASSES, OBJECTNESS, XY
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.anchors import match_best_anchor
-from yoloscope.training.assignment.assign import HeadAssignment, find_positives
+from yoloscope.training.assignment.assign import HeadAssignment, find_positives, match_best_anchor
 from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches
 from yoloscope.training.assignment.ignore import ignored_predictors, max_iou, padded_boxes_xyxy
 from yoloscope.training.losses.darknet.deltas import DarknetHeadState, HeadDelta

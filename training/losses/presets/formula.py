@@ -49,7 +49,7 @@ from yoloscope.training.losses.terms import (
     class_probabilities,
     objectness_cost,
     pair_boxes,
-    paired_iou,
+    predicted_iou,
     prior_cost,
 )
 
@@ -235,7 +235,9 @@ class FormulaPreset(LossPreset):
         share = positives.share if self.collision == "mean" else None
         is_overlap = "overlap" in parts
         terms = {"box": torch.stack(tuple(parts.values())).sum(0)} if is_overlap else _xy_and_wh(parts)
-        iou = matches.anchor_iou.to(logits) if self.match == "cell_best_iou" and not is_overlap else paired_iou(pairs)
+        iou = (
+            matches.anchor_iou.to(logits) if self.match == "cell_best_iou" and not is_overlap else predicted_iou(pairs)
+        )
         by_predictor = {"no_objectness": self._no_objectness(objectness, assignment)}
         if inputs.images_seen is not None and inputs.images_seen < self.prior_images:
             by_predictor["prior"] = self._prior(head, assignment)

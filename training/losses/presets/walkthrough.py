@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.assign import HeadAssignment, find_positives
-from yoloscope.training.assignment.cells import match_first_per_cell
+from yoloscope.training.assignment.assign import HeadAssignment, find_positives, match_first_per_cell
 from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cell_offsets
 from yoloscope.training.losses.costs import HeadCosts
 from yoloscope.training.losses.decode import compute_dtype

@@ -8,13 +8,13 @@ import torch
 from tests.training.assignment.scenes import anchors, geometries_of, pairs
 from tests.training.losses.cases import truth_of
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.anchors import (
+from yoloscope.training.assignment.assign import (
+    find_positives,
     match_best_anchor,
     match_best_anchor_per_head,
     match_by_ratio,
     shape_overlap,
 )
-from yoloscope.training.assignment.assign import find_positives
 
 
 def test_shape_overlap_by_hand() -> None:

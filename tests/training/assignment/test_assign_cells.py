@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.losses.cases import spec_v1, truth_of
-from yoloscope.training.assignment.cells import choose_predictor, match_first_per_cell
+from yoloscope.training.assignment.assign import choose_predictor, match_first_per_cell
 from yoloscope.training.assignment.grid import head_geometries
 
 
