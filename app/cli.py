@@ -72,6 +72,7 @@ COMMANDS: Final = {
     "serve": Command("yoloscope.app.commands.serve:serve", "Start the REST service."),
     "detect": Command("yoloscope.app.commands.detect:detect", "Detect objects in images, without a server."),
     "score": Command("yoloscope.app.commands.score:score", "Split the loss of labels by term, scale and object."),
+    "audit": Command("yoloscope.app.commands.audit:audit", "Find the labels of a data set that are probably wrong."),
     "explain": Command("yoloscope.app.commands.explain:explain", "Explain the YOLO losses by worked numbers."),
     "evaluate": Command(
         "yoloscope.app.commands.evaluate:evaluate", "Measure a model on labeled images: AP, errors, speed."

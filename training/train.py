@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from yoloscope.models.errors import CheckpointError, ConfigError
+from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.build import build_network, build_pipeline, build_shapes
 from yoloscope.training.callbacks import (
@@ -41,6 +41,8 @@ from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.data.loader import BatchSchedule, TrainingData, TrainingImages, mini_batch_size, worker_count
 from yoloscope.training.data.splits import Splits, open_splits
+from yoloscope.training.diagnostics.run import calibrate_on
+from yoloscope.training.evaluation.detectors import TorchHeads
 from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.export.parity import ParityReport
 from yoloscope.training.logs import LOGGER, log_prefix, no_log
@@ -114,6 +116,7 @@ class TrainOptions(TypedDict, total=False):
     machine: DeviceConfig
     progress_bar: bool
     extra_callbacks: tuple[lightning.Callback, ...]
+    splits: Splits | None
 
 
 def train(config: TrainingConfig, data: Path, folder: Path, **options: Unpack[TrainOptions]) -> TrainResult:
@@ -139,12 +142,14 @@ def train_network(
     machine: DeviceConfig = DEFAULT_DEVICE,
     progress_bar: bool = False,
     extra_callbacks: tuple[lightning.Callback, ...] = (),
+    splits: Splits | None = None,
 ) -> TrainedNetwork:
     """Train by ``config`` on ``data`` and write everything to ``folder``.
 
     ``last.ckpt`` to resume from, ``best.ckpt``, ``config.yaml``, ``logs`` (TensorBoard and CSV), where many labels are
     bad ``label-findings.txt``, and where the configuration gives a number of teachers their runs, which come first, in
-    ``teachers``. ``resume`` continues an interrupted run bit for bit (on one machine, with as many processes).
+    ``teachers``. ``splits`` are the images where they are not those that the configuration takes of ``data``.
+    ``resume`` continues an interrupted run bit for bit (on one machine, with as many processes).
     Lines for the user go to the logger ``yoloscope.training`` (INFO), those of the first process alone.
     Raises YoloscopeError; the steps done so far are in ``last.ckpt``.
     """
@@ -160,7 +165,7 @@ def train_network(
                 f"got a number, {num_teachers_to_train(config)}: train the teachers first and name them"
             )
         mini_batch_size(config.batch_size, config.accumulate, machine.processes)
-        splits = open_splits(config, data, folder / FINDINGS if first else None)
+        splits = splits or open_splits(config, data, folder / FINDINGS if first else None)
         circumstances = _Circumstances(folder, data, splits, machine, bar)
         stopped = _train_teachers(config, folder, circumstances) if state is None else None
         return stopped or _train(config, folder, state, circumstances, extra_callbacks)
@@ -263,7 +268,21 @@ def export_best(module: TrainingModule, splits: Splits, folder: Path) -> ParityR
     convert_conv2d_weight_memory_format(network, torch.contiguous_format)
     if module.progress.best is not None:
         network.load_state_dict(read_checkpoint(folder / BEST)["network"])
-    return export_onnx(network, with_summary(module, splits.train, splits.val), folder / ARTIFACT)
+    spec = with_summary(module, splits.train, splits.val)
+    return export_onnx(network, _calibrated(spec, network, splits.val), folder / ARTIFACT)
+
+
+def _calibrated(spec: DetectorSpec, network: torch.nn.Module, val: DetectionDataset | None) -> DetectorSpec:
+    """Return the spec with what an audit of labels needs, fitted to the images that were not trained on, if any."""
+    if val is None:
+        return spec
+    name = f"{val.source.name}{f' ({val.split})' if val.split else ''}"
+    try:
+        found = calibrate_on(lambda _: TorchHeads(network, spec), val, name)
+    except DatasetError as error:
+        LOGGER.info("no calibration of label audits: %s", error)
+        return spec
+    return spec.model_copy(update={"calibration": found.model_dump(mode="json")})
 
 
 def _saved_state(config: TrainingConfig, folder: Path, *, resume: bool) -> dict[str, Any] | None:

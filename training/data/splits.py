@@ -39,7 +39,7 @@ def split_holdout(dataset: DetectionDataset, share: float, seed: int = 0) -> tup
     """
     if len(dataset) < 2:
         raise DatasetError(f"expected two images or more in {dataset.source} to hold some out, got {len(dataset)}")
-    ranked = sorted(dataset.images, key=lambda image: (_rank(image.path.name, seed), image.path))
+    ranked = sorted(dataset.images, key=lambda image: (rank_by_name(image.path.name, seed), image.path))
     held = {image.path for image in ranked[: min(max(round(share * len(ranked)), 1), len(ranked) - 1)]}
     split = f"{dataset.split or 'all'} (held out)"
 
@@ -51,8 +51,8 @@ def split_holdout(dataset: DetectionDataset, share: float, seed: int = 0) -> tup
     )
 
 
-def _rank(name: str, seed: int) -> bytes:
-    """Return by what images are ranked: a number as good as random, the same for a name and a seed."""
+def rank_by_name(name: str, seed: int) -> bytes:
+    """Return a key to shuffle images by: as good as random, the same for a file name and a seed."""
     return sha256(f"{seed}/{name}".encode("utf-8", "surrogateescape")).digest()
 
 

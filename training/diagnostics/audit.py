@@ -118,9 +118,13 @@ def seen_by_model(spec: DetectorSpec, dataset: DetectionDataset) -> bool | None:
 
 
 def collect_report(
-    auditor: LabelAuditor, model: AuditedModel, dataset: DetectionDataset, audits: Iterable[ImageAudit]
+    auditor: LabelAuditor,
+    model: AuditedModel,
+    dataset: DetectionDataset,
+    audits: Iterable[ImageAudit],
+    notes: Sequence[str] = (),
 ) -> AuditReport:
-    """Return the report of a data set from the audits of its images, whatever their order."""
+    """Return the report of a data set from the audits of its images, whatever their order; ``notes`` come first."""
     found = sorted(audits, key=lambda audit: audit.image)
     grave = [problem for problem in dataset.problems if problem.kind not in HARMLESS]
     skipped = [SkippedImage(problem.location, problem.detail) for problem in grave]
@@ -134,7 +138,7 @@ def collect_report(
         seen_by_model=model.seen,
         prevalence=auditor.prevalence,
         floor=auditor.floor,
-        notes=(*_notes(model), *dataset.notes),
+        notes=(*notes, *_notes(model), *dataset.notes),
         findings=sorted_findings(finding for audit in found for finding in audit.findings),
         flags=tuple(flag for audit in found for flag in audit.flags),
         skipped=(*skipped, *(one for audit in found for one in audit.skipped)),

@@ -8,7 +8,7 @@ view does not have it).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -59,6 +59,10 @@ class ViewDetections:
     view_index: Tensor
     num_views: int
     heads: tuple[Tensor, ...]
+
+    def without_heads(self) -> ViewDetections:
+        """Return the detections alone, which take little memory."""
+        return replace(self, heads=())
 
 
 @dataclass(frozen=True)

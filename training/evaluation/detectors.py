@@ -1,4 +1,4 @@
-"""Adapter that lets a torch network be evaluated as an artifact is, for validation during training."""
+"""Adapters that let a torch network be evaluated and audited as an artifact is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from yoloscope.models.detector import Detector
+from yoloscope.models.detector import Detector, scale_pixels
 from yoloscope.models.network import eval_mode
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import Detections
@@ -47,3 +47,19 @@ class TorchDetector:
             Detections(boxes[row, :count], scores[row, :count], class_ids[row, :count])
             for row, count in enumerate(counts.tolist())
         ]
+
+
+class TorchHeads:
+    """Raw heads of a network, in evaluation mode; the network's mode is left as it was."""
+
+    def __init__(self, network: nn.Module, spec: DetectorSpec, device: torch.device | str = "cpu") -> None:
+        self._network = network
+        self._device = torch.device(device)
+        self.spec = spec
+
+    def heads(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Return the raw heads of placed images [B, H, W, P] in levels 0..255."""
+        with eval_mode(self._network), torch.inference_mode():
+            levels = torch.from_numpy(images).to(self._device)
+            heads = self._network(scale_pixels(levels, channels=self.spec.input_channels))
+        return tuple(head.float().cpu().numpy() for head in heads)

@@ -1,0 +1,312 @@
+"""``yoloscope audit``: find the labels of a data set that are probably wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from yoloscope.app.commands.common import open_runtime
+from yoloscope.app.commands.options import (
+    ModelOption,
+    ModelsDirOption,
+    ProviderOption,
+    RequiredDataOption,
+    ShapesOption,
+    WeightsOption,
+    progress_bar,
+)
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.services.scoring import torch_threads
+from yoloscope.app.settings import Settings, load_settings
+from yoloscope.models.errors import ConfigError
+from yoloscope.models.files import write_text
+from yoloscope.training.data.datasets import DetectionDataset, LabeledImage, open_dataset
+from yoloscope.training.diagnostics.audit import (
+    DEFAULT_FLOOR,
+    AuditedModel,
+    LabelAuditor,
+    collect_report,
+    image_name,
+    seen_by_model,
+)
+from yoloscope.training.diagnostics.calibration import AuditCalibration
+from yoloscope.training.diagnostics.findings import KINDS, AuditReport, FindingKind, ImageAudit
+from yoloscope.training.diagnostics.run import AuditLog, Judge, audit_images, calibrate_on
+from yoloscope.training.export.onnx import read_artifact, with_spec, write_artifact
+
+REPORT: Final = "report.json"
+_LOG: Final = "images.jsonl"
+_SHOWN: Final = 20
+
+
+@dataclass(frozen=True)
+class _Auditing:
+    """Who judges the images of a data set: one auditor, or one per fold."""
+
+    judge: Judge
+    auditor: LabelAuditor
+    model: AuditedModel
+    notes: tuple[str, ...]
+
+
+SplitOption = Annotated[str | None, typer.Option(help="Part of --data, such as train; default: all of it.")]
+FoldsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=2, help="Train this many models, and judge each image by one that has not seen it; needs --config."
+    ),
+]
+ConfigOption = Annotated[
+    str | None, typer.Option(help="Configuration of --folds: a YAML file or a name (see yoloscope train).")
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the reports (HTML, JSON, CSV). An audit that was stopped goes on from there."),
+]
+FloorOption = Annotated[float, typer.Option(min=0, max=1, help="Least probability of a finding that is listed.")]
+PrevalenceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND=SHARE",
+        help="Share of labels that you take for wrong, as missing=.1 (of all objects) or class=.02; repeatable.",
+    ),
+]
+CalibrateOption = Annotated[
+    bool, typer.Option("--calibrate", help="Fit the probabilities to --data and write them into the model's file.")
+]
+
+
+def audit(
+    data: RequiredDataOption = Path(),
+    split: SplitOption = None,
+    model: ModelOption = None,
+    folds: FoldsOption = None,
+    config: ConfigOption = None,
+    output: OutputOption = None,
+    floor: FloorOption = DEFAULT_FLOOR,
+    prevalence: PrevalenceOption = None,
+    calibrate: CalibrateOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    shapes: ShapesOption = "enclose",
+    provider: ProviderOption = None,
+    models_dir: ModelsDirOption = None,
+    weights: WeightsOption = None,
+) -> None:
+    """Find the labels of a data set that are probably wrong: missing, of a wrong class, badly placed or spurious.
+
+    Every finding has the probability that you would change this label, the edit, and the training loss it saves. For
+    example: yoloscope audit --data cells --split train --output audit
+    """
+    shares = _parse_prevalence(prevalence or [])
+    if (folds is None) != (config is None):
+        raise ConfigError("--folds: expected --folds and --config together, got one of both")
+    if calibrate and (folds is not None or output is not None):
+        raise ConfigError("--calibrate: expected a model alone, got --folds or --output with it")
+    settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)
+    dataset = open_dataset(data, split, shapes=shapes)
+    dataset.log_notes()
+    with torch_threads(1):
+        if calibrate:
+            _calibrate(open_runtime(settings), dataset, shares)
+            return
+        if folds is not None and config is not None:
+            report = _audit_folds(dataset, _Folds(folds, config), output, floor, shares)
+        else:
+            report = _audit(dataset, settings, output, floor, shares)
+    if output is not None:
+        _write(report, output)
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        show_report(report, Console(highlight=False, markup=False))
+
+
+def _parse_prevalence(texts: Sequence[str]) -> dict[FindingKind, float]:
+    shares: dict[FindingKind, float] = {}
+    for text in texts:
+        name, _, share = text.partition("=")
+        kind = next((kind for kind in KINDS if kind == name), None)
+        try:
+            value = float(share)
+        except ValueError:
+            value = None
+        if kind is None or value is None:
+            raise ConfigError(f"--prevalence: expected KIND=SHARE with a kind of {', '.join(KINDS)}, got {text!r}")
+        shares[kind] = value
+    return shares
+
+
+def _audit(
+    dataset: DetectionDataset,
+    settings: Settings,
+    output: Path | None,
+    floor: float,
+    prevalence: dict[FindingKind, float],
+) -> AuditReport:
+    runtime = open_runtime(settings)
+    dataset = dataset.for_model(runtime.spec.class_names)
+    calibration, notes = _calibration(runtime, dataset)
+    auditor = LabelAuditor(runtime, calibration, floor=floor, prevalence=prevalence)
+    root = dataset_root(dataset)
+    model = AuditedModel(runtime.path.stem, runtime.version, seen_by_model(runtime.spec, dataset))
+    auditing = _Auditing(lambda images: auditor.audit(images, root), auditor, model, notes)
+    return _run(dataset, auditing, output)
+
+
+@dataclass(frozen=True)
+class _Folds:
+    count: int
+    config: str
+
+
+def _audit_folds(
+    dataset: DetectionDataset,
+    folds: _Folds,
+    output: Path | None,
+    floor: float,
+    prevalence: dict[FindingKind, float],
+) -> AuditReport:
+    """Train the folds in the folder of the reports, and judge each image by the one that has not seen it."""
+    if output is None:
+        raise ConfigError("--output: expected a folder, where the folds are trained, got none")
+    from yoloscope.training.config import find_config  # noqa: PLC0415 - the trainer, which an audit by a model does without
+    from yoloscope.training.folds import train_folds  # noqa: PLC0415 - the trainer, which an audit by a model does without
+    from yoloscope.training.logs import log_to_stderr  # noqa: PLC0415 - the trainer, which an audit by a model does without
+
+    with log_to_stderr():
+        trained = train_folds(
+            find_config(folds.config), dataset, folds.count, output / "folds", progress_bar=sys.stderr.isatty()
+        )
+    runtimes = [Runtime(fold.artifact, "auto") for fold in trained]
+    fold_of = {image.path: number for number, fold in enumerate(trained) for image in fold.images}
+    calibration = _fit(lambda image: runtimes[fold_of[image.path]], dataset)
+    root = dataset_root(dataset)
+    auditors = [LabelAuditor(runtime, calibration, floor=floor, prevalence=prevalence) for runtime in runtimes]
+
+    def judge(images: Sequence[LabeledImage]) -> list[ImageAudit]:
+        return [auditors[fold_of[image.path]].audit([image], root)[0] for image in images]
+
+    version = hashlib.sha256("".join(runtime.sha256 for runtime in runtimes).encode()).hexdigest()[:12]
+    note = f"Each image was judged by one of {folds.count} models ({folds.config}) that has not seen it."
+    model = AuditedModel(f"{folds.count} folds", version, seen=False)
+    return _run(dataset, _Auditing(judge, auditors[0], model, (note,)), output)
+
+
+def _run(dataset: DetectionDataset, auditing: _Auditing, output: Path | None) -> AuditReport:
+    """Judge all images, going on from what ``output`` has of them."""
+    auditor = auditing.auditor
+    names = [image_name(image.path, dataset_root(dataset)) for image in dataset.images]
+    log = None
+    if output is not None:
+        conditions: dict[str, object] = {
+            "model": auditing.model.version,
+            "calibration": hashlib.sha256(auditor.calibration.model_dump_json().encode()).hexdigest(),
+            "floor": auditor.floor,
+            "images": hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest(),
+        }
+        log = AuditLog(output / _LOG, conditions)
+    columns = (TextColumn("auditing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with progress_bar(*columns) as progress:
+        audits = list(
+            progress.track(audit_images(auditing.judge, dataset.images, names, log), total=len(dataset.images))
+        )
+    if log is not None:
+        log.close()
+    return collect_report(auditor, auditing.model, dataset, audits, auditing.notes)
+
+
+def dataset_root(dataset: DetectionDataset) -> Path:
+    """Return the folder below which findings name images: the data set's own, or that of its description."""
+    return dataset.source if dataset.source.is_dir() else dataset.source.parent
+
+
+def _calibration(runtime: Runtime, dataset: DetectionDataset) -> tuple[AuditCalibration, tuple[str, ...]]:
+    """Return the model's calibration, or one of the data set where it has none, with a note."""
+    calibration = AuditCalibration.of_spec(runtime.spec)
+    if calibration is not None:
+        return calibration, ()
+    found = _fit(lambda _: runtime, dataset)
+    note = (
+        f"The model has no calibration of its own: probabilities were fitted to the {found.labels} labels of "
+        f"{found.images} of these images. yoloscope audit --calibrate stores one in the model."
+    )
+    return found, (note,)
+
+
+def _fit(detect_for: Callable[[LabeledImage], Runtime], dataset: DetectionDataset) -> AuditCalibration:
+    name = f"{dataset.source.name}{f' ({dataset.split})' if dataset.split else ''}"
+    columns = (TextColumn("calibrating"), BarColumn(), TimeRemainingColumn())
+    with progress_bar(*columns) as progress:
+        progress.add_task("calibrating", total=None)
+        return calibrate_on(detect_for, dataset, name)
+
+
+def _calibrate(runtime: Runtime, dataset: DetectionDataset, prevalence: dict[FindingKind, float]) -> None:
+    """Fit a calibration and write it into the file of the model."""
+    found = _fit(lambda _: runtime, dataset.for_model(runtime.spec.class_names)).with_prevalence(prevalence)
+    graph, spec = read_artifact(runtime.path)
+    changed = spec.model_copy(update={"calibration": found.model_dump(mode="json")})
+    write_artifact(with_spec(graph, changed), runtime.path, lambda _: None)
+    typer.echo(f"wrote {runtime.path}: calibrated on {found.labels} labels of {found.images} images", err=True)
+
+
+def _write(report: AuditReport, output: Path) -> None:
+    write_text(output / REPORT, report.to_json())
+    typer.echo(f"wrote {output / REPORT}", err=True)
+
+
+def show_report(report: AuditReport, console: Console) -> None:
+    """Print how many findings there are of each kind, the most probable ones, and the certain faults."""
+    part = f" ({report.split})" if report.split else ""
+    console.print(
+        f"{report.data}{part}: {report.num_images} images, {report.num_labels} labels; model {report.model} "
+        f"({report.version})",
+        soft_wrap=True,
+    )
+    for note in report.notes:
+        console.print(note, soft_wrap=True)
+    console.print(_kinds(report))
+    if report.findings:
+        console.print(_top(report))
+    flags = Counter(flag.kind for flag in report.flags)
+    for kind, count in sorted(flags.items()):
+        first = next(flag for flag in report.flags if flag.kind == kind)
+        console.print(f"{kind}: {count}. {first.consequence} First: {first.image}, label {first.label_index}")
+    for skipped in report.skipped:
+        console.print(f"skipped {skipped.location}: {skipped.detail}", soft_wrap=True)
+
+
+def _kinds(report: AuditReport) -> Table:
+    table = Table(title=f"Findings of a probability of {report.floor:g} or more", title_justify="left")
+    table.add_column("kind")
+    for heading in ("findings", "expected errors", "above .5", "above .9", "assumed share"):
+        table.add_column(heading, justify="right")
+    for kind in KINDS:
+        probabilities = [finding.probability for finding in report.findings if finding.kind == kind]
+        above = [str(sum(probability >= bound for probability in probabilities)) for bound in (0.5, 0.9)]
+        table.add_row(
+            kind, str(len(probabilities)), f"{sum(probabilities):.1f}", *above, f"{report.prevalence[kind]:g}"
+        )
+    return table
+
+
+def _top(report: AuditReport) -> Table:
+    table = Table(title="The most probable", title_justify="left")
+    table.add_column("p", justify="right")
+    table.add_column("kind")
+    table.add_column("where", overflow="fold")
+    table.add_column("why", overflow="fold")
+    for finding in report.findings[:_SHOWN]:
+        label = "" if finding.label_index is None else f", label {finding.label_index}"
+        table.add_row(f"{finding.probability:.3f}", finding.kind, f"{finding.image}{label}", finding.reason)
+    return table

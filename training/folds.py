@@ -1,0 +1,77 @@
+"""Cross-validation folds: networks that are each trained without one part of a data set, to judge just that part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from yoloscope.models.errors import ConfigError, DatasetError
+from yoloscope.training.checkpoint.files import ARTIFACT, LAST
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
+from yoloscope.training.data.splits import Splits, rank_by_name
+from yoloscope.training.logs import log_prefix
+from yoloscope.training.train import train
+from yoloscope.training.trainer import DEFAULT_DEVICE, DeviceConfig
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of a data set, and the artifact of a network that was trained on all other parts."""
+
+    images: tuple[LabeledImage, ...]
+    artifact: Path
+
+
+def split_folds(dataset: DetectionDataset, count: int, seed: int = 0) -> list[tuple[LabeledImage, ...]]:
+    """Return the images in ``count`` parts of (nearly) equal size, which follow from file names and the seed.
+
+    Raises DatasetError where there are fewer images than parts.
+    """
+    if len(dataset) < count:
+        raise DatasetError(f"expected at least {count} images for {count} folds, got {len(dataset)}")
+    ranked = sorted(dataset.images, key=lambda image: (rank_by_name(image.path.name, seed), image.path))
+    return [tuple(ranked[part::count]) for part in range(count)]
+
+
+def train_folds(
+    config: TrainingConfig,
+    dataset: DetectionDataset,
+    count: int,
+    folder: Path,
+    *,
+    machine: DeviceConfig = DEFAULT_DEVICE,
+    progress_bar: bool = False,
+) -> list[Fold]:
+    """Train a network without each part of a data set, in ``folder``; those that are there already are taken.
+
+    Nothing is validated on: the part that is left out must not choose the weights that judge it. An interrupted
+    training goes on where it was. Raises YoloscopeError, and ConfigError where a signal ended it.
+    """
+    config = config.replace(data=config.data.model_dump() | {"val": None})
+    folds = []
+    for number, held_out in enumerate(split_folds(dataset, count, config.seed)):
+        place = folder / f"fold-{number + 1}"
+        artifact = place / ARTIFACT
+        if not artifact.exists():
+            others = _without(dataset, held_out)
+            with log_prefix(f"fold {number + 1}/{count}: "):
+                result = train(
+                    config,
+                    dataset.source,
+                    place,
+                    resume=(place / LAST).is_file(),
+                    machine=machine,
+                    progress_bar=progress_bar,
+                    splits=Splits(others, None),
+                )
+            if result.signal is not None:
+                raise ConfigError(f"stopped in fold {number + 1} of {count}; the same command goes on from there")
+        folds.append(Fold(held_out, artifact))
+    return folds
+
+
+def _without(dataset: DetectionDataset, images: Sequence[LabeledImage]) -> DetectionDataset:
+    left_out = {image.path for image in images}
+    return replace(dataset, images=tuple(image for image in dataset.images if image.path not in left_out))
