@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Kind:
-    """What one exception class becomes: status, and the last part of the problem's type with its title."""
+    """HTTP form of one exception class: status, and the last part of the problem's type with its title."""
 
     status: int
     name: str
@@ -86,7 +86,7 @@ def kind_of(error: errors.YoloscopeError) -> Kind:
 def problem_response(
     kind: Kind, detail: str, faults: Sequence[FieldProblem] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the response of one problem; where waiting helps it says when to come back."""
+    """Return the response of one problem, with Retry-After where waiting helps."""
     problem = Problem(
         type="about:blank" if not kind.name else _TYPE_PREFIX + kind.name,
         title=kind.title,
@@ -106,7 +106,7 @@ def _without_addresses(text: str) -> str:
 
 
 def respond(error: errors.YoloscopeError) -> Response:
-    """Return the response of an error of the tree; what is the server's fault is logged and not told."""
+    """Return the response of an error of the tree; faults of the server are logged, not shown."""
     kind = kind_of(error)
     if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("a request failed", exc_info=error)

@@ -9,7 +9,7 @@ import urllib.request
 
 
 def is_ready(port: str, timeout_s: float = 4.0) -> bool:
-    """Tell whether the service on this machine answers /health/ready with 200."""
+    """Return whether the service on this machine answers /health/ready with 200."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=timeout_s) as response:
             return bool(response.status == 200)

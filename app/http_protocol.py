@@ -1,4 +1,4 @@
-"""Connections: what happens before there is a request and after its answer, and how many there may be."""
+"""HTTP protocol of connections: timeouts of heads and bodies, answers to malformed heads, limit on connections."""
 
 from __future__ import annotations
 

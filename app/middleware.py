@@ -1,4 +1,4 @@
-"""What holds for all requests: the limits on bodies, enforced while they arrive and leave, and HEAD."""
+"""Middleware for all requests: limits on bodies, enforced while they arrive and leave, and HEAD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line of log for each request: when, which, what became of it and, if it failed, why."""
+"""Access log: one line for each request with time, route, status and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class WithRequestId(logging.Filter):
 
 
 class RateLimited(logging.Filter):
-    """Lets ``per_second`` records of one text through in a second; the next one says how many were left out.
+    """Lets ``per_second`` records of one text through in a second; the next one counts those left out.
 
     Requests are exempt: each has its one line.
     """

@@ -24,7 +24,7 @@ def _default_models_dir() -> Path:
 
 
 class Settings(BaseSettings):
-    """What an operator may set; each field is the variable ``YOLOSCOPE_<FIELD>``, explained in docs/service.md."""
+    """Settings of an operator; each field is the variable ``YOLOSCOPE_<FIELD>``, explained in docs/service.md."""
 
     model_config = SettingsConfigDict(env_prefix="YOLOSCOPE_", frozen=True, extra="forbid")
 

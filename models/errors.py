@@ -78,7 +78,7 @@ class ModelNotFoundError(ModelError):
 
 
 class ModelLoadError(ModelError):
-    """A model file exists but cannot be loaded; ``reason`` says why in a few words, without its path."""
+    """A model file exists but cannot be loaded; ``reason`` in a few words, without its path."""
 
     def __init__(self, message: str, reason: str = "its file cannot be loaded") -> None:
         super().__init__(message)
@@ -130,7 +130,7 @@ class RequestError(YoloscopeError):
 
 
 class MalformedRequestError(RequestError):
-    """A request body cannot be parsed as what its content type says."""
+    """A request body cannot be parsed as its content type."""
 
 
 class MediaTypeError(RequestError):

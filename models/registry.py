@@ -20,7 +20,7 @@ NetworkOption = bool | float | str
 
 
 class _Entry(NamedTuple):
-    """How a network is built, the side of its published input, and its largest stride."""
+    """Builder of a network, the side of its published input, and its largest stride."""
 
     build: Callable[..., Network]
     side: int

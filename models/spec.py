@@ -15,7 +15,7 @@ RGB_CHANNELS = 3
 
 
 class ResizeSpec(StrictModel):
-    """How an image is placed on the network input.
+    """Placement of an image on the network input.
 
     ``stretch`` scales both sides independently; ``letterbox`` keeps the aspect and pads with ``pad_value`` (0..255).
     ``corner_aligned`` is darknet's resize_image: bilinear, corners aligned, no antialiasing (darknet src/image.c);
@@ -106,7 +106,7 @@ class ClassTree(StrictModel):
 
 
 class PrecisionSpec(StrictModel):
-    """How a file in another precision was made from one in float32.
+    """Origin of a file in another precision, made from one in float32.
 
     ``made_from`` is the sha256 of that file. Of int8: the calibration images, how ranges were chosen from them, the
     layers that stayed in float and the error of the detections that remained on the calibration images.
@@ -122,7 +122,7 @@ class PrecisionSpec(StrictModel):
 
 
 class DetectorSpec(StrictModel):
-    """All that a service, a loss or an evaluation needs to know of a detector.
+    """Description of a detector for services, losses and evaluations.
 
     Anchors are (width, height) in network pixels. ``input_channels`` are those of the network's first layer: 3 is RGB,
     1 is gray (images are RGB all the same and made gray inside the artifact), any other number planes of images.

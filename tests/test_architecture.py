@@ -169,6 +169,19 @@ def test_the_lint_rules_are_really_selected(rule: str, snippet: str) -> None:
     assert f" {rule} " in run.stdout
 
 
+def test_a_module_and_a_class_are_described_by_their_subject() -> None:
+    """A first line that begins with a question word cannot be searched for."""
+    vague = [
+        f"{path.relative_to(ROOT)}: {text.splitlines()[0]}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Module | ast.ClassDef)
+        and (text := ast.get_docstring(node) or "").split(" ")[0]
+        in {"What", "Whether", "Where", "Which", "Who", "How", "Everything"}
+    ]
+    assert vague == []
+
+
 def _mirrors_a_source(test: Path) -> bool:
     """Return whether ``tests/ROOM/test_X_topic.py`` tests ``ROOM/X.py`` or the package ``ROOM/X``."""
     words = test.stem.removeprefix("test_").split("_")

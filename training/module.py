@@ -1,7 +1,4 @@
-"""The network in training: one optimizer step from a batch, and everything that a restart needs.
-
-Training step, and its losses as the scalars of TensorBoard and CSV.
-"""
+"""Lightning module of a training: one optimizer step per batch, logged losses, and the state that a restart needs."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ def log_values(reports: Sequence[LossReport], spec: DetectorSpec) -> dict[str, f
 
 
 def distilled_values(costs: Sequence[Tensor], spec: DetectorSpec) -> dict[str, float]:
-    """Return the mean over mini-batches of what the teachers cost, [H, 3] each.
+    """Return the mean over mini-batches of the distillation costs, [H, 3] each.
 
     Keys are ``distill``, ``distill/TERM``, ``distill/stride_S`` and ``distill/stride_S/TERM``.
     """
@@ -135,7 +132,7 @@ class TrainingModule(lightning.LightningModule):
 
     @property
     def evaluated_network(self) -> nn.Module:
-        """What is validated and exported: the average of the weights, where there is one."""
+        """The network that is validated and exported: the average of the weights, where there is one."""
         return self.network if self._average is None else self._average.average
 
     @property

@@ -51,7 +51,7 @@ _SHOWN: Final = 20
 
 @dataclass(frozen=True)
 class _Auditing:
-    """Who judges the images of a data set: one auditor, or one per fold."""
+    """Auditors of the images of a data set: one for all, or one per fold."""
 
     judge: Judge
     auditor: LabelAuditor

@@ -12,7 +12,7 @@ from yoloscope.app.settings import Settings
 
 
 def reach_model(settings: Settings) -> Path:
-    """Return the artifact that the settings ask for, pulled if need be; what was taken instead is said on stderr."""
+    """Return the artifact that the settings ask for, pulled if need be; a warning on stderr names a substitute."""
     return ensure_model(settings, lambda text: typer.echo(text, err=True))
 
 

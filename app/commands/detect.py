@@ -114,7 +114,7 @@ def _crop_writer(crop: Path | None, runtime: Runtime) -> CropWriter | None:
 
 @dataclass(frozen=True)
 class Saving:
-    """Where annotated images go: into a folder, or to one file."""
+    """Target of annotated images: a folder or one file."""
 
     target: Path | None
     is_folder: bool

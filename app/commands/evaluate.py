@@ -108,7 +108,7 @@ def _errors(evaluation: Evaluation) -> Table:
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """What a report calls a detector, and where it runs."""
+    """Name of a detector in a report, and its device."""
 
     name: str
     version: str

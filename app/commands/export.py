@@ -55,7 +55,7 @@ from yoloscope.training.export.surgery import take_network
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written, how it was quantized if it was, and what was measured."""
+    """Result of an export: the file, its quantization if any, and its measurements."""
 
     precision: str
     output: Path
@@ -159,7 +159,7 @@ class Measuring:
 
 @dataclass(frozen=True)
 class Measured:
-    """What distinguishes the new file from the original: bytes, and in ``ap`` COCO's numbers by name, of each file."""
+    """Differences of the new file from the original: bytes, and in ``ap`` COCO's numbers by name, of each file."""
 
     original: Runtime
     changed: Runtime

@@ -80,7 +80,7 @@ def serve(
 
 
 class Server(uvicorn.Server):
-    """uvicorn that says how to use it, and that turns not ready for ``settings.drain_s`` before it stops listening.
+    """uvicorn with a hint on its use, which turns not ready for ``settings.drain_s`` before it stops listening.
 
     What is still at work ``settings.shutdown_grace_s`` later is cut off.
     """

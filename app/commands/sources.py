@@ -1,4 +1,4 @@
-"""What ``detect`` looks at: image files, folders, patterns, lists, standard input."""
+"""Inputs of ``detect``: image files, folders, patterns, lists, standard input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STREAMS: Final = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp:
 
 @dataclass(frozen=True)
 class Frame:
-    """Which frame of a video an image is."""
+    """Position of an image in a video."""
 
     number: int
     time_s: float

@@ -1,1 +1,1 @@
-"""What a request may hold: bodies, options and the type of the answer."""
+"""Parsing of requests: bodies, options and the type of the answer."""

@@ -1,4 +1,4 @@
-"""Which content type a client prefers."""
+"""Content negotiation: the type of answer that the Accept header prefers."""
 
 from __future__ import annotations
 

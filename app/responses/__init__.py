@@ -1,1 +1,1 @@
-"""What is answered: detections, scores, drawings and maps of the loss."""
+"""Answers: detections, scores, drawings and maps of the loss."""

@@ -32,7 +32,7 @@ _COCO_MARKS: Final = {0: "person", 16: "dog", 24: "backpack", 60: "diningtable",
 
 
 def is_coco(class_names: Sequence[str]) -> bool:
-    """Tell whether these are COCO's 80 classes in their usual order; spellings of a few differ between lists."""
+    """Return whether these are COCO's 80 classes in their usual order; spellings of a few differ between lists."""
     return len(class_names) == 80 and all(
         class_names[index].replace(" ", "") == name for index, name in _COCO_MARKS.items()
     )

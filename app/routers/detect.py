@@ -1,4 +1,4 @@
-"""Detection."""
+"""Route of detection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health: is the process alive, may it be sent requests."""
+"""Routes of health: liveness and readiness."""
 
 from __future__ import annotations
 

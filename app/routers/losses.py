@@ -1,4 +1,4 @@
-"""The loss of raw heads that a client computed."""
+"""Route of losses: raw heads that a client computed."""
 
 from __future__ import annotations
 

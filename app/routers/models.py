@@ -1,4 +1,4 @@
-"""What is served."""
+"""Routes of models: list and description."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 @router.get("", operation_id="listModels", summary="List the models")
 async def list_models(services: ServicesDependency) -> ModelList:
-    """List every model that a request may name; those in use say their version and provider, those that fail why."""
+    """List every model that a request may name, with version and provider, or the reason why it cannot be loaded."""
     store = services.store
     names = await services.files.run(store.names)
     loaded = {name: store.loaded(name) for name in names}

@@ -1,4 +1,4 @@
-"""Scoring of labels with the loss."""
+"""Route of scoring: labels by the loss."""
 
 from __future__ import annotations
 

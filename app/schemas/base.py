@@ -1,4 +1,4 @@
-"""The strictness that all schemas share."""
+"""Base of all schemas of requests and answers."""
 
 from __future__ import annotations
 

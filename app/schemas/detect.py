@@ -1,7 +1,4 @@
-"""The answers of detection.
-
-The options of detection, as form fields, query parameters or JSON fields.
-"""
+"""Schemas of detection: options (form fields, query parameters or JSON fields), bodies and answers."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ Base64 = Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding"
 
 
 class DetectOptions(Schema):
-    """How to detect; an option may be given in the query or in the body, or in both if its values are equal."""
+    """Options of detection, in the query or in the body, or in both with equal values."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Name of the model, see `GET /v1/models`; without it the default model."""

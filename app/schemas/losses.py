@@ -1,4 +1,4 @@
-"""Requests for the loss of raw heads, and the whole report as an answer."""
+"""Schemas of losses of raw heads: requests, and the whole report as an answer."""
 
 from __future__ import annotations
 

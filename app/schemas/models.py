@@ -1,4 +1,4 @@
-"""What is served.
+"""Schemas of models and of health.
 
 Health answers.
 """

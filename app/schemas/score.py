@@ -1,4 +1,4 @@
-"""The options and answers of scoring."""
+"""Schemas of scoring: options and answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AnchorSize = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class ScoreOptions(Schema):
-    """How to score; an option may be given in the query or in the form, or in both if its values are equal."""
+    """Options of scoring, in the query or in the form, or in both with equal values."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Name of the model, see `GET /v1/models`; without it the default model."""
@@ -83,7 +83,7 @@ class ObjectAssignment(Predictor):
 
 
 class ObjectPrediction(Schema):
-    """What the model predicted where an object was assigned.
+    """Prediction of the model at the predictor that an object is assigned to.
 
     Of several responsible predictors, the one of highest objectness; for an object without any, the prediction that
     overlaps it most.

@@ -1,1 +1,1 @@
-"""What the routes and the commands share: images, models, inference, drawing."""
+"""Services that routes and commands share: models, inference, detection, scoring."""

@@ -24,7 +24,7 @@ from yoloscope.models.structures import Detections
 
 @dataclass(frozen=True)
 class DetectQuery:
-    """Which model is to detect (None: the default), how (``settings_for`` its spec), and in what."""
+    """Images of a detection request with its model (None: the default) and settings (``settings_for`` a spec)."""
 
     images: Sequence[EncodedImage]
     model: str | None
@@ -34,7 +34,7 @@ class DetectQuery:
 
 @dataclass(frozen=True)
 class DetectRun:
-    """Detections of all images in order, with the model under its served name and the times."""
+    """Detections of all images in order, with the model, its name in the service and the times."""
 
     model: str
     runtime: Runtime

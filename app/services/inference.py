@@ -1,4 +1,4 @@
-"""From the bytes of images to detections in their own pixels, in stages that the service and the commands share."""
+"""Inference on images: decode, preprocess, run and postprocess, for the service and the commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class EncodedImage:
 
 @dataclass(frozen=True)
 class DetectSettings:
-    """What a caller asks of detection with one model; ``class_ids`` None means all classes."""
+    """Options of detection resolved for one model; ``class_ids`` None means all classes."""
 
     score_threshold: float
     iou_threshold: float
@@ -75,7 +75,7 @@ class PreprocessedImage:
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """The detections of one image in its pixels; ``truncated`` says that ``max_detections`` cut some off."""
+    """The detections of one image in its pixels; ``truncated``: ``max_detections`` cut some off."""
 
     width: int
     height: int

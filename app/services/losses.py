@@ -35,7 +35,7 @@ MAX_PAIRS: Final = 2**27
 
 @dataclass(frozen=True)
 class LossQuery:
-    """What to compute. ``read_heads`` gives the raw heads, in the order of ``spec.heads``, when their turn comes."""
+    """Inputs of a loss. ``read_heads`` gives the raw heads, in the order of ``spec.heads``, when their turn comes."""
 
     read_heads: Callable[[], Sequence[NDArray[Any]]]
     truth: GroundTruth

@@ -1,4 +1,4 @@
-"""Names to models: what is in the models folder, loaded on first use and again when its file changes."""
+"""Model store: models of the folder by name, loaded on first use and again when a file changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One artifact at work in onnxruntime."""
+"""Runtime of one artifact in onnxruntime: detections and raw heads."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class LabeledUpload:
 
 @dataclass(frozen=True)
 class ScoreQuery:
-    """What to score with and how: a model's name (None for the default), a preset (None for the model's own)."""
+    """Options of scoring: a model's name (None for the default), a preset (None for the model's own)."""
 
     model: str | None = None
     preset: str | None = None
@@ -61,7 +61,7 @@ class ScoreQuery:
 
 @dataclass(frozen=True)
 class Scored:
-    """The loss of one image's labels, and what is needed to tell of it in the image's own pixels.
+    """The loss of one image's labels, and what its answer in the image's own pixels needs.
 
     The report is of detail ``cells`` unless ``detail`` is ``summary``. Its objects are ``scored_objects``.
     """

@@ -1,6 +1,6 @@
-"""Everything that lives as long as the service does.
+"""State of the running service: models, thread pools, limits.
 
-Bounded work off the event loop: threads of our own, and a gate that refuses instead of queueing for ever.
+Work is bounded and off the event loop: threads of our own, and a limit that refuses instead of queueing for ever.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from yoloscope.models.spec import DetectorSpec
 
 @dataclass(frozen=True)
 class Wiring:
-    """Which layers a layer reads (-1 is the image), which outputs end with it, and whether it is a head."""
+    """Inputs of a layer (-1 is the image), the outputs that end with it, and whether it is a head."""
 
     name: str
     sources: tuple[int, ...]

@@ -55,7 +55,7 @@ def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
 
 
 def download(official: OfficialWeights, target: Path, advance: Advance) -> Path:
-    """Fetch the official file into ``target`` and check it; ``advance`` is told each number of new bytes.
+    """Fetch the official file into ``target`` and check it; ``advance`` gets each number of new bytes.
 
     Raises DownloadError saying what to do without a network.
     """

@@ -1,1 +1,1 @@
-"""Which predictor of which scale answers for which object, and which predictors are left alone."""
+"""Assignment of objects to predictors, and the ignore rule."""

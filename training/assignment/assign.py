@@ -29,7 +29,7 @@ CollisionRule = Literal["first", "last", "accumulate", "mean", "best_iou"]
 
 @dataclass(frozen=True)
 class AssignmentRules:
-    """How objects find predictors; ``losses.presets.formula.FormulaPreset`` says what each value means."""
+    """Rules of the assignment; ``losses.presets.formula.FormulaPreset`` documents each value."""
 
     match: Matching
     match_threshold: float

@@ -33,7 +33,7 @@ DEFAULT_FLOOR: Final = 0.05
 
 @dataclass(frozen=True)
 class AuditedModel:
-    """What a report says of the model: its name, version, and whether it was trained on the audited images."""
+    """Model of an audit: its name, version, and whether it was trained on the audited images."""
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""Everything that a network predicts in one image, predictor by predictor."""
+"""Predictions of every predictor of a network in one image."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ FORMULAS = {
     "v4": """5 (1 - CIoU) - log C - sum of 1[MaxIoU < 0.7] log(1 - C)
 - log p - sum of log(1 - p)""",
 }
-"""What one object costs, and the background with it; a hat marks the object."""
+"""Costs of one object and of the background; a hat marks the object."""
 
 
 def constants() -> Iterator[Table]:

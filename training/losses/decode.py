@@ -193,7 +193,7 @@ def entries_of(head: Tensor, num_anchors: int) -> Tensor:
 
 
 class _Context(FunctionCtx):
-    """What the backward pass needs to know of the head."""
+    """Head of the backward pass: shape, dtype and positives."""
 
     saved_tensors: tuple[Tensor, ...]
     shape: torch.Size
@@ -237,7 +237,7 @@ _take = cast("Callable[..., tuple[Tensor, Tensor]]", _ObjectnessAndEntries.apply
 
 
 class _DetectionContext(FunctionCtx):
-    """What the backward pass needs to know of a flat head."""
+    """Flat head of the backward pass: shape, dtype and positives."""
 
     saved_tensors: tuple[Tensor, ...]
     shape: torch.Size

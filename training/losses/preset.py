@@ -24,7 +24,7 @@ Normalizer = Literal["images", "positives", "cells", "none"]
 
 @dataclass(frozen=True)
 class LossInputs:
-    """Raw heads of a batch with what they are scored against.
+    """Raw heads of a batch with their ground truth and spec.
 
     ``images_seen`` is how many images training has seen, for presets with an early phase; None: long past it.
     """

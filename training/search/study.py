@@ -1,4 +1,4 @@
-"""A study of optuna in an SQLite file: which values are tried next, and what came of those tried."""
+"""Optuna study in an SQLite file: the values of the next trial, and the scores of those done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATES: Final[dict[TrialState, Literal["complete", "pruned", "failed"]]] = {
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial that was carried to its end: its number from 1, AP (None: it failed, for ``reason``), values."""
+    """A finished trial: its number from 1, AP (None: it failed, for ``reason``), values."""
 
     number: int
     state: Literal["complete", "pruned", "failed"]
@@ -59,12 +59,12 @@ class SearchStudy:
         )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._storage.remove_session()
         self._storage.engine.dispose()
 
     def begin(self, setup: Mapping[str, object], config: TrainingConfig) -> None:
-        """Note what is searched, with the configuration's own values as the first to try; put back what was cut off.
+        """Record the search space, with the configuration's own values as the first to try; put back what was cut off.
 
         Raises ConfigError where the file holds the study of another setup.
         """
@@ -86,7 +86,7 @@ class SearchStudy:
         return trial, {key: self._suggest(trial, key) for key in self._space.dimensions}
 
     def finish(self, trial: Trial, ap: float, epochs: float, seconds: float, *, pruned: bool) -> None:
-        """Note the AP that a trial reached."""
+        """Record the AP of a trial."""
         trial.set_user_attr(_EPOCHS, epochs)
         trial.set_user_attr(_SECONDS, seconds)
         if pruned:
@@ -95,12 +95,12 @@ class SearchStudy:
             self._study.tell(trial, ap)
 
     def fail(self, trial: Trial, reason: str) -> None:
-        """Note that a trial came to nothing."""
+        """Record that a trial failed."""
         trial.set_user_attr(_REASON, reason)
         self._study.tell(trial, state=TrialState.FAIL)
 
     def put_back(self, trial: Trial) -> None:
-        """Note that a trial was interrupted, and try its values again next."""
+        """Record that a trial was interrupted, and try its values again next."""
         self._put_back(trial.number, trial.params)
 
     def records(self) -> tuple[TrialRecord, ...]:
@@ -110,7 +110,7 @@ class SearchStudy:
         return tuple(self._record(number, trial) for number, trial in enumerate(counted, start=1))
 
     def importances(self) -> dict[str, float]:
-        """Return the share of each key in how AP varies, greatest first; empty under four complete trials."""
+        """Return the importance of each key for AP, greatest first; empty under four complete trials."""
         complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
             return {}

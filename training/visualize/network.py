@@ -1,4 +1,4 @@
-"""Exhibits of what is done inside the network or with its help."""
+"""Figures of freebies inside the network: self-adversarial training, DropBlock, cross mini-batch normalization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exhibits of what the loss asks for, and of the learning rate."""
+"""Figures of targets of the loss (anchors, label smoothing, grid sensitivity) and of the learning rate."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class _Edges:
 
 @dataclass(frozen=True)
 class _Axis:
-    """What one axis of a pair contributes to the derivatives."""
+    """Share of one axis of a pair in the derivatives."""
 
     predicted: _Edges
     truth: _Edges

@@ -156,7 +156,7 @@ class RegionRules(DarknetPreset):
 
 
 class DetectionRules(DarknetPreset):
-    """[detection] layers: YOLOv1. ``softmax`` and ``sqrt`` None: as the head says."""
+    """[detection] layers: YOLOv1. ``softmax`` and ``sqrt`` None: the head's own."""
 
     kind: ClassVar[str] = "detection"
 
