@@ -16,12 +16,17 @@ from yoloscope.models.anchors import YOLOV4_TINY
 from yoloscope.models.errors import ConfigError, PresetError
 from yoloscope.models.layers.dropblock import DropBlock
 from yoloscope.models.network import Network, NetworkConfig, Scale, yolo_spec
-from yoloscope.training.build import build_network, build_optimizer, build_schedule, build_shapes
+from yoloscope.training.build import build_network, build_optimizer, build_pipeline, build_schedule, build_shapes
 from yoloscope.training.callbacks import Validation
 from yoloscope.training.checkpoint.files import read_checkpoint
-from yoloscope.training.config import FreebiesConfig, ScheduleConfig, TrainingConfig
+from yoloscope.training.config import FreebiesConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
+from yoloscope.training.data.augment.color_jitter import ColorJitter
+from yoloscope.training.data.augment.geometric import CropJitter, Flip, RandomScale
+from yoloscope.training.data.augment.mixing import CutMix, MixUp
+from yoloscope.training.data.augment.multi_scale import TrainingShapes
+from yoloscope.training.data.augment.pipeline import Pipeline
 from yoloscope.training.data.datasets import open_dataset
-from yoloscope.training.losses import FormulaPreset, get_preset
+from yoloscope.training.losses import PRESETS, FormulaPreset, get_preset
 from yoloscope.training.optim.cross_mini_batch_norm import CrossMiniBatchNorm2d
 from yoloscope.training.train import train, train_network, training_data
 from yoloscope.training.trainer import use_bf16
@@ -125,6 +130,76 @@ def test_a_switch_changes_what_is_learnt(
     changed = weights_after(configure(**({"epochs": 2} | change)), shapes, tmp_path)
     assert torch.isfinite(changed).all()
     assert changed.shape != plain.shape or not torch.equal(changed, plain)
+
+
+class TestWhatAKeyBecomes:
+    """The value of a key at the place where it acts."""
+
+    def test_augment(self) -> None:
+        given = {
+            "mosaic": 0.1,
+            "cutmix": 0.2,
+            "cutmix_alpha": 3.0,
+            "mixup": 0.4,
+            "mixup_alpha": 5.0,
+            "flip_horizontal": 0.6,
+            "flip_vertical": 0.7,
+            "crop_jitter": 0.25,
+            "random_scale": [0.5, 1.75],
+            "color": {"hue": 0.3, "saturation": 1.5, "exposure": 1.25},
+        }
+        assert build_pipeline(quick_config(augment=given).augment) == Pipeline(
+            crop_jitter=CropJitter(0.25),
+            random_scale=RandomScale(0.5, 1.75),
+            flip=Flip(horizontal=0.6, vertical=0.7),
+            color_jitter=ColorJitter(hue=0.3, saturation=1.5, exposure=1.25),
+            mosaic_probability=0.1,
+            cutmix_probability=0.2,
+            cutmix=CutMix(alpha=3.0),
+            mixup_probability=0.4,
+            mixup=MixUp(alpha=5.0),
+        )
+        assert build_pipeline(quick_config(augment={"mosaic": 0.0}).augment) == Pipeline()
+
+    def test_random_shapes(self, shapes: Path, configure: Configure) -> None:
+        config = configure(augment={"random_shapes": 1.6, "random_shapes_every": 3}, seed=4, input_size=[96, 160])
+        spec = build_network(config, open_dataset(shapes, "train")).spec
+        assert build_shapes(config, spec) == TrainingShapes(96, 160, factor=1.6, every=3, multiple=32, seed=4)
+
+    def test_optimizer(self) -> None:
+        network = nn.Linear(2, 3)
+        adam = build_optimizer(network, OptimizerConfig(lr=0.25, momentum=0.75, weight_decay=0.125))
+        assert type(adam) is torch.optim.AdamW
+        assert [(g["lr"], g["betas"], g["weight_decay"]) for g in adam.param_groups] == [
+            (0.25, (0.75, 0.999), 0.125),
+            (0.25, (0.75, 0.999), 0.0),
+        ]
+        sgd = build_optimizer(network, OptimizerConfig(name="sgd", lr=0.25, momentum=0.75, weight_decay=0.125))
+        assert type(sgd) is torch.optim.SGD
+        assert [(g["lr"], g["momentum"], g["weight_decay"]) for g in sgd.param_groups] == [
+            (0.25, 0.75, 0.125),
+            (0.25, 0.75, 0.0),
+        ]
+
+    def test_schedule(self) -> None:
+        """A rate of 2 over 100 steps, 10 to an epoch: a fourth power to step 20, then as each kind says."""
+        warm = build_schedule(ScheduleConfig(kind="constant", warmup_epochs=2, warmup_power=4.0), 2.0, 10, 100)
+        assert [warm(step) for step in (0, 10, 20, 99)] == [0.0, 2 / 16, 2.0, 2.0]
+        cosine = build_schedule(ScheduleConfig(warmup_epochs=0, min_lr_ratio=0.5), 2.0, 10, 100)
+        assert [cosine(step) for step in (0, 50, 100)] == pytest.approx([2.0, 1.5, 2.0])
+        steps = ScheduleConfig(kind="steps", warmup_epochs=0, milestones=(0.5, 0.75), gammas=(0.1, 0.5))
+        assert [build_schedule(steps, 2.0, 10, 100)(at) for at in (49, 50, 75)] == pytest.approx([2.0, 0.2, 0.1])
+
+    def test_loss_and_resize(self, shapes: Path, configure: Configure) -> None:
+        dataset = open_dataset(shapes, "train")
+        resize = {"placement": "letterbox", "interpolation": "antialiased", "pad_value": 0.5}
+        spec = build_network(
+            configure(loss={"preset": "v3", "overrides": {"ignore_threshold": 0.3}}, resize=resize), dataset
+        ).spec
+        assert get_preset(None, spec) == PRESETS["v3"].replace(ignore_threshold=0.3)
+        assert spec.resize.model_dump() | resize == spec.resize.model_dump()
+        sizes = [[10, 10], [12, 12], [14, 14], [20, 20], [24, 24], [30, 30]]
+        assert [list(a) for a in build_network(configure(anchors=sizes), dataset).spec.anchors_px] == sizes
 
 
 def test_no_key_is_without_a_test_of_its_effect() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.accelerators import CPUAccelerator
 
-from tests.training.runs import Configure
+from tests.training.runs import Configure, quick_config
 from yoloscope.models.errors import ConfigError
 from yoloscope.training.train import train
-from yoloscope.training.trainer import DeviceConfig
+from yoloscope.training.trainer import DeviceConfig, build_trainer
 
 FAULTS = """
 import resource, torch
@@ -53,10 +54,15 @@ def test_too_few_gpus(
 
 
 @pytest.mark.parametrize("machine", [DeviceConfig(devices=3), DeviceConfig(devices=3, accelerator="cpu")])
-def test_processes_on_a_cpu_are_not_bounded(machine: DeviceConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_on_a_cpu_are_not_bounded(
+    machine: DeviceConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     machine.validate()
+    trainer = build_trainer(quick_config(), machine, tmp_path, 0, [])
+    assert (trainer.num_devices, trainer.world_size) == (3, 3)
+    assert isinstance(trainer.accelerator, CPUAccelerator)
 
 
 def faults_of_ten_tensors(before: str) -> int:
