@@ -92,6 +92,16 @@ def decode_text(data: bytes) -> str:
     return data.decode(encoding)
 
 
+def encode_text(text: str, *, like: bytes) -> bytes:
+    """Encode a text as ``decode_text`` decodes the bytes ``like``, byte order mark included."""
+    mark = next((mark for mark, _ in _BYTE_ORDER_MARKS if like.startswith(mark)), b"")
+    codec = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be"} | {
+        codecs.BOM_UTF16_LE: "utf-16-le",
+        codecs.BOM_UTF16_BE: "utf-16-be",
+    }
+    return mark + text.encode(codec.get(mark, "utf-8"))
+
+
 def class_color(class_id: int) -> tuple[int, int, int]:
     """Return the RGB color of a class, the same in every image; neighbors in the list get distant hues.
 

@@ -34,7 +34,9 @@ def find_coco_files(folder: Path) -> tuple[Path, ...]:
     Where there are files called ``instances_*``, others (captions, key points) do not count.
     """
     found = [path for pattern in _PATTERNS for path in _few(folder.glob(pattern))]
-    return _instances(path for path in found if not any(part.startswith(".") for part in path.parts[-3:-1]))
+    return _instances(
+        path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def coco_splits(paths: tuple[Path, ...]) -> tuple[str, ...]:
