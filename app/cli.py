@@ -48,17 +48,20 @@ with _quiet_interrupt():
 
 @dataclass(frozen=True)
 class Command:
-    """One subcommand: ``module:function``, and its line in the list of commands."""
+    """One subcommand: ``module:function`` or ``module:group``, and its line in the list of commands."""
 
     target: str
     summary: str
 
-    def load(self) -> Callable[..., None]:
-        """Import and return the function; raises ConfigError where it trains and the extra ``train`` is absent."""
+    def load(self) -> Callable[..., None] | typer.Typer:
+        """Import and return the function, or the group of commands below this one.
+
+        Raises ConfigError where it trains and the extra ``train`` is absent.
+        """
         module, _, function = self.target.partition(":")
         try:
             with _quiet_interrupt():
-                loaded: Callable[..., None] = getattr(import_module(module), function)
+                loaded: Callable[..., None] | typer.Typer = getattr(import_module(module), function)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "lightning":
                 raise
@@ -72,7 +75,7 @@ COMMANDS: Final = {
     "serve": Command("yoloscope.app.commands.serve:serve", "Start the REST service."),
     "detect": Command("yoloscope.app.commands.detect:detect", "Detect objects in images, without a server."),
     "score": Command("yoloscope.app.commands.score:score", "Split the loss of labels by term, scale and object."),
-    "audit": Command("yoloscope.app.commands.audit:audit", "Find the labels of a data set that are probably wrong."),
+    "audit": Command("yoloscope.app.commands.audit:group", "Find the labels of a data set that are probably wrong."),
     "explain": Command("yoloscope.app.commands.explain:explain", "Explain the YOLO losses by worked numbers."),
     "evaluate": Command(
         "yoloscope.app.commands.evaluate:evaluate", "Measure a model on labeled images: AP, errors, speed."
@@ -111,8 +114,11 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     words = [*arguments, *os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]]
     wanted = next((word for word in words if not word.startswith("-")), None)
     for name, command in COMMANDS.items():
-        function = command.load() if name == wanted else _listed_only
-        application.command(name, short_help=command.summary)(function)
+        loaded = command.load() if name == wanted else _listed_only
+        if isinstance(loaded, typer.Typer):
+            application.add_typer(loaded, name=name, short_help=command.summary)
+        else:
+            application.command(name, short_help=command.summary)(loaded)
     return application
 
 

@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from yoloscope.app.commands.audit_apply import apply
 from yoloscope.app.commands.common import open_runtime
 from yoloscope.app.commands.options import (
+    DataOption,
     ModelOption,
     ModelsDirOption,
     ProviderOption,
-    RequiredDataOption,
     ShapesOption,
     WeightsOption,
     progress_bar,
@@ -36,15 +37,18 @@ from yoloscope.training.diagnostics.audit import (
     AuditedModel,
     LabelAuditor,
     collect_report,
-    image_name,
     seen_by_model,
 )
 from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.findings import KINDS, AuditReport, FindingKind, ImageAudit
+from yoloscope.training.diagnostics.image_names import data_folder, image_name
+from yoloscope.training.diagnostics.report import write_csv, write_page
 from yoloscope.training.diagnostics.run import AuditLog, Judge, audit_images, calibrate_on
 from yoloscope.training.export.onnx import read_artifact, with_spec, write_artifact
 
 REPORT: Final = "report.json"
+TABLE: Final = "report.csv"
+PAGE: Final = "report.html"
 _LOG: Final = "images.jsonl"
 _SHOWN: Final = 20
 
@@ -53,6 +57,7 @@ _SHOWN: Final = 20
 class _Auditing:
     """Auditors of the images of a data set: one for all, or one per fold."""
 
+    root: Path
     judge: Judge
     auditor: LabelAuditor
     model: AuditedModel
@@ -87,7 +92,8 @@ CalibrateOption = Annotated[
 
 
 def audit(
-    data: RequiredDataOption = Path(),
+    context: typer.Context,
+    data: DataOption = None,
     split: SplitOption = None,
     model: ModelOption = None,
     folds: FoldsOption = None,
@@ -107,6 +113,10 @@ def audit(
     Every finding has the probability that you would change this label, the edit, and the training loss it saves. For
     example: yoloscope audit --data cells --split train --output audit
     """
+    if context.invoked_subcommand is not None:
+        return
+    if data is None:
+        raise ConfigError("--data: expected a data set, got none")
     shares = _parse_prevalence(prevalence or [])
     if (folds is None) != (config is None):
         raise ConfigError("--folds: expected --folds and --config together, got one of both")
@@ -120,11 +130,11 @@ def audit(
             _calibrate(open_runtime(settings), dataset, shares)
             return
         if folds is not None and config is not None:
-            report = _audit_folds(dataset, _Folds(folds, config), output, floor, shares)
+            report = _audit_folds(dataset, data_folder(data), _Folds(folds, config), output, floor, shares)
         else:
-            report = _audit(dataset, settings, output, floor, shares)
+            report = _audit(dataset, data_folder(data), settings, output, floor, shares)
     if output is not None:
-        _write(report, output)
+        _write(report, dataset, output)
     if as_json:
         typer.echo(report.to_json())
     else:
@@ -148,6 +158,7 @@ def _parse_prevalence(texts: Sequence[str]) -> dict[FindingKind, float]:
 
 def _audit(
     dataset: DetectionDataset,
+    root: Path,
     settings: Settings,
     output: Path | None,
     floor: float,
@@ -157,9 +168,8 @@ def _audit(
     dataset = dataset.for_model(runtime.spec.class_names)
     calibration, notes = _calibration(runtime, dataset)
     auditor = LabelAuditor(runtime, calibration, floor=floor, prevalence=prevalence)
-    root = dataset_root(dataset)
     model = AuditedModel(runtime.path.stem, runtime.version, seen_by_model(runtime.spec, dataset))
-    auditing = _Auditing(lambda images: auditor.audit(images, root), auditor, model, notes)
+    auditing = _Auditing(root, lambda images: auditor.audit(images, root), auditor, model, notes)
     return _run(dataset, auditing, output)
 
 
@@ -171,6 +181,7 @@ class _Folds:
 
 def _audit_folds(
     dataset: DetectionDataset,
+    root: Path,
     folds: _Folds,
     output: Path | None,
     floor: float,
@@ -190,7 +201,6 @@ def _audit_folds(
     runtimes = [Runtime(fold.artifact, "auto") for fold in trained]
     fold_of = {image.path: number for number, fold in enumerate(trained) for image in fold.images}
     calibration = _fit(lambda image: runtimes[fold_of[image.path]], dataset)
-    root = dataset_root(dataset)
     auditors = [LabelAuditor(runtime, calibration, floor=floor, prevalence=prevalence) for runtime in runtimes]
 
     def judge(images: Sequence[LabeledImage]) -> list[ImageAudit]:
@@ -199,13 +209,13 @@ def _audit_folds(
     version = hashlib.sha256("".join(runtime.sha256 for runtime in runtimes).encode()).hexdigest()[:12]
     note = f"Each image was judged by one of {folds.count} models ({folds.config}) that has not seen it."
     model = AuditedModel(f"{folds.count} folds", version, seen=False)
-    return _run(dataset, _Auditing(judge, auditors[0], model, (note,)), output)
+    return _run(dataset, _Auditing(root, judge, auditors[0], model, (note,)), output)
 
 
 def _run(dataset: DetectionDataset, auditing: _Auditing, output: Path | None) -> AuditReport:
     """Judge all images, going on from what ``output`` has of them."""
     auditor = auditing.auditor
-    names = [image_name(image.path, dataset_root(dataset)) for image in dataset.images]
+    names = [image_name(image.path, auditing.root) for image in dataset.images]
     log = None
     if output is not None:
         conditions: dict[str, object] = {
@@ -223,11 +233,6 @@ def _run(dataset: DetectionDataset, auditing: _Auditing, output: Path | None) ->
     if log is not None:
         log.close()
     return collect_report(auditor, auditing.model, dataset, audits, auditing.notes)
-
-
-def dataset_root(dataset: DetectionDataset) -> Path:
-    """Return the folder below which findings name images: the data set's own, or that of its description."""
-    return dataset.source if dataset.source.is_dir() else dataset.source.parent
 
 
 def _calibration(runtime: Runtime, dataset: DetectionDataset) -> tuple[AuditCalibration, tuple[str, ...]]:
@@ -260,9 +265,11 @@ def _calibrate(runtime: Runtime, dataset: DetectionDataset, prevalence: dict[Fin
     typer.echo(f"wrote {runtime.path}: calibrated on {found.labels} labels of {found.images} images", err=True)
 
 
-def _write(report: AuditReport, output: Path) -> None:
+def _write(report: AuditReport, dataset: DetectionDataset, output: Path) -> None:
     write_text(output / REPORT, report.to_json())
-    typer.echo(f"wrote {output / REPORT}", err=True)
+    write_csv(report, output / TABLE)
+    write_page(report, dataset, output / PAGE)
+    typer.echo(f"wrote {output}: {REPORT}, {TABLE}, and {PAGE} to accept or reject findings on", err=True)
 
 
 def show_report(report: AuditReport, console: Console) -> None:
@@ -310,3 +317,11 @@ def _top(report: AuditReport) -> Table:
         label = "" if finding.label_index is None else f", label {finding.label_index}"
         table.add_row(f"{finding.probability:.3f}", finding.kind, f"{finding.image}{label}", finding.reason)
     return table
+
+
+group = typer.Typer(
+    invoke_without_command=True, subcommand_metavar="[apply ...]", rich_markup_mode=None, pretty_exceptions_enable=False
+)
+"""``yoloscope audit`` and, below it, ``yoloscope audit apply``."""
+group.callback()(audit)
+group.command(short_help="Write a corrected copy of a data set from accepted findings.")(apply)

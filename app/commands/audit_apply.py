@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from yoloscope.app.commands.options import RequiredDataOption
+from yoloscope.app.commands.options import NO_DATA, RequiredDataOption
 from yoloscope.training.diagnostics.decisions import Decisions, read_decisions
 from yoloscope.training.diagnostics.mending import CopyMode, Mended, NewClasses, in_words, mend
 
@@ -20,8 +20,8 @@ def apply(
     decisions: Annotated[
         Path, typer.Argument(help="decisions.json of the report's page, or report.json with --accept-above.")
     ],
-    data: RequiredDataOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the corrected copy; it must not exist.")],
+    data: RequiredDataOption = NO_DATA,
     accept_above: Annotated[
         float | None,
         typer.Option(help="Accept every finding of a report.json of at least this probability (0 to 1).", min=0, max=1),

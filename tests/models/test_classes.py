@@ -10,6 +10,7 @@ from yoloscope.models.classes import (
     check_class_names,
     class_color,
     decode_text,
+    encode_text,
     read_class_names,
     text_color_on,
 )
@@ -85,3 +86,10 @@ def test_colors_of_80_classes_are_distinct_and_those_of_neighbors_far_apart() ->
 def test_text_is_black_on_bright_and_white_on_dark_colors() -> None:
     assert text_color_on((255, 255, 0)) == (0, 0, 0)
     assert text_color_on((0, 0, 160)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_a_text_is_encoded_as_another_file_is(encoding: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    like = f"{mark}cat".encode(encoding)
+    assert encode_text("红", like=like) == f"{mark}红".encode(encoding)

@@ -21,6 +21,7 @@ from yoloscope.training.diagnostics.findings import (
     SkippedImage,
     sorted_findings,
 )
+from yoloscope.training.diagnostics.image_names import image_name
 from yoloscope.training.diagnostics.views import (
     HeadsDetector,
     ViewDetections,
@@ -93,12 +94,6 @@ class LabelAuditor:
             audits[row] if row in audits else ImageAudit(names[row], len(image.labels), (), (), (skipped[row],))
             for row, image in enumerate(images)
         ]
-
-
-def image_name(path: Path, root: Path) -> str:
-    """Return an image's path below the data set's folder, with forward slashes; whole where it lies elsewhere."""
-    resolved, top = path.resolve(), root.resolve()
-    return resolved.relative_to(top).as_posix() if resolved.is_relative_to(top) else resolved.as_posix()
 
 
 def seen_by_model(spec: DetectorSpec, dataset: DetectionDataset) -> bool | None:

@@ -125,7 +125,7 @@ class _ArrayEdit:
             yield self._spans[0][0], self._spans[first][0], ""
         elif first:
             yield self._spans[0][0], self._spans[-1][1], ""
-        for position, following in zip(kept, [*kept[1:], len(self._spans)], strict=True):
+        for position, following in zip(kept, [*kept, len(self._spans)][1:], strict=True):
             if following > position + 1:
                 yield self._spans[position][1], self._spans[following - 1][1], ""
 

@@ -35,8 +35,8 @@ def write_corrected_copy(
 
     Links that lead out of the folder become what they lead to, those inside lead to the same place of the copy. Paths
     in lists and descriptions by which the copy would find the original are changed: the folder's absolute path to the
-    copy's, and paths through its parent (``data/a.jpg`` or ``../data`` in the folder ``data``). ``check`` is called with
-    the finished copy before it gets its name. Raises ConfigError where the output exists or lies in the folder,
+    copy's, and paths through its parent (``data/a.jpg`` or ``../data`` in the folder ``data``). ``check`` is called
+    with the finished copy before it gets its name. Raises ConfigError where the output exists or lies in the folder,
     OutputError where it cannot be written, and whatever ``check`` raises; nothing is left then.
     """
     require_output(folder, output)

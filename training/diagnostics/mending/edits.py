@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import AnyStr, Final, Literal, TypeAlias
+from typing import AnyStr, Final, Literal, TypeAlias, get_args
 
 import torch
 
@@ -19,6 +19,7 @@ from yoloscope.training.data.datasets import LabeledImage
 from yoloscope.training.diagnostics.findings import Finding, Suggestion
 
 EditKind: TypeAlias = Literal["added", "relabeled", "moved", "deleted"]
+EDIT_KINDS: Final[tuple[EditKind, ...]] = get_args(EditKind)
 _TOLERANCE_PX: Final = 0.01
 _MOST_NAMED: Final = 10
 

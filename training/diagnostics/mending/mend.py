@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -24,7 +23,7 @@ from yoloscope.training.diagnostics.mending.corrected_copy import (
     require_output,
     write_corrected_copy,
 )
-from yoloscope.training.diagnostics.mending.edits import EditKind, EditPlan, ImageEdits, plan_edits
+from yoloscope.training.diagnostics.mending.edits import EDIT_KINDS, EditKind, EditPlan, ImageEdits, plan_edits
 
 NewClasses: TypeAlias = Literal["refuse", "add"]
 """Suggested classes that the data set does not have: an error, or added to it."""
@@ -86,7 +85,7 @@ def mend(
     copied = write_corrected_copy(folder, output, changed, images=images, check=check)
     return Mended(
         output,
-        plan.counts,
+        {kind: plan.counts[kind] for kind in EDIT_KINDS},
         files.shapes_lost,
         plan.clipped,
         plan.new_classes,
@@ -197,5 +196,4 @@ def _agree(labels: Sequence[tuple[str, BoxXyxy]], intended: Sequence[tuple[str, 
 
 def in_words(counts: Mapping[EditKind, int]) -> str:
     """Return how many labels were edited, by kind."""
-    order: Iterable[EditKind] = ("added", "relabeled", "moved", "deleted")
-    return ", ".join(f"{Counter(counts)[kind]} {kind}" for kind in order)
+    return ", ".join(f"{counts[kind]} {kind}" for kind in EDIT_KINDS)

@@ -90,8 +90,6 @@ def _introduction(report: AuditReport, num_shown: int) -> Iterator[Markup]:
         f"a reviewer changing the label. Share of errors that is assumed: {expected}."
     )
     yield tag("p", audited, class_="soft")
-    if report.seen_by_model:
-        yield tag("p", "The model was trained on these images: the probabilities are too low.", class_="warn")
     for note in report.notes:
         yield tag("p", note, class_="warn")
     left_out = len(report.findings) - num_shown

@@ -164,3 +164,10 @@ def test_no_word_on_crowds_is_no_crowd(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path)
     assert not dataset.problems
     assert not dataset.images[0].labels.objects[0].crowd
+
+
+def test_a_data_set_inside_a_hidden_folder_is_found_and_a_hidden_one_inside_it_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "pets"
+    path = write_coco(folder)
+    write_coco(folder / ".old")
+    assert open_dataset(folder).source == path
