@@ -22,7 +22,7 @@ _PATH_LINE: Final = re.compile(rb"(?m)^(\s*(?:[\w-]+[ \t]*[:=][ \t]*|-[ \t]+)?[\
 
 @dataclass
 class CopiedFolder:
-    """What a copy holds otherwise than its original: files with new paths, and links that it could not take along."""
+    """Differences of a copy beside the changed files: files with new paths, and links that it could not take along."""
 
     repointed: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)

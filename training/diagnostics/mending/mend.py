@@ -35,7 +35,7 @@ _CLASS_COUNT: Final = re.compile(rb"(?m)^(\s*classes\s*=\s*)\d+")
 
 @dataclass(frozen=True)
 class Mended:
-    """What a corrected copy changed.
+    """Changes of a corrected copy against its original.
 
     ``shapes_lost`` counts polygons, masks and oriented boxes that became boxes since they were moved, ``clipped`` the
     suggestions that reached over their image's edge. ``files`` are the changed label files, ``repointed`` those that
