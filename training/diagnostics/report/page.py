@@ -141,7 +141,7 @@ def _key(style: str, words: str) -> Markup:
 
 def _card(index: int, finding: Finding, crop: Crop | str) -> Markup:
     title = f"card-{index}"
-    number = "" if finding.label_index is None else f", label {finding.label_index + 1}"
+    number = "" if finding.label_index is None else f", label {finding.label_index}"
     buttons = [
         tag(
             "button",
@@ -162,7 +162,7 @@ def _card(index: int, finding: Finding, crop: Crop | str) -> Markup:
         tag("div", *head, class_="head"),
         tag("p", crop, class_="none") if isinstance(crop, str) else _picture(finding, crop),
         tag("p", finding.reason),
-        tag("p", f"{finding.image}{number}; saves {finding.gain:.2f} of loss", class_="soft"),
+        tag("p", f"{finding.image}{number}; gain {finding.gain:.2f}", class_="soft"),
         tag("div", *buttons, class_="choice"),
         class_="card",
         tabindex="-1",
@@ -214,7 +214,7 @@ def _flags(report: AuditReport, most: int) -> Iterator[Markup]:
         tag(
             "tr",
             tag("th", flag.kind.replace("_", " "), scope="row"),
-            tag("td", f"{flag.class_name}, label {flag.label_index + 1}"),
+            tag("td", f"{flag.class_name}, label {flag.label_index}"),
             *(tag("td", text) for text in (flag.image, flag.detail, flag.consequence)),
         )
         for flag in report.flags[:most]
