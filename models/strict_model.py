@@ -1,4 +1,4 @@
-"""Base of all frozen pydantic models, and their first validation error in words."""
+"""Base of all pydantic models, and their first validation error in words."""
 
 from __future__ import annotations
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from yoloscope.models.strict_model import StrictModel
 
 
-class Schema(BaseModel):
-    """A document that has exactly the fields it declares, with finite numbers."""
+class Schema(StrictModel):
+    """A document that has exactly the fields it declares, with finite numbers; answers are filled in part by part."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=False, use_attribute_docstrings=True)

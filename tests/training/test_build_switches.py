@@ -230,8 +230,8 @@ def test_the_last_share_of_the_epochs_is_not_composed(
     spec = build_network(whole, dataset).spec
     plainly, composed = (training_data(config, spec, dataset) for config in (whole, none))
     for step in range(5):
-        ticket = composed.plan.sample_keys(step)[0]
-        same = np.array_equal(plainly.images[ticket].sample.image, composed.images[ticket].sample.image)
+        key = composed.plan.sample_keys(step)[0]
+        same = np.array_equal(plainly.images[key].sample.image, composed.images[key].sample.image)
         assert same == (step >= close_mosaic_epoch)
 
 

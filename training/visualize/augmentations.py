@@ -35,9 +35,9 @@ def write_freebies(config: TrainingConfig, data: Path, folder: Path) -> list[Pat
     scene = Scene.open(config, data)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for exhibit in figures(scene):
-        written.append(folder / f"{exhibit.name}.png")
-        draw_figure(exhibit).save(written[-1])
+    for figure in figures(scene):
+        written.append(folder / f"{figure.name}.png")
+        draw_figure(figure).save(written[-1])
     return written
 
 
@@ -61,7 +61,7 @@ def write_preview(config: TrainingConfig, data: Path, target: Path) -> None:
 
 
 def pixel_figures(scene: Scene) -> Iterator[Figure]:
-    """Yield one exhibit of every augmentation, at the run's strength, or at the usual one where it is off."""
+    """Yield one figure of every augmentation, at the run's strength, or at the usual one where it is off."""
     augment = scene.config.augment
     jitter, scales = augment.crop_jitter or 0.3, augment.random_scale or (0.5, 2.0)
     color = (augment.color or ColorConfig()).model_dump()

@@ -34,7 +34,7 @@ def scene(shapes: Path) -> Scene:
 
 @pytest.fixture(scope="module")
 def shown(scene: Scene) -> dict[str, Figure]:
-    return {exhibit.name: exhibit for exhibit in figures(scene)}
+    return {figure.name: figure for figure in figures(scene)}
 
 
 def pixels(panel: Panel) -> np.ndarray:
@@ -127,7 +127,7 @@ def test_unusable_data_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "freebies").exists()
 
 
-def test_an_exhibit_holds_its_panels_side_by_side() -> None:
+def test_a_figure_holds_its_panels_side_by_side() -> None:
     red, blue = (Image.new("RGB", (40, 30), color) for color in ((255, 0, 0), (0, 0, 255)))
     sheet = np.asarray(draw_figure(Figure("name", "words " * 40, [(Panel(red, "a"), Panel(blue, "b"))])))
     reds, blues = ((sheet == color).all(-1).nonzero() for color in ((255, 0, 0), (0, 0, 255)))
