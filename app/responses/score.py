@@ -164,7 +164,7 @@ def _anchor_misfits(scored: Scored) -> set[int]:
     return set((overlap.amax(1) < ANCHOR_MISFIT_IOU).nonzero()[:, 0].tolist())
 
 
-_QUIET: Final = (Role.BACKGROUND, Role.PRIOR)
+_BACKGROUND_ROLES: Final = (Role.BACKGROUND, Role.PRIOR)
 
 
 def score_answer(run: ScoreRun) -> ScoreAnswer:
@@ -226,8 +226,8 @@ def _scale(scored: Scored, head: int) -> ScaleScore:
 
 def _predictors(report: LossReport, head: int, stride: float) -> list[PredictorEntry]:
     roles = report.assignment.roles[head][0]
-    loud = ~torch.isin(roles, torch.tensor([int(role) for role in _QUIET], dtype=roles.dtype))
-    places = zip(loud.nonzero().tolist(), roles[loud].tolist(), strict=True)
+    notable = ~torch.isin(roles, torch.tensor([int(role) for role in _BACKGROUND_ROLES], dtype=roles.dtype))
+    places = zip(notable.nonzero().tolist(), roles[notable].tolist(), strict=True)
     return [
         PredictorEntry(
             stride=stride,

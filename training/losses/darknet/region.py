@@ -95,8 +95,8 @@ def _background(
     x, y, w, h = active.boxes.unbind(2)
     best, place = max_iou((x, y, w, h), padded)
     objectness = active.output[:, :, OBJECTNESS]
-    aim = best if rules.classfix == -1 else torch.zeros_like(best)
-    delta[:, :, OBJECTNESS] = scalar(rules.noobject_scale) * (aim - objectness) * _slope(objectness, rules)
+    target = best if rules.classfix == -1 else torch.zeros_like(best)
+    delta[:, :, OBJECTNESS] = scalar(rules.noobject_scale) * (target - objectness) * _slope(objectness, rules)
     ignored = (best > scalar(rules.thresh)) & (rules.classfix != -1)
     delta[:, :, OBJECTNESS].masked_fill_(ignored, 0)
     if rules.classfix > 0:
@@ -145,12 +145,12 @@ def _write_positives(
     scale = scalar(rules.coord_scale) * ((2 - own[:, 2:].prod(-1, keepdim=True)) if rules.size_weight else 1.0)
     iou = darknet_box.iou(active.boxes[at], own)
     objectness = output[:, OBJECTNESS]
-    aim = iou if rules.rescore else torch.ones_like(iou)
+    target = iou if rules.rescore else torch.ones_like(iou)
     values = torch.cat(
         (
             scale * (offsets - output[:, :2]) * _slope(output[:, :2], rules),
             scale * ((own[:, 2:] / anchors).log() - raw[:, W : H + 1]),
-            (scalar(rules.object_scale) * (aim - objectness) * _slope(objectness, rules))[:, None],
+            (scalar(rules.object_scale) * (target - objectness) * _slope(objectness, rules))[:, None],
             _class_delta(output[:, CLASSES:], truth.class_ids[matches.objects], rules),
         ),
         dim=-1,
@@ -160,11 +160,11 @@ def _write_positives(
 
 
 def _class_delta(probabilities: Tensor, class_ids: Tensor, rules: RegionRules) -> Tensor:
-    wanted = torch.zeros_like(probabilities).scatter_(1, class_ids[:, None], 1)
+    targets = torch.zeros_like(probabilities).scatter_(1, class_ids[:, None], 1)
     factor: Tensor | float = scalar(rules.class_scale)
     if rules.focal_loss:
         factor = factor * focal_factor(probabilities.gather(1, class_ids[:, None]))
-    return factor * (wanted - probabilities)
+    return factor * (targets - probabilities)
 
 
 def focal_factor(true_probability: Tensor) -> Tensor:

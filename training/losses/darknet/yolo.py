@@ -53,14 +53,14 @@ def yolo_delta(
     output = _activate(head, geometry)
     background = _background(output, geometry, truth, rules)
     matches = _match(geometry, truth, anchors_px, rules, output.dtype)
-    everyone = _join(background.above_truth_thresh, matches)
-    positives = find_positives(everyone)
-    of_positives = accumulate_deltas(output, everyone, positives, background, truth, rules)
+    all_matches = _join(background.above_truth_thresh, matches)
+    positives = find_positives(all_matches)
+    of_positives = accumulate_deltas(output, all_matches, positives, background, truth, rules)
     delta = torch.zeros_like(output)
     delta[:, :, OBJECTNESS] = background.objectness
-    first = everyone.select(positives.first)
+    first = all_matches.select(positives.first)
     delta[first.images, first.anchors, :, first.rows, first.columns] = of_positives.values.to(delta)
-    iou = predicted_overlap(output, everyone, truth)
+    iou = predicted_overlap(output, all_matches, truth)
     cost = _cost(delta, matches, truth, output, rules, iou[len(background.above_truth_thresh) :])
     state = DarknetHeadState(
         output=output.view(head.shape),
@@ -71,7 +71,7 @@ def yolo_delta(
         labels=_labels(matches),
         class_ids=_class_ids(matches, truth),
     )
-    return HeadDelta(state, delta, HeadAssignment(positives, everyone.objects, background.ignored), iou)
+    return HeadDelta(state, delta, HeadAssignment(positives, all_matches.objects, background.ignored), iou)
 
 
 def _activate(head: Tensor, geometry: HeadGeometry) -> Tensor:
@@ -291,10 +291,10 @@ def _box_delta(entries: Tensor, matches: HeadMatches, own: Tensor, rules: YoloRu
     if rules.iou_loss == "mse":
         anchors = matched_anchors(matches, entries)
         ratio = own[:, 2:].to(entries) / anchors
-        wanted_wh = (ratio / 4).sqrt() if geometry.spec.new_coords else ratio.log()
+        target_wh = (ratio / 4).sqrt() if geometry.spec.new_coords else ratio.log()
         offsets = cell_offsets(own, matches.columns, matches.rows, geometry).to(entries)
         size = 2 - own[:, 2:].to(entries).prod(-1, keepdim=True)
-        return size * scalar(rules.iou_normalizer) * (torch.cat((offsets, wanted_wh), -1) - entries[:, BOX])
+        return size * scalar(rules.iou_normalizer) * (torch.cat((offsets, target_wh), -1) - entries[:, BOX])
     predicted = decode_activated_entries(entries, matches)
     predicted[:, 2:] = torch.where(predicted[:, 2:] == 0, 1.0, predicted[:, 2:])
     delta = darknet_box.iou_gradient(predicted, own.to(entries), text(rules.iou_loss))

@@ -210,9 +210,9 @@ class FormulaPreset(LossPreset):
 
     @torch.no_grad()
     def _decode(self, head: Tensor, geometry: HeadGeometry, inputs: LossInputs) -> DecodedHead:
-        looks = self.collision == "best_iou" or self.ignore_threshold is not None
+        needs_boxes = self.collision == "best_iou" or self.ignore_threshold is not None
         boxes = None
-        if looks and len(inputs.truth):
+        if needs_boxes and len(inputs.truth):
             rule = extent_rule(self.decode_wh, geometry)
             boxes = decode_planes(box_planes(head, geometry), geometry, self.decode_xy, rule)
 
