@@ -1,0 +1,68 @@
+"""Audits against real and injected label errors: ``python -m tests.benchmarks.audit [real|injected]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.benchmarks.audit import injected, real
+from tests.benchmarks.audit.data import calibrate_images, load_images
+from tests.benchmarks.report import heading
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.zoo import BUILTIN
+from yoloscope.training.diagnostics.calibration import AuditCalibration
+
+
+def main() -> int:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="?", choices=("real", "injected", "all"), default="all")
+    parser.add_argument(
+        "--shared", type=Path, default=Path("../shared"), help="folder of data/bccd, data/bccd-reviewed"
+    )
+    parser.add_argument("--model", type=Path, default=BUILTIN, help="model for BCCD; default: the built-in one")
+    parser.add_argument("--coco", type=Path, help="yolov4-tiny.onnx, for injected errors on coco128")
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.part in ("real", "all"):
+        _real(options.shared / "data", options.model)
+    if options.part in ("injected", "all"):
+        _injected(options.shared / "data", options.model, options.coco, options.seeds)
+    return 0
+
+
+def _real(data: Path, model: Path) -> None:
+    runtime = Runtime(model, "cpu")
+    names = runtime.spec.class_names
+    print(heading(f"real label errors: BCCD (val) against its second annotation, model {model.stem}", "torch"))
+    images = load_images(runtime, data / "bccd", "val")
+    reviewed = real.reviewed_images(images, data / "bccd-reviewed", names)
+    chosen = [one.image for one in reviewed]
+    calibration = AuditCalibration.of_spec(runtime.spec)
+    unseen = load_images(runtime, data / "bccd", "test")
+    lists = real.peers_missing(chosen) | {"yoloscope score": real.unexplained(chosen, runtime.spec)}
+    if calibration is not None:
+        lists["yoloscope audit"] = real.ours_missing(chosen, runtime.spec, calibration)
+    lists["the same, test's labels"] = real.ours_missing(chosen, runtime.spec, calibrate_images(unseen, names))
+    real.print_missing(lists, reviewed)
+    real.print_labels(reviewed, runtime.spec, calibration or calibrate_images(unseen, names))
+    print()
+
+
+def _injected(data: Path, model: Path, coco: Path | None, seeds: int) -> None:
+    runtime = Runtime(model, "cpu")
+    images = [image for split in ("val", "test") for image in load_images(runtime, data / "bccd", split)]
+    print(heading(f"injected label errors: BCCD (val and test), model {model.stem}", "torch"))
+    injected.print_tables(images, runtime.spec, range(seeds))
+    if coco is not None:
+        runtime = Runtime(coco, "cpu")
+        print(heading(f"injected label errors: coco128, model {coco.stem}", "torch"))
+        injected.print_tables(load_images(runtime, data / "coco128", "train"), runtime.spec, range(seeds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
