@@ -19,6 +19,8 @@ from yoloscope.training.diagnostics.views import MergedDetections
 
 MATCH_IOU: Final = 0.5
 """A detection and a label are of one object from this overlap on."""
+SAME_PLACE_IOU: Final = 0.15
+"""A detection of another class speaks against a label's class from this overlap on."""
 TOUCH_IOU: Final = 0.1
 EDGE: Final = 0.004
 """A box within this share of the image's side from an edge is cut by it."""
@@ -138,7 +140,7 @@ def label_evidence(labels: LabelBatch, found: MergedDetections) -> LabelEvidence
     same = columns == class_ids[:, None]
     matching, product = overlap >= MATCH_IOU, scores * overlap
     weight_same, located = torch.where(same, product, 0.0).max(1)
-    weight_other, other = torch.where(same, 0.0, product).max(1)
+    weight_other, other = torch.where(~same & (overlap >= SAME_PLACE_IOU), product, 0.0).max(1)
     score_same = torch.where(same & matching, scores, 0.0).amax(1)
     cut, log_size = _cut(boxes), _log_size(boxes, labels.size_px[image])
     classes = [
