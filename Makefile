@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 SERVING := $(VENV)/.serving
 STAMP := $(VENV)/.installed
 DIR ?= ../shared/oracles
+SHARED ?= ../shared
 # Address of the package index to take torch from: PyTorch's own of CPU builds where there is no NVIDIA driver. Empty
 # (make install TORCH_INDEX=), the usual index decides, whose build for Linux brings CUDA along, some 3 GB.
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install serve test check docs data format bench bench-gpu golden parity clean
+.PHONY: help install serve test check docs data format bench bench-audit bench-gpu golden parity clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +58,9 @@ format: $(STAMP) ## rewrite the sources as make check wants them
 
 bench: $(STAMP) ## measure speed; prints tables with the machine and the date
 	$(BIN)/python -m tests.benchmarks
+
+bench-audit: $(STAMP) ## audits against real and injected label errors (COCO=yolov4-tiny.onnx: also on coco128)
+	$(BIN)/python -m tests.benchmarks.audit --shared $(SHARED) $(if $(COCO),--coco $(COCO))
 
 bench-gpu: $(STAMP) ## the tests and the speed of an artifact on CUDA
 	$(BIN)/python -m pytest -m gpu
