@@ -73,6 +73,15 @@ def describe_evidence(
     ]
 
 
+_TERMS: Final[Mapping[str, str]] = {
+    "xy": "for its center",
+    "wh": "for its size",
+    "box": "for its box",
+    "objectness": "for seeing an object there",
+    "no_objectness": "for seeing no background there",
+    "classification": "for its class",
+    "prior": "for the prior",
+}
 _EDITS: Final[Mapping[FindingKind, str]] = {
     "missing": "adding the label",
     "class": "relabeling it",
@@ -88,7 +97,8 @@ def describe_gains(kind: FindingKind, gains: Gains) -> list[str]:
         return []
     largest = torch.stack(list(gains.terms.values())).abs().argmax(0).tolist()
     return [
-        f"{_EDITS[kind]} {'saves' if gain >= 0 else 'costs'} {abs(gain):.2f} of the loss, most of it {names[term]}"
+        f"{_EDITS[kind]} {'saves' if gain >= 0 else 'costs'} {abs(gain):.2f} of the loss, most of it "
+        f"{_TERMS[names[term]]}"
         for gain, term in zip(gains.total.tolist(), largest, strict=True)
     ]
 
