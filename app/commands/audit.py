@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.table import Table
 
 from yoloscope.app.commands.audit_apply import apply
+from yoloscope.app.commands.audit_export import export
 from yoloscope.app.commands.common import open_runtime
 from yoloscope.app.commands.options import (
     DataOption,
@@ -320,8 +321,12 @@ def _top(report: AuditReport) -> Table:
 
 
 group = typer.Typer(
-    invoke_without_command=True, subcommand_metavar="[apply ...]", rich_markup_mode=None, pretty_exceptions_enable=False
+    invoke_without_command=True,
+    subcommand_metavar="[apply|export ...]",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
-"""``yoloscope audit`` and, below it, ``yoloscope audit apply``."""
+"""``yoloscope audit`` and, below it, ``apply`` and ``export``."""
 group.callback()(audit)
 group.command(short_help="Write a corrected copy of a data set from accepted findings.")(apply)
+group.command(short_help="Take findings to Label Studio or FiftyOne.")(export)

@@ -1,0 +1,1 @@
+"""Clients that run inside other tools and call the service."""
