@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -30,19 +31,31 @@ _KEYS: Final = (("a", "accept"), ("r", "reject"), ("n", "next"), ("p", "previous
 
 
 def write_page(report: AuditReport, dataset: DetectionDataset, path: Path, *, most: int = MOST_SHOWN) -> None:
-    """Write the page with crops of the ``most`` probable findings and as many flags; it says how many are left out.
+    """Write the page with crops of ``most`` findings and as many flags; it says how many are left out.
 
+    A quarter of the crops is kept for each kind, as far as it has findings; the rest goes by probability.
     ``dataset`` holds the images of the report. Findings stand by kind and class, the most probable first. Decisions
     stay in the reader's browser and are saved as ``decisions.json``. Nothing is loaded from anywhere, and the page's
     policy forbids it. Raises OutputError.
     """
     ranked = sorted(report.findings, key=lambda finding: finding.order)
-    shown = dict(enumerate(ranked[:most]))
+    shown = _chosen(ranked, most)
     crops = make_crops(shown.values(), dataset)
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(f'<!doctype html>\n<html lang="en">{_head(report)}<body><main>\n')
         file.writelines(f"{part}\n" for part in _parts(report, shown, crops, most))
         file.write(f"</main>{_data(report, shown)}{tag('script', Markup(_asset('page.js')))}</body></html>\n")
+
+
+def _chosen(ranked: Sequence[Finding], most: int) -> dict[int, Finding]:
+    """Return the findings that are shown, by their rank."""
+    seen: Counter[FindingKind] = Counter()
+    kept: list[int] = []
+    others: list[int] = []
+    for index, finding in enumerate(ranked):
+        seen[finding.kind] += 1
+        (kept if seen[finding.kind] <= most // len(KINDS) else others).append(index)
+    return {index: ranked[index] for index in sorted(kept + others[: max(most - len(kept), 0)])}
 
 
 def _head(report: AuditReport) -> Markup:
@@ -94,7 +107,10 @@ def _introduction(report: AuditReport, num_shown: int) -> Iterator[Markup]:
         yield tag("p", note, class_="warn")
     left_out = len(report.findings) - num_shown
     if left_out:
-        words = f"The {num_shown:,} most probable are on this page; the other {left_out:,} are in the JSON and the CSV."
+        words = (
+            f"The {num_shown:,} most probable of all kinds are on this page; the other {left_out:,} are in the JSON "
+            "and the CSV."
+        )
         yield tag("p", words, class_="warn")
 
 

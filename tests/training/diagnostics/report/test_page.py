@@ -78,7 +78,15 @@ class TestContents:
         write_page(report_of(), open_pets(tmp_path), tmp_path / "report.html", most=2)
         text = (tmp_path / "report.html").read_text()
         assert text.count("<article") == 2
-        assert "The 2 most probable are on this page; the other 3 are in the JSON and the CSV." in text
+        assert "The 2 most probable of all kinds are on this page; the other 3 are in the JSON and the CSV." in text
+
+    def test_each_kind_has_a_quarter_of_the_places(self, tmp_path: Path) -> None:
+        sure = [finding("spurious", "images/a.png", row, "cat", (0, 0, 5, 5), None, 0.9) for row in range(9)]
+        faint = [finding("class", "images/a.png", 9, "cat", (0, 0, 5, 5), ("dog", (0, 0, 5, 5)), 0.1)]
+        write_page(report_of(sure + faint), open_pets(tmp_path), tmp_path / "report.html", most=4)
+        text = (tmp_path / "report.html").read_text()
+        assert text.count("<article") == 4
+        assert re.findall(r'data-index="(\d+)"', text) == ["9", "0", "1", "2"]
 
 
 class TestSafety:
