@@ -71,31 +71,8 @@ def detect(
 
     Suppression is per class and image, on boxes as fractions of the network input.
     """
-    candidates = top_k(find_candidates(heads, spec, score_threshold), spec.nms.max_candidates)
-    group = candidates.image_index * len(spec.class_names) + candidates.class_ids
-    kept = diou_nms(
-        candidates.boxes_xyxy_norm, candidates.scores, group, iou_threshold[candidates.image_index], spec.nms.beta
-    )
-    return _pack(candidates.select(kept), heads[0].shape[0], spec)
-
-
-def _pack(detections: Candidates, batch_size: int, spec: DetectorSpec) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the detections as zero-padded rows per image, in the order they have."""
-    image = detections.image_index
-    belongs = image == torch.arange(batch_size, device=image.device)[:, None]
-    counts = belongs.sum(1)
-    width = cast(int, counts.max().item())
-    torch_check(width >= 0)
-    place = (belongs.to(torch.int64).cumsum(1) - 1).gather(0, image[None])[0]
-    target = image * width + place
-    size = torch.tensor([spec.input_width, spec.input_height] * 2, device=image.device)
-    boxes, scores = detections.boxes_xyxy_norm * size, detections.scores
-    return (
-        counts,
-        boxes.new_zeros(batch_size * width, 4).index_put((target,), boxes).reshape(batch_size, width, 4),
-        scores.new_zeros(batch_size * width).index_put((target,), scores).reshape(batch_size, width),
-        image.new_zeros(batch_size * width).index_put((target,), detections.class_ids).reshape(batch_size, width),
-    )
+    candidates = find_candidates(heads, spec, score_threshold)
+    return suppress(candidates, iou_threshold, spec.nms.beta, SpecNumbers.of(spec, candidates.scores.device))
 
 
 class Candidates(NamedTuple):
@@ -130,7 +107,53 @@ def find_candidates(heads: Sequence[Tensor], spec: DetectorSpec, score_threshold
     return Candidates(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
-def top_k(candidates: Candidates, count: int) -> Candidates:
+class SpecNumbers(NamedTuple):
+    """Numbers of a spec that suppression takes; in a graph that fits every spec they are tensors, int64 [].
+
+    ``size_px`` is the size of the network input as (w, h, w, h), float32 [4].
+    """
+
+    num_classes: int | Tensor
+    max_candidates: int | Tensor
+    size_px: Tensor
+
+    @classmethod
+    def of(cls, spec: DetectorSpec, device: torch.device) -> SpecNumbers:
+        """Return those of a spec."""
+        size_px = torch.tensor([spec.input_width, spec.input_height] * 2, dtype=torch.float32, device=device)
+        return cls(len(spec.class_names), spec.nms.max_candidates, size_px)
+
+
+def suppress(
+    candidates: Candidates, iou_threshold: Tensor, beta: float | None, numbers: SpecNumbers
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the detections that ``detect`` returns, of candidates and the threshold [B] of each image."""
+    candidates = top_k(candidates, numbers.max_candidates)
+    image = candidates.image_index
+    group = image * numbers.num_classes + candidates.class_ids
+    kept = diou_nms(candidates.boxes_xyxy_norm, candidates.scores, group, iou_threshold[image], beta)
+    return _pack(candidates.select(kept), iou_threshold.shape[0], numbers.size_px)
+
+
+def _pack(detections: Candidates, batch_size: int, size_px: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the detections as zero-padded rows per image, in the order they have."""
+    image = detections.image_index
+    belongs = image == torch.arange(batch_size, device=image.device)[:, None]
+    counts = belongs.sum(1)
+    width = cast(int, counts.max().item())
+    torch_check(width >= 0)
+    place = (belongs.to(torch.int64).cumsum(1) - 1).gather(0, image[None])[0]
+    target = image * width + place
+    boxes, scores = detections.boxes_xyxy_norm * size_px, detections.scores
+    return (
+        counts,
+        boxes.new_zeros(batch_size * width, 4).index_put((target,), boxes).reshape(batch_size, width, 4),
+        scores.new_zeros(batch_size * width).index_put((target,), scores).reshape(batch_size, width),
+        image.new_zeros(batch_size * width).index_put((target,), detections.class_ids).reshape(batch_size, width),
+    )
+
+
+def top_k(candidates: Candidates, count: int | Tensor) -> Candidates:
     """Return the ``count`` candidates of the highest scores (or all), in the order they had."""
     if torch.compiler.is_exporting():
         rank = torch.sort(torch.sort(candidates.scores, descending=True)[1])[1]

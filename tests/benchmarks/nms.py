@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tests.benchmarks.report import heading
 from yoloscope.models.boxes import area
 from yoloscope.models.nms import diou_nms
-from yoloscope.training.export.onnx import trace
+from yoloscope.training.export.tracing import trace
 
 CLASSES, IOU_THRESHOLD, BETA, THREADS = 80, 0.45, 0.6, 2
 SIZES = (100, 1000, 5000)

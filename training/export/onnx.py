@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import onnx
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from yoloscope.models.detector import INPUTS, Detector
+from yoloscope.models.detector import Detector
 from yoloscope.models.errors import ExportError, OutputError
 from yoloscope.models.files import atomic_write
-from yoloscope.models.network import eval_mode
 from yoloscope.models.session import FRACTION
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 from yoloscope.training.export.parity import ParityReport, check_parity
+from yoloscope.training.export.tracing import trace_detector
 
 
 def read_artifact(path: Path) -> tuple[onnx.ModelProto, DetectorSpec]:
@@ -55,77 +50,6 @@ def write_artifact(model: onnx.ModelProto, path: Path, check: Callable[[Path], N
         raise ExportError(str(error)) from error
 
 
-OPSET = 20
-
-
-def trace(
-    module: nn.Module,
-    inputs: Sequence[Tensor],
-    *,
-    input_names: Sequence[str],
-    output_names: Sequence[str],
-    dynamic_shapes: Sequence[dict[int, Any]],
-) -> onnx.ModelProto:
-    """Return the ONNX graph (opset 20) of ``module`` in evaluation mode, without the exporter's notes.
-
-    ``dynamic_shapes`` names the free dimensions of every input, as ``torch.export`` wants them. Raises ExportError with
-    the exporter's reason.
-    """
-    try:
-        with eval_mode(module), _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                module,
-                tuple(inputs),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(input_names),
-                output_names=list(output_names),
-                dynamic_shapes=tuple(dynamic_shapes),
-                verbose=False,
-            )
-    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-        raise ExportError(f"the network cannot be written as an ONNX graph: {_reason(error)}") from error
-    if program is None:
-        raise ExportError("expected an ONNX program from the exporter, got none")
-    model: onnx.ModelProto = program.model_proto
-    _forget_the_exporter(model.graph)
-    return model
-
-
-def _forget_the_exporter(graph: onnx.GraphProto) -> None:
-    """Remove the exporter's notes, which hold paths and lines of the source on the machine that exports."""
-    for noted in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        noted.ClearField("metadata_props")
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                _forget_the_exporter(inner)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks about itself off the user's screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx", "onnx_ir", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first line of the innermost error, where the exporter says what it could not do."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
 MAX_BYTES = 2**31 - 2**20
 NETWORK_INPUT = "network_input"
 
@@ -152,22 +76,8 @@ def export_onnx(network: nn.Module, spec: DetectorSpec, path: str | Path) -> Par
 def build_artifact(detector: Detector) -> onnx.ModelProto:
     """Return the graph of a detector with its spec in the metadata and the scaled images named network_input."""
     _check_size(detector)
+    model = trace_detector(detector)
     spec = detector.spec
-    device = next(iter(detector.parameters()), torch.empty(0)).device
-    batch = torch.export.Dim("batch", min=1)
-    example = (
-        torch.zeros(2, spec.input_height, spec.input_width, spec.image_planes, dtype=torch.uint8, device=device),
-        torch.full((2,), 0.5, device=device),
-        torch.full((2,), 0.5, device=device),
-        torch.zeros(1, 1, 1, 1, dtype=torch.uint8, device=device),
-    )
-    model = trace(
-        detector,
-        example,
-        input_names=(*INPUTS, FRACTION),
-        output_names=detector.output_names,
-        dynamic_shapes=[*[{0: batch}] * len(INPUTS), {}],
-    )
     _name_network_input(model.graph)
     _make_fraction_constant(model.graph)
     model.graph.name = "detector"

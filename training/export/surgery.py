@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableSequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import onnx
 
 from yoloscope.models.errors import ExportError
+from yoloscope.training.export.names import renamed, set_values, used_names
 from yoloscope.training.export.onnx import NETWORK_INPUT
 
 _PREFIX = "network/"
-Value = TypeVar("Value")
 
 
 def take_network(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -34,55 +33,18 @@ def put_network(model: onnx.ModelProto, network: onnx.ModelProto) -> onnx.ModelP
     All names inside ``network`` get a prefix, so that a value of another type never meets its namesake outside.
     """
     inside = {name for node in take_network(model).graph.node for name in node.output}
-    network = _copy(network)
-    _rename(network.graph, {value.name for value in (*network.graph.input, *network.graph.output)})
-    result = _copy(model)
+    network = renamed(network, _PREFIX)
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
     kept = [node for node in model.graph.node if not inside.intersection(node.output)]
     first = next(index for index, node in enumerate(kept) if NETWORK_INPUT in node.output) + 1
-    _replace(result.graph.node, [*kept[:first], *network.graph.node, *kept[first:]])
-    used = _used_names(result.graph)
+    set_values(result.graph.node, [*kept[:first], *network.graph.node, *kept[first:]])
+    used = used_names(result.graph)
     initializers = [*model.graph.initializer, *network.graph.initializer]
-    _replace(result.graph.initializer, [tensor for tensor in initializers if tensor.name in used])
-    _replace(result.graph.value_info, [info for info in model.graph.value_info if info.name not in inside])
+    set_values(result.graph.initializer, [tensor for tensor in initializers if tensor.name in used])
+    set_values(result.graph.value_info, [info for info in model.graph.value_info if info.name not in inside])
     _add_opsets(result, network)
     return result
-
-
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    copied = onnx.ModelProto()
-    copied.CopyFrom(model)
-    return copied
-
-
-def _rename(graph: onnx.GraphProto, kept: set[str]) -> None:
-    """Put the prefix before the names of nodes and values, but for those ``kept``; in subgraphs too."""
-
-    def renamed(names: Iterable[str]) -> list[str]:
-        return [name if not name or name in kept else _PREFIX + name for name in names]
-
-    for node in graph.node:
-        node.name = _PREFIX + node.name
-        _replace(node.input, renamed(node.input))
-        _replace(node.output, renamed(node.output))
-        for subgraph in _subgraphs(node):
-            _rename(subgraph, kept)
-    for value in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
-        (value.name,) = renamed([value.name])
-
-
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        yield from (attribute.g, *attribute.graphs)
-
-
-def _used_names(graph: onnx.GraphProto) -> set[str]:
-    """Return every value that is read, inside subgraphs too, or that is an input of the graph."""
-    used = {value.name for value in (*graph.output, *graph.input)}
-    for node in graph.node:
-        used.update(node.input)
-        for subgraph in _subgraphs(node):
-            used |= _used_names(subgraph)
-    return used
 
 
 def _add_opsets(model: onnx.ModelProto, network: onnx.ModelProto) -> None:
@@ -95,12 +57,6 @@ def _add_opsets(model: onnx.ModelProto, network: onnx.ModelProto) -> None:
             raise ExportError(
                 f"expected operators of version {known[opset.domain]}, got a network of version {opset.version}"
             )
-
-
-def _replace(field: MutableSequence[Value], values: list[Value]) -> None:
-    """Set the content of a repeated field of a protocol buffer."""
-    del field[:]
-    field.extend(values)
 
 
 _WEIGHTED: Final = frozenset(("Conv", "Gemm", "MatMul"))

@@ -1,0 +1,55 @@
+"""Names in ONNX graphs: a prefix for what is inside one, so that two graphs can be joined, and which names are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableSequence
+from typing import TypeVar
+
+import onnx
+
+Value = TypeVar("Value")
+
+
+def renamed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
+    """Return a copy with ``prefix`` before the names of nodes and values, but for inputs and outputs."""
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    _rename(copied.graph, prefix, {value.name for value in (*model.graph.input, *model.graph.output)})
+    return copied
+
+
+def _rename(graph: onnx.GraphProto, prefix: str, kept: set[str]) -> None:
+    """Put the prefix before all names but those ``kept``; in subgraphs too."""
+
+    def prefixed(names: Iterable[str]) -> list[str]:
+        return [name if not name or name in kept else prefix + name for name in names]
+
+    for node in graph.node:
+        node.name = prefix + node.name
+        set_values(node.input, prefixed(node.input))
+        set_values(node.output, prefixed(node.output))
+        for subgraph in _subgraphs(node):
+            _rename(subgraph, prefix, kept)
+    for value in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        (value.name,) = prefixed([value.name])
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        yield from (attribute.g, *attribute.graphs)
+
+
+def used_names(graph: onnx.GraphProto) -> set[str]:
+    """Return every value that is read, inside subgraphs too, or that is an input of the graph."""
+    used = {value.name for value in (*graph.output, *graph.input)}
+    for node in graph.node:
+        used.update(node.input)
+        for subgraph in _subgraphs(node):
+            used |= used_names(subgraph)
+    return used
+
+
+def set_values(field: MutableSequence[Value], values: list[Value]) -> None:
+    """Set the content of a repeated field of a protocol buffer."""
+    del field[:]
+    field.extend(values)
