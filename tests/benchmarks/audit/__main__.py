@@ -1,4 +1,4 @@
-"""Audits against real and injected label errors: ``python -m tests.benchmarks.audit [real|injected]``."""
+"""Audits against real and injected label errors: ``python -m tests.benchmarks.audit [real|injected|speed]``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks.audit import injected, real
+from tests.benchmarks.audit import injected, real, speed
 from tests.benchmarks.audit.data import calibrate_images, load_images
 from tests.benchmarks.report import heading
 from yoloscope.app.services.runtime import Runtime
@@ -19,7 +19,7 @@ from yoloscope.training.diagnostics.calibration import AuditCalibration
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("real", "injected", "all"), default="all")
+    parser.add_argument("part", nargs="?", choices=("real", "injected", "speed", "all"), default="all")
     parser.add_argument(
         "--shared", type=Path, default=Path("../shared"), help="folder of data/bccd, data/bccd-reviewed"
     )
@@ -30,6 +30,8 @@ def main() -> int:
     torch.set_num_threads(1)
     if options.part in ("real", "all"):
         _real(options.shared / "data", options.model)
+    if options.part in ("speed", "all"):
+        _speed(options.shared / "data", options.model)
     if options.part in ("injected", "all"):
         _injected(options.shared / "data", options.model, options.coco, options.seeds)
     return 0
@@ -51,6 +53,14 @@ def _real(data: Path, model: Path) -> None:
     real.print_missing(lists, reviewed)
     real.print_labels(reviewed, runtime.spec, calibration or calibrate_images(unseen, names))
     print()
+
+
+def _speed(data: Path, model: Path) -> None:
+    runtime = Runtime(model, "cpu")
+    images = [image for split in ("train", "val", "test") for image in load_images(runtime, data / "bccd", split)]
+    calibration = AuditCalibration.of_spec(runtime.spec) or calibrate_images(images, runtime.spec.class_names)
+    print(heading(f"time of an audit of BCCD, model {model.stem}, one thread", "torch"))
+    speed.print_times(images, runtime.spec, calibration)
 
 
 def _injected(data: Path, model: Path, coco: Path | None, seeds: int) -> None:
