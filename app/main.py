@@ -14,7 +14,8 @@ from yoloscope.app.content_encoding import DecompressedBodies
 from yoloscope.app.interruptions import Interruptions
 from yoloscope.app.middleware import BodyLimits, HeadAsGet, PathPrefix
 from yoloscope.app.request_log import RequestLog
-from yoloscope.app.routers import detect, health, losses, models, score, swagger
+from yoloscope.app.routers import detect, health, label_studio, losses, models, score, swagger
+from yoloscope.app.services.label_studio import LabelStudio
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.images import quiet_repairs, return_freed_memory
@@ -69,6 +70,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for router in (health.router, models.router, detect.router, score.router, losses.router, swagger.router):
         app.include_router(router)
+    if settings.label_studio_url:
+        app.state.label_studio = LabelStudio(
+            settings.label_studio_url, settings.label_studio_token, max_bytes=settings.max_bytes
+        )
+        app.include_router(label_studio.router)
     openapi.install(app)
     return app
 
@@ -80,4 +86,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.inference.run(services.start)
         yield
     finally:
+        if services.settings.label_studio_url:
+            await app.state.label_studio.close()
         services.close()

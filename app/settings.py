@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     cors_origins: str = ""
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
 
+    label_studio_url: str = Field(default="", pattern=r"^(https?://[^\s?#]+)?$")
+    label_studio_token: str = Field(default="", repr=False)
+
     max_bytes: int = Field(default=16 * MEBIBYTE, ge=1)
     max_pixels: int = Field(default=40_000_000, ge=1, le=PIXEL_CEILING)
     max_side: int = Field(default=16_384, ge=1, le=65_535)
