@@ -12,7 +12,7 @@ TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install serve test check docs data format bench bench-audit bench-gpu golden parity clean
+.PHONY: help install serve test check check-exchange docs data format bench bench-audit bench-gpu golden parity clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,12 @@ check: $(STAMP) ## formatting, lint, types, import directions, spelling
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+
+check-exchange: $(STAMP) ## have label-studio-sdk and cvat-sdk judge what goes to them, from an environment of their own
+	@$(PYTHON) -m venv .venv-exchange
+	@.venv-exchange/bin/pip install --quiet label-studio-sdk cvat-sdk
+	$(BIN)/python -m tests.helpers.with_packages .venv-exchange tests/training/diagnostics/exchange \
+	  tests/app/integrations tests/app/routers/test_label_studio.py
 
 docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet

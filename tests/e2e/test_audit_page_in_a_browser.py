@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.training.diagnostics.reports import FINDINGS, open_pets, report_of
+from tests.training.diagnostics.reports import FINDINGS, finding, open_pets, report_of
 from yoloscope.training.diagnostics.decisions import Decision, Decisions, read_decisions
 from yoloscope.training.diagnostics.report import write_page
 
@@ -97,6 +97,23 @@ def test_buttons_do_the_same_and_undo_goes_back(page: Page, complaints: list[str
     expect(page.locator("#count")).to_have_text("0 of 5 decided: 0 accepted, 0 rejected")
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
     assert complaints == []
+
+
+def test_a_decision_is_on_the_finding_that_is_seen_where_others_are_left_out(browser: Browser, tmp_path: Path) -> None:
+    many = [
+        finding("missing", "images/a.png", None, "cat", (x, 3, x + 5, 9), ("cat", (x, 3, x + 5, 9)), 0.9 - x / 100)
+        for x in range(10)
+    ]
+    moved = finding("location", "images/a.png", 0, "cat", (5, 5, 10, 10), ("cat", (4, 3, 12, 9)), 0.1)
+    write_page(report_of([*many, moved]), open_pets(tmp_path), tmp_path / "report.html", most=4)
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    page.get_by_role("button", name="Accept: move cat").click()
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download").click()
+    started.value.save_as(tmp_path / "decisions.json")
+    assert read_decisions((tmp_path / "decisions.json").read_bytes()).accepted == (moved,)
+    page.close()
 
 
 def test_a_browser_without_storage_decides_and_says_so(browser: Browser, address: str) -> None:

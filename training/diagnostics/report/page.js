@@ -5,7 +5,7 @@ const cards = [...document.querySelectorAll(".card")];
 const count = document.getElementById("count");
 const undo = document.getElementById("undo");
 const store = "yoloscope-audit-" + report.digest;
-const verdicts = new Map(); // position of a finding in the report -> "accept" or "reject"
+const verdicts = new Map(); // rank of a finding in the report -> "accept" or "reject"
 const history = []; // [position, former verdict or undefined]
 let current = -1;
 

@@ -246,14 +246,14 @@ def _more(count: int) -> Iterator[Markup]:
 
 
 def _data(report: AuditReport, shown: Mapping[int, Finding]) -> Markup:
-    """Return the findings for the page's script; as JSON in which no text can end the element."""
+    """Return the findings by rank for the page's script, as JSON in which no text can end the element."""
     document = {
         "digest": hashlib.sha256(report.to_json().encode()).hexdigest()[:32],
         "model": report.model,
         "version": report.version,
         "data": report.data,
         "split": report.split,
-        "findings": [finding_to_dict(finding) for finding in shown.values()],
+        "findings": {str(rank): finding_to_dict(finding) for rank, finding in shown.items()},
     }
     text = json.dumps(document, ensure_ascii=False).replace("<", "\\u003c")
     return tag("script", Markup(text), type="application/json", id="report")

@@ -52,7 +52,7 @@ class TestContents:
 
     def test_the_script_finds_the_same_findings_as_the_json(self, page: str) -> None:
         document = embedded(page)
-        assert document["findings"] == [finding_to_dict(one) for one in FINDINGS]
+        assert document["findings"] == {str(rank): finding_to_dict(one) for rank, one in enumerate(FINDINGS)}
         assert document["digest"] == hashlib.sha256(report_of().to_json().encode()).hexdigest()[:32]
 
     def test_label_and_suggestion_are_boxes_of_different_style(self, page: str) -> None:
@@ -102,7 +102,7 @@ class TestSafety:
         write_page(report_of([found]), open_pets(tmp_path), tmp_path / "report.html")
         text = (tmp_path / "report.html").read_text()
         assert hostile not in text
-        assert embedded(text)["findings"] == [finding_to_dict(found)]
+        assert embedded(text)["findings"] == {"0": finding_to_dict(found)}
 
     def test_the_policy_allows_this_style_and_script_alone(self, page: str) -> None:
         policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
