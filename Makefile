@@ -37,7 +37,7 @@ serve: $(SERVING) ## start the service on http://127.0.0.1:8000
 	@exec $(BIN)/yoloscope serve
 
 test: $(STAMP) ## run the tests, a file to a process
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 check: $(STAMP) ## formatting, lint, types, import directions, spelling
 	$(BIN)/ruff format --check --quiet .

@@ -1,11 +1,45 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests, and the order in which processes take them."""
 
 import os
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = (
+    "tests/e2e/",
+    "tests/training/export/",
+    "tests/app/commands/test_import_darknet_kinds.py",
+    "tests/parity/test_run.py",
+    "tests/training/test_train",
+    "tests/models/",
+    "tests/test_documents.py",
+    "tests/app/commands/",
+)
+"""Begin of the names of files that take longest: first come those that would keep one process busy at the end."""
+
+
+def _process_of(nodeid: str) -> str:
+    """Return what shares a process: a file, and all of tests/e2e, whose service is started once in a process."""
+    return "tests/e2e/" if nodeid.startswith("tests/e2e/") else nodeid.split("::", 1)[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    config.option.loadscopereorder = False
+    scheduler = LoadFileScheduling(config, log)
+    scheduler._split_scope = _process_of
+    return scheduler
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first, and leave the others as they are."""
+
+    def place(item: pytest.Item) -> int:
+        return next((i for i, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def _shared(variable: str, folder: str) -> Path:

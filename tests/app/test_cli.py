@@ -140,7 +140,8 @@ def test_unknown_commands_and_missing_files_are_usage_errors() -> None:
 
 WAITS = "import sys, time; print('here', flush=True); time.sleep(60)"
 SWALLOWS = "import time\ntry:\n    print('here', flush=True); time.sleep(60)\nexcept BaseException:\n    pass\n"
-OWN_COMMAND = (
+OWN_COMMAND = (  # which heeds SIGINT also where it is ignored: in the background of a script
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "import sys; from yoloscope.app import cli; cli.COMMANDS['own'] = cli.Command('own_command:run', '');"
     "sys.argv = ['yoloscope', 'own']; cli.main()"
 )
@@ -158,15 +159,15 @@ OWN_COMMAND = (
 def test_ctrl_c_during_imports_and_commands_is_quiet(tmp_path: Path, module: str, content: str, code: str) -> None:
     (tmp_path / f"{module}.py").write_text(content)
     path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "here\n"
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30)[1] == ""
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == ""
     assert process.returncode == 130

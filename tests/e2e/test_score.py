@@ -36,7 +36,7 @@ def http(service: Service) -> Iterator[httpx.Client]:
 def blood_model(models_dir: Path) -> Path:
     """An untrained yolov4-tiny for the classes of BCCD: its losses are large, and as exact as any."""
     torch.manual_seed(0)
-    network = build("yolov4-tiny", num_classes=3)
+    network = build("yolov4-tiny", num_classes=3, input_size=(160, 160))
     spec = network.spec.model_copy(update={"name": "blood", "class_names": BLOOD})
     export_onnx(network, spec, models_dir / "blood.onnx")
     return models_dir / "blood.onnx"
