@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +19,9 @@ from starlette.requests import ClientDisconnect
 
 from yoloscope.app.schemas.problem import FieldProblem, Problem
 from yoloscope.models import errors
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _TYPE_PREFIX: Final = "urn:yoloscope:problem:"
@@ -83,6 +87,32 @@ def kind_of(error: errors.YoloscopeError) -> Kind:
     return next(TABLE[base] for base in type(error).__mro__ if base in TABLE)
 
 
+class ProblemResponse(Response):
+    """A problem, in the shape of the protocol whose path was called; its kind is noted in the state of the request."""
+
+    def __init__(self, kind: Kind, problem: Problem, headers: Mapping[str, str]) -> None:
+        super().__init__(problem.model_dump_json(exclude_none=True), kind.status, headers, PROBLEM_MEDIA_TYPE)
+        self._kind = kind
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the problem."""
+        state = scope.setdefault("state", {})
+        state["problem"] = self._kind.name
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if path == "/v2" or path.startswith("/v2/"):
+            headers = {name: value for name, value in self.headers.items() if not name.startswith("content-")}
+            status = _PROTOCOL_STATUS.get(self.status_code, self.status_code)
+            answer = Response(json.dumps({"error": self._problem.detail}), status, headers, "application/json")
+            await answer(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+_PROTOCOL_STATUS: Final = {415: 400, 422: 400}
+"""The Open Inference Protocol has 400 for every request with wrong values."""
+
+
 def problem_response(
     kind: Kind, detail: str, faults: Sequence[FieldProblem] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -97,7 +127,7 @@ def problem_response(
     sent = dict(headers or {})
     if kind.retry_after_s is not None:
         sent.setdefault("Retry-After", str(kind.retry_after_s))
-    return Response(problem.model_dump_json(exclude_none=True), kind.status, sent, PROBLEM_MEDIA_TYPE)
+    return ProblemResponse(kind, problem, sent)
 
 
 def _without_addresses(text: str) -> str:

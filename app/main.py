@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from yoloscope.app import errors, openapi
 from yoloscope.app.content_encoding import DecompressedBodies
 from yoloscope.app.interruptions import Interruptions
 from yoloscope.app.middleware import BodyLimits, HeadAsGet, PathPrefix
 from yoloscope.app.request_log import RequestLog
+from yoloscope.app.request_metrics import NoteRoute, RequestMetrics
 from yoloscope.app.routers import detect, health, label_studio, losses, models, score, swagger
 from yoloscope.app.services.label_studio import LabelStudio
 from yoloscope.app.services.state import Services
@@ -24,6 +27,9 @@ _DESCRIPTION = """\
 Detects objects in images with YOLO models. Every error is `application/problem+json` (RFC 9457): `type` and `title`
 say which kind, `detail` what was expected and what came, `errors` points at the faulty fields.
 """
+
+
+_ROUTERS: Final = (health.router, models.router, detect.router, score.router, losses.router, swagger.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -46,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.services = Services(settings)
+    app.add_middleware(NoteRoute)
     app.add_middleware(
         BodyLimits,
         max_bytes=settings.max_body_bytes,
@@ -67,8 +74,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(PathPrefix, root_path=settings.root_path)
+    metrics, paths = app.state.services.metrics, frozenset(_paths(_ROUTERS))
+    app.add_middleware(RequestMetrics, metrics=metrics, paths=paths)
     errors.install(app)
-    for router in (health.router, models.router, detect.router, score.router, losses.router, swagger.router):
+    for router in _ROUTERS:
         app.include_router(router)
     if settings.label_studio_url:
         app.state.label_studio = LabelStudio(
@@ -77,6 +86,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(label_studio.router)
     openapi.install(app)
     return app
+
+
+def _paths(routers: Iterable[APIRouter]) -> Iterator[str]:
+    """Return the paths of routes that have no parameters."""
+    for router in routers:
+        yield from (route.path for route in router.routes if isinstance(route, Route) and "{" not in route.path)
 
 
 @asynccontextmanager

@@ -71,9 +71,10 @@ def _log(scope: Scope, status: int, reason: str, took_ms: float) -> None:
 
 
 def _reason(body: bytes) -> str:
-    """Return the detail of a problem on one line."""
+    """Return the detail of a problem on one line; ``/v2`` calls it ``error``."""
     try:
-        detail = str(json.loads(body)["detail"])
+        problem = json.loads(body)
+        detail = str(problem["detail"] if "detail" in problem else problem["error"])
     except (ValueError, KeyError, TypeError):
         return ""
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", detail)[:_LONGEST_REASON]

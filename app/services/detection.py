@@ -49,21 +49,30 @@ async def detect(services: Services, query: DetectQuery, timing: Timing) -> Dete
     others. ``timing`` gets ``decode`` (bytes to network input), ``queue`` (waiting for the network), ``inference`` and
     ``finish``. Raises BusyError, DeadlineError, ModelNotFoundError, RequestError or the ImageError of an image.
     """
+    model = query.model or services.store.default
     with services.admit(len(query.images)):
         runtime = await services.model(query.model)
-        settings = query.settings_for(runtime.spec)
-        with timing.stage("decode"):
-            prepared = await prepare_all(services, query.images, runtime.spec, keep_images=query.keep_images)
-        raw: list[Detections] = []
-        size = batch_size(runtime, services.settings.max_batch)
-        for start in range(0, len(prepared), size):
-            batch = prepared[start : start + size]
-            with timing.stage("queue"):
-                raw += await services.inference.run(_timed_infer, timing, runtime, batch, settings)
-        with timing.stage("finish"):
-            results = tuple(postprocess(item, found, settings) for item, found in zip(prepared, raw, strict=True))
+        with services.metrics.request(model):
+            return await _detect(services, query, runtime, model, timing)
+
+
+async def _detect(services: Services, query: DetectQuery, runtime: Runtime, model: str, timing: Timing) -> DetectRun:
+    settings = query.settings_for(runtime.spec)
+    with timing.stage("decode"):
+        prepared = await prepare_all(services, query.images, runtime.spec, keep_images=query.keep_images)
+    raw: list[Detections] = []
+    size = batch_size(runtime, services.settings.max_batch)
+    for start in range(0, len(prepared), size):
+        batch = prepared[start : start + size]
+        with timing.stage("queue"):
+            raw += await services.inference.run(_timed_infer, timing, runtime, batch, settings)
+        services.metrics.executed(model, len(batch))
+    with timing.stage("finish"):
+        results = tuple(postprocess(item, found, settings) for item, found in zip(prepared, raw, strict=True))
     timing.subtract("queue", "inference")
-    return DetectRun(query.model or services.store.default, runtime, results, timing)
+    services.metrics.staged(model, timing.stages)
+    services.metrics.detections.labels(model).inc(sum(len(found.detections) for found in results))
+    return DetectRun(model, runtime, results, timing)
 
 
 def _timed_infer(

@@ -55,6 +55,7 @@ class _Slot:
     signature: Signature | None = None
     load: Future[Runtime] | None = None
     serving: Runtime | None = None
+    load_s: float = 0.0
 
 
 class ModelStore:
@@ -92,6 +93,11 @@ class ModelStore:
         """Return the runtime of a model that is loaded already, else None."""
         slot = self._slots.get(name)
         return None if slot is None else slot.serving
+
+    def serving(self) -> list[tuple[str, Runtime, float]]:
+        """Return the name and runtime of every loaded model, and how many seconds its load took."""
+        slots = list(self._slots.items())
+        return [(name, slot.serving, slot.load_s) for name, slot in slots if slot.serving is not None]
 
     def fresh(self, name: str) -> Runtime | None:
         """Return the runtime of a model that is loaded and whose file need not be looked at yet, else None."""
@@ -142,7 +148,7 @@ class ModelStore:
             Thread(target=self._load, args=(name, slot, slot.load), name=f"load {name}", daemon=True).start()
 
     def _load(self, name: str, slot: _Slot, load: Future[Runtime]) -> None:
-        before = slot.serving
+        before, start = slot.serving, monotonic()
         try:
             runtime = Runtime(slot.path, self._provider, self._threads)
             runtime.warm_up()
@@ -150,6 +156,7 @@ class ModelStore:
             _log_failure(name, slot, error)
             load.set_exception(error)
             return
+        slot.load_s = monotonic() - start
         slot.serving = runtime
         if before is not None:
             logger.info("the model %r changed: version %s replaces %s", name, runtime.version, before.version)

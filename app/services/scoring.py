@@ -118,6 +118,7 @@ async def score(services: Services, pairs: Sequence[LabeledUpload], query: Score
     BusyError, DeadlineError, ModelNotFoundError, PresetError, the ImageError of an image, or one LabelError that names
     all that is wrong in all label files.
     """
+    model = query.model or services.store.default
     with services.admit(len(pairs)):
         runtime = await services.model(query.model)
         get_preset(query.preset, runtime.spec)
@@ -131,8 +132,10 @@ async def score(services: Services, pairs: Sequence[LabeledUpload], query: Score
         for item, truth in zip(prepared, labels, strict=True):
             with timing.stage("queue"):
                 results.append(await services.inference.run(_run_one, timing, runtime, item, truth, query, services))
+            services.metrics.executed(model, 1)
     timing.subtract("queue", "inference", "score")
-    return ScoreRun(query.model or services.store.default, runtime, tuple(results), timing)
+    services.metrics.staged(model, timing.stages)
+    return ScoreRun(model, runtime, tuple(results), timing)
 
 
 def read_labels(

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from yoloscope.app.services.metrics import Metrics
 from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for, reason
 from yoloscope.models.errors import BusyError, DeadlineError, ModelLoadError, ModelNotFoundError, NotReadyError
 
@@ -117,6 +118,7 @@ class Services:
         self.inference = ThreadPool("infer", 1)
         self.files = ThreadPool("files", 1)
         self.limiter = ConcurrencyLimiter(settings.queue_limit)
+        self.metrics = Metrics(self.limiter, settings.queue_limit, self.store)
         self.draining = False
         self._started = False
 

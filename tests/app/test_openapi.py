@@ -24,6 +24,7 @@ from yoloscope.app.settings import Settings
 OPERATIONS = {
     ("/health/live", "get"): "getLive",
     ("/health/ready", "get"): "getReady",
+    ("/metrics", "get"): "getMetrics",
     ("/v1/models", "get"): "listModels",
     ("/v1/models/{name}", "get"): "getModel",
     ("/v1/detect", "post"): "detect",
