@@ -8,9 +8,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
+TOGETHER = ("tests/e2e/", "tests/training/export/")
+"""Folders whose files share what is slow: a service with the model that it pulled, small artifacts."""
 LONGEST = (
-    "tests/e2e/",
-    "tests/training/export/",
+    *TOGETHER,
     "tests/app/commands/test_import_darknet_kinds.py",
     "tests/parity/test_run.py",
     "tests/training/test_train",
@@ -22,8 +23,8 @@ LONGEST = (
 
 
 def _process_of(nodeid: str) -> str:
-    """Return what shares a process: a file, and all of tests/e2e, whose service is started once in a process."""
-    return "tests/e2e/" if nodeid.startswith("tests/e2e/") else nodeid.split("::", 1)[0]
+    """Return what shares a process: a file, or a folder of ``TOGETHER``."""
+    return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.split("::", 1)[0])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:

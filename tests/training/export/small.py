@@ -17,6 +17,8 @@ from yoloscope.training.export.quantization.ranges import find_calibration, netw
 
 SIDE = 64
 CLASS_NAMES = ("square", "disc")
+MISH: dict[str, float] = {"width": 0.125, "depth": 0.1}
+"""Options of a small yolov4."""
 
 
 def lively(name: str, images: list[NDArray[np.float32]], **options: Any) -> Network:

@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 
-from tests.training.export.small import SIDE, lively, write_lively
+from tests.training.export.small import MISH, SIDE, lively
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.errors import DatasetError, ExportError
 from yoloscope.models.registry import build
@@ -107,18 +107,18 @@ def test_what_slows_down_is_quantized_all_the_same(small: Path, data: Path, monk
 
 
 @pytest.mark.usefixtures("timeless")
-def test_networks_of_composed_activations(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_of_composed_activations(
+    mish: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Mish, shortcuts, pyramid pooling and two resizings that share a constant; random weights magnify every error."""
     monkeypatch.setattr(int8, "MOST_RANKED", 2)
-    options = {"width": 0.125, "depth": 0.1}
-    path = write_lively(tmp_path / "mish.onnx", shapes, "yolov4", **options)
-    onnx.save(make_fp16(path), tmp_path / "half.onnx")
-    in_half = agreement(path, tmp_path / "half.onnx", shapes).head_error
-    assert 0 < in_half < 2 * error_of_torch_in_half(shapes, "yolov4", **options)
-    eighth, made = make_int8(path, find_calibration(shapes, "train", 4), Int8Settings(method="extremes"))
+    onnx.save(make_fp16(mish), tmp_path / "half.onnx")
+    in_half = agreement(mish, tmp_path / "half.onnx", shapes).head_error
+    assert 0 < in_half < 2 * error_of_torch_in_half(shapes, "yolov4", **MISH)
+    eighth, made = make_int8(mish, find_calibration(shapes, "train", 4), Int8Settings(method="extremes"))
     onnx.save(eighth, tmp_path / "int8.onnx")
     assert sum(layer.error is not None for layer in made.layers) == 2
-    assert agreement(path, tmp_path / "int8.onnx", shapes).detection_error < 1
+    assert agreement(mish, tmp_path / "int8.onnx", shapes).detection_error < 1
 
 
 def test_a_batch_of_any_size(half: Path) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import onnx
 
-from tests.training.export.small import write_lively
 from yoloscope.training.export.surgery import find_layers, take_network
 
 
@@ -21,9 +20,8 @@ def test_every_convolution_with_its_activation(small: Path) -> None:
     assert {layer.values[-1] for layer in heads} == {"head_0", "head_1"}
 
 
-def test_a_composed_activation_belongs_to_its_layer(tmp_path: Path, shapes: Path) -> None:
+def test_a_composed_activation_belongs_to_its_layer(mish: Path) -> None:
     """Mish: softplus with its linear end (three nodes), tanh, product."""
-    path = write_lively(tmp_path / "mish.onnx", shapes, "yolov4", width=0.125, depth=0.1)
-    layers = find_layers(take_network(onnx.load(path)))
+    layers = find_layers(take_network(onnx.load(mish)))
     assert len(layers[0].nodes) == 6
     assert len({node for layer in layers for node in layer.nodes}) == sum(len(layer.nodes) for layer in layers)
