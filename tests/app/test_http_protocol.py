@@ -6,7 +6,7 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
-from threading import Thread
+from threading import Event, Semaphore, Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -31,6 +31,12 @@ class Few(ProblemProtocol):
     max_connections = 3
 
 
+HELD = Semaphore(0)
+"""Counts the requests for /held that the server has begun."""
+ANSWERED = Event()
+"""Set once they may be answered."""
+
+
 async def echo(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     """Answer / with the length of its body, /early before the body is there, /large with many bytes, /held later."""
     assert scope["type"] == "http"
@@ -42,7 +48,8 @@ async def echo(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallabl
     body = bytes(LARGE) if scope["path"] == "/large" else b"%d" % length
     size = b"%d" % len(body)
     if scope["path"] == "/held":
-        await asyncio.sleep(1)
+        HELD.release()
+        await asyncio.to_thread(ANSWERED.wait, 300)
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", size)], "trailers": False}
     )
@@ -208,11 +215,12 @@ def test_where_none_is_awaited_a_new_connection_is_refused(crowded: tuple[str, i
     busy = [socket.create_connection(crowded, timeout=10) for _ in range(3)]
     for connection in busy:
         connection.sendall(HEAD.replace(b"/", b"/held", 1) + b"Content-Length: 2\r\n\r\nab")
-    sleep(0.2)
+        assert HELD.acquire(timeout=300)
     head, _, body = exchange(crowded).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"retry-after: 1" in head.lower()
     assert json.loads(body)["detail"] == "expected at most 3 connections at once, got one more; retry"
+    ANSWERED.set()
     for connection in busy:
         assert answer(connection).endswith(b"\r\n\r\n2")
         connection.close()

@@ -122,10 +122,22 @@ async def stopped_at_work(process: subprocess.Popen[str], address: str, image: b
         answer = asyncio.create_task(http.post(address, content=image))
         assert process.stdout is not None
         assert await asyncio.to_thread(process.stdout.readline) == "at work\n"
-        for _ in range(signals):
+        process.send_signal(signal.SIGTERM)
+        for _ in range(signals - 1):
+            await refused(httpx.URL(address))
             process.send_signal(signal.SIGTERM)
-            await asyncio.sleep(0.3)
         return await answer
+
+
+async def refused(address: httpx.URL) -> None:
+    """Wait until the service takes no connection, because it has heard the signal."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(address.host, address.port)
+        except ConnectionRefusedError:
+            return
+        writer.close()
+        await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("slow_service", ["1"], indirect=True)

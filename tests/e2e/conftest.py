@@ -13,7 +13,7 @@ from typing import IO
 
 import pytest
 
-START_TIMEOUT_S = 300
+START_TIMEOUT_S = 1200
 
 
 @dataclass

@@ -40,6 +40,7 @@ def page(service: Service, requested: set[str]) -> Iterator[Page]:
         switches = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
         opened = browser.new_page()
+        opened.set_default_timeout(300_000)
         opened.on("request", lambda request: requested.add(request.url.split("/")[2]))
         opened.goto(f"{service.url}/docs")
         yield opened
@@ -59,7 +60,7 @@ def execute(
         block.locator(f"[data-property-name={name}] input[type=file]").set_input_files(path)
     block.get_by_role("button", name="Execute").click()
     answer = block.locator(".live-responses-table .response")
-    answer.wait_for(timeout=30_000)
+    answer.wait_for()
     assert answer.locator(".response-col_status").inner_text().strip() == "200"
     document: dict[str, Any] = json.loads(answer.locator(".highlight-code code").first.inner_text())
     return document

@@ -35,7 +35,7 @@ def test_the_notebook(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=1200,
         check=False,
     )
     assert run.returncode == 0, run.stderr[-3000:]

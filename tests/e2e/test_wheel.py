@@ -36,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(folder)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run([*command, str(source)], check=True, capture_output=True, env=environment, timeout=300)
+    subprocess.run([*command, str(source)], check=True, capture_output=True, env=environment, timeout=1200)
     (built,) = folder.glob("yoloscope-*.whl")
     return built
 
@@ -72,7 +72,7 @@ def _run(python: Path, folder: Path, *arguments: str, **environment: str) -> sub
         env={**inherited, "YOLOSCOPE_MODELS_DIR": str(folder / "cache"), **environment},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1200,
         check=False,
     )
 

@@ -26,7 +26,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python."""
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
 
 
 @pytest.mark.usefixtures("no_export")

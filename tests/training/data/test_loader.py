@@ -125,7 +125,7 @@ def test_workers_leave_signals_to_the_main_process_and_end_with_their_loader(sha
     assert worker.pid is not None
     os.kill(worker.pid, number)
     assert len(list(steps)) == 7
-    worker.join(10)
+    worker.join(300)
     assert worker.exitcode == 0
 
 
