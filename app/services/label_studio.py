@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -12,7 +13,9 @@ from typing import Any, Final
 
 import httpx
 
-from yoloscope.models.errors import BusyError, ImageTooLargeError, RequestError
+from yoloscope.models.errors import BusyError, ImageTooLargeError, RequestError, YoloscopeError
+
+_LOGGER = logging.getLogger(__name__)
 
 _TIMEOUT_S: Final = 30.0
 _ACCESS_S: Final = 240.0
@@ -70,15 +73,24 @@ class LabelStudio:
         return bytes(pieces)
 
     async def write_prediction(self, prediction: Mapping[str, Any]) -> None:
-        """Add a prediction to a task; raises RequestError where Label Studio does not take it."""
+        """Add a prediction to its task in place of former ones of the same ``model_version``.
+
+        Raises RequestError where Label Studio does not take it.
+        """
+        former = await self._ask("GET", "/api/predictions/", params={"task": str(prediction["task"])})
+        await self._ask("POST", "/api/predictions/", json=prediction)
+        for entry in former if isinstance(former, list) else []:
+            if entry.get("model_version") == prediction["model_version"]:
+                await self._ask("DELETE", f"/api/predictions/{entry['id']}/")
+
+    async def _ask(self, method: str, path: str, **arguments: Any) -> object:  # noqa: ANN401 (as httpx.request)
         try:
-            answer = await self._http.post(
-                f"{self.url}/api/predictions/", json=prediction, headers=await self._headers()
-            )
+            answer = await self._http.request(method, f"{self.url}{path}", headers=await self._headers(), **arguments)
         except httpx.HTTPError as error:
             raise RequestError(f"expected Label Studio at {self.url}, got: {error}") from error
         if answer.is_error:
-            raise RequestError(f"Label Studio took no prediction: {answer.status_code} {answer.text[:200]}")
+            raise RequestError(f"{method} {path} of Label Studio: got {answer.status_code} {answer.text[:200]}")
+        return _json(answer) if answer.content else None
 
     def later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do work that may outlast its request, whose client waits a second at most; raises BusyError."""
@@ -100,7 +112,9 @@ class LabelStudio:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._later.discard(task)
         with suppress(asyncio.CancelledError):
-            task.exception()  # retrieved, so that asyncio does not report it: the work has logged it
+            error = task.exception()
+            if error is not None and not isinstance(error, YoloscopeError):
+                _LOGGER.error("a review failed", exc_info=error)
 
     def _is_own(self, url: str) -> bool:
         try:
@@ -122,10 +136,19 @@ class LabelStudio:
         if time.monotonic() >= until:
             answer = await self._http.post(f"{self.url}/api/token/refresh", json={"refresh": self._token})
             if answer.is_error:
-                raise RequestError(f"Label Studio takes the access token no more: {answer.status_code}")
-            access = str(answer.json().get("access", ""))
+                raise RequestError(f"expected an access token that Label Studio takes, got {answer.status_code}")
+            document = _json(answer)
+            access = str(document.get("access", "")) if isinstance(document, dict) else ""
             self._access = access, time.monotonic() + _ACCESS_S
         return {"Authorization": f"Bearer {access}"}
+
+
+def _json(answer: httpx.Response) -> object:
+    try:
+        document: object = answer.json()
+    except ValueError as error:
+        raise RequestError(f"expected JSON of Label Studio at {answer.url.path}, got {answer.text[:60]!r}") from error
+    return document
 
 
 def _decode(address: str, pointer: str) -> bytes:

@@ -46,14 +46,24 @@ class FakeLabelStudio:
         if request.url.path == "/api/token/refresh":
             assert json.loads(request.content) == {"refresh": "a.b.c"}
             return httpx.Response(200, json={"access": "short"})
-        if request.url.path == "/api/predictions/":
-            self.predictions.append(json.loads(request.content))
-            return httpx.Response(201, json={})
+        if request.url.path.startswith("/api/predictions/"):
+            return self._predictions(request)
         if request.url.path == "/data/huge.png":
             return httpx.Response(200, content=bytes(500_000))
         if request.url.path == "/data/moved.png":
             return httpx.Response(302, headers={"location": f"{URL}/data/a.png"})
         return httpx.Response(200, content=self.image) if request.url.path == "/data/a.png" else httpx.Response(404)
+
+    def _predictions(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            self.predictions.append({"id": len(self.asked), **json.loads(request.content)})
+            return httpx.Response(201, json={})
+        if request.method == "GET":
+            task = int(request.url.params["task"])
+            return httpx.Response(200, json=[one for one in self.predictions if one["task"] == task])
+        number = int(request.url.path.split("/")[3])
+        self.predictions = [one for one in self.predictions if one["id"] != number]
+        return httpx.Response(204)
 
 
 @pytest.fixture
@@ -232,6 +242,30 @@ class TestWebhook:
         texts = [entry["meta"]["text"][0] for entry in written["result"]]
         assert len(texts) == len(review["unexplained"]) + len(review["flagged"])
         assert any("label 1: " in text and "identical" in text for text in texts)
+
+    def test_a_later_review_takes_the_place_of_the_former_and_of_no_other(
+        self, connect: Connect, fake: FakeLabelStudio
+    ) -> None:
+        fake.predictions = [
+            {"id": 900, "task": 7, "model_version": "tiny abc"},
+            {"id": 901, "task": 8, "model_version": "review by tiny abc"},
+        ]
+        client = connect("abc")
+        for action in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED"):
+            answer = client.post("/label-studio/webhook", json=event([cat()], action))
+            assert answer.status_code == 201
+        assert [one["id"] for one in fake.predictions[:2]] == [900, 901]
+        assert [one["task"] for one in fake.predictions[2:]] == [7]
+
+    def test_a_label_studio_that_takes_no_prediction_is_an_error(
+        self, connect: Connect, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fake, "_predictions", lambda _request: httpx.Response(401, text="who are you"))
+        said, _ = problem(connect("abc").post("/label-studio/webhook", json=event([cat()])), 422)
+        assert said == "GET /api/predictions/ of Label Studio: got 401 who are you"
+        monkeypatch.setattr(fake, "_predictions", lambda _request: httpx.Response(200, text="<html>"))
+        said, _ = problem(connect("abc").post("/label-studio/webhook", json=event([cat()])), 422)
+        assert said == "expected JSON of Label Studio at /api/predictions/, got '<html>'"
 
     def test_a_review_that_takes_long_goes_on_after_the_answer(
         self, connect: Connect, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
