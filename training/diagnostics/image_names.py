@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
 from yoloscope.training.data.datasets import LabeledImage
@@ -34,6 +34,30 @@ def images_by_name(images: Iterable[LabeledImage], folder: Path) -> dict[str, La
     listed = list(images)
     targets = {image_name(image.path.resolve(), folder.resolve()): image for image in listed}
     return targets | {image_name(image.path, folder): image for image in listed}
+
+
+def images_named(names: Iterable[str], images: Iterable[LabeledImage], folder: Path) -> dict[str, LabeledImage]:
+    """Return the images that ``names`` mean, those that there are.
+
+    Names may be those below a folder around ``folder`` or inside it, as where a zip holds the data set in a folder of
+    its own, if all of them are then found.
+    """
+    wanted = set(names)
+    known = images_by_name(images, folder)
+    if not wanted <= known.keys():
+        for moved in _moved(sorted(wanted), known):
+            if set(moved.values()) <= known.keys():
+                return {name: known[other] for name, other in moved.items()}
+    return {name: known[name] for name in wanted & known.keys()}
+
+
+def _moved(names: list[str], known: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield names with one or two leading folders less, or more: those that the known ones share."""
+    for count in (1, 2):
+        yield {name: "/".join(name.split("/")[count:]) for name in names}
+        shared = {tuple(name.split("/")[:count]) for name in known}
+        if len(shared) == 1:
+            yield {name: "/".join((*next(iter(shared)), name)) for name in names}
 
 
 class ImageFinder:

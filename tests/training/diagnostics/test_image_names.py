@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.training.diagnostics.reports import open_pets
-from yoloscope.training.diagnostics.image_names import ImageFinder, data_folder, image_name, images_by_name
+from yoloscope.training.diagnostics.image_names import (
+    ImageFinder,
+    data_folder,
+    image_name,
+    images_by_name,
+    images_named,
+)
 
 
 def test_a_name_is_the_path_below_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +55,22 @@ def test_of_several_images_the_one_nearest_to_the_root_is_meant(tmp_path: Path) 
     deeper = replace(images, path=tmp_path / "x/images/a.png")
     assert ImageFinder([deeper, images]).find("images/a.png") is images
     assert ImageFinder([images, deeper]).find("images/a.png") is images
+
+
+def test_names_below_a_folder_more_or_less_mean_the_same_images(tmp_path: Path) -> None:
+    images = open_pets(tmp_path / "data" / "pets").images
+    (wanted,) = (image for image in images if image.path.name == "a.png")
+    for folder, name in (
+        ("data/pets", "images/a.png"),
+        ("data/pets", "pets/images/a.png"),
+        ("data/pets", "data/pets/images/a.png"),
+        ("data", "images/a.png"),
+        (".", "images/a.png"),
+    ):
+        assert images_named([name], images, tmp_path / folder) == {name: wanted}
+
+
+def test_names_are_not_guessed_where_one_is_not_there(tmp_path: Path) -> None:
+    images = open_pets(tmp_path).images
+    assert images_named(["pets/images/a.png", "pets/images/z.png"], images, tmp_path) == {}
+    assert set(images_named(["images/a.png", "images/z.png"], images, tmp_path)) == {"images/a.png"}

@@ -15,7 +15,7 @@ from yoloscope.training.data.datasets import DetectionDataset, LabeledImage, ope
 from yoloscope.training.data.datasets.files import find_names_file, read_names
 from yoloscope.training.data.datasets.pairing import label_file
 from yoloscope.training.diagnostics.findings import Finding
-from yoloscope.training.diagnostics.image_names import data_folder, image_name, images_by_name
+from yoloscope.training.diagnostics.image_names import data_folder, image_name, images_named
 from yoloscope.training.diagnostics.mending import coco, voc, yolo
 from yoloscope.training.diagnostics.mending.corrected_copy import (
     CopyMode,
@@ -72,9 +72,8 @@ def mend(
     folder = data_folder(data)
     require_output(folder, output)
     dataset = open_split_or_all(data, split)
-    plan = plan_edits(
-        findings, images_by_name(dataset.images, folder), dataset.class_names, may_add_classes=new_classes == "add"
-    )
+    named = images_named((finding.image for finding in findings), dataset.images, folder)
+    plan = plan_edits(findings, named, dataset.class_names, may_add_classes=new_classes == "add")
     files = _Files(dataset, folder)
     changed = files.changed(plan)
 

@@ -92,6 +92,24 @@ class TestSplits:
         assert labels_of(tmp_path / "copy/data.yaml") == MENDED
 
 
+class TestNames:
+    @pytest.mark.parametrize("written", ["data", "./data/", "data/../data", "."])
+    def test_the_folder_is_written_in_any_form(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+    ) -> None:
+        yolo_cvat(tmp_path / "data")
+        monkeypatch.chdir(tmp_path / "data" if written == "." else tmp_path)
+        path, copy = Path(written), Path("../copy" if written == "." else "copy")
+        mend(edits_of(open_dataset(path), path), path, copy)
+        assert labels_of(tmp_path / "copy") == MENDED
+
+    def test_findings_of_a_zip_that_holds_the_folder_fit_the_folder(self, tmp_path: Path) -> None:
+        data = tmp_path / "pets"
+        voc_one_folder(data)
+        found = [replace(one, image=f"pets/{one.image}") for one in edits_of(open_dataset(data), data)]
+        assert mend(found, data, tmp_path / "copy").files == ("a.xml", "b.xml")
+
+
 class TestClasses:
     def test_a_class_in_another_spelling_is_written_in_that_of_the_data_set(self, tmp_path: Path) -> None:
         data = tmp_path / "data"
