@@ -12,11 +12,11 @@ from yoloscope.models.decoding import check_heads, class_probabilities, decode_d
 from yoloscope.models.layout import CLASSES, GAUSSIAN_CLASSES
 from yoloscope.models.nms import diou_nms
 from yoloscope.models.preprocess import GREY_WEIGHTS
+from yoloscope.models.session import FRACTION_STEPS
 from yoloscope.models.spec import RGB_CHANNELS, DetectorSpec
 
 MAX_ROWS = 2**31
 INPUTS = ("images", "score_threshold", "iou_threshold")
-FRACTION_STEPS = 256
 DETECTIONS = ("num_detections", "boxes", "scores", "class_ids")
 
 

@@ -18,6 +18,7 @@ from yoloscope.models.errors import ModelLoadError
 Provider: TypeAlias = str | tuple[str, dict[str, Any]]
 
 FRACTION: Final = "images_256ths"
+FRACTION_STEPS: Final = 256
 OLD_FRACTION: Final = "images_fraction"
 CPU: Final = ("CPUExecutionProvider",)
 

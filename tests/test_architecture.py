@@ -78,6 +78,7 @@ SMALL = {
     "app/schemas/base.py": "base of all schemas",
     "app/schemas/problem.py": "the schema of errors",
     "models/darknet/foreign_files.py": "what a file is by its first bytes",
+    "models/detections.py": "what every detector returns, without torch",
     "models/strict_model.py": "base of all frozen pydantic models",
     "models/zoo/class_names.py": "the names of COCO and VOC",
     "training/callbacks/base.py": "base of all callbacks",

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from yoloscope.app.commands.options import ModelsDirOption, SizeOption, parse_size
 from yoloscope.app.commands.outputs import OutputFiles
-from yoloscope.app.hub import convert_darknet, require_free_name
+from yoloscope.app.conversion import convert_darknet
+from yoloscope.app.hub import require_free_name
 from yoloscope.app.settings import load_settings
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.files import sha256

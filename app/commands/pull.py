@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from yoloscope.app.commands.options import ModelsDirOption, WeightsOption
-from yoloscope.app.hub import convert_official, official_name
+from yoloscope.app.conversion import convert_official
+from yoloscope.app.hub import official_name
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import OutputError
 from yoloscope.models.zoo.download import download, find_weights

@@ -23,7 +23,7 @@ from yoloscope.app.schemas.detect import (
 )
 from yoloscope.app.services.detection import DetectRun
 from yoloscope.app.services.inference import ImageDetections
-from yoloscope.models.structures import Detections
+from yoloscope.models.detections import Detections
 
 _COCO_GAPS: Final = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 """Category ids in 1..90 that COCO's 80 detection classes leave out."""

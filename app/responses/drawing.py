@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from yoloscope.models.classes import class_color, text_color_on
+from yoloscope.models.detections import Detections
 from yoloscope.models.fonts import Font, font_for
 from yoloscope.models.images import DecodedImage
-from yoloscope.models.structures import Detections
 
 Color = tuple[int, int, int]
 Box = tuple[float, float, float, float]

@@ -18,8 +18,8 @@ from yoloscope.app.services.inference import (
 )
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.state import Services
+from yoloscope.models.detections import Detections
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.models.structures import Detections
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ImageError, RequestError
 from yoloscope.models.images import DecodedImage, ImageLimits, decode_image
 from yoloscope.models.preprocess import preprocess
-from yoloscope.models.structures import Detections
 
 if TYPE_CHECKING:
     from yoloscope.app.services.runtime import Runtime

@@ -14,12 +14,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from yoloscope.models.detector import FRACTION_STEPS
+from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 from yoloscope.models.files import sha256
-from yoloscope.models.session import fraction_input, open_session
+from yoloscope.models.session import FRACTION_STEPS, fraction_input, open_session
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
-from yoloscope.models.structures import Detections
 
 Provider = Literal["auto", "cuda", "cpu"]
 Images = NDArray[np.uint8] | NDArray[np.float32]

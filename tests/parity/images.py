@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.parity.detections import IOU_THRESHOLD, DetectionParity, Found, centers, compare_image
-from yoloscope.models.detector import DETECTIONS, FRACTION_STEPS, INPUTS, detect
+from yoloscope.models.detector import DETECTIONS, INPUTS, detect
 from yoloscope.models.preprocess import preprocess
-from yoloscope.models.session import FRACTION
+from yoloscope.models.session import FRACTION, FRACTION_STEPS
 from yoloscope.models.spec import DetectorSpec
 
 Levels = NDArray[np.float32]

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from yoloscope.models.detections import Detections
 from yoloscope.models.detector import Detector, scale_pixels
 from yoloscope.models.network import eval_mode
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.models.structures import Detections
 
 
 class TorchDetector:

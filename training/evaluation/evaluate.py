@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from yoloscope.models.detections import Detections
 from yoloscope.models.errors import DatasetError
-from yoloscope.models.structures import Detections
 from yoloscope.training.data.annotations import find_unusable
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.evaluation.coco import CocoMetrics, evaluate_coco

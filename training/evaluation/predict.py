@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from yoloscope.models.detections import Detections
 from yoloscope.models.preprocess import Placement, preprocess
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.models.structures import Detections
 from yoloscope.training.data.annotations import usable_rows
 from yoloscope.training.data.datasets import LabeledImage
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from yoloscope.models.classes import UNKNOWN_CLASS, ClassIndex
+from yoloscope.models.detections import Detections
 from yoloscope.models.errors import DatasetError
-from yoloscope.models.structures import Detections
 from yoloscope.training.data.datasets import DetectionDataset
 
 _Row = tuple[float, int, tuple[float, float, float, float]]

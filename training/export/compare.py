@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from yoloscope.models.boxes import paired_iou
 from yoloscope.models.decoding import Decoded, decode_heads
+from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ExportError
 from yoloscope.models.session import open_session
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.models.structures import Detections
 from yoloscope.training.evaluation.matching import iou_matrix
 from yoloscope.training.evaluation.predict import ImageDetector
 from yoloscope.training.export.onnx import NETWORK_INPUT

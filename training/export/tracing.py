@@ -106,7 +106,6 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-_BATCH: Final = torch.export.Dim("batch", min=1)
 _CANDIDATES: Final = tuple(f"candidate_{name}" for name in Candidates._fields)
 _NUMBERS: Final = SpecNumbers._fields
 
@@ -166,6 +165,10 @@ def trace_detector(detector: Detector) -> onnx.ModelProto:
     return model
 
 
+def _batch() -> torch.export.Dim:
+    return torch.export.Dim("batch", min=1)
+
+
 def _trace_heads(detector: Detector) -> onnx.ModelProto:
     spec = detector.spec
     device = next(iter(detector.parameters()), torch.empty(0)).device
@@ -177,7 +180,7 @@ def _trace_heads(detector: Detector) -> onnx.ModelProto:
         ),
         input_names=(INPUTS[0], FRACTION),
         output_names=detector.output_names[len(DETECTIONS) :],
-        dynamic_shapes=[{0: _BATCH}, {}],
+        dynamic_shapes=[{0: _batch()}, {}],
     )
 
 
@@ -197,7 +200,7 @@ def _traced_decoding(spec_json: str) -> onnx.ModelProto:
         (*heads, torch.full((2,), 0.5)),
         input_names=(*(f"head_{index}" for index in range(len(heads))), INPUTS[1]),
         output_names=_CANDIDATES,
-        dynamic_shapes=[({0: _BATCH},) * (len(heads) + 1)],
+        dynamic_shapes=[({0: _batch()},) * (len(heads) + 1)],
     )
 
 
@@ -211,7 +214,7 @@ def _trace_suppression(beta: float | None) -> onnx.ModelProto:
         (*candidates, torch.full((2,), 0.5), *map(torch.as_tensor, numbers)),
         input_names=(*_CANDIDATES, INPUTS[2], *_NUMBERS),
         output_names=DETECTIONS,
-        dynamic_shapes=[(*[{0: count}] * len(candidates), {0: _BATCH}, *[{}] * len(numbers))],
+        dynamic_shapes=[(*[{0: count}] * len(candidates), {0: _batch()}, *[{}] * len(numbers))],
     )
 
 

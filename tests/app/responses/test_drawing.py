@@ -5,8 +5,8 @@ import pytest
 
 from yoloscope.app.responses.drawing import draw_detections
 from yoloscope.models.classes import class_color
+from yoloscope.models.detections import Detections
 from yoloscope.models.images import DecodedImage
-from yoloscope.models.structures import Detections
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (640, 480)])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.random import Generator
 
-from yoloscope.models.structures import Detections
+from yoloscope.models.detections import Detections
 from yoloscope.training.evaluation.predict import EvaluatedImage, Truth
 
 Box = tuple[float, float, float, float]

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from yoloscope.models.detections import Detections
 from yoloscope.models.preprocess import placement_of
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
-from yoloscope.models.structures import Detections
 from yoloscope.training.data.datasets import DetectionDataset
 
 
