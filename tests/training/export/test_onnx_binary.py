@@ -18,7 +18,7 @@ HEAD = (
 
 def cfg(xnor_layers: int) -> str:
     binary = LAYER.replace("filters", "xnor=1\nfilters")
-    return "[net]\nwidth=64\nheight=64\nchannels=3\n" + LAYER + binary * xnor_layers + HEAD
+    return "[net]\nwidth=32\nheight=32\nchannels=3\n" + LAYER + binary * xnor_layers + HEAD
 
 
 @pytest.mark.parametrize("xnor_layers", [0, 6])

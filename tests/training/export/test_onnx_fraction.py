@@ -108,7 +108,7 @@ def test_an_artifact_without_it_gets_rounded_levels(tmp_path: Path) -> None:
 
 
 def test_exporting_leaves_the_mode_of_every_part_alone(tmp_path: Path) -> None:
-    network = build("yolov4-tiny", num_classes=1, input_size=(32, 32))
+    network = build("yolov4-tiny", num_classes=1, input_size=(32, 32), width=0.125)
     parts = list(network.modules())
     parts[3].eval()
     before = [part.training for part in parts]
