@@ -69,9 +69,12 @@ TABLE: Final[Mapping[type[errors.YoloscopeError], Kind]] = {
     errors.NotAcceptableError: Kind(406, "not-acceptable", "None of the accepted content types can be answered"),
     errors.RequestTooLargeError: Kind(413, "request-too-large", "The request is over a limit"),
     errors.RequestTimeoutError: Kind(408, "timeout", "The body did not arrive in time"),
+    errors.UnauthorizedError: Kind(401, "unauthorized", "An API key is needed"),
+    errors.ForbiddenError: Kind(403, "forbidden", "The service does not allow it"),
     errors.ServiceError: Kind(503, "service", "The service cannot answer now", _RETRY_AFTER_S),
     errors.BusyError: Kind(503, "busy", "The service is busy", _RETRY_AFTER_S),
     errors.DeadlineError: Kind(504, "deadline", "The request waited too long", _RETRY_AFTER_S),
+    errors.TooManyRequestsError: Kind(429, "too-many-requests", "Too many requests at once", _RETRY_AFTER_S),
     errors.NotReadyError: Kind(503, "not-ready", "The service is not ready", _RETRY_AFTER_S),
     errors.LabelError: Kind(422, "labels", "The labels cannot be used"),
     errors.DatasetError: Kind(422, "data-set", "The data set cannot be used"),
@@ -103,10 +106,16 @@ class ProblemResponse(Response):
         if path == "/v2" or path.startswith("/v2/"):
             headers = {name: value for name, value in self.headers.items() if not name.startswith("content-")}
             status = _PROTOCOL_STATUS.get(self.status_code, self.status_code)
-            answer = Response(json.dumps({"error": self._problem.detail}), status, headers, "application/json")
+            answer = Response(json.dumps({"error": _with_pointer(self._problem)}), status, headers, "application/json")
             await answer(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+
+def _with_pointer(problem: Problem) -> str:
+    """Return the detail of a problem, preceded by the place of its first fault unless it names it."""
+    pointer = problem.errors[0].pointer if problem.errors else ""
+    return problem.detail if pointer in problem.detail else f"{pointer}: {problem.detail}"
 
 
 _PROTOCOL_STATUS: Final = {415: 400, 422: 400}
@@ -141,7 +150,8 @@ def respond(error: errors.YoloscopeError) -> Response:
     if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("a request failed", exc_info=error)
         return problem_response(kind, "the reason is in the service's log")
-    return problem_response(kind, str(error), _faults(error))
+    headers = {"WWW-Authenticate": "Bearer"} if kind.status == HTTPStatus.UNAUTHORIZED else None
+    return problem_response(kind, str(error), _faults(error), headers)
 
 
 def _faults(error: errors.YoloscopeError) -> list[FieldProblem]:
@@ -253,6 +263,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_unforeseen)
+
+
+def documented_protocol_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI ``responses`` of error statuses of the Open Inference Protocol."""
+    schema = {"$ref": "#/components/schemas/ProtocolError"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {"application/json": {"schema": schema}}}
+        for status in statuses
+    }
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from yoloscope.app.interruptions import Interruptions
 from yoloscope.app.middleware import BodyLimits, HeadAsGet, PathPrefix
 from yoloscope.app.request_log import RequestLog
 from yoloscope.app.request_metrics import NoteRoute, RequestMetrics
-from yoloscope.app.routers import detect, health, label_studio, losses, models, score, swagger
+from yoloscope.app.routers import detect, health, inference_protocol, label_studio, losses, models, score, swagger
 from yoloscope.app.services.label_studio import LabelStudio
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
@@ -29,7 +29,15 @@ say which kind, `detail` what was expected and what came, `errors` points at the
 """
 
 
-_ROUTERS: Final = (health.router, models.router, detect.router, score.router, losses.router, swagger.router)
+_ROUTERS: Final = (
+    health.router,
+    models.router,
+    detect.router,
+    score.router,
+    losses.router,
+    inference_protocol.router,
+    swagger.router,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

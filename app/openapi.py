@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from yoloscope.app.schemas.detect import DetectBody
+from yoloscope.app.schemas.inference_protocol import ControlRequest, IndexRequest, InferRequest, ProtocolError
 from yoloscope.app.schemas.losses import LossesBody, LossesRequest
 from yoloscope.app.schemas.problem import Problem
 
+HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 BINARY: Final = {"type": "string", "format": "binary"}
 """A file; Swagger UI and generators of clients know uploads by this format, not by ``contentMediaType``."""
 _COMPONENTS: Final = "#/components/schemas/"
@@ -131,6 +133,38 @@ def losses_body() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def infer_body() -> dict[str, Any]:
+    """Return the ``requestBody`` of an inference: JSON, alone or with the bytes of tensors behind it."""
+    header = {
+        "name": HEADER_LENGTH,
+        "in": "header",
+        "required": False,
+        "description": "How many bytes of the body are JSON; those of tensors follow. 0: the body is one image.",
+        "schema": {"type": "integer", "minimum": 0},
+    }
+    body = json_body("InferRequest")
+    body["requestBody"]["content"]["application/octet-stream"] = {"schema": BINARY}
+    return {**body, "parameters": [header]}
+
+
+def json_body(schema: str) -> dict[str, Any]:
+    """Return the ``requestBody`` of a JSON document that the handler reads itself."""
+    return {"requestBody": {"content": {"application/json": {"schema": {"$ref": _COMPONENTS + schema}}}}}
+
+
+_BODIES: Final = (LossesBody, LossesRequest, InferRequest, IndexRequest, ControlRequest)
+
+
+def _without_unprocessable(document: dict[str, Any]) -> None:
+    """Remove the status 422, which FastAPI adds to parameters: below /v2 it is 400."""
+    for path, item in document["paths"].items():
+        if path.startswith("/v2"):
+            for operation in item.values():
+                operation["responses"].pop("422", None)
+    document["components"]["schemas"].pop("HTTPValidationError", None)
+    document["components"]["schemas"].pop("ValidationError", None)
+
+
 def install(app: FastAPI) -> None:
     """Add the schemas of problems, which all routes refer to, and of requests for losses to the document of ``app``."""
     derive = app.openapi
@@ -139,10 +173,15 @@ def install(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = derive()
             _, added = models_json_schema(
-                [(Problem, "serialization"), (LossesBody, "validation"), (LossesRequest, "validation")],
+                [
+                    (Problem, "serialization"),
+                    (ProtocolError, "serialization"),
+                    *((body, "validation") for body in _BODIES),
+                ],
                 ref_template=f"{_COMPONENTS}{{model}}",
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(added["$defs"])
+            _without_unprocessable(document)
         return derive()
 
     app.__dict__["openapi"] = openapi

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     cors_origins: str = ""
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
 
+    model_control: Literal["none", "explicit"] = "none"
     label_studio_url: str = Field(default="", pattern=r"^(https?://[^\s?#]+)?$")
     label_studio_token: str = Field(default="", repr=False)
 

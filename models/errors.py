@@ -23,10 +23,13 @@ YoloscopeError
 │   ├── MediaTypeError      a body of a kind that is not taken
 │   ├── NotAcceptableError  an answer of a kind that is not given
 │   ├── RequestTooLargeError    more bytes or parts than one request may have
-│   └── RequestTimeoutError the body did not arrive in time
+│   ├── RequestTimeoutError the body did not arrive in time
+│   ├── UnauthorizedError   no API key, or one that is not known
+│   └── ForbiddenError      the settings of the service do not allow it
 ├── ServiceError
 │   ├── BusyError           the queue is full
 │   ├── DeadlineError       the request waited in the queue for too long
+│   ├── TooManyRequestsError    more requests at once than one API key may have
 │   └── NotReadyError       the default model has not run yet, or the service is draining
 ├── LabelError              labels that cannot be read or are wrong; carries JSON pointers
 ├── DatasetError            a data set that lacks files it names, has no known layout or does not fit the model
@@ -149,6 +152,14 @@ class RequestTimeoutError(RequestError):
     """A request body did not arrive in time."""
 
 
+class UnauthorizedError(RequestError):
+    """A request has no API key, or one that is not known."""
+
+
+class ForbiddenError(RequestError):
+    """A request asks for what the settings of the service do not allow."""
+
+
 class ServiceError(YoloscopeError):
     """Base of errors in the state of the service."""
 
@@ -159,6 +170,10 @@ class BusyError(ServiceError):
 
 class DeadlineError(ServiceError):
     """A request waited in the queue for too long; the same request may succeed later."""
+
+
+class TooManyRequestsError(ServiceError):
+    """An API key has more requests at work than it may; the same request may succeed later."""
 
 
 class NotReadyError(ServiceError):

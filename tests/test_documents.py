@@ -6,6 +6,7 @@ import ast
 import html
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ from yoloscope.training.data.datasets import open_dataset
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN = {"README.md": ROOT / "README.md", **{name: ROOT / "docs" / name for name in ("index.md", "losses.md")}}
 """Documents whose Python runs in the checkout as it is."""
-PREPARED = ("audit.md", "darknet.md", "datasets.md", "rest-api.md")
+PREPARED = ("audit.md", "darknet.md", "datasets.md", "rest-api.md", "service.md")
 """Documents whose Python needs files, or a service, that tests below make."""
 
 
@@ -164,3 +165,14 @@ def test_the_python_of_the_rest_page_runs_against_a_service(tmp_path: Path) -> N
         service.stop()
     total, _, terms = said.partition(" ")
     assert float(total) == pytest.approx(sum(term["weighted"] for term in ast.literal_eval(terms).values()), rel=1e-5)
+
+
+def test_the_python_of_the_service_page_runs_against_a_service(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "docs" / "images" / "blood.jpg", tmp_path / "image.jpg")
+    service = start_service(YOLOSCOPE_MODEL="builtin", YOLOSCOPE_MODELS_DIR=str(tmp_path))
+    try:
+        address = service.url.removeprefix("http://")
+        said = run_python(ROOT / "docs" / "service.md", tmp_path, **{"127.0.0.1:8000": address}).stdout
+    finally:
+        service.stop()
+    assert "b'RBC'" in said

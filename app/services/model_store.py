@@ -76,6 +76,7 @@ class ModelStore:
         self._threads = threads
         self._check_interval_s = check_interval_s
         self._slots: dict[str, _Slot] = {}
+        self._unloaded: set[str] = set()
         self._lock = Lock()
 
     @property
@@ -106,11 +107,22 @@ class ModelStore:
 
     def problem(self, name: str) -> str | None:
         """Return why the file of a model could not be loaded, without its path; None where it could, or was not yet."""
+        if name in self._unloaded:
+            return "it was unloaded"
         slot = self._slots.get(name)
         if slot is None or slot.load is None or not slot.load.done():
             return None
         error = slot.load.exception()
         return None if error is None else reason(error)
+
+    def loading(self, name: str) -> bool:
+        """Return whether a load of a model is under way."""
+        slot = self._slots.get(name)
+        return slot is not None and slot.load is not None and not slot.load.done()
+
+    def has(self, name: str) -> bool:
+        """Return whether a model of that name can be asked for."""
+        return name in {self.default, BUILTIN} or name in self.names()
 
     def get(self, name: str | None = None) -> Runtime:
         """Return the runtime of a model, waiting for it to load; raises what ``find`` and its future do."""
@@ -122,6 +134,10 @@ class ModelStore:
         Raises ModelNotFoundError; the future raises ModelLoadError, ProviderError or what running the model once did.
         """
         with self._lock:
+            if name in self._unloaded:
+                raise ModelLoadError(
+                    f"expected a model that is loaded, got {name!r}, which was unloaded", "it was unloaded"
+                )
             slot = self._slots.get(name)
             if slot is None:
                 slot = _Slot(self._path(name))
@@ -130,6 +146,28 @@ class ModelStore:
             self._slots[name] = slot
             assert slot.load is not None
             return slot.load if slot.serving is None else _done(slot.serving)
+
+    def load(self, name: str) -> Future[Runtime]:
+        """Load a model that was unloaded, whose file changed or whose last load failed; else return its last load.
+
+        The model of before serves until the new one has run once. Raises what ``find`` does.
+        """
+        with self._lock:
+            slot = self._slots.get(name) or _Slot(self._path(name))
+            if slot.load is not None and slot.load.done() and slot.load.exception() is not None:
+                slot.signature = None
+            self._unloaded.discard(name)
+            self._look(name, slot)
+            self._slots[name] = slot
+            assert slot.load is not None
+            return slot.load
+
+    def unload(self, name: str) -> None:
+        """Forget a model until it is loaded by name; requests that have it finish. Raises ModelNotFoundError."""
+        with self._lock:
+            self._path(name)
+            self._slots.pop(name, None)
+            self._unloaded.add(name)
 
     def _is_fresh(self, slot: _Slot) -> bool:
         return monotonic() - slot.checked_at < self._check_interval_s
@@ -140,7 +178,7 @@ class ModelStore:
         slot.checked_at = monotonic()
         if signature is None:
             self._slots.pop(name, None)
-            raise self._not_found(name)
+            raise self.not_found(name)
         if signature != slot.signature and (slot.load is None or slot.load.done()):
             slot.signature = signature
             slot.load = Future()
@@ -166,10 +204,11 @@ class ModelStore:
         if name == self.default:
             return self._default_path
         if name not in self.names():
-            raise self._not_found(name)
+            raise self.not_found(name)
         return artifact_path(name, self._models_dir)
 
-    def _not_found(self, name: str) -> ModelNotFoundError:
+    def not_found(self, name: str) -> ModelNotFoundError:
+        """Return the error of a name that no model has."""
         return ModelNotFoundError(f"expected one of the models {', '.join(self.names())}, got {name!r}")
 
 

@@ -90,6 +90,17 @@ class Runtime:
         feeds["iou_threshold"] = np.ones(len(images), np.float32)
         return tuple(self._run(self._head_outputs, feeds))
 
+    def outputs(
+        self,
+        names: Sequence[str],
+        images: NDArray[np.uint8],
+        score_threshold: NDArray[np.float32],
+        iou_threshold: NDArray[np.float32],
+    ) -> dict[str, NDArray[Any]]:
+        """Return outputs of the artifact by name, as they are: ``num_detections`` counts the valid rows of others."""
+        feeds: Feeds = {"images": images, "score_threshold": score_threshold, "iou_threshold": iou_threshold}
+        return dict(zip(names, self._run(list(names), feeds), strict=True))
+
     def warm_up(self) -> None:
         """Run once on a gray image, so that the first request does not pay for initialization."""
         shape = (1, self.spec.input_height, self.spec.input_width, self.spec.image_planes)

@@ -155,6 +155,14 @@ class Services:
         except Exception as error:
             raise ModelLoadError(f"expected a model that can be served, got {name!r}: {reason(error)}") from error
 
+    async def load(self, name: str) -> Runtime:
+        """Load a model by name as ``ModelStore.load`` does; the event loop is free meanwhile."""
+        load = await self.files.run(self.store.load, name)
+        try:
+            return await asyncio.wrap_future(load)
+        except Exception as error:
+            raise ModelLoadError(f"expected a model that can be served, got {name!r}: {reason(error)}") from error
+
     async def ready(self) -> Runtime:
         """Return the default model if it has run once and the service is not draining; raise NotReadyError if not."""
         if self.draining:
@@ -169,6 +177,8 @@ class Services:
             load = await self.files.run(self.store.find, name)
         except ModelNotFoundError as error:
             raise NotReadyError(f"the file of the default model {name!r} is not there") from error
+        except ModelLoadError as error:
+            raise NotReadyError(f"the default model {name!r} cannot be served: {error.reason}") from error
         if not load.done():
             raise NotReadyError(f"the file of the default model {name!r} is being loaded")
         if load.exception() is not None:

@@ -1,11 +1,18 @@
 """Requests to an app in this process, without a socket."""
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
+
+from yoloscope.app.http_protocol import ProblemProtocol
 
 
 class Client:
@@ -38,3 +45,22 @@ class Client:
 
     def post(self, url: str, **arguments: Any) -> httpx.Response:
         return self.request("POST", url, **arguments)
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve an app in a thread and give its address.
+
+    It reads heads of any generated length; that longer ones than usual are refused is tested where the protocol is.
+    """
+    config = uvicorn.Config(app, port=0, log_level="error", http=ProblemProtocol, h11_max_incomplete_event_size=1 << 24)
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -60,7 +60,9 @@ def test_every_error_is_answered_as_a_problem(failing: FastAPI, kind: type[Yolos
     assert response.headers["content-type"] == "application/problem+json"
     assert (response.status_code, problem.status) == (TABLE[kind].status,) * 2
     assert ("what was expected" in problem.detail) == (problem.status != 500)
-    assert ("retry-after" in response.headers) == (TABLE[kind].name in {"service", "busy", "not-ready", "deadline"})
+    assert ("retry-after" in response.headers) == (
+        TABLE[kind].name in {"service", "busy", "not-ready", "deadline", "too-many-requests"}
+    )
 
 
 def test_unforeseen_errors_tell_nothing(failing: FastAPI) -> None:

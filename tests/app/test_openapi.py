@@ -1,23 +1,19 @@
 """The published document: complete, stable, and obeyed."""
 
 import re
-import time
 from collections.abc import Iterator
-from threading import Thread
 from typing import Any
 
 import hypothesis
 import pytest
 import schemathesis
-import uvicorn
 from fastapi import FastAPI
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi import checks
 
-from tests.app.client import Client
+from tests.app.client import Client, served
 from tests.conftest import ROOT
-from yoloscope.app.http_protocol import ProblemProtocol
 from yoloscope.app.main import create_app
 from yoloscope.app.settings import Settings
 
@@ -29,6 +25,20 @@ OPERATIONS = {
     ("/v1/models/{name}", "get"): "getModel",
     ("/v1/detect", "post"): "detect",
     ("/v1/losses", "post"): "losses",
+    ("/v2", "get"): "serverMetadata",
+    ("/v2/health/live", "get"): "serverLive",
+    ("/v2/health/ready", "get"): "serverReady",
+    ("/v2/models/stats", "get"): "allStatistics",
+    ("/v2/models/{name}", "get"): "modelMetadata",
+    ("/v2/models/{name}/versions/{version}", "get"): "modelVersionMetadata",
+    ("/v2/models/{name}/config", "get"): "modelConfig",
+    ("/v2/models/{name}/stats", "get"): "modelStatistics",
+    ("/v2/models/{name}/ready", "get"): "modelReady",
+    ("/v2/models/{name}/infer", "post"): "infer",
+    ("/v2/models/{name}/versions/{version}/infer", "post"): "inferVersion",
+    ("/v2/repository/index", "post"): "repositoryIndex",
+    ("/v2/repository/models/{name}/load", "post"): "loadModel",
+    ("/v2/repository/models/{name}/unload", "post"): "unloadModel",
 }
 
 
@@ -57,7 +67,10 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> Non
         for operation in item.values():
             for status, response in operation["responses"].items():
                 if status >= "400":
-                    assert list(response["content"]) == ["application/problem+json"]
+                    protocol = "inference protocol" in operation["tags"]
+                    wanted = "application/json" if protocol else "application/problem+json"
+                    assert list(response["content"]) == [wanted]
+                    assert not protocol or response["content"][wanted]["schema"]["$ref"].endswith("/ProtocolError")
     assert "Problem" in document["components"]["schemas"]
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
@@ -116,21 +129,9 @@ SEARCH = hypothesis.settings(
 
 @pytest.fixture(scope="module")
 def address(settings: Settings) -> Iterator[str]:
-    """A server in a thread, because schemathesis ends the lifespan of an app after every request.
-
-    It reads heads of any generated length; that longer ones than usual are refused is tested where the protocol is.
-    """
-    config = uvicorn.Config(
-        create_app(settings), port=0, log_level="error", http=ProblemProtocol, h11_max_incomplete_event_size=1 << 24
-    )
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    """A server in a thread, because schemathesis ends the lifespan of an app after every request."""
+    with served(create_app(settings)) as url:
+        yield url
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,8 @@ def address(settings: Settings) -> Iterator[str]:
         *((path, method, GenerationMode.POSITIVE) for path, method in sorted(OPERATIONS)),
         ("/v1/detect", "post", GenerationMode.NEGATIVE),
         ("/v1/losses", "post", GenerationMode.NEGATIVE),
+        ("/v2/models/{name}/infer", "post", GenerationMode.NEGATIVE),
+        ("/v2/repository/index", "post", GenerationMode.NEGATIVE),
         ("/v1/models/{name}", "get", GenerationMode.NEGATIVE),
     ],
 )
