@@ -84,7 +84,7 @@ def test_the_wheel_holds_every_package_and_file_once(wheel: Path) -> None:
     sources = {
         f"yoloscope/{path.relative_to(ROOT).as_posix()}"
         for package in ("app", "models", "training")
-        for kind in ("*.py", "*.yaml", "*.onnx")
+        for kind in ("*.py", "*.yaml", "*.onnx", "*.css", "*.js")
         for path in (ROOT / package).rglob(kind)
     }
     assert sources <= set(names)
