@@ -82,16 +82,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(PathPrefix, root_path=settings.root_path)
-    metrics, paths = app.state.services.metrics, frozenset(_paths(_ROUTERS))
+    routers = (*_ROUTERS, label_studio.router) if settings.label_studio_url else _ROUTERS
+    metrics, paths = app.state.services.metrics, frozenset(_paths(routers))
     app.add_middleware(RequestMetrics, metrics=metrics, paths=paths)
     errors.install(app)
-    for router in _ROUTERS:
+    for router in routers:
         app.include_router(router)
     if settings.label_studio_url:
         app.state.label_studio = LabelStudio(
             settings.label_studio_url, settings.label_studio_token, max_bytes=settings.max_bytes
         )
-        app.include_router(label_studio.router)
     openapi.install(app)
     return app
 

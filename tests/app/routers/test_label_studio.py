@@ -133,6 +133,10 @@ class TestConnection:
         assert version.startswith("tiny ")
         assert len(version) == len("tiny ") + 12
 
+    def test_its_requests_are_counted_by_their_path(self, client: Client) -> None:
+        client.get("/label-studio/health")
+        assert '"/label-studio/health"' in client.get("/metrics").text
+
     def test_a_project_without_rectangles_is_refused(self, client: Client) -> None:
         detail, _ = problem(client.post("/label-studio/setup", json={"schema": "<View/>"}), 422)
         assert detail.startswith("expected a labeling configuration with RectangleLabels on an Image")
