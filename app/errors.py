@@ -102,14 +102,26 @@ class ProblemResponse(Response):
         """Send the problem."""
         state = scope.setdefault("state", {})
         state["problem"] = self._kind.name
-        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        path = called_path(scope)
         if path == "/v2" or path.startswith("/v2/"):
-            headers = {name: value for name, value in self.headers.items() if not name.startswith("content-")}
             status = _PROTOCOL_STATUS.get(self.status_code, self.status_code)
-            answer = Response(json.dumps({"error": _with_pointer(self._problem)}), status, headers, "application/json")
+            answer = self._as_json({"error": _with_pointer(self._problem)}, status)
             await answer(scope, receive, send)
+        elif path.startswith("/v1/vision/"):
+            document = {"success": False, "error": _with_pointer(self._problem), "duration": 0}
+            await self._as_json(document, self.status_code)(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def _as_json(self, document: Mapping[str, object], status: int) -> Response:
+        headers = {name: value for name, value in self.headers.items() if not name.startswith("content-")}
+        return Response(json.dumps(document), status, headers, "application/json")
+
+
+def called_path(scope: Scope) -> str:
+    """Return the path of a request without the prefix under which a proxy publishes the service."""
+    path: str = scope.get("path", "")
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _with_pointer(problem: Problem) -> str:
@@ -267,7 +279,16 @@ def install(app: FastAPI) -> None:
 
 def documented_protocol_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI ``responses`` of error statuses of the Open Inference Protocol."""
-    schema = {"$ref": "#/components/schemas/ProtocolError"}
+    return _documented_json("ProtocolError", statuses)
+
+
+def documented_deepstack_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI ``responses`` of error statuses in DeepStack's form."""
+    return _documented_json("DeepStackError", statuses)
+
+
+def _documented_json(name: str, statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
+    schema = {"$ref": f"#/components/schemas/{name}"}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {"application/json": {"schema": schema}}}
         for status in statuses

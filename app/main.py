@@ -12,12 +12,23 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from yoloscope.app import errors, openapi
+from yoloscope.app.api_keys import ApiKeys, RequireApiKey
 from yoloscope.app.content_encoding import DecompressedBodies
 from yoloscope.app.interruptions import Interruptions
 from yoloscope.app.middleware import BodyLimits, HeadAsGet, PathPrefix
 from yoloscope.app.request_log import RequestLog
 from yoloscope.app.request_metrics import NoteRoute, RequestMetrics
-from yoloscope.app.routers import detect, health, inference_protocol, label_studio, losses, models, score, swagger
+from yoloscope.app.routers import (
+    deepstack,
+    detect,
+    health,
+    inference_protocol,
+    label_studio,
+    losses,
+    models,
+    score,
+    swagger,
+)
 from yoloscope.app.services.label_studio import LabelStudio
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
@@ -36,6 +47,7 @@ _ROUTERS: Final = (
     score.router,
     losses.router,
     inference_protocol.router,
+    deepstack.router,
     swagger.router,
 )
 
@@ -72,6 +84,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(DecompressedBodies)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Interruptions, services=app.state.services)
+    app.state.api_keys = None
+    if settings.api_keys:
+        app.state.api_keys = ApiKeys(settings.api_key_digests, settings.max_requests_per_key)
+        app.add_middleware(RequireApiKey, keys=app.state.api_keys)
     if settings.cors_origin_list:
         app.add_middleware(
             CORSMiddleware,

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from yoloscope.app.schemas.deepstack import DeepStackError
 from yoloscope.app.schemas.detect import DetectBody
 from yoloscope.app.schemas.inference_protocol import ControlRequest, IndexRequest, InferRequest, ProtocolError
 from yoloscope.app.schemas.losses import LossesBody, LossesRequest
@@ -165,6 +166,12 @@ def _without_unprocessable(document: dict[str, Any]) -> None:
     document["components"]["schemas"].pop("ValidationError", None)
 
 
+_SECURITY: Final = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
 def install(app: FastAPI) -> None:
     """Add the schemas of problems, which all routes refer to, and of requests for losses to the document of ``app``."""
     derive = app.openapi
@@ -176,12 +183,16 @@ def install(app: FastAPI) -> None:
                 [
                     (Problem, "serialization"),
                     (ProtocolError, "serialization"),
+                    (DeepStackError, "serialization"),
                     *((body, "validation") for body in _BODIES),
                 ],
                 ref_template=f"{_COMPONENTS}{{model}}",
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(added["$defs"])
             _without_unprocessable(document)
+            if app.state.api_keys is not None:
+                document["components"]["securitySchemes"] = _SECURITY
+                document["security"] = [{name: []} for name in _SECURITY]
         return derive()
 
     app.__dict__["openapi"] = openapi

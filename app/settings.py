@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     cors_origins: str = ""
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
 
+    api_keys: str = Field(default="", pattern=r"^([0-9a-fA-F]{64}(\s*,\s*[0-9a-fA-F]{64})*)?$")
+    max_requests_per_key: int = Field(default=0, ge=0)
     model_control: Literal["none", "explicit"] = "none"
     label_studio_url: str = Field(default="", pattern=r"^(https?://[^\s?#]+)?$")
     label_studio_token: str = Field(default="", repr=False)
@@ -68,6 +70,11 @@ class Settings(BaseSettings):
     def cors_origin_list(self) -> list[str]:
         """The origins whose pages may call the service, ``*`` for all."""
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @property
+    def api_key_digests(self) -> tuple[str, ...]:
+        """The SHA-256 of each API key, in hexadecimal."""
+        return tuple(digest.strip() for digest in self.api_keys.split(",") if digest.strip())
 
     @property
     def image_limits(self) -> ImageLimits:
