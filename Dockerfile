@@ -1,18 +1,27 @@
-# TORCH_INDEX: address of the package index to take torch from, PyTorch's own of CPU builds: serving needs no other, on CUDA
-# neither. Empty, the usual index decides, whose build for Linux brings CUDA along, some 3 GB.
+# TORCH_INDEX: where to take torch from. cpu: PyTorch's CPU builds, whose index uv knows; serving needs no other, on CUDA
+# neither. The address of an index: that one. Empty: the usual index, whose build for Linux brings CUDA along, some 3 GB.
 # Targets: cpu (default) and cuda. Build: docker build -t yoloscope .  or  docker build --target cuda -t yoloscope:cuda .
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /build
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=cpu
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY app app
 COPY models models
 COPY training training
 COPY src src
 RUN python3 -m venv /opt/yoloscope \
- && /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt ${TORCH_INDEX:+--no-deps --index-url "$TORCH_INDEX"} torch \
+ && if [ "$TORCH_INDEX" = cpu ]; then \
+      /opt/yoloscope/bin/pip install --no-cache-dir --quiet -c constraints.txt --no-deps --no-index torch 2>/dev/null \
+      || python3 -m venv /opt/uv \
+      && /opt/uv/bin/pip install --no-cache-dir -c constraints.txt uv \
+      && /opt/uv/bin/uv pip install --no-cache --python /opt/yoloscope/bin/python --no-deps --torch-backend cpu \
+         -c constraints.txt torch; \
+    else \
+      /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt \
+        ${TORCH_INDEX:+--no-deps --index-url "$TORCH_INDEX"} torch; \
+    fi \
  && /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt .
 
 FROM build AS build-cuda

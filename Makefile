@@ -6,9 +6,13 @@ SERVING := $(VENV)/.serving
 STAMP := $(VENV)/.installed
 DIR ?= ../shared/oracles
 SHARED ?= ../shared
-# Address of the package index to take torch from: PyTorch's own of CPU builds where there is no NVIDIA driver. Empty
-# (make install TORCH_INDEX=), the usual index decides, whose build for Linux brings CUDA along, some 3 GB.
-TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
+# Where to take torch from. cpu, the default where there is no NVIDIA driver: a wheel in pip's find-links, else PyTorch's CPU
+# builds, whose index uv knows; the address of an index: that one; empty (make install TORCH_INDEX=): the usual index, whose
+# build for Linux brings CUDA along, some 3 GB.
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,cpu)
+CPU_TORCH = $(BIN)/pip install --quiet --constraint constraints.txt --no-deps --no-index torch 2>/dev/null || \
+  { $(BIN)/pip install --constraint constraints.txt uv && $(BIN)/uv pip install --python $(BIN)/python \
+    --constraint constraints.txt --no-deps --torch-backend cpu torch; }
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -20,9 +24,9 @@ help: ## list the targets
 $(SERVING): pyproject.toml constraints.txt
 	@echo "installing what serving needs into $(VENV), about 0.5 GB to download with a CPU build of torch"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --constraint constraints.txt \
-	  $(if $(TORCH_INDEX),--no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX)) torch || \
-	  { echo "expected torch at $(or $(TORCH_INDEX),the usual index), got none; TORCH_INDEX=... names another" >&2; exit 1; }
+	@$(if $(filter cpu,$(TORCH_INDEX)),$(CPU_TORCH),$(BIN)/pip install --constraint constraints.txt \
+	  $(if $(TORCH_INDEX),--no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX)) torch) || \
+	  { echo "expected torch from TORCH_INDEX=$(TORCH_INDEX), got none: name an index by its address, or none (the usual)" >&2; exit 1; }
 	@$(BIN)/pip install --constraint constraints.txt --editable .
 	@touch $(SERVING)
 

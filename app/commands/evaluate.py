@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,9 +36,13 @@ from yoloscope.app.commands.outputs import OutputFiles
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ProviderError
 from yoloscope.models.files import sha256, write_text
-from yoloscope.training.checkpoint.files import named_checkpoint
+from yoloscope.training.checkpoint.files import CONFIG, named_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
-from yoloscope.training.data.datasets import DetectionDataset, open_dataset
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.annotations import ShapePolicy
+from yoloscope.training.data.datasets import DetectionDataset, list_splits, open_dataset
+from yoloscope.training.data.datasets.files import same_split
+from yoloscope.training.data.splits import open_held_out
 from yoloscope.training.evaluation.coco import Interval, bootstrap, detection_rows
 from yoloscope.training.evaluation.detectors import TorchDetector
 from yoloscope.training.evaluation.evaluate import Evaluation, evaluate_results
@@ -196,11 +200,13 @@ def evaluate(
     yoloscope evaluate yolov4-tiny --data coco --split val --html report.html
     or, of a run in training: yoloscope evaluate runs/bccd-tiny/best.ckpt --data bccd --split val
     or, of any detector: yoloscope evaluate --detections results.json --data coco --split val
+    Of a data set without val, --split val with the folder, a checkpoint or the model.onnx of a run means the images
+    that this run held out.
     """
     if detections is not None and (name or model not in (None, os.environ.get("YOLOSCOPE_MODEL"))):
         raise ConfigError("--detections: expected a model or a file of detections, got both")
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
-    dataset = open_dataset(data, split, shapes=shapes)
+    dataset = open_evaluated(data, split, shapes, settings.model)
     dataset.log_notes()
     _claim_outputs(dataset, detections, {"--html": html, "--predictions": predictions})
     if detections is not None:
@@ -219,6 +225,28 @@ def evaluate(
         write_text(predictions, json.dumps(detection_rows(evaluation.images, evaluation.dataset.category_ids)))
         typer.echo(f"wrote {predictions}", err=True)
     _show(evaluation, chosen, _intervals(evaluation, resamples), as_json)
+
+
+def open_evaluated(data: Path, split: str | None, shapes: ShapePolicy, model: str | None) -> DetectionDataset:
+    """Return the split; where there is no val, that of a run are the images that it held out."""
+    folder = None if model is None else _run_folder(model)
+    if folder is None or split is None or not same_split(split, "val"):
+        return open_dataset(data, split, shapes=shapes)
+    if any(same_split(split, name) for name in list_splits(data)):
+        return open_dataset(data, split, shapes=shapes)
+    config = TrainingConfig.load(folder / CONFIG)
+    held = open_held_out(config, data)
+    if held is None:
+        return open_dataset(data, split, shapes=shapes)
+    note = f"{split}: the {len(held)} images of {data} that the run in {folder} held out (seed {config.seed})"
+    return replace(held, notes=(*held.notes, note))
+
+
+def _run_folder(model: str) -> Path | None:
+    """Return the folder of the run that a model's name stands for or whose file it is, None where there is none."""
+    path = Path(model)
+    folder = path if path.is_dir() else path.parent
+    return folder if path.exists() and (folder / CONFIG).is_file() else None
 
 
 def _claim_outputs(dataset: DetectionDataset, detections: Path | None, targets: Mapping[str, Path | None]) -> None:

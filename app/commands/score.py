@@ -41,7 +41,7 @@ from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
 from yoloscope.models.files import write_bytes
 from yoloscope.training.data.annotations import LabelLimits, LabelsFormat
-from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.data.datasets import find_label_names, open_dataset
 from yoloscope.training.losses import get_preset
 from yoloscope.training.losses.report import Detail
 
@@ -79,7 +79,8 @@ def score(
 ) -> None:
     """Split the loss of an image's labels by term, scale and object, and list what no label explains.
 
-    The loss is the one the model was trained with, on the model's own outputs. For example:
+    The loss is the one the model was trained with, on the model's own outputs. Class ids of YOLO text are those of
+    the classes.txt, .names, data.yaml or .data file beside it or above it, else the model's. For example:
     yoloscope score street.jpg street.txt --save street-loss.png
     With --data the images and objects of a whole data set are ranked by their loss; wrong labels are skipped and
     listed. For example: yoloscope score --data cells --split train --limit 50
@@ -141,12 +142,17 @@ def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, setti
         pair = LabeledUpload(EncodedImage(image.read_bytes()), labels.read_bytes(), image.name)
         try:
             prepared = prepare(pair.image.data, runtime.spec, settings.image_limits, keep_image=query.keep_images)
-            truth = read_labels(pair, prepared, runtime.spec, query.labels_format, LABEL_LIMITS)
+            named = find_label_names(labels) if query.labels_format in ("auto", "yolo") else None
+            names = None if named is None else named[1]
+            truth = read_labels(pair, prepared, runtime.spec, query.labels_format, LABEL_LIMITS, names)
         except ImageError as error:
             raise type(error)(f"{image}: {error}") from error
         except LabelError as error:
             lines = (f"  {place_in_file(problem.pointer)}: {problem.detail}" for problem in error.problems)
             faults = f"{len(error.problems)} {'fault' if len(error.problems) == 1 else 'faults'}"
             raise LabelError("\n".join((f"{labels}: {faults}", *lines)), error.problems) from error
+        if truth.label_format == "yolo":
+            source = "the model's own: no classes.txt or data.yaml near" if named is None else f"those of {named[0]}"
+            typer.echo(f"class ids of {labels}: {source}", err=True)
         scored = score_heads(runtime.heads(prepared.placed[None]), prepared, truth, runtime.spec, query)
     return ScoreRun(runtime.path.stem, runtime, (scored,), timing)

@@ -144,9 +144,14 @@ def read_labels(
     spec: DetectorSpec,
     labels_format: LabelsFormat,
     limits: LabelLimits,
+    yolo_names: tuple[str, ...] | None = None,
 ) -> ImageLabels:
-    """Return the labels of a prepared image; raises LabelError naming all that is wrong."""
-    context = LabelContext(ClassIndex(spec.class_names), prepared.width, prepared.height, pair.file_name)
+    """Return the labels of a prepared image; raises LabelError naming all that is wrong.
+
+    ``yolo_names`` are what the class ids of YOLO text stand for; None: the model's classes.
+    """
+    classes = ClassIndex(spec.class_names)
+    context = LabelContext(classes, prepared.width, prepared.height, pair.file_name, yolo_names=yolo_names)
     return valid_labels(pair.labels, context, label_format=labels_format, limits=limits)
 
 

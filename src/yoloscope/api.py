@@ -32,7 +32,7 @@ from yoloscope.models.errors import ImageDecodeError
 from yoloscope.models.images import DecodedImage, read_image, to_rgb
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import LabelLimits
-from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.data.datasets import find_label_names, open_dataset
 from yoloscope.training.evaluation.evaluate import Evaluation
 from yoloscope.training.evaluation.evaluate import evaluate as evaluate_detector
 from yoloscope.training.losses.report import Detail
@@ -112,14 +112,17 @@ class Model:
     ) -> ImageScore:
         """Split the loss of an image's labels by term, scale and object, as ``POST /v1/score`` does.
 
-        ``preset`` names a loss; by default it is the one that the model was trained with. Raises an ImageError,
-        LabelError naming all that is wrong in the labels, or PresetError.
+        ``preset`` names a loss; by default it is the one that the model was trained with. Class ids of YOLO text in a
+        file are those of the ``classes.txt`` or ``data.yaml`` beside or above it, else the model's. Raises an
+        ImageError, LabelError naming all that is wrong in the labels, DatasetError, or PresetError.
         """
         query = ScoreQuery(preset=preset, detail=detail)
         prepared = self._prepare(image)
         name = Path(image).name if isinstance(image, str | Path) else None
         upload = LabeledUpload(EncodedImage(b""), _label_bytes(labels), name)
-        truth = read_labels(upload, prepared, self.spec, "auto", _LABEL_LIMITS)
+        named = find_label_names(Path(labels)) if isinstance(labels, str | Path) else None
+        names = None if named is None else named[1]
+        truth = read_labels(upload, prepared, self.spec, "auto", _LABEL_LIMITS, names)
         scored = score_heads(self._runtime.heads(prepared.placed[None]), prepared, truth, self.spec, query)
         run = ScoreRun(self._runtime.path.stem, self._runtime, (scored,), Timing())
         return score_answer(run).results[0]

@@ -97,6 +97,9 @@ def test_pages_of_other_origins_are_let_in_by_a_setting_alone(client: Client, se
         assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, "https://labels.example")
         refused = open_client.post("/v1/detect", content=b"x", headers={"origin": "https://labels.example"})
         assert refused.headers["access-control-allow-origin"] == "https://labels.example"
+        for method in ("PUT", "DELETE"):
+            wanted = ask | {"access-control-request-method": method}
+            assert open_client.request("OPTIONS", "/v1/detect", headers=wanted).status_code == 200
         stranger = open_client.get("/health/live", headers={"origin": "https://stranger.example"})
         assert "access-control-allow-origin" not in stranger.headers
 

@@ -114,6 +114,14 @@ def open_splits(config: TrainingConfig, data: Path, listing: Path | None = None)
     return Splits(train, _measurable(_readable(val, config).for_model(train.class_names)))
 
 
+def open_held_out(config: TrainingConfig, data: Path) -> DetectionDataset | None:
+    """Return the images that a run of this configuration holds out of a data set, or None where it holds out none."""
+    name, val = choose_splits(config.data.train, config.data.val, list_splits(data))
+    if not isinstance(val, float):
+        return None
+    return split_holdout(open_dataset(data, name, shapes=config.data.shapes), val, config.seed)[1]
+
+
 def open_train(config: TrainingConfig, data: Path) -> DetectionDataset:
     """Return the images that a run trains on, whether there is a split to validate on or not."""
     _, val = choose_splits(config.data.train, config.data.val, list_splits(data))

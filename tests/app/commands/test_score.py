@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.app.scoring import LABELS, image, write_models
+from tests.app.scoring import LABELS, NAMES, image, write_models
 from yoloscope.app.cli import main
 
 OPTIONS = ("--model", "v4", "--provider", "cpu")
@@ -94,3 +94,63 @@ def test_wrong_options_are_refused(
     code, _, error = _run(folder, monkeypatch, capsys, *arguments)
     assert code == 2
     assert "expected" in error
+
+
+def _score_in_set(
+    folder: Path,
+    tmp_path: Path,
+    names: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *options: str,
+) -> tuple[int, str, str]:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("1 .5 .5 .4 .4\n")
+    if names:
+        (tmp_path / "classes.txt").write_text(names)
+    files = ["yoloscope", "score", str(folder / "a.png"), str(tmp_path / "labels" / "a.txt"), *OPTIONS]
+    monkeypatch.setattr(sys, "argv", [*files, "--models-dir", str(folder), *options])
+    with pytest.raises(SystemExit) as left:
+        main()
+    written = capsys.readouterr()
+    return int(left.value.code or 0), written.out, written.err
+
+
+@pytest.mark.parametrize(
+    ("names", "expected", "source"),
+    [("person\ntraffic light\n", "traffic light", "classes.txt"), ("", NAMES[1], "the model's own")],
+)
+def test_class_ids_are_those_of_the_data_set_that_the_labels_lie_in(
+    names: str,
+    expected: str,
+    source: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, err = _score_in_set(folder, tmp_path, names, monkeypatch, capsys, "--json")
+    assert code == 0
+    (entry,) = json.loads(out)["results"][0]["by_object"]
+    assert expected in entry.values()
+    assert source in err
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("person\n", "line 1: expected a class id of 0..0, got 1"),
+        ("person\nunicorn\n", "line 1: expected a class of the model, got 'unicorn'"),
+    ],
+)
+def test_class_names_that_do_not_fit_are_an_error(
+    names: str,
+    words: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, _, err = _score_in_set(folder, tmp_path, names, monkeypatch, capsys)
+    assert code == 1
+    assert words in err

@@ -65,13 +65,17 @@ class SizeProblem(LabelProblem):
 
 @dataclass(frozen=True)
 class LabelContext:
-    """Input of a label reader besides the file: the model's classes, the image's size in pixels and its file name."""
+    """Input of a label reader besides the file: the model's classes, the image's size in pixels and its file name.
+
+    ``yolo_names`` are the names that the class ids of YOLO text stand for; None: those of the model.
+    """
 
     classes: ClassIndex
     image_width: int
     image_height: int
     file_name: str | None = None
     shapes: ShapePolicy = "enclose"
+    yolo_names: tuple[str, ...] | None = None
 
     def object_of_id(self, class_id: int, box: BoxXyxy, pointer: str, shape: LabelShape = "box") -> LabelObject:
         """Return an object whose file gives a class id."""

@@ -50,7 +50,18 @@ def _read_line(fields: list[str], pointer: str, context: LabelContext) -> LabelO
     box = _center_box(numbers[:4]) if shape in ("box", "scored box") else enclosing_box(numbers)
     width, height = context.image_width, context.image_height
     box_px = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
-    return context.object_of_id(class_id, box_px, pointer, shape)
+    return _object(class_id, box_px, pointer, shape, context)
+
+
+def _object(
+    class_id: int, box_px: BoxXyxy, pointer: str, shape: LabelShape, context: LabelContext
+) -> LabelObject | LabelProblem:
+    names = context.yolo_names
+    if names is None:
+        return context.object_of_id(class_id, box_px, pointer, shape)
+    if not 0 <= class_id < len(names):
+        return LabelProblem(pointer, f"expected a class id of 0..{len(names) - 1}, got {class_id}")
+    return context.object_of_name(names[class_id], box_px, pointer, shape)
 
 
 def _shape(columns: int) -> LabelShape | None:

@@ -10,7 +10,7 @@ from yoloscope.training.data.datasets.dataset import (
     Layout,
     ProblemKind,
 )
-from yoloscope.training.data.datasets.open import list_splits, open_dataset, open_split_or_all
+from yoloscope.training.data.datasets.open import find_label_names, list_splits, open_dataset, open_split_or_all
 
 __all__ = [
     "DatasetProblem",
@@ -18,6 +18,7 @@ __all__ = [
     "LabeledImage",
     "Layout",
     "ProblemKind",
+    "find_label_names",
     "list_splits",
     "open_dataset",
     "open_split_or_all",

@@ -49,6 +49,16 @@ def checked_names(names: Sequence[str], source: Path) -> tuple[str, ...]:
         raise DatasetError(str(error)) from error
 
 
+def list_names_files(folder: Path) -> list[Path]:
+    """Return the files of class names in a folder itself or its ``data``, those of the most usual name alone."""
+    for place in (folder, folder / "data"):
+        for name in _NAMES_FILES:
+            found = sorted(path for path in place.glob(name) if path.is_file())
+            if found:
+                return found
+    return []
+
+
 def find_names_file(folder: Path) -> Path | None:
     """Return the file of class names that a labeling tool left in a folder or one inside it, the nearest first.
 

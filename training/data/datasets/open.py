@@ -19,7 +19,7 @@ from yoloscope.training.data.datasets.coco import (
     splits_beside,
 )
 from yoloscope.training.data.datasets.dataset import DetectionDataset
-from yoloscope.training.data.datasets.files import is_usual, read_text, same_split
+from yoloscope.training.data.datasets.files import is_usual, list_names_files, read_text, same_split
 from yoloscope.training.data.datasets.pairing import begins_like_labels
 from yoloscope.training.data.datasets.paths import find_files, find_images
 from yoloscope.training.data.datasets.reading import ReadOptions
@@ -30,6 +30,7 @@ from yoloscope.training.data.datasets.yolo import (
     find_yolo,
     read_darknet_data,
     read_data_yaml,
+    read_description_names,
     read_yolo_text,
 )
 
@@ -87,6 +88,36 @@ def open_split_or_all(
     return replace(dataset, notes=(*dataset.notes, note))
 
 
+def find_label_names(label: Path) -> tuple[Path, tuple[str, ...]] | None:
+    """Return the file that names the class ids of a YOLO label file, and the names; None where there is none near.
+
+    Looked for in the label's folder and the one above, and above ``labels`` and folders of splits. A description
+    (``data.yaml``, ``.data``) goes before a bare list, as when the data set is opened. Files that do not end in
+    ``.txt`` are no YOLO text. Raises DatasetError for names that cannot be read, and for several that differ.
+    """
+    if label.suffix.lower() != ".txt":
+        return None
+    folder = label.resolve().parent
+    for above in (folder, *folder.parents[: 2 if _is_part(folder) or _is_part(folder.parent) else 1]):
+        found = [path for path in sorted(above.iterdir()) if _is_description(path)] or list_names_files(above)
+        names = {path: read_description_names(path) for path in found}
+        if len(set(names.values())) > 1:
+            listed = ", ".join(path.name for path in names)
+            raise DatasetError(f"expected one list of class names for {label} in {above}, got others: {listed}")
+        if names:
+            return next(iter(names.items()))
+    return None
+
+
+def _is_part(folder: Path) -> bool:
+    return folder.name.lower() == "labels" or is_usual(folder.name)
+
+
+def _is_description(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return path.is_file() and (suffix == ".data" or (suffix in (".yaml", ".yml") and _has_names(path)))
+
+
 def _find(path: Path, options: ReadOptions) -> _Source:
     if path.is_file():
         return _file_source(path, options)
@@ -142,7 +173,7 @@ def _sources(folder: Path, options: ReadOptions) -> Iterator[_Source]:
         yield _Source(name, partial(voc_splits, root, voc), lambda split: read_voc_folder(root, voc, split, options))
     described = bool(coco or voc)
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() == ".data" or (path.suffix.lower() in (".yaml", ".yml") and _has_names(path)):
+        if _is_description(path):
             described = True
             yield _file_source(path, options)
     bare = None if described else find_yolo(folder, options.within)

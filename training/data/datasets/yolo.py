@@ -77,13 +77,7 @@ def read_darknet_data(path: Path, within: Path | None = None) -> YoloConfig:
 
     darknet takes them relative to where it is started. ``valid`` is the split ``val``. Raises DatasetError.
     """
-    options: dict[str, str] = {}
-    for line in read_text(path, "a darknet data file").splitlines():
-        key, equals, value = line.partition("=")
-        if equals and not key.lstrip().startswith(("#", ";")):
-            options[key.strip()] = value.strip()
-    folder = path.parent.parent if path.parent.name in _DARKNET_FOLDERS else path.parent
-    finder = PathFinder(folder, (path.parent, *path.parent.resolve().parents[:2]), within)
+    options, finder = _darknet_options(path), _darknet_finder(path, within)
     splits: dict[str, tuple[Path, ...]] = {
         split: (finder.find(options[key], accept=_has_images),)
         for key, split in _DARKNET_SPLITS.items()
@@ -92,6 +86,25 @@ def read_darknet_data(path: Path, within: Path | None = None) -> YoloConfig:
     if not splits or not options.get("names"):
         raise DatasetError(f"expected names and one of {', '.join(_DARKNET_SPLITS)} in {path}, got {sorted(options)}")
     return YoloConfig(path, read_names(finder.find(options["names"], accept=Path.is_file)), splits, finder)
+
+
+def read_description_names(path: Path) -> tuple[str, ...]:
+    """Return the class names of a ``data.yaml``, a darknet ``.data`` or a names file alone; raises DatasetError."""
+    suffix = path.suffix.lower()
+    if suffix in (".yaml", ".yml"):
+        try:
+            written = yaml.BaseLoader(read_text(path, "a YAML file")).get_single_data()
+        except yaml.YAMLError as error:
+            raise DatasetError(f"expected a YAML file at {path}, got: {error}") from error
+        if not isinstance(written, dict):
+            raise DatasetError(f"expected the key 'names' in {path}, got none")
+        return _yaml_names(written, path)
+    if suffix != ".data":
+        return read_names(path)
+    names = _darknet_options(path).get("names")
+    if not names:
+        raise DatasetError(f"expected names in {path}, got none")
+    return read_names(_darknet_finder(path, None).find(names, accept=Path.is_file))
 
 
 def find_yolo(folder: Path, within: Path | None = None) -> YoloConfig | None:
@@ -146,6 +159,20 @@ def read_yolo_text(
     notes = (*config.finder.note(source), *result.notes(source))
     ids = tuple(range(1, len(names) + 1))
     return DetectionDataset("yolo", source, split, names, ids, tuple(result.images), problems, notes)
+
+
+def _darknet_options(path: Path) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for line in read_text(path, "a darknet data file").splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not key.lstrip().startswith(("#", ";")):
+            options[key.strip()] = value.strip()
+    return options
+
+
+def _darknet_finder(path: Path, within: Path | None) -> PathFinder:
+    folder = path.parent.parent if path.parent.name in _DARKNET_FOLDERS else path.parent
+    return PathFinder(folder, (path.parent, *path.parent.resolve().parents[:2]), within)
 
 
 def _yaml_finder(written: object, path: Path, within: Path | None) -> PathFinder:
