@@ -55,11 +55,12 @@ def _remove_leftovers(path: Path) -> None:
     """Remove the unfinished files of this path whose processes are gone."""
     for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*{glob.escape(path.suffix)}"):
         process = leftover.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
-        if process.isdigit() and not _is_alive(int(process)):
+        if process.isdigit() and not is_running(int(process)):
             _remove(leftover)
 
 
-def _is_alive(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Return whether there is a process of this id."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from yoloscope.models.errors import ConfigError, OutputError
+from yoloscope.models.files import is_running
 from yoloscope.models.images import SUFFIXES
 
 CopyMode: TypeAlias = Literal["copy", "link"]
@@ -41,13 +42,14 @@ def write_corrected_copy(
     """
     require_output(folder, output)
     copier = _Copier(folder, output, images)
+    temporary = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        _remove_leftovers(output)
+        temporary.mkdir()
     except OSError as error:
         raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
     try:
-        temporary.chmod(0o755)
         copier.copy(temporary)
         for name, data in changed.items():
             _replace(temporary, name, copier.repoint(data, name))
@@ -58,6 +60,14 @@ def write_corrected_copy(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return copier.result
+
+
+def _remove_leftovers(output: Path) -> None:
+    """Remove the unfinished copies of processes that were killed."""
+    for leftover in output.parent.glob(f".{glob.escape(output.name)}.*"):
+        process = leftover.suffix.removeprefix(".")
+        if process.isdigit() and not is_running(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def require_output(folder: Path, output: Path) -> None:
