@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from yoloscope.models.errors import ConfigError, DatasetError
+from yoloscope.models.files import write_text
 from yoloscope.training.checkpoint.files import ARTIFACT, LAST
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
@@ -14,6 +18,8 @@ from yoloscope.training.data.splits import Splits, rank_by_name
 from yoloscope.training.logs import log_prefix
 from yoloscope.training.train import train
 from yoloscope.training.trainer import DEFAULT_DEVICE, DeviceConfig
+
+CONDITIONS: Final = "folds.json"
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,14 @@ def train_folds(
     """Train a network without each part of a data set, in ``folder``; those that are there already are taken.
 
     Nothing is validated on: the part that is left out must not choose the weights that judge it. An interrupted
-    training goes on where it was. Raises YoloscopeError, and ConfigError where a signal ended it.
+    training goes on where it was. Raises YoloscopeError, and ConfigError where a signal ended it or the folder holds
+    folds of another number, configuration or data set.
     """
     config = config.replace(data=config.data.model_dump() | {"val": None})
+    parts = split_folds(dataset, count, config.seed)
+    _require_same_folds(config, parts, folder / CONDITIONS)
     folds = []
-    for number, held_out in enumerate(split_folds(dataset, count, config.seed)):
+    for number, held_out in enumerate(parts):
         place = folder / f"fold-{number + 1}"
         artifact = place / ARTIFACT
         if not artifact.exists():
@@ -70,6 +79,24 @@ def train_folds(
                 raise ConfigError(f"stopped in fold {number + 1} of {count}; the same command goes on from there")
         folds.append(Fold(held_out, artifact))
     return folds
+
+
+def _require_same_folds(config: TrainingConfig, parts: Sequence[Sequence[LabeledImage]], path: Path) -> None:
+    """Write what the folds depend on; raise ConfigError where the file has something else."""
+    trained_on = [(image.path.name, repr(image.labels)) for part in parts for image in part]
+    conditions = json.dumps(
+        {
+            "folds": len(parts),
+            "config": sha256(config.to_yaml().encode()).hexdigest(),
+            "images": sha256(repr(trained_on).encode()).hexdigest(),
+        }
+    )
+    if not path.exists():
+        write_text(path, conditions)
+    elif path.read_text("utf-8", errors="replace") != conditions:
+        raise ConfigError(
+            f"{path.parent} holds folds of another number, configuration or data set; choose another --output"
+        )
 
 
 def _without(dataset: DetectionDataset, images: Sequence[LabeledImage]) -> DetectionDataset:

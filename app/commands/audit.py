@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -27,6 +28,8 @@ from yoloscope.app.commands.options import (
     WeightsOption,
     progress_bar,
 )
+from yoloscope.app.commands.score_data import UNREAD
+from yoloscope.app.services.model_store import BUILTIN
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.scoring import torch_threads
 from yoloscope.app.settings import Settings, load_settings
@@ -40,12 +43,13 @@ from yoloscope.training.diagnostics.audit import (
     collect_report,
     seen_by_model,
 )
-from yoloscope.training.diagnostics.calibration import AuditCalibration
+from yoloscope.training.diagnostics.calibration import PREVALENCE_BOUNDS, AuditCalibration
 from yoloscope.training.diagnostics.findings import KINDS, AuditReport, FindingKind, ImageAudit
 from yoloscope.training.diagnostics.image_names import data_folder, image_name
 from yoloscope.training.diagnostics.report import write_csv, write_page
 from yoloscope.training.diagnostics.run import AuditLog, Judge, audit_images, calibrate_on
 from yoloscope.training.export.onnx import read_artifact, with_spec, write_artifact
+from yoloscope.training.losses import get_preset
 
 REPORT: Final = "report.json"
 TABLE: Final = "report.csv"
@@ -119,19 +123,18 @@ def audit(
     if data is None:
         raise ConfigError("--data: expected a data set, got none")
     shares = _parse_prevalence(prevalence or [])
-    if (folds is None) != (config is None):
-        raise ConfigError("--folds: expected --folds and --config together, got one of both")
-    if calibrate and (folds is not None or output is not None):
-        raise ConfigError("--calibrate: expected a model alone, got --folds or --output with it")
+    training = _read_folds(folds, config, model, output)
     settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)
+    if calibrate:
+        _require_own_model(settings, alone=training is None and output is None)
     dataset = open_dataset(data, split, shapes=shapes)
     dataset.log_notes()
     with torch_threads(1):
         if calibrate:
             _calibrate(open_runtime(settings), dataset, shares)
             return
-        if folds is not None and config is not None:
-            report = _audit_folds(dataset, data_folder(data), _Folds(folds, config), output, floor, shares)
+        if training is not None:
+            report = _audit_folds(dataset, data_folder(data), training, settings, floor, shares)
         else:
             report = _audit(dataset, data_folder(data), settings, output, floor, shares)
     if output is not None:
@@ -140,6 +143,40 @@ def audit(
         typer.echo(report.to_json())
     else:
         show_report(report, Console(highlight=False, markup=False))
+    _exit_unless_all_read(report, dataset, data_folder(data))
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """Networks to train for an audit: how many, by which configuration, below which folder."""
+
+    count: int
+    config: str
+    output: Path
+
+
+def _read_folds(count: int | None, config: str | None, model: str | None, output: Path | None) -> _Folds | None:
+    """Return what --folds and the options that go with it ask for; raise ConfigError where one is missing."""
+    if count is None and config is None:
+        return None
+    if count is None or config is None:
+        raise ConfigError("--folds: expected --folds and --config together, got one of both")
+    if output is None:
+        raise ConfigError("--output: expected a folder, where the folds are trained, got none")
+    if model is not None:
+        raise ConfigError(f"--model: expected none beside --folds, whose networks judge the images, got {model}")
+    return _Folds(count, config, output)
+
+
+def _require_own_model(settings: Settings, *, alone: bool) -> None:
+    """Raise ConfigError unless --calibrate has a model whose file may change, and nothing else to do."""
+    if not alone:
+        raise ConfigError("--calibrate: expected a model alone, got --folds or --output with it")
+    if settings.model in (None, BUILTIN):
+        raise ConfigError(
+            f"--calibrate: expected --model with a model to write into, got {settings.model or 'none'}; to calibrate "
+            f"{BUILTIN} copy its file and name the copy"
+        )
 
 
 def _parse_prevalence(texts: Sequence[str]) -> dict[FindingKind, float]:
@@ -151,6 +188,9 @@ def _parse_prevalence(texts: Sequence[str]) -> dict[FindingKind, float]:
             value = float(share)
         except ValueError:
             value = None
+        low, high = PREVALENCE_BOUNDS
+        if kind is not None and value is not None and not low <= value <= high:
+            raise ConfigError(f"--prevalence: expected a share of {low:g} to {high:g}, got {text!r}")
         if kind is None or value is None:
             raise ConfigError(f"--prevalence: expected KIND=SHARE with a kind of {', '.join(KINDS)}, got {text!r}")
         shares[kind] = value
@@ -166,6 +206,7 @@ def _audit(
     prevalence: dict[FindingKind, float],
 ) -> AuditReport:
     runtime = open_runtime(settings)
+    get_preset(None, runtime.spec)
     dataset = dataset.for_model(runtime.spec.class_names)
     calibration, notes = _calibration(runtime, dataset)
     auditor = LabelAuditor(runtime, calibration, floor=floor, prevalence=prevalence)
@@ -174,32 +215,24 @@ def _audit(
     return _run(dataset, auditing, output)
 
 
-@dataclass(frozen=True)
-class _Folds:
-    count: int
-    config: str
-
-
 def _audit_folds(
     dataset: DetectionDataset,
     root: Path,
     folds: _Folds,
-    output: Path | None,
+    settings: Settings,
     floor: float,
     prevalence: dict[FindingKind, float],
 ) -> AuditReport:
     """Train the folds in the folder of the reports, and judge each image by the one that has not seen it."""
-    if output is None:
-        raise ConfigError("--output: expected a folder, where the folds are trained, got none")
     from yoloscope.training.config import find_config  # noqa: PLC0415 - the trainer, which an audit by a model does without
     from yoloscope.training.folds import train_folds  # noqa: PLC0415 - the trainer, which an audit by a model does without
     from yoloscope.training.logs import log_to_stderr  # noqa: PLC0415 - the trainer, which an audit by a model does without
 
     with log_to_stderr():
         trained = train_folds(
-            find_config(folds.config), dataset, folds.count, output / "folds", progress_bar=sys.stderr.isatty()
+            find_config(folds.config), dataset, folds.count, folds.output / "folds", progress_bar=sys.stderr.isatty()
         )
-    runtimes = [Runtime(fold.artifact, "auto") for fold in trained]
+    runtimes = [Runtime(fold.artifact, settings.provider, settings.threads) for fold in trained]
     fold_of = {image.path: number for number, fold in enumerate(trained) for image in fold.images}
     calibration = _fit(lambda image: runtimes[fold_of[image.path]], dataset)
     auditors = [LabelAuditor(runtime, calibration, floor=floor, prevalence=prevalence) for runtime in runtimes]
@@ -210,30 +243,36 @@ def _audit_folds(
     version = hashlib.sha256("".join(runtime.sha256 for runtime in runtimes).encode()).hexdigest()[:12]
     note = f"Each image was judged by one of {folds.count} models ({folds.config}) that has not seen it."
     model = AuditedModel(f"{folds.count} folds", version, seen=False)
-    return _run(dataset, _Auditing(root, judge, auditors[0], model, (note,)), output)
+    return _run(dataset, _Auditing(root, judge, auditors[0], model, (note,)), folds.output)
 
 
 def _run(dataset: DetectionDataset, auditing: _Auditing, output: Path | None) -> AuditReport:
     """Judge all images, going on from what ``output`` has of them."""
     auditor = auditing.auditor
     names = [image_name(image.path, auditing.root) for image in dataset.images]
-    log = None
-    if output is not None:
-        conditions: dict[str, object] = {
-            "model": auditing.model.version,
-            "calibration": hashlib.sha256(auditor.calibration.model_dump_json().encode()).hexdigest(),
-            "floor": auditor.floor,
-            "images": hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest(),
-        }
-        log = AuditLog(output / _LOG, conditions)
+    conditions = {
+        "model": auditing.model.version,
+        "calibration": hashlib.sha256(auditor.calibration.model_dump_json().encode()).hexdigest(),
+        "floor": auditor.floor,
+        "images": _digest(dataset.images, names),
+    }
     columns = (TextColumn("auditing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with progress_bar(*columns) as progress:
+    with (
+        nullcontext() if output is None else AuditLog(output / _LOG, conditions) as log,
+        progress_bar(*columns) as progress,
+    ):
         audits = list(
             progress.track(audit_images(auditing.judge, dataset.images, names, log), total=len(dataset.images))
         )
-    if log is not None:
-        log.close()
     return collect_report(auditor, auditing.model, dataset, audits, auditing.notes)
+
+
+def _digest(images: Sequence[LabeledImage], names: Sequence[str]) -> str:
+    """Return the sha256 of the names and labels of images."""
+    digest = hashlib.sha256()
+    for image, name in zip(images, names, strict=True):
+        digest.update(repr((name, image.labels)).encode())
+    return digest.hexdigest()
 
 
 def _calibration(runtime: Runtime, dataset: DetectionDataset) -> tuple[AuditCalibration, tuple[str, ...]]:
@@ -259,11 +298,22 @@ def _fit(detect_for: Callable[[LabeledImage], Runtime], dataset: DetectionDatase
 
 def _calibrate(runtime: Runtime, dataset: DetectionDataset, prevalence: dict[FindingKind, float]) -> None:
     """Fit a calibration and write it into the file of the model."""
+    get_preset(None, runtime.spec)
     found = _fit(lambda _: runtime, dataset.for_model(runtime.spec.class_names)).with_prevalence(prevalence)
     graph, spec = read_artifact(runtime.path)
     changed = spec.model_copy(update={"calibration": found.model_dump(mode="json")})
     write_artifact(with_spec(graph, changed), runtime.path, lambda _: None)
     typer.echo(f"wrote {runtime.path}: calibrated on {found.labels} labels of {found.images} images", err=True)
+
+
+def _exit_unless_all_read(report: AuditReport, dataset: DetectionDataset, root: Path) -> None:
+    """Leave with the exit status 1 where there are images without an audit."""
+    skipped = {skipped.location for skipped in report.skipped}
+    unread = sum(image_name(image.path, root) in skipped for image in dataset.images)
+    unread += sum(problem.kind in UNREAD for problem in dataset.problems)
+    if unread:
+        typer.echo(f"yoloscope: {unread} images could not be read, see above", err=True)
+        raise typer.Exit(1)
 
 
 def _write(report: AuditReport, dataset: DetectionDataset, output: Path) -> None:

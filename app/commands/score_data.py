@@ -28,7 +28,7 @@ from yoloscope.training.data.datasets.dataset import HARMLESS
 from yoloscope.training.losses import get_preset
 
 T = TypeVar("T")
-_UNREAD: Final[frozenset[str]] = frozenset(("missing_image", "unreadable_image", "image_size"))
+UNREAD: Final[frozenset[str]] = frozenset(("missing_image", "unreadable_image", "image_size"))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def score_dataset(dataset: DetectionDataset, runtime: Runtime, query: ScoreQuery
     ranking = DatasetScore(Costliest(most), Costliest(most))
     problems = [problem for problem in dataset.problems if problem.kind not in HARMLESS]
     ranking.skipped += [Skipped(problem.location, problem.detail) for problem in problems]
-    ranking.unread += sum(problem.kind in _UNREAD for problem in problems)
+    ranking.unread += sum(problem.kind in UNREAD for problem in problems)
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with progress_bar(*columns) as progress:
         for image in progress.track(dataset.images):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from yoloscope.models.errors import DatasetError, ImageError
+from yoloscope.models.errors import ConfigError, DatasetError, ImageError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.data.datasets.dataset import HARMLESS
@@ -45,7 +45,8 @@ class LabelAuditor:
     """Audits images one by one or in batches; what it finds in an image depends on that image alone.
 
     ``calibration`` turns evidence into probabilities; findings below ``floor`` are left out, and none otherwise.
-    Raises PresetError where the detector has no loss.
+    Raises PresetError where the detector has no loss, ConfigError or SpecError for a floor or a prevalence
+    out of range.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class LabelAuditor:
         prevalence: Mapping[FindingKind, float] | None = None,
     ) -> None:
         get_preset(None, detector.spec)
+        if not 0 <= floor <= 1:
+            raise ConfigError(f"floor: expected a probability of 0 to 1, got {floor:g}")
         self._detector = detector
         self.spec = detector.spec
         self.calibration = calibration.with_prevalence(prevalence or {})
@@ -102,14 +105,23 @@ def seen_by_model(spec: DetectorSpec, dataset: DetectionDataset) -> bool | None:
         return None
     trained = spec.training.get("train")
     if not isinstance(trained, dict):
-        split = spec.training.get("config", {}).get("data", {}).get("train")
-        return split == dataset.split if split and dataset.split else None
+        return _seen_by_name(spec.training, dataset)
+    split = trained.get("split")
     counts = len(dataset), sum(dataset.objects_per_class)
-    if (trained.get("images"), trained.get("objects")) == counts and trained.get("split") == dataset.split:
+    if (trained.get("images"), trained.get("objects")) == counts and split == dataset.split:
         return True
     if trained.get("name") != dataset.source.name:
         return None
-    return trained.get("split") == dataset.split or dataset.split is None
+    return split is None or dataset.split is None or split == dataset.split
+
+
+def _seen_by_name(training: Mapping[str, Any], dataset: DetectionDataset) -> bool | None:
+    """Return False where a model without a summary of its data was trained on a split of another name."""
+    try:
+        split = training["config"]["data"]["train"]
+    except (KeyError, TypeError):
+        return None
+    return False if split and dataset.split and split != dataset.split else None
 
 
 def collect_report(

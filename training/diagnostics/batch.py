@@ -103,8 +103,9 @@ class AuditBatch:
         return explained[candidates.image, candidates.column]
 
     def _network_labels(self) -> NetworkLabels:
+        """Return the judged labels as training takes them: cut to their image."""
         image, slot = self.batch.judged.nonzero(as_tuple=True)
-        boxes = self.batch.boxes_xyxy_frac[image, slot].double()
+        boxes = self.batch.boxes_xyxy_frac[image, slot].double().clamp(0, 1)
         return NetworkLabels(self._to_network(boxes, image), self.batch.class_ids[image, slot], image, len(self.labels))
 
     def _to_network(self, boxes_xyxy_frac: Tensor, image: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ VIEWS: Final[tuple[View, ...]] = ("plain", "mirrored")
 LEAST_LABELS: Final = 30
 SEEDS: Final = tuple(range(200, 206))
 RATE: Final = 0.05
+_PART: Final = 16
+"""Images whose labels and detections are compared at once, which bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,20 @@ def calibrate(
     images: Sequence[CalibrationImage], class_names: Sequence[str], data: str, seeds: Sequence[int] = SEEDS
 ) -> AuditCalibration:
     """Fit all channels; ``data`` names the data set. Raises DatasetError where there are too few labels."""
-    labels = LabelBatch.of([image.labels for image in images])
-    count = int(labels.judged.sum())
+    parts = [slice(start, start + _PART) for start in range(0, len(images), _PART)]
+    labels = [LabelBatch.of([image.labels for image in images[part]]) for part in parts]
+    count = sum(int(batch.judged.sum()) for batch in labels)
     if count < LEAST_LABELS:
         raise DatasetError(f"expected at least {LEAST_LABELS} labels to calibrate an audit with, got {count} in {data}")
-    sizes = typical_sizes([labels], len(class_names))
-    merged = merge_views([image.found for image in images])
-    corrupted = [inject_errors([image.labels for image in images], class_names, seed, rate=RATE) for seed in seeds]
-    channels: dict[FindingKind, Channel] = {"missing": fit_missing(*labeled_detections(labels, merged, sizes), count)}
-    evidence = [_label_features(batch, merged) for batch in corrupted]
+    sizes = typical_sizes(labels, len(class_names))
+    merged = [merge_views([image.found for image in images[part]]) for part in parts]
+    detections = [labeled_detections(batch, found, sizes) for batch, found in zip(labels, merged, strict=True)]
+    features, labeled = (torch.cat(columns) for columns in zip(*detections, strict=True))
+    channels: dict[FindingKind, Channel] = {"missing": fit_missing(features, labeled, count)}
+    evidence = []
+    for seed in seeds:
+        corrupted = inject_errors([image.labels for image in images], class_names, seed, rate=RATE)
+        evidence += [_label_features(corrupted[part], found) for part, found in zip(parts, merged, strict=True)]
     for index, kind in enumerate(LABEL_KINDS):
         features = stack([features[index] for features, _ in evidence], len(FEATURES[kind]))
         positive = torch.tensor([found == kind for _, kinds in evidence for found in kinds])

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, Self, TypedDict
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from yoloscope.models.errors import SpecError
@@ -66,10 +66,19 @@ class Channel(StrictModel):
     unlabeled_logits: tuple[float, ...] = ()
     unlabeled_per_label: float = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _require_as_many_numbers(self) -> Self:
+        lengths = len(self.mean), len(self.scale), len(self.weights)
+        if lengths != (len(self.features),) * 3:
+            raise ValueError(f"expected mean, scale and weight of {len(self.features)} features, got {lengths}")
+        if min(self.scale, default=1.0) <= 0:
+            raise ValueError(f"expected scales above 0, got {min(self.scale)}")
+        return self
+
     def probability(self, features: Tensor, prevalence: float | None = None) -> Tensor:
         """Return the probability float64 [n] of an error by features [n, F], at the stated or own prevalence."""
         assumed = self.prevalence if prevalence is None else prevalence
-        return (self.logits(features) + self.log_odds_shift(assumed)).sigmoid()
+        return _sigmoid(self.logits(features) + self.log_odds_shift(assumed))
 
     def log_odds_shift(self, prevalence: float) -> float:
         """Return what a share of errors adds to the log odds."""
@@ -111,6 +120,12 @@ class AuditCalibration(StrictModel):
     data: str
     images: int
     labels: int
+
+    @model_validator(mode="after")
+    def _require_the_image_itself(self) -> Self:
+        if self.views[0] != "plain":
+            raise ValueError(f"expected views that begin with plain, got {', '.join(self.views)}")
+        return self
 
     @classmethod
     def of_spec(cls, spec: DetectorSpec) -> AuditCalibration | None:
@@ -207,6 +222,11 @@ class _ModelFields(TypedDict):
 
 def _log_odds(probability: float) -> float:
     return math.log(probability / (1 - probability))
+
+
+def _sigmoid(values: Tensor) -> Tensor:
+    """Return the sigmoid; ``Tensor.sigmoid`` rounds the last elements of a tensor otherwise than the others."""
+    return 1 / (1 + (-values).exp())
 
 
 def _logistic(values: Tensor, target: Tensor) -> Tensor:

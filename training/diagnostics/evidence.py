@@ -217,8 +217,7 @@ def _overlaps(iou: Tensor) -> list[Tensor]:
 def candidate_evidence(labels: LabelBatch, found: MergedDetections, typical_size: Tensor) -> CandidateEvidence:
     """Return the evidence on every detection that no label and no crowd region accounts for.
 
-    ``typical_size`` [C] is that of each class's labels: the root of the area, as a share of the image's. What overlaps
-    a better candidate of another class like one object is left out.
+    ``typical_size`` [C] is that of each class's labels: the root of the area, as a share of the image's.
     """
     boxes = found.boxes_xyxy_frac
     free = found.class_ids >= 0

@@ -40,7 +40,7 @@ def find_flags(image: str, labels: ImageLabels, spec: DetectorSpec, scale: tuple
 
 
 def find_collisions(image: str, labels: ImageLabels, statuses: Tensor, index: list[int]) -> list[LabelFlag]:
-    """Return the labels that share all their predictors with another one, or have none.
+    """Return the labels whose predictors are all assigned to other ones.
 
     ``statuses`` uint8 [n] are the ``MatchStatus`` of the labels at ``index`` of the image.
     """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from yoloscope.models.errors import ConfigError, DatasetError, ImageError
+from yoloscope.models.files import write_text
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.diagnostics.calibrate import VIEWS, CalibrationImage, calibrate
 from yoloscope.training.diagnostics.calibration import AuditCalibration
@@ -24,30 +25,21 @@ Judge = Callable[[Sequence[LabeledImage]], list[ImageAudit]]
 class AuditLog:
     """Audits of images that are done, one line of JSON each, in a file that an interrupted audit goes on from.
 
-    ``conditions`` is what the audits depend on: model, calibration, floor. Raises ConfigError where the file was
-    written under other ones. A line that was cut off is dropped.
+    ``conditions`` is what the audits depend on: model, calibration, floor, images and labels. Raises ConfigError where
+    the file was written under other ones. Lines that were cut off or damaged are dropped.
     """
 
-    def __init__(self, path: Path, conditions: dict[str, object]) -> None:
-        self._path = path
+    def __init__(self, path: Path, conditions: Mapping[str, object]) -> None:
         header = json.dumps(conditions, sort_keys=True)
-        self.done: dict[str, ImageAudit] = {}
-        kept = header + "\n"
-        if path.exists():
-            first, *lines = path.read_text(encoding="utf-8").split("\n")
-            if first and first != header:
-                raise ConfigError(
-                    f"{path} belongs to an audit of another model, data set or setting; choose another --output"
-                )
-            whole = lines[:-1] if first else []
-            for line in whole:
-                audit = ImageAudit.from_json(line)
-                self.done[audit.image] = audit
-                kept += line + "\n"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w", encoding="utf-8")
-        self._file.write(kept)
-        self._file.flush()
+        self.done = _read_log(path, header)
+        write_text(path, "".join(f"{line}\n" for line in (header, *(one.to_json() for one in self.done.values()))))
+        self._file = path.open("a", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def add(self, audits: Sequence[ImageAudit]) -> None:
         """Write the audits of some images to the disk."""
@@ -59,6 +51,25 @@ class AuditLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _read_log(path: Path, header: str) -> dict[str, ImageAudit]:
+    """Return the whole lines of a log by image; raise ConfigError where its header is another one."""
+    if not path.exists():
+        return {}
+    header_read, newline, rest = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    if not newline:
+        return {}
+    if header_read != header:
+        raise ConfigError(f"{path} belongs to an audit of another model, data set or setting; choose another --output")
+    done = {}
+    for line in rest.split("\n")[:-1]:
+        try:
+            audit = ImageAudit.from_json(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+        done[audit.image] = audit
+    return done
 
 
 def audit_images(
