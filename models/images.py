@@ -135,11 +135,17 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     cut off, and for other floats.
     """
     try:
-        reduced = reduce_image(path.read_bytes())
-        with _open(reduced, None) as image:
-            return _whole_pixels(image, reduced)
+        return _read_pixels(path.read_bytes())
     except (*_HEADER_ERRORS, ImageError) as error:
         raise ImageDecodeError(f"expected a whole image at {path}, got: {error}") from error
+
+
+def read_image_bytes(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of the bytes of an image file as ``read_image`` does; raises ImageDecodeError."""
+    try:
+        return _read_pixels(data)
+    except (*_HEADER_ERRORS, ImageError) as error:
+        raise ImageDecodeError(f"expected the bytes of a whole image, got: {error}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -188,6 +194,12 @@ def _open(reduced: ReducedImage, formats: tuple[str, ...] | None) -> Image.Image
     image = Image.open(file, formats=formats)
     file.watch(image)
     return image
+
+
+def _read_pixels(data: bytes) -> NDArray[np.uint8]:
+    reduced = reduce_image(data)
+    with _open(reduced, None) as image:
+        return _whole_pixels(image, reduced)
 
 
 def _whole_pixels(image: Image.Image, reduced: ReducedImage) -> NDArray[np.uint8]:
@@ -270,21 +282,23 @@ def _rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
         image.info.pop(key, None)
     image.load()
     width, height = image.size
-    pixels = np.empty((height, width, 3), np.uint8)
+    orientation = _orientation(image)
+    upright = np.empty((width, height, 3) if orientation in _SIDEWAYS else (height, width, 3), np.uint8)
+    pixels = _stored(upright, orientation)
     for top in range(0, height, _STRIP_ROWS):
         strip = image.crop((0, top, width, min(height, top + _STRIP_ROWS)))
         gray = strip.mode == "L" and "transparency" not in strip.info
         pixels[top : top + _STRIP_ROWS] = np.asarray(strip)[..., None] if gray else np.asarray(_rgb(strip))
-    return np.ascontiguousarray(_turned(pixels, _orientation(image)))
+    return upright
 
 
-def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn stored pixels [H, W, 3] upright."""
-    if orientation in _SIDEWAYS:
-        pixels = pixels.swapaxes(0, 1)
+def _stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Return a view of upright pixels [H, W, 3] in the order in which the file stores them."""
+    if orientation in _FLIPPED_ACROSS:
+        upright = upright[:, ::-1]
     if orientation in _FLIPPED_DOWN:
-        pixels = pixels[::-1]
-    return pixels[:, ::-1] if orientation in _FLIPPED_ACROSS else pixels
+        upright = upright[::-1]
+    return upright.swapaxes(0, 1) if orientation in _SIDEWAYS else upright
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 import yoloscope
+from tests.app.artifact import write_tiny_artifact
 from tests.conftest import ROOT
-from yoloscope.models.errors import ConfigError, ImageDecodeError, LabelError, RequestError
+from yoloscope.models.errors import ConfigError, ImageDecodeError, ImageTypeError, LabelError, RequestError
 from yoloscope.models.zoo import BUILTIN
 
 BLOOD = ROOT / "docs" / "images" / "blood.jpg"
@@ -93,3 +94,19 @@ def test_export_in_half_precision_detects_the_same(model: yoloscope.Model, tmp_p
     assert np.abs(half.scores[:3] - whole.scores[:3]).max() < 0.01
     with pytest.raises(ConfigError, match="expected images for int8"):
         yoloscope.export(BUILTIN, tmp_path / "x.onnx", precision="int8")
+
+
+def test_a_model_of_four_planes_takes_arrays_of_four(tmp_path: Path) -> None:
+    planes = yoloscope.load(write_tiny_artifact(tmp_path / "thermal.onnx", planes=4), provider="cpu", threads=1)
+    result = planes.detect(np.full((48, 64, 4), 51, np.uint8))
+    assert result.scores[0] == pytest.approx(0.6)
+    with pytest.raises(ImageDecodeError, match=r"expected pixels uint8 \[H, W, 4\], got uint8 \[48, 64, 3\]"):
+        planes.detect(np.full((48, 64, 3), 51, np.uint8))
+    with pytest.raises(ImageTypeError, match="expected an image of 4 planes, got one of 3"):
+        planes.detect(BLOOD)
+
+
+def test_bytes_that_are_cut_off_are_an_error(model: yoloscope.Model) -> None:
+    for data in (BLOOD.read_bytes()[:20_000], b"no image"):
+        with pytest.raises(ImageDecodeError, match="expected the bytes of a whole image"):
+            model.detect(data)

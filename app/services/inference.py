@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yoloscope.models.detections import Detections
-from yoloscope.models.errors import ImageError, RequestError
+from yoloscope.models.errors import ImageError, ImageTypeError, RequestError
 from yoloscope.models.images import DecodedImage, ImageLimits, decode_image
 from yoloscope.models.preprocess import preprocess
 
@@ -116,7 +116,14 @@ def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_image:
 
 
 def prepare_decoded(image: DecodedImage, spec: DetectorSpec, *, keep_image: bool = False) -> PreprocessedImage:
-    """Place a decoded image on the network's input."""
+    """Place a decoded image on the network's input; raises ImageTypeError for one of another number of planes."""
+    planes, got = spec.image_planes, image.pixels.shape[2]
+    if planes != got:
+        raise ImageTypeError(
+            f"expected an image of {planes} planes, got one of {got}, as all image files have: POST the planes as the "
+            f"tensor images [B, {spec.input_height}, {spec.input_width}, {planes}] to /v2/models/NAME/infer, or "
+            "pass an array [H, W, planes] in Python"
+        )
     placed, placement = preprocess(image.pixels, spec)
     return PreprocessedImage(placed, placement, image.width, image.height, image if keep_image else None)
 

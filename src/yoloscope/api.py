@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -29,7 +28,7 @@ from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.scoring import LabeledUpload, ScoreQuery, ScoreRun, read_labels, score_heads
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ImageDecodeError
-from yoloscope.models.images import DecodedImage, read_image, to_rgb
+from yoloscope.models.images import DecodedImage, read_image, read_image_bytes, to_rgb
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import LabelLimits
 from yoloscope.training.data.datasets import find_label_names, open_dataset
@@ -132,7 +131,7 @@ class Model:
         return evaluate_detector(self._runtime, open_dataset(Path(data), split))
 
     def _prepare(self, image: ImageSource) -> PreprocessedImage:
-        return prepare_decoded(_decoded(image), self.spec)
+        return prepare_decoded(_decoded(image, self.spec.image_planes), self.spec)
 
 
 def load(
@@ -154,16 +153,16 @@ def evaluate(model: str | Path | Model, data: str | Path, *, split: str | None =
     return loaded.evaluate(data, split=split)
 
 
-def _decoded(image: ImageSource) -> DecodedImage:
+def _decoded(image: ImageSource, planes: int) -> DecodedImage:
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ImageDecodeError(f"expected pixels uint8 [H, W, 3] in RGB, got {image.dtype} {list(image.shape)}")
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != planes:
+            kind = "[H, W, 3] in RGB" if planes == 3 else f"[H, W, {planes}]"
+            raise ImageDecodeError(f"expected pixels uint8 {kind}, got {image.dtype} {list(image.shape)}")
         return DecodedImage(image)
     if isinstance(image, Image.Image):
         return DecodedImage(np.asarray(to_rgb(image)))
     if isinstance(image, bytes):
-        with Image.open(BytesIO(image)) as opened:
-            return DecodedImage(np.asarray(to_rgb(opened)))
+        return DecodedImage(read_image_bytes(image))
     return DecodedImage(read_image(Path(image)))
 
 

@@ -16,23 +16,24 @@ LOWER_SCORES = (0.5, 0.375, 0.125)
 """Of the second to fourth candidate; the first has 0.5 + brightness / 2 with brightness 0..1."""
 
 
-def tiny_spec(name: str = "tiny") -> DetectorSpec:
+def tiny_spec(name: str = "tiny", planes: int = 3) -> DetectorSpec:
     return DetectorSpec(
         name=name,
         family="v4",
         class_names=CLASS_NAMES,
         input_width=SIDE,
         input_height=SIDE,
+        input_channels=planes,
         anchors_px=((10.0, 10.0),),
         heads=(HeadSpec(kind="yolo", grid_width=2, grid_height=2, anchor_indices=(0,)),),
         loss=LossSpec(preset="v4"),
     )
 
 
-def write_tiny_artifact(path: Path, metadata: str | None = None) -> Path:
+def write_tiny_artifact(path: Path, metadata: str | None = None, *, planes: int = 3) -> Path:
     """Write the artifact; ``metadata`` replaces the spec's JSON."""
-    spec = tiny_spec(path.stem)
-    model = helper.make_model(_graph(), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    spec = tiny_spec(path.stem, planes)
+    model = helper.make_model(_graph(planes), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, {METADATA_KEY: spec.to_json() if metadata is None else metadata})
     onnx.checker.check_model(model)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ def write_tiny_artifact(path: Path, metadata: str | None = None) -> Path:
     return path
 
 
-def _graph() -> onnx.GraphProto:
+def _graph(planes: int) -> onnx.GraphProto:
     constants = {
         "box_values": np.array([BOXES], np.float32),
         "class_values": np.array([CLASS_IDS], np.int64),
@@ -83,7 +84,7 @@ def _graph() -> onnx.GraphProto:
         nodes,
         "tiny",
         [
-            info("images", TensorProto.UINT8, ["B", SIDE, SIDE, 3]),
+            info("images", TensorProto.UINT8, ["B", SIDE, SIDE, planes]),
             info("score_threshold", TensorProto.FLOAT, ["B"]),
             info("iou_threshold", TensorProto.FLOAT, ["B"]),
         ],
