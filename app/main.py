@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -15,10 +16,11 @@ from yoloscope.app import errors, openapi
 from yoloscope.app.api_keys import ApiKeys, RequireApiKey
 from yoloscope.app.content_encoding import DecompressedBodies
 from yoloscope.app.interruptions import Interruptions
-from yoloscope.app.middleware import BodyLimits, HeadAsGet, PathPrefix
+from yoloscope.app.middleware import BodyLimits, HeadAsGet, PathPrefix, UploadLimits
 from yoloscope.app.request_log import RequestLog
 from yoloscope.app.request_metrics import NoteRoute, RequestMetrics
 from yoloscope.app.routers import (
+    audits,
     deepstack,
     detect,
     health,
@@ -46,6 +48,7 @@ _ROUTERS: Final = (
     detect.router,
     score.router,
     losses.router,
+    audits.router,
     inference_protocol.router,
     deepstack.router,
     swagger.router,
@@ -80,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         timeout_s=settings.body_timeout_s,
         total_timeout_s=settings.upload_timeout_s,
         max_answer_bytes=settings.max_answer_bytes,
+        uploads={audits.PATH: UploadLimits(settings.max_audit_bytes, settings.audit_upload_timeout_s)},
     )
     app.add_middleware(DecompressedBodies)
     app.add_middleware(HeadAsGet)
@@ -94,7 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=settings.cors_origin_list,
             allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location"],
         )
     app.add_middleware(RequestLog)
     app.add_middleware(PathPrefix, root_path=settings.root_path)
@@ -127,4 +131,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         if services.settings.label_studio_url:
             await app.state.label_studio.close()
-        services.close()
+        await asyncio.to_thread(services.close)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from yoloscope.app.errors import respond
+from yoloscope.app.errors import called_path, respond
 from yoloscope.models.errors import BusyError, RequestTimeoutError, RequestTooLargeError, YoloscopeError
 
 if TYPE_CHECKING:
@@ -18,13 +19,22 @@ if TYPE_CHECKING:
 _PIECE_BYTES: Final = 2**18
 
 
+@dataclass(frozen=True)
+class UploadLimits:
+    """Limits on one body: its bytes, and the seconds until all of it is there."""
+
+    max_bytes: int
+    timeout_s: float
+
+
 class BodyLimits:
     """ASGI middleware: bounds what requests and answers hold in memory, and for how long a body may take to arrive.
 
     A body has at most ``max_bytes``, pauses at most ``timeout_s`` and is there after ``total_timeout_s``; an answer has
     at most ``max_answer_bytes``. A Content-Length over the limit is answered at once; without one, the bytes are
     counted as they come, so that no more than the limit is ever held. Bodies and answers of all requests together hold
-    at most ``max_bytes_at_once``, beyond which the service says that it is busy.
+    at most ``max_bytes_at_once``, beyond which the service says that it is busy. Bodies of a POST to one of the paths
+    ``uploads`` have limits of their own and are not counted there: they go to the disk.
     """
 
     def __init__(
@@ -35,6 +45,7 @@ class BodyLimits:
         timeout_s: float,
         total_timeout_s: float,
         max_answer_bytes: int,
+        uploads: Mapping[str, UploadLimits] | None = None,
     ) -> None:
         self._app = app
         self._max_bytes = max_bytes
@@ -42,6 +53,7 @@ class BodyLimits:
         self._timeout_s = timeout_s
         self._total_timeout_s = total_timeout_s
         self._max_answer_bytes = max_answer_bytes
+        self._uploads = dict(uploads or {})
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,17 +61,20 @@ class BodyLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        upload = self._uploads.get(called_path(scope)) if scope["method"] == "POST" else None
+        limits = upload or UploadLimits(self._max_bytes, self._total_timeout_s)
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and (len(announced) > 18 or int(announced) > self._max_bytes):
-            await respond(self._too_large(announced.decode()[:18]))(scope, receive, send)
+        if announced.isdigit() and (len(announced) > 18 or int(announced) > limits.max_bytes):
+            await respond(_too_large(limits, announced.decode()[:18]))(scope, receive, send)
             return
         scope.setdefault("state", {})["started_at"] = time.perf_counter()
-        body = _Body(asyncio.get_running_loop().time() + self._total_timeout_s)
+        deadline = asyncio.get_running_loop().time() + limits.timeout_s
+        body = _Body(limits, deadline, is_held=upload is None)
         answer = _Answer(scope, receive, send, body)
         try:
             await self._app(scope, partial(self._receive, receive, body), partial(self._send, answer))
         finally:
-            self._held -= body.arrived + answer.held
+            self._held -= body.held + answer.held
 
     async def _receive(self, receive: Receive, body: _Body) -> Message:
         if body.complete:
@@ -67,10 +82,11 @@ class BodyLimits:
         message = await self._next(receive, body)
         size = len(message.get("body", b""))
         body.arrived += size
-        self._held += size
+        if body.is_held:
+            self._held += size
         body.complete = not message.get("more_body", False)
-        if body.arrived > self._max_bytes:
-            raise self._too_large(str(body.arrived))
+        if body.arrived > body.limits.max_bytes:
+            raise _too_large(body.limits, str(body.arrived))
         if self._held > self._max_bytes_at_once:
             raise BusyError(f"expected at most {self._max_bytes_at_once} bytes of bodies at once, got more; retry")
         return message
@@ -82,7 +98,7 @@ class BodyLimits:
                 return await receive()
         except TimeoutError as error:
             expected = (
-                f"the whole body within {self._total_timeout_s:g} s"
+                f"the whole body within {body.limits.timeout_s:g} s"
                 if left_s < self._timeout_s
                 else f"the body to arrive without pauses over {self._timeout_s:g} s"
             )
@@ -95,7 +111,7 @@ class BodyLimits:
             return
         size = len(message.get("body", b""))
         if answer.start is not None:
-            refusal = self._refusal(size, self._held - answer.body.arrived)
+            refusal = self._refusal(size, self._held - answer.body.held)
             if refusal is not None:
                 answer.start = None
                 answer.refused = True
@@ -107,6 +123,9 @@ class BodyLimits:
             answer.held += size
             self._held += size
             await _send_in_pieces(message, answer.send)
+            if message.get("more_body", False):  # an answer in parts holds one of them at a time
+                answer.held -= size
+                self._held -= size
 
     def _refusal(self, size: int, held_by_others: int) -> YoloscopeError | None:
         if size > self._max_answer_bytes:
@@ -118,8 +137,9 @@ class BodyLimits:
             return BusyError(f"expected at most {self._max_bytes_at_once} bytes of answers at once, got more; retry")
         return None
 
-    def _too_large(self, got: str) -> RequestTooLargeError:
-        return RequestTooLargeError(f"expected a body of at most {self._max_bytes} bytes, got {got} or more")
+
+def _too_large(limits: UploadLimits, got: str) -> RequestTooLargeError:
+    return RequestTooLargeError(f"expected a body of at most {limits.max_bytes} bytes, got {got} or more")
 
 
 async def _send_in_pieces(message: Message, send: Send) -> None:
@@ -163,9 +183,16 @@ class PathPrefix:
 
 @dataclass
 class _Body:
+    limits: UploadLimits
     deadline: float
+    is_held: bool
     arrived: int = 0
     complete: bool = False
+
+    @property
+    def held(self) -> int:
+        """Bytes that are in memory."""
+        return self.arrived if self.is_held else 0
 
 
 @dataclass

@@ -14,6 +14,7 @@ from yoloscope.models.cpu import available_cpus
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.images import ImageLimits
 
+AUDITS_FILE = "audits.sqlite"
 MEBIBYTE = 1024 * 1024
 PIXEL_CEILING = 89_478_485
 """Pillow's own bound (``Image.MAX_IMAGE_PIXELS``), beyond which it refuses an image whatever the settings say."""
@@ -21,6 +22,10 @@ PIXEL_CEILING = 89_478_485
 
 def _default_models_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "yoloscope" / "models"
+
+
+def _default_audits_dir() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "yoloscope" / "audits"
 
 
 class Settings(BaseSettings):
@@ -58,6 +63,16 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=512, ge=1)
     max_answer_bytes: int = Field(default=64 * MEBIBYTE, ge=1)
 
+    database_url: str = Field(default="", repr=False)
+    audits_dir: Path = Field(default_factory=_default_audits_dir)
+    max_audit_bytes: int = Field(default=2048 * MEBIBYTE, ge=1)
+    max_audit_unpacked_bytes: int = Field(default=8192 * MEBIBYTE, ge=1)
+    max_audit_files: int = Field(default=200_000, ge=1)
+    max_open_audits: int = Field(default=16, ge=1)
+    audit_upload_timeout_s: float = Field(default=3600.0, gt=0)
+    audit_lease_s: float = Field(default=15.0, ge=1)
+    audit_threads: int = Field(default=1, ge=1, le=1024)
+
     body_timeout_s: float = Field(default=15.0, gt=0)
     queue_timeout_s: float = Field(default=60.0, gt=0)
     upload_timeout_s: float = Field(default=300.0, gt=0)
@@ -80,6 +95,11 @@ class Settings(BaseSettings):
     def image_limits(self) -> ImageLimits:
         """The limits on one image."""
         return ImageLimits(self.max_bytes, self.max_pixels, self.max_side, self.max_decode_s)
+
+    @property
+    def audits_url(self) -> str:
+        """The database of audits: the one that is named, else a file of SQLite in the folder of audits."""
+        return self.database_url or f"sqlite:///{self.audits_dir / AUDITS_FILE}"
 
 
 @cache

@@ -23,6 +23,7 @@ YoloscopeError
 │   ├── MediaTypeError      a body of a kind that is not taken
 │   ├── NotAcceptableError  an answer of a kind that is not given
 │   ├── RequestTooLargeError    more bytes or parts than one request may have
+│   ├── ArchiveError        a zip that is broken, hostile or holds no data set
 │   ├── RequestTimeoutError the body did not arrive in time
 │   ├── UnauthorizedError   no API key, or one that is not known
 │   └── ForbiddenError      the settings of the service do not allow it
@@ -30,7 +31,11 @@ YoloscopeError
 │   ├── BusyError           the queue is full
 │   ├── DeadlineError       the request waited in the queue for too long
 │   ├── TooManyRequestsError    more requests at once than one API key may have
+│   ├── StorageError        the database of jobs or the disk does not take or give what it should
 │   └── NotReadyError       the default model has not run yet, or the service is draining
+├── JobError
+│   ├── JobNotFoundError    no job of that id
+│   └── JobStateError       a job is not in the state that was asked for
 ├── LabelError              labels that cannot be read or are wrong; carries JSON pointers
 ├── DatasetError            a data set that lacks files it names, has no known layout or does not fit the model
 ├── CheckpointError         a training checkpoint cannot be written or read
@@ -148,6 +153,10 @@ class RequestTooLargeError(RequestError):
     """A request exceeds the limit on bytes or parts."""
 
 
+class ArchiveError(RequestError):
+    """A zip is broken, would do harm when it is unpacked, or holds no data set."""
+
+
 class RequestTimeoutError(RequestError):
     """A request body did not arrive in time."""
 
@@ -176,8 +185,24 @@ class TooManyRequestsError(ServiceError):
     """An API key has more requests at work than it may; the same request may succeed later."""
 
 
+class StorageError(ServiceError):
+    """The database of jobs cannot be reached or is of another version, or the disk is full."""
+
+
 class NotReadyError(ServiceError):
     """The default model has not run yet, or the service is draining."""
+
+
+class JobError(YoloscopeError):
+    """Base of errors about jobs."""
+
+
+class JobNotFoundError(JobError):
+    """No job of that id exists."""
+
+
+class JobStateError(JobError):
+    """A job is not in the state that a request, or the worker on it, needs."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from yoloscope.training.diagnostics.audit import (
     collect_report,
     seen_by_model,
 )
-from yoloscope.training.diagnostics.calibration import PREVALENCE_BOUNDS, AuditCalibration
+from yoloscope.training.diagnostics.calibration import AuditCalibration, parse_prevalence
 from yoloscope.training.diagnostics.findings import KINDS, AuditReport, FindingKind, ImageAudit
 from yoloscope.training.diagnostics.image_names import data_folder, image_name
 from yoloscope.training.diagnostics.report import write_csv, write_page
@@ -180,21 +180,10 @@ def _require_own_model(settings: Settings, *, alone: bool) -> None:
 
 
 def _parse_prevalence(texts: Sequence[str]) -> dict[FindingKind, float]:
-    shares: dict[FindingKind, float] = {}
-    for text in texts:
-        name, _, share = text.partition("=")
-        kind = next((kind for kind in KINDS if kind == name), None)
-        try:
-            value = float(share)
-        except ValueError:
-            value = None
-        low, high = PREVALENCE_BOUNDS
-        if kind is not None and value is not None and not low <= value <= high:
-            raise ConfigError(f"--prevalence: expected a share of {low:g} to {high:g}, got {text!r}")
-        if kind is None or value is None:
-            raise ConfigError(f"--prevalence: expected KIND=SHARE with a kind of {', '.join(KINDS)}, got {text!r}")
-        shares[kind] = value
-    return shares
+    try:
+        return parse_prevalence(texts)
+    except ConfigError as error:
+        raise ConfigError(f"--prevalence: {error}") from error
 
 
 def _audit(

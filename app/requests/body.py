@@ -77,14 +77,19 @@ class WholeMultipartParser(MultiPartParser):
             raise MultiPartException("The closing boundary is missing.")
 
 
-async def parse_form(request: Request, max_files: int, file_names: Sequence[str]) -> FormData:
+async def parse_form(
+    request: Request,
+    max_files: int,
+    file_names: Sequence[str],
+    parser_type: type[WholeMultipartParser] = WholeMultipartParser,
+) -> FormData:
     """Parse a multipart body whose files are in parts named ``file_names``.
 
     Raises RequestTooLargeError over a limit, MalformedRequestError if it cannot be read.
     """
     try:
         async with aclosing(request.stream()) as stream:
-            parser = WholeMultipartParser(
+            parser = parser_type(
                 request.headers,
                 stream,
                 max_files=max_files,
@@ -99,7 +104,7 @@ async def parse_form(request: Request, max_files: int, file_names: Sequence[str]
         raise MalformedRequestError(f"expected a multipart body, got one that fails: {error.message}") from error
 
 
-_REPEATABLE: Final = frozenset({"classes"})
+_REPEATABLE: Final = frozenset({"classes", "prevalence"})
 _RAW: Final = "application/octet-stream"
 
 Options = TypeVar("Options", bound=BaseModel)

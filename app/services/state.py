@@ -11,15 +11,28 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from yoloscope.app.services.metrics import Metrics
 from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for, reason
-from yoloscope.models.errors import BusyError, DeadlineError, ModelLoadError, ModelNotFoundError, NotReadyError
+from yoloscope.app.settings import AUDITS_FILE
+from yoloscope.models.errors import (
+    BusyError,
+    DeadlineError,
+    ModelLoadError,
+    ModelNotFoundError,
+    NotReadyError,
+    YoloscopeError,
+)
 
 if TYPE_CHECKING:
+    from yoloscope.app.services.audits.service import AuditService
     from yoloscope.app.services.runtime import Runtime
     from yoloscope.app.settings import Settings
+
+_JOB_THREADS: Final = 4
+"""For the database and the files of audits."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -117,8 +130,11 @@ class Services:
         self.decoding = ThreadPool("decode", settings.threads)
         self.inference = ThreadPool("infer", 1)
         self.files = ThreadPool("files", 1)
+        self.jobs = ThreadPool("jobs", _JOB_THREADS)
         self.limiter = ConcurrencyLimiter(settings.queue_limit)
         self.metrics = Metrics(self.limiter, settings.queue_limit, self.store)
+        self._audits: AuditService | None = None
+        self._audits_lock = Lock()
         self.draining = False
         self._started = False
 
@@ -127,8 +143,31 @@ class Services:
         if self.fallback_for is not None:
             _LOGGER.warning("%s is not there: the built-in model takes its place", self.fallback_for)
         runtime = self.store.get()
+        if not self._started and (self.settings.database_url or (self.settings.audits_dir / AUDITS_FILE).exists()):
+            Thread(target=self._resume_audits, name="resume audits", daemon=True).start()
         self._started = True
         return runtime
+
+    def audits(self) -> AuditService:
+        """Return the audits, whose database is opened when this is first called; blocks meanwhile.
+
+        Raises StorageError where the database cannot be used.
+        """
+        from yoloscope.app.services.audits.service import AuditService  # noqa: PLC0415 - a start without SQLAlchemy
+
+        with self._audits_lock:
+            if self.draining:
+                raise NotReadyError("the service is draining: it takes no more audits")
+            if self._audits is None:
+                self._audits = AuditService(self.settings)
+            return self._audits
+
+    def _resume_audits(self) -> None:
+        """Go on with the jobs of before."""
+        try:
+            self.audits()
+        except YoloscopeError as error:
+            _LOGGER.warning("audits: %s", error)
 
     @contextmanager
     def admit(self, count: int) -> Iterator[None]:
@@ -188,10 +227,15 @@ class Services:
     @property
     def busy(self) -> bool:
         """Whether a thread is at work now."""
-        return self.decoding.busy or self.inference.busy or self.files.busy
+        return any(pool.busy for pool in (self.decoding, self.inference, self.files, self.jobs))
 
     def close(self) -> None:
-        """Stop the threads; calls that run go on to their end."""
+        """Stop the threads, whose calls go on to their end, and the worker of audits after the images at work."""
         self.decoding.close()
         self.inference.close()
         self.files.close()
+        self.jobs.close()
+        with self._audits_lock:
+            audits, self._audits = self._audits, None
+        if audits is not None:
+            audits.close()

@@ -12,14 +12,14 @@ Source: Saerens et al., Adjusting the Outputs of a Classifier to New a Priori Pr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, Self, TypedDict
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from yoloscope.models.errors import SpecError
+from yoloscope.models.errors import ConfigError, SpecError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.strict_model import StrictModel
 from yoloscope.training.diagnostics.evidence import (
@@ -163,6 +163,25 @@ class AuditCalibration(StrictModel):
             for kind, channel in self.channels.items()
         }
         return self.model_copy(update={"channels": channels})
+
+
+def parse_prevalence(texts: Iterable[str]) -> dict[FindingKind, float]:
+    """Return the shares of errors that texts as ``missing=.1`` state; raises ConfigError where one does not."""
+    shares: dict[FindingKind, float] = {}
+    for text in texts:
+        name, _, share = text.partition("=")
+        kind = next((kind for kind in KINDS if kind == name), None)
+        try:
+            value = float(share)
+        except ValueError:
+            value = None
+        low, high = PREVALENCE_BOUNDS
+        if kind is not None and value is not None and not low <= value <= high:
+            raise ConfigError(f"expected a share of {low:g} to {high:g}, got {text!r}")
+        if kind is None or value is None:
+            raise ConfigError(f"expected KIND=SHARE with a kind of {', '.join(KINDS)}, got {text!r}")
+        shares[kind] = value
+    return shares
 
 
 def fit_channel(kind: FindingKind, features: Tensor, positive: Tensor) -> Channel:

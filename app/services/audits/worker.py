@@ -1,0 +1,158 @@
+"""The process that works on audit jobs: ``python -m yoloscope.app.services.audits.worker``, settings on stdin.
+
+It ends on SIGTERM or when its stdin closes, that is with the service, after the images at work; and after a while
+without jobs. It may be killed at any time: another worker goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from logging.config import dictConfig
+from pathlib import Path
+from threading import Event, Thread
+from typing import Final
+
+from yoloscope.app.request_log import log_config
+from yoloscope.app.services.audits.database import Database
+from yoloscope.app.services.audits.queue import ClaimedJob, JobQueue, worker_name
+from yoloscope.app.settings import Settings
+from yoloscope.models.errors import JobError, ModelError, StorageError, YoloscopeError
+
+IDLE_S: Final = 20.0
+"""How long a worker waits for the next job before it ends and frees its memory."""
+_POLL_S: Final = 0.5
+_NICENESS: Final = 19
+_STALE_FOLDER_S: Final = 24 * 3600.0
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Worker:
+    """Takes jobs one by one until it is to stop or there is none for ``idle_s``."""
+
+    def __init__(self, settings: Settings, database: Database, stop: Event, idle_s: float = IDLE_S) -> None:
+        self._settings = settings
+        self._queue = JobQueue(database, worker_name(), settings.audit_lease_s)
+        self._stop = stop
+        self._idle_s = idle_s
+
+    def run(self) -> None:
+        """Work until there is a reason to end."""
+        idle_since = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                job = self._queue.claim()
+            except StorageError as error:
+                _LOGGER.warning("audits: %s", error)
+                job = None
+            if job is not None:
+                self._work(job)
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > self._idle_s:
+                return
+            else:
+                self._stop.wait(_POLL_S)
+
+    def _work(self, job: ClaimedJob) -> None:
+        from yoloscope.app.services.audits.run import Interrupted, JobRun  # noqa: PLC0415 - torch, for jobs alone
+
+        lost = Event()
+
+        def check() -> None:
+            if self._stop.is_set():
+                raise Interrupted
+            if lost.is_set():
+                self._queue.heartbeat(job.id)  # raises why
+
+        work = self._settings.audits_dir / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{job.id[:8]}-", dir=work))
+        ended = Event()
+        pulse = Thread(target=self._pulse, args=(job.id, lost, ended), daemon=True)
+        pulse.start()
+        run = JobRun(self._queue, job, self._settings, folder, check)
+        try:
+            run.run()
+            _LOGGER.info("audit %s: done", job.id)
+        except Interrupted:
+            self._release(job)
+        except JobError as error:
+            _LOGGER.info("audit %s: left: %s", job.id, error)
+        except StorageError as error:
+            _LOGGER.warning("audit %s: to be tried again: %s", job.id, error)
+            self._stop.wait(self._settings.audit_lease_s)
+        except ModelError:
+            _LOGGER.exception("audit %s", job.id)
+            self._fail(job, "the model cannot be served")
+        except YoloscopeError as error:
+            self._fail(job, run.shown(str(error)))
+        finally:
+            ended.set()
+            pulse.join()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _pulse(self, job_id: str, lost: Event, ended: Event) -> None:
+        """Keep the lease while images are at work."""
+        while not ended.wait(self._settings.audit_lease_s / 3):
+            try:
+                self._queue.heartbeat(job_id)
+            except JobError:
+                lost.set()
+                return
+            except StorageError as error:
+                _LOGGER.warning("audit %s: no heartbeat: %s", job_id, error)
+
+    def _release(self, job: ClaimedJob) -> None:
+        try:
+            self._queue.release(job.id)
+        except (JobError, StorageError) as error:
+            _LOGGER.info("audit %s: not given back: %s", job.id, error)
+
+    def _fail(self, job: ClaimedJob, reason: str) -> None:
+        _LOGGER.info("audit %s: failed: %s", job.id, reason)
+        try:
+            self._queue.fail(job.id, reason)
+        except (JobError, StorageError) as error:
+            _LOGGER.info("audit %s: left: %s", job.id, error)
+
+
+def _sweep(work: Path) -> None:
+    """Delete what workers that were killed left behind a day ago or longer."""
+    for folder in work.glob("*-*") if work.is_dir() else ():
+        try:
+            stale = time.time() - folder.stat().st_mtime > _STALE_FOLDER_S
+        except OSError:
+            continue
+        if stale:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_end_of_stdin(stop: Event) -> None:
+    sys.stdin.read()
+    stop.set()
+
+
+def main() -> None:
+    """Work with the settings of the first line of stdin."""
+    settings = Settings.model_validate_json(sys.stdin.readline())
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    os.nice(_NICENESS)
+    dictConfig(log_config(settings.log_level))
+    Thread(target=_wait_for_end_of_stdin, args=(stop,), daemon=True).start()
+    _sweep(settings.audits_dir / "work")
+    database = Database(settings.audits_url)
+    try:
+        Worker(settings, database, stop).run()
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    main()
