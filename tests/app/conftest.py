@@ -24,9 +24,10 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def settings(models_dir: Path) -> Settings:
+def settings(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(
         models_dir=models_dir,
+        audits_dir=tmp_path_factory.mktemp("audits"),
         model="tiny",
         provider="cpu",
         threads=1,

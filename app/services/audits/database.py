@@ -121,7 +121,9 @@ def _parse(url: str) -> URL:
 def _set_up_sqlite(connection: SqliteConnection, _record: object) -> None:
     """Have readers not wait for the writer, and leave the begin of transactions to ``_begin_sqlite``."""
     connection.isolation_level = None
-    for pragma in ("auto_vacuum = FULL", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    first = () if mode == "wal" else ("auto_vacuum = FULL", "journal_mode = WAL")  # kept in the file; they wait for it
+    for pragma in (*first, "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

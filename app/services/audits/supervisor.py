@@ -51,6 +51,10 @@ class WorkerSupervisor:
         self._stopped.set()
         self._wake.set()
         self._thread.join()
+        self.stop_worker(grace_s)
+
+    def stop_worker(self, grace_s: float) -> None:
+        """Stop the process that runs now."""
         process = self._process
         if process is None:
             return
