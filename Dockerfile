@@ -34,9 +34,10 @@ ENV PATH=/opt/yoloscope/bin:$PATH \
     HOME=/tmp \
     YOLOSCOPE_HOST=0.0.0.0 \
     YOLOSCOPE_PORT=8000 \
-    YOLOSCOPE_MODELS_DIR=/models
-RUN mkdir /models && chown 10001:10001 /models
-VOLUME /models
+    YOLOSCOPE_MODELS_DIR=/models \
+    YOLOSCOPE_AUDITS_DIR=/audits
+RUN mkdir /models /audits && chown 10001:10001 /models /audits
+VOLUME /models /audits
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -74,6 +74,7 @@ SMALL = {
     "app/commands/common.py": "the model that a command runs",
     "app/healthcheck.py": "a program of the container",
     "app/routers/health.py": "a route",
+    "app/services/audits/options.py": "options and states of jobs, known without a database",
     "app/routers/losses.py": "a route",
     "app/schemas/base.py": "base of all schemas",
     "app/schemas/problem.py": "the schema of errors",

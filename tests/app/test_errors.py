@@ -61,7 +61,7 @@ def test_every_error_is_answered_as_a_problem(failing: FastAPI, kind: type[Yolos
     assert (response.status_code, problem.status) == (TABLE[kind].status,) * 2
     assert ("what was expected" in problem.detail) == (problem.status != 500)
     assert ("retry-after" in response.headers) == (
-        TABLE[kind].name in {"service", "busy", "not-ready", "deadline", "too-many-requests"}
+        TABLE[kind].name in {"service", "busy", "storage", "not-ready", "deadline", "too-many-requests"}
     )
 
 

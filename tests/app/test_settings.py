@@ -32,6 +32,14 @@ def test_the_cache_folder_follows_the_standard(monkeypatch: pytest.MonkeyPatch) 
     assert load_settings().models_dir == Path("/somewhere/yoloscope/models")
 
 
+def test_the_data_folder_and_its_database_follow_the_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
+    settings = load_settings()
+    assert settings.audits_dir == Path("/somewhere/yoloscope/audits")
+    assert settings.audits_url == "sqlite:////somewhere/yoloscope/audits/audits.sqlite"
+    assert load_settings(database_url="postgresql://host/name").audits_url == "postgresql://host/name"
+
+
 def documented_defaults() -> dict[str, str]:
     """Return the variables of the table in docs/service.md with their defaults as written there."""
     rows = re.findall(r"^\| `YOLOSCOPE_(\w+)` \| ([^|]*)\|", (ROOT / "docs" / "service.md").read_text(), re.MULTILINE)
@@ -42,7 +50,7 @@ def test_every_setting_is_documented_in_order() -> None:
     assert list(documented_defaults()) == list(Settings.model_fields)
 
 
-@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - {"models_dir", "model", "threads"}))
+@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - {"models_dir", "audits_dir", "model", "threads"}))
 def test_documented_defaults_are_the_defaults(name: str) -> None:
     default = Settings.model_fields[name].default
     written = documented_defaults()[name].strip("`")

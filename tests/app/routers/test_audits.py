@@ -13,7 +13,7 @@ import pytest
 from tests.app.audits import MODEL, write_judge, yolo_files, yolo_zip, zip_of
 from tests.app.client import Client
 from yoloscope.app.main import create_app
-from yoloscope.app.services.audits.supervisor import WorkerSupervisor
+from yoloscope.app.services.audits.service import WorkerSupervisor
 from yoloscope.app.settings import Settings
 
 ZIP = {"content-type": "application/zip"}
