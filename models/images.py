@@ -21,7 +21,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, features
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import TiffImageFile
 
 from yoloscope.models.errors import ImageDecodeError, ImageError, ImageTooLargeError, ImageTypeError
@@ -197,9 +197,13 @@ def _open(reduced: ReducedImage, formats: tuple[str, ...] | None) -> Image.Image
 
 
 def _read_pixels(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of an image file; Pillow's own message for other files holds a memory address."""
     reduced = reduce_image(data)
-    with _open(reduced, None) as image:
-        return _whole_pixels(image, reduced)
+    try:
+        with _open(reduced, None) as image:
+            return _whole_pixels(image, reduced)
+    except UnidentifiedImageError as error:
+        raise ImageDecodeError("a file of another format") from error
 
 
 def _whole_pixels(image: Image.Image, reduced: ReducedImage) -> NDArray[np.uint8]:

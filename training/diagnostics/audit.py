@@ -44,6 +44,7 @@ class AuditedModel:
 class LabelAuditor:
     """Audits images one by one or in batches; what it finds in an image depends on that image alone.
 
+    The last digit of a gain may differ, as gains are computed for all images of a batch at once.
     ``calibration`` turns evidence into probabilities; findings below ``floor`` are left out, and none otherwise.
     Raises PresetError where the detector has no loss, ConfigError or SpecError for a floor or a prevalence
     out of range.
@@ -84,15 +85,17 @@ class LabelAuditor:
             except (ImageError, DatasetError) as error:
                 skipped[row] = SkippedImage(names[row], str(error))
         readable = sorted(detected)
-        batch = AuditBatch(
-            [names[row] for row in readable],
-            [images[row].labels for row in readable],
-            [detected[row] for row in readable],
-            self.spec,
-            self.calibration,
-            self.floor,
-        )
-        audits = dict(zip(readable, batch.audits() if readable else [], strict=True))
+        audits: dict[int, ImageAudit] = {}
+        if readable:
+            batch = AuditBatch(
+                [names[row] for row in readable],
+                [images[row].labels for row in readable],
+                [detected[row] for row in readable],
+                self.spec,
+                self.calibration,
+                self.floor,
+            )
+            audits = dict(zip(readable, batch.audits(), strict=True))
         return [
             audits[row] if row in audits else ImageAudit(names[row], len(image.labels), (), (), (skipped[row],))
             for row, image in enumerate(images)

@@ -217,10 +217,11 @@ def _overlaps(iou: Tensor) -> list[Tensor]:
 def candidate_evidence(labels: LabelBatch, found: MergedDetections, typical_size: Tensor) -> CandidateEvidence:
     """Return the evidence on every detection that no label and no crowd region accounts for.
 
-    ``typical_size`` [C] is that of each class's labels: the root of the area, as a share of the image's.
+    ``typical_size`` [C] is that of each class's labels: the root of the area, as a share of the image's. What is not a
+    pixel wide and high in the image is left out, such as detections in the margin of a letterbox.
     """
     boxes = found.boxes_xyxy_frac
-    free = found.class_ids >= 0
+    free = (found.class_ids >= 0) & ((_extent(boxes.clamp(0, 1)) * labels.size_px[:, None]).amin(2) >= 1)
     if labels.class_ids.shape[1]:
         known = (labels.class_ids >= 0)[:, None]
         overlap = paired_iou(boxes[:, :, None], labels.boxes_xyxy_frac[:, None])

@@ -75,14 +75,20 @@ def _read_log(path: Path, header: str) -> dict[str, ImageAudit]:
 def audit_images(
     judge: Judge, images: Sequence[LabeledImage], names: Sequence[str], log: AuditLog | None = None
 ) -> Iterator[ImageAudit]:
-    """Yield the audit of each image, some at a time; those in the log are not judged again. ``names`` are theirs."""
+    """Yield the audit of each image in order; ``names`` are theirs, and those in the log are not judged again.
+
+    Images are judged in parts of ``CHUNK``, the same ones before and after an interruption: the last digit of a gain
+    may depend on the part.
+    """
     done = {} if log is None else dict(log.done)
-    yield from (done[name] for name in names if name in done)
-    open_images = [image for image, name in zip(images, names, strict=True) if name not in done]
-    for start in range(0, len(open_images), CHUNK):
-        audits = judge(open_images[start : start + CHUNK])
+    for start in range(0, len(images), CHUNK):
+        part = slice(start, start + CHUNK)
+        if all(name in done for name in names[part]):
+            yield from (done[name] for name in names[part])
+            continue
+        audits = judge(images[part])
         if log is not None:
-            log.add(audits)
+            log.add([audit for audit in audits if audit.image not in done])
         yield from audits
 
 

@@ -15,14 +15,19 @@ from tests.app.commands.conftest import Run
 from tests.app.constant_artifact import write_constant_artifact
 from tests.app.scoring import YOLO_HEADS, make_spec, quiet_heads
 from tests.training.diagnostics.painted import calibration_by_hand
+from tests.training.runs import quick_config
 from yoloscope.app.services.model_store import BUILTIN, artifact_path
 from yoloscope.models.errors import ConfigError, DatasetError, PresetError, SpecError
 from yoloscope.models.files import sha256
 from yoloscope.models.spec import DetectorSpec
+from yoloscope.training import folds
+from yoloscope.training.config import TrainingConfig
+from yoloscope.training.data.splits import Splits
 from yoloscope.training.diagnostics import run as run_module
 from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.findings import AuditReport
 from yoloscope.training.export.onnx import read_artifact
+from yoloscope.training.train import TrainResult
 
 KEYS = ["image", "kind", "label_index", "class_name", "box", "suggestion", "probability", "gain", "reason"]
 PLACE = (8.0, 20.0, 40.0, 60.0)
@@ -357,3 +362,46 @@ class TestCalibrating:
         with pytest.raises(ConfigError):
             run("audit", "--data", many, "-m", "builtin", "--calibrate")
         assert sha256(packaged) == before
+
+
+def test_folds_judge_every_image_by_a_network_that_has_not_seen_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainer writes the network that sees one dog; each part is half of the images."""
+    folder, output, trained = tmp_path / "many", tmp_path / "audit", []
+    for number in range(20):
+        _add(folder, f"{number}", _yolo(PLACE, 1) + _yolo((44, 2, 62, 14), 2))
+    (folder / "classes.txt").write_text("cat\ndog\ntraffic light\n")
+    (tmp_path / "quick.yaml").write_text(quick_config().to_yaml())
+
+    def train(config: TrainingConfig, data: Path, place: Path, *, splits: Splits, **_: object) -> TrainResult:
+        assert config.data.val is None
+        assert data == folder
+        trained.append(len(splits.train.images))
+        place.mkdir(parents=True)
+        artifact = _write(place / "model.onnx", _spec(place.name))
+        return TrainResult(1, None, place / "last.ckpt", None, artifact, None)
+
+    monkeypatch.setattr(folds, "train", train)
+    command = (
+        "audit",
+        "--data",
+        folder,
+        "--folds",
+        2,
+        "--config",
+        tmp_path / "quick.yaml",
+        "--output",
+        output,
+        "--json",
+    )
+    result = run(*command)
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    assert (document["model"], document["seen_by_model"], document["num_images"]) == ("2 folds", False, 20)
+    assert any("judged by one of 2 models" in note for note in document["notes"])
+    assert all(0 <= one["probability"] <= 1 for one in document["findings"])
+    assert sorted(each.name for each in (output / "folds").iterdir()) == ["fold-1", "fold-2", "folds.json"]
+    (output / "images.jsonl").unlink()
+    assert run(*command).stdout == result.stdout
+    assert trained == [10, 10]
