@@ -36,7 +36,7 @@ from yoloscope.training.diagnostics.audit import (
     collect_report,
     seen_by_model,
 )
-from yoloscope.training.diagnostics.findings import KINDS, Finding, ImageAudit, sorted_findings
+from yoloscope.training.diagnostics.findings import Finding, ImageAudit, sorted_findings
 
 
 def _audit(
@@ -205,7 +205,7 @@ class TestAnyDetector:
         images = _random_images(tmp_path, 5, 3)
         together = auditor.audit(images, tmp_path)
         found = [finding for audit in together for finding in audit.findings]
-        assert {finding.kind for finding in found} == set(KINDS)
+        assert {finding.kind for finding in found} >= {"missing", "location", "spurious"}
         assert all(0.4 <= finding.probability <= 1 and np.isfinite(finding.gain) for finding in found)
         assert all(audit.findings == sorted_findings(audit.findings) for audit in together)
         alone = [auditor.audit([image], tmp_path)[0] for image in images[::-1]][::-1]
