@@ -62,6 +62,7 @@ def read_infer_request(data: bytes, header_length: str | None, model: TensorMode
         request, inputs = InferRequest.model_construct(inputs=[]), _raw_input(data, model)
     else:
         request = parse_body(InferRequest, data[:size])
+        _check_model(request, model)
         inputs = _read_inputs(request.inputs, memoryview(data)[size:], model)
     parameters = dict(request.parameters or {})
     binary = parameters.pop("binary_data_output", header_length == "0")
@@ -71,6 +72,14 @@ def read_infer_request(data: bytes, header_length: str | None, model: TensorMode
         raise RequestError(f"expected one of the parameters {known}, got {unknown[0]!r}", "/parameters")
     names, as_bytes = _wanted(request, model, bool(binary))
     return InferCall(request.id, TensorQuery(inputs, names, parameters), as_bytes)
+
+
+def _check_model(request: InferRequest, model: TensorModel) -> None:
+    """Raise RequestError where the body names another model than the address."""
+    if request.model_name not in {None, model.name}:
+        raise RequestError(f"expected {model.name!r} as in the address, got {request.model_name!r}", "/model_name")
+    if request.model_version not in {None, "", model.runtime.version}:
+        raise RequestError(f"expected {model.runtime.version!r}, got {request.model_version!r}", "/model_version")
 
 
 def _header_size(text: str | None, total: int) -> int:

@@ -95,6 +95,10 @@ class InferRequest(Schema):
     inputs: list[RequestInput] = Field(min_length=1, max_length=16)
     outputs: list[RequestOutput] | None = Field(default=None, max_length=64)
     """All outputs if left out."""
+    model_name: str | None = None
+    """KServe's client repeats the model of the address here."""
+    model_version: str | None = None
+    """Likewise the version."""
 
 
 class ResponseOutput(Schema):

@@ -92,6 +92,8 @@ def test_elements_of_bytes_have_their_lengths_before_them(detect: TensorModel) -
         ([IMAGES | {"data": FLAT}] * 2, {}, b"", "each once"),
         ([IMAGES | {"data": FLAT}], {"outputs": [{"name": "x"}]}, b"", "each once: num_detections, .*; got 'x'"),
         ([IMAGES | {"data": FLAT}], {"parameters": {"priority": 1}}, b"", "got 'priority'"),
+        ([IMAGES | {"data": FLAT}], {"model_name": "other"}, b"", "expected 'tiny' as in the address, got 'other'"),
+        ([IMAGES | {"data": FLAT}], {"model_version": "1"}, b"", "got '1'"),
         ([IMAGES | {"data": FLAT}], {"more": 1}, b"", "/more: .*expected one of id, parameters, inputs, outputs"),
     ],
 )
@@ -101,6 +103,11 @@ def test_faults_are_named(
     header = body(*inputs, **fields)
     with pytest.raises(RequestError, match=message):
         read_infer_request(header + behind, str(len(header)), raw)
+
+
+def test_kserves_client_repeats_model_and_version_in_the_body(raw: TensorModel) -> None:
+    request = body(IMAGES | {"data": FLAT}, model_name="tiny", model_version=raw.runtime.version)
+    assert read_infer_request(request, None, raw).query.inputs["images"].shape == (1, 32, 32, 3)
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "99999", "1" * 40, "²"])
