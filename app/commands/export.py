@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
+import onnx
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
@@ -23,6 +24,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from yoloscope.app.commands.common import reach_model
+from yoloscope.app.commands.export_graph import is_cut, show_graph_export, write_graph_export
 from yoloscope.app.commands.options import (
     ModelOption,
     ModelsDirOption,
@@ -45,6 +47,7 @@ from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.evaluation.evaluate import evaluate
 from yoloscope.training.export.compare import Agreement, Latency, compare, time_both
+from yoloscope.training.export.consumers import Outputs
 from yoloscope.training.export.onnx import export_onnx, read_artifact, read_spec, write_artifact
 from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_fp16, make_int8
@@ -209,6 +212,7 @@ def _images(what: Measuring, spec: DetectorSpec) -> list[NDArray[Any]]:
     return [preprocess(read_image(path), spec)[0] for path in evenly_spaced(paths, COMPARED)]
 
 
+Nms = Literal["exact", "tensorrt"]
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: Final = get_args(Precision)
 
@@ -220,6 +224,10 @@ def export(
     ] = None,
     model: ModelOption = None,
     precision: Annotated[Precision, choice("--precision", PRECISIONS, "Numbers of the new file.")] = "fp32",
+    outputs: Annotated[
+        Outputs, choice("--outputs", get_args(Outputs), "Last values of the graph; other runtimes take heads or boxes.")
+    ] = "detections",
+    nms: Annotated[Nms, choice("--nms", get_args(Nms), "Suppression in the graph; tensorrt: plain IoU.")] = "exact",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="ONNX file to write.")] = None,
     data: Annotated[
         Path | None, typer.Option(help="Data set; for int8 the calibration images, which may be a plain folder.")
@@ -242,30 +250,36 @@ def export(
     """Write a model as one ONNX file in full, half or 8-bit precision, and compare it with the original.
 
     Quantizing to 8 bits needs images (labels or not) like those the model will see; layers that lose accuracy stay in
-    float. AP is measured where --evaluate-data or --evaluate-split says on what. For example:
+    float. AP is measured where --evaluate-data or --evaluate-split says on what. --outputs heads or boxes makes a file
+    for OpenCV's cv2.dnn, OpenVINO and others: float images in, raw heads or decoded boxes out; --nms tensorrt puts
+    TensorRT's EfficientNMS_TRT behind the boxes. For example:
     yoloscope export yolov4-tiny --precision int8 --data photos/ --evaluate-data coco --evaluate-split val -o int8.onnx
     """
     target = _check(precision, output, data, split)
+    cut = is_cut(outputs, nms, evaluate_data, evaluate_split)
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
-    if target.stem == BUILTIN:
-        require_free_name(target, settings.models_dir)
     calibration, dataset = None, None
     if data is not None and precision == "int8":
         calibration = find_calibration(data, split, calibration_images)
         split = None
-    if evaluate_data or evaluate_split or (data is not None and calibration is None):
-        dataset = open_dataset(_either(evaluate_data, data), evaluate_split or (None if evaluate_data else split))
-        dataset.log_notes()
+    if not cut and (evaluate_data or evaluate_split or (data is not None and calibration is None)):
+        dataset = _open(_either(evaluate_data, data), evaluate_split or (None if evaluate_data else split))
     with tempfile.TemporaryDirectory() as scratch, _progress() as step:
         source = open_source(settings, Path(scratch))
-        if target.exists() and target.samefile(source):
-            raise ConfigError(f"--output: expected another file than the model itself, got {target}")
+        _check_target(target, source, settings)
         if dataset is not None:
             dataset = dataset.for_model(read_spec(source).class_names)
-        made = _write(source, precision, target, calibration, Int8Settings(float_share, slowdown), step, settings)
+        changed, made = _converted(source, precision, calibration, Int8Settings(float_share, slowdown), step)
+        if cut:
+            show_graph_export(write_graph_export(changed, read_spec(source), outputs, target), as_json=as_json)
+            return
+        write_artifact(changed, target, lambda path: Runtime(path, settings.provider, settings.threads).warm_up())
         images = None if calibration is None else calibration.paths
         measured = measure(source, target, Measuring(settings, dataset, images, step))
-    result = ExportResult(precision, target, made, measured)
+    _show(ExportResult(precision, target, made, measured), as_json=as_json)
+
+
+def _show(result: ExportResult, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(to_document(result), indent=2, allow_nan=False))
     else:
@@ -283,6 +297,20 @@ def _check(precision: str, output: Path | None, data: Path | None, split: str | 
     return output
 
 
+def _check_target(target: Path, source: Path, settings: Settings) -> None:
+    """Raise ConfigError for a target that is the model itself, or that a built-in model would hide."""
+    if target.stem == BUILTIN:
+        require_free_name(target, settings.models_dir)
+    if target.exists() and target.samefile(source):
+        raise ConfigError(f"--output: expected another file than the model itself, got {target}")
+
+
+def _open(data: Path, split: str | None) -> DetectionDataset:
+    dataset = open_dataset(data, split)
+    dataset.log_notes()
+    return dataset
+
+
 def _either(first: Path | None, second: Path | None) -> Path:
     chosen = first or second
     if chosen is None:
@@ -290,26 +318,21 @@ def _either(first: Path | None, second: Path | None) -> Path:
     return chosen
 
 
-def _write(
+def _converted(
     source: Path,
     precision: str,
-    target: Path,
     calibration: CalibrationImages | None,
     int8: Int8Settings,
     step: ProgressCallback,
-    settings: Settings,
-) -> Int8Network | None:
-    """Write the artifact; how it was quantized, if it was."""
-    made = None
+) -> tuple[onnx.ModelProto, Int8Network | None]:
+    """Return the artifact in the precision, and how it was quantized, if it was."""
     if calibration is not None:
-        changed, made = make_int8(source, calibration, int8, step)
-    elif precision == "fp16":
-        changed = make_fp16(source)
-    else:
-        changed = read_artifact(source)[0]
-        require_float32(take_network(changed))
-    write_artifact(changed, target, lambda path: Runtime(path, settings.provider, settings.threads).warm_up())
-    return made
+        return make_int8(source, calibration, int8, step)
+    if precision == "fp16":
+        return make_fp16(source), None
+    changed = read_artifact(source)[0]
+    require_float32(take_network(changed))
+    return changed, None
 
 
 @contextmanager

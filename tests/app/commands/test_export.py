@@ -17,6 +17,7 @@ from yoloscope.app.cli import main
 from yoloscope.app.main import create_app
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
+from yoloscope.models.files import sha256
 from yoloscope.training.export import compare as comparison
 from yoloscope.training.export.quantization import int8
 
@@ -117,8 +118,40 @@ def test_other_precisions_need_no_data_but_evaluate_on_what_is_given(
 
 
 @pytest.mark.parametrize(
+    ("options", "outputs", "note"),
+    [
+        (("--outputs", "heads"), {"head_0": ["batch", 21, 2, 2], "head_1": ["batch", 21, 4, 4]}, "brought to"),
+        (("--outputs", "boxes"), {"boxes": ["batch", 60, 1, 4], "confs": ["batch", 60, 2]}, "brought to"),
+        (
+            ("--nms", "tensorrt"),
+            {
+                "num_detections": ["batch", 1],
+                "boxes": ["batch", 300, 4],
+                "scores": ["batch", 300],
+                "class_ids": ["batch", 300],
+            },
+            "plain IoU",
+        ),
+    ],
+)
+def test_files_for_other_runtimes(
+    run: Run, tmp_path: Path, options: tuple[str, ...], outputs: dict[str, list[int | str]], note: str
+) -> None:
+    """The network of 64 px has grids of 2x2 and 4x4 with three anchors each: 60 boxes."""
+    code, out, _ = run("small", *options, "-o", tmp_path / "cut.onnx", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["inputs"] == {"images": ["batch", 3, 64, 64]}
+    assert document["values"] == outputs
+    assert note in document["note"]
+    assert document["sha256"] == sha256(tmp_path / "cut.onnx")
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (("small", "--nms", "tensorrt", "--outputs", "heads", "-o", "x.onnx"), 2, "expected --outputs detections, got"),
+        (("small", "--outputs", "boxes", "-o", "x.onnx", "--evaluate-split", "val"), 2, "whose AP can be measured"),
         (("small", "--precision", "int4", "-o", "x.onnx"), 2, "--precision: expected one of fp32, fp16, int8"),
         (("small",), 2, "--output: expected an .onnx file to write, got none"),
         (("small", "-o", "x.pt"), 2, "--output: expected an .onnx file to write, got x.pt"),
