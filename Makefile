@@ -16,7 +16,7 @@ CPU_TORCH = $(BIN)/pip install --quiet --constraint constraints.txt --no-deps --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install serve test check check-exchange docs data format bench bench-audit bench-gpu golden parity clean
+.PHONY: help install serve test check check-exchange docs data format bench bench-audit bench-audit-jobs bench-gpu golden parity clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,11 @@ bench: $(STAMP) ## measure speed; prints tables with the machine and the date
 
 bench-audit: $(STAMP) ## audits against real and injected label errors (COCO=yolov4-tiny.onnx: also on coco128)
 	$(BIN)/python -m tests.benchmarks.audit --shared $(SHARED) $(if $(COCO),--coco $(COCO))
+
+bench-audit-jobs: $(STAMP) ## 5,000 pictures killed at random, two replicas on PostgreSQL, detection beside a job
+	$(BIN)/python -m tests.benchmarks.audit.jobs latency --data $(SHARED)/data/bccd
+	$(BIN)/python -m tests.benchmarks.audit.jobs replicas --data $(SHARED)/data/bccd
+	$(BIN)/python -m tests.benchmarks.audit.jobs zip --data $(SHARED)/data/bccd
 
 bench-gpu: $(STAMP) ## the tests and the speed of an artifact on CUDA
 	$(BIN)/python -m pytest -m gpu
