@@ -30,7 +30,7 @@ _POLL_S: Final = 0.5
 _NICENESS: Final = 19
 _STALE_FOLDER_S: Final = 24 * 3600.0
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("yoloscope.app.services.audits.worker")  # run as a program its name is another
 
 
 class Worker:
