@@ -49,6 +49,7 @@ check: $(STAMP) ## formatting, lint, types, import directions, spelling
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	@if command -v tsc >/dev/null; then tsc -p jsconfig.json; else echo "the types of the page's JavaScript were not checked: no tsc (npm install -g typescript)"; fi
 
 check-exchange: $(STAMP) ## have label-studio-sdk and cvat-sdk judge what goes to them, from an environment of their own
 	@$(PYTHON) -m venv .venv-exchange

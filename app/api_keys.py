@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _OPEN: Final = ("/", "/openapi.json", "/docs", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
-_OPEN_BELOW: Final = "/docs/"
+_OPEN_BELOW: Final = ("/docs/", "/page/")
 KEY_IN_FORM: Final = "/v1/vision/detection"
 """Its clients send the key as a field of the form, which the handler reads."""
 

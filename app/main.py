@@ -28,6 +28,7 @@ from yoloscope.app.routers import (
     label_studio,
     losses,
     models,
+    page,
     score,
     swagger,
 )
@@ -52,6 +53,7 @@ _ROUTERS: Final = (
     inference_protocol.router,
     deepstack.router,
     swagger.router,
+    page.router,
 )
 
 

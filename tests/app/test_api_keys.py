@@ -63,7 +63,9 @@ def test_others_are_refused(client: Client, headers: dict[str, str], path: str) 
         assert answer.json()["type"] == "urn:yoloscope:problem:unauthorized"
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/v2/health/ready", "/openapi.json", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/health/live", "/health/ready", "/v2/health/ready", "/openapi.json", "/docs", "/", "/page/main.js"]
+)
 def test_health_and_the_description_need_no_key(client: Client, path: str) -> None:
     assert client.get(path).status_code == 200
 

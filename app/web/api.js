@@ -1,0 +1,63 @@
+/** Requests to the service. */
+
+/** @typedef {{x1: number, y1: number, x2: number, y2: number}} Box corners in pixels */
+/** @typedef {{class_id: number, class_name: string, score: number, box: Box}} Detection */
+/** @typedef {{width: number, height: number}} Size in pixels */
+/** @typedef {{image: Size, truncated?: boolean, detections: Detection[]}} Result */
+/** @typedef {{model: string, version: string, results: Result[]}} Answer */
+/** @typedef {{beta: number | null, iou_threshold: number, score_threshold: number}} Nms */
+/**
+ * @typedef {{class_names: string[], input_width: number, input_height: number, nms: Nms,
+ *   resize: {placement: string}}} Spec
+ */
+
+export const MAX_DETECTIONS = 3000;
+/** Least score that the page asks for. */
+export const SCORE_FLOOR = 0.05;
+
+let apiKey = "";
+
+/** @param {string} key */
+export function setApiKey(key) {
+  apiKey = key;
+}
+
+/** An answer that is no success; the message is the problem's detail. */
+export class ProblemError extends Error {
+  /** @param {number} status @param {string} detail */
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
+async function call(path, options = {}) {
+  const headers = apiKey ? { "X-API-Key": apiKey } : undefined;
+  const response = await fetch(path, { ...options, headers });
+  const document = await response.json().catch(() => ({}));
+  if (!response.ok) throw new ProblemError(response.status, document.detail ?? `${response.status}`);
+  return document;
+}
+
+/** @returns {Promise<{default: string, models: {name: string, problem: string | null}[]}>} */
+export const listModels = () => call("v1/models");
+
+/** @param {string} name @returns {Promise<{spec: Spec}>} */
+export const describeModel = (name) => call(`v1/models/${encodeURIComponent(name)}`);
+
+/**
+ * Asks once for everything that the sliders may show: a low score and no suppression.
+ * @param {File} file @param {string} model @param {number} scoreFloor @returns {Promise<Answer>}
+ */
+export function detectCandidates(file, model, scoreFloor) {
+  const form = new FormData();
+  form.append("image", file, file.name);
+  const query = new URLSearchParams({
+    model,
+    score_threshold: String(scoreFloor),
+    iou_threshold: "1",
+    max_detections: String(MAX_DETECTIONS),
+  });
+  return call(`v1/detect?${query}`, { method: "POST", body: form });
+}
