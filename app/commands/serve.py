@@ -144,7 +144,7 @@ def _announce(services: Services, port: int) -> None:
     url = reachable_url(settings.host, port)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(
-        f"[bold]Yoloscope {version('yoloscope')}[/bold] listens on [bold]{url}[/bold] (a page for the browser; API description: {url}/docs)\n"
+        f"[bold]Yoloscope {version('yoloscope')}[/bold] listens on [bold]{url}[/bold] (a page; API: {url}/docs)\n"
         f"model {services.store.default} (version {runtime.version}) on {runtime.provider}, "
         f"{settings.threads} threads; more models go into {settings.models_dir}\n"
         f"try:  curl -F image=@image.jpg {url}/v1/detect"
