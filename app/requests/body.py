@@ -106,6 +106,8 @@ async def parse_form(
 
 _REPEATABLE: Final = frozenset({"classes", "prevalence"})
 _RAW: Final = "application/octet-stream"
+_URL_SAFE_DIGITS: Final = frozenset("-_")
+_STANDARD_DIGITS: Final = str.maketrans("-_", "+/")
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -235,7 +237,7 @@ def _read_json(data: bytes, settings: Settings) -> Upload:
         raise RequestTooLargeError(f"expected at most {settings.max_images} images, got {len(encoded)}", "/images")
     pointers = ["/image"] if body.image is not None else [f"/images/{index}" for index in range(len(encoded))]
     images = [
-        EncodedImage(_from_base64(text, pointer), pointer) for text, pointer in zip(encoded, pointers, strict=True)
+        EncodedImage(decode_base64(text, pointer), pointer) for text, pointer in zip(encoded, pointers, strict=True)
     ]
     return Upload(images, body.model_dump(exclude_unset=True, exclude={"image", "images"}))
 
@@ -244,11 +246,17 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _from_base64(text: str, pointer: str) -> bytes:
-    """Decode standard base64; a ``data:...;base64,`` prefix and line breaks are allowed."""
-    if text.startswith("data:"):
+def decode_base64(text: str, pointer: str) -> bytes:
+    """Decode base64; that of the URL-safe alphabet, which is often sent so, may lack its padding.
+
+    A ``data:...;base64,`` prefix in any case and line breaks are allowed. Raises RequestError.
+    """
+    if text[:5].lower() == "data:":
         text = text.partition(",")[2]
+    digits = "".join(text.split())
+    if not _URL_SAFE_DIGITS.isdisjoint(digits):
+        digits = digits.translate(_STANDARD_DIGITS) + "=" * (-len(digits) % 4)
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode(digits, validate=True)
     except (binascii.Error, ValueError) as error:
         raise RequestError(f"expected base64, got text that fails: {error}", pointer) from error

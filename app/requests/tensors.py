@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import math
 import struct
@@ -17,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from yoloscope.app.errors import invalid_values
 from yoloscope.app.openapi import HEADER_LENGTH
+from yoloscope.app.requests.body import decode_base64
 from yoloscope.app.schemas.inference_protocol import InferRequest, Parameters, RequestInput
 from yoloscope.app.services.tensor_models import NUMPY_TYPES, TensorInfo, TensorModel, TensorQuery, Tensors
 from yoloscope.models.errors import MalformedRequestError, RequestError
@@ -223,9 +222,9 @@ def _from_base64(text: object, pointer: str) -> bytes:
     if not isinstance(text, str):
         raise RequestError(f"expected base64, got {type(text).__name__}", pointer)
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise RequestError(f"expected base64 (raw bytes go behind the JSON), got: {error}", pointer) from error
+        return decode_base64(text, pointer)
+    except RequestError as error:
+        raise RequestError(f"{error} (raw bytes go behind the JSON)", pointer) from error
 
 
 def _objects(elements: Sequence[bytes], count: int | None = None) -> NDArray[Any]:

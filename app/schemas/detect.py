@@ -33,7 +33,7 @@ class DetectOptions(Schema):
 
 
 class DetectBody(DetectOptions):
-    """A request as JSON: one image in `image` or several in `images`, base64 (a data: URL is taken too)."""
+    """A request as JSON: one image in `image` or several in `images`, as base64 or a data: URL."""
 
     image: Base64 | None = None
     """One image."""

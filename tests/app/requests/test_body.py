@@ -16,7 +16,9 @@ from tests.app.artifact import tiny_spec, write_tiny_artifact
 from tests.app.client import Client
 from tests.helpers.images import encoded
 from yoloscope.app.main import create_app
+from yoloscope.app.requests.body import decode_base64
 from yoloscope.app.settings import Settings
+from yoloscope.models.errors import RequestError
 
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 KIND = {"content-type": "multipart/form-data; boundary=a"}
@@ -152,3 +154,16 @@ def test_total_is_all_that_a_request_took(settings: Settings, gray_png: bytes) -
     total = times.pop("total")
     assert 300 <= total <= passed_ms
     assert sum(times.values()) <= total
+
+
+@pytest.mark.parametrize("text", ["+/8=", "-_8=", "-_8", "+/\n8=", "DATA:;base64,-_8", "data:image/png;base64,+/8="])
+def test_base64_of_both_alphabets(text: str) -> None:
+    """The digits 62, 63 and 60 are the bits 111110 111111 1111(00)."""
+    assert decode_base64(text, "/image") == b"\xfb\xff"
+
+
+@pytest.mark.parametrize("text", ["+/8$", "A", "+/8", "Ä///"])
+def test_what_is_no_base64_is_refused_with_its_pointer(text: str) -> None:
+    with pytest.raises(RequestError, match="expected base64") as caught:
+        decode_base64(text, "/image")
+    assert caught.value.pointer == "/image"

@@ -68,6 +68,8 @@ def test_the_three_kinds_of_body_agree(client: Client, gray_png: bytes) -> None:
         client.post("/v1/detect", json={"image": text}),
         client.post("/v1/detect", json={"images": [text]}),
         client.post("/v1/detect", json={"image": "data:image/png;base64," + text}),
+        client.post("/v1/detect", json={"image": "DATA:image/png;BASE64," + text}),
+        client.post("/v1/detect", json={"image": base64.urlsafe_b64encode(gray_png).decode()}),
         client.post("/v1/detect", json={"image": "\n".join(text[i : i + 76] for i in range(0, len(text), 76))}),
     ]
     assert all(detections(answer) == detections(answers[0]) for answer in answers)
