@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -73,5 +74,7 @@ def _misfits(image: str, labels: ImageLabels, spec: DetectorSpec, scale: tuple[f
 
 
 def _flag(image: str, labels: ImageLabels, index: int, kind: FlagKind, detail: str, consequence: str) -> LabelFlag:
+    """Return a flag; a coordinate that is not finite, which JSON cannot hold, is 0 (``detail`` has it as it is)."""
     label = labels.objects[index]
-    return LabelFlag(image, kind, index, label.class_name, label.box_xyxy_px, detail, consequence)
+    x1, y1, x2, y2 = (value if math.isfinite(value) else 0.0 for value in label.box_xyxy_px)
+    return LabelFlag(image, kind, index, label.class_name, (x1, y1, x2, y2), detail, consequence)

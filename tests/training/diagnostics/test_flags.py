@@ -32,6 +32,12 @@ def test_a_faulty_box_has_one_flag(box: BoxXyxy, kind: FlagKind, consequence: st
     assert flag.detail.startswith("expected ")
 
 
+def test_a_coordinate_that_json_cannot_hold_is_0_and_stands_in_the_words() -> None:
+    (flag,) = find_flags("a.png", labels_of(label(0, (8, 8, float("inf"), 20))), SPEC, SCALE)
+    assert (flag.kind, flag.box_xyxy_px) == ("non_finite", (8, 8, 0, 20))
+    assert "got corners (8, 8, inf, 20)" in flag.detail
+
+
 def test_an_unknown_class_and_duplicates_are_named_in_the_order_of_the_labels() -> None:
     box = (8.0, 8.0, 28.0, 20.0)
     near = (8.0, 8.0, 28.0, 20.4)
