@@ -56,7 +56,7 @@ def _operation(title: str, operation: Schema) -> Iterator[str]:
         yield ""
     yield "| status | answer |\n|---|---|"
     for status, answer in operation["responses"].items():
-        kinds = (f"`{kind}` {_type(content.get('schema', {}))}" for kind, content in answer["content"].items())
+        kinds = (f"`{kind}` {_type(content.get('schema', {}))}" for kind, content in answer.get("content", {}).items())
         yield _row((status, "; ".join(kinds)))
     yield ""
 
