@@ -70,6 +70,7 @@ def test_the_costliest_are_kept() -> None:
 def test_tables_fit_80_columns_with_every_word_whole(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The box covers half of the image, 176x128 px of the input: the largest anchor has it."""
     monkeypatch.setenv("COLUMNS", "80")
+    (data / "classes.txt").write_text("Platelets\nRBC\nWBC\n")
     image, labels = data / "images" / "a.png", data / "labels" / "a.txt"
     output = run("score", image, labels, "-m", "builtin").stdout
     assert max(map(len, output.splitlines())) <= 80
