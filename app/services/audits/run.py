@@ -32,10 +32,6 @@ CHUNK: Final = 8
 _LOGGER = logging.getLogger(__name__)
 
 
-class Interrupted(Exception):  # noqa: N818 (no error: the worker was asked to stop)
-    """The worker stops; the job goes on elsewhere or later."""
-
-
 @dataclass(frozen=True)
 class _Opened:
     """The data set of a job, its images by name, and what judges them."""

@@ -6,6 +6,7 @@ without jobs. It may be killed at any time: another worker goes on from the last
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -13,10 +14,12 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging.config import dictConfig
 from pathlib import Path
 from threading import Event, Thread
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from yoloscope.app.request_log import log_config
 from yoloscope.app.services.audits.database import Database
@@ -24,13 +27,20 @@ from yoloscope.app.services.audits.queue import ClaimedJob, JobQueue, worker_nam
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import JobError, ModelError, StorageError, YoloscopeError
 
+if TYPE_CHECKING:
+    from yoloscope.app.services.audits.run import JobRun
+
 IDLE_S: Final = 20.0
 """How long a worker waits for the next job before it ends and frees its memory."""
 _POLL_S: Final = 0.5
 _NICENESS: Final = 19
-_STALE_FOLDER_S: Final = 24 * 3600.0
+_LOCK: Final = ".lock"
 
 _LOGGER = logging.getLogger("yoloscope.app.services.audits.worker")  # run as a program its name is another
+
+
+class Interrupted(Exception):  # noqa: N818 (no error: the worker was asked to stop)
+    """The worker stops; the job goes on elsewhere or later."""
 
 
 class Worker:
@@ -60,7 +70,7 @@ class Worker:
                 self._stop.wait(_POLL_S)
 
     def _work(self, job: ClaimedJob) -> None:
-        from yoloscope.app.services.audits.run import Interrupted, JobRun  # noqa: PLC0415 - torch, for jobs alone
+        from yoloscope.app.services.audits.run import JobRun  # noqa: PLC0415 - torch, for jobs alone
 
         lost = Event()
 
@@ -70,13 +80,17 @@ class Worker:
             if lost.is_set():
                 self._queue.heartbeat(job.id)  # raises why
 
-        work = self._settings.audits_dir / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{job.id[:8]}-", dir=work))
         ended = Event()
         pulse = Thread(target=self._pulse, args=(job.id, lost, ended), daemon=True)
         pulse.start()
-        run = JobRun(self._queue, job, self._settings, folder, check)
+        try:
+            with _folder_for(job.id, self._settings.audits_dir / "work") as folder:
+                self._attempt(job, JobRun(self._queue, job, self._settings, folder, check))
+        finally:
+            ended.set()
+            pulse.join()
+
+    def _attempt(self, job: ClaimedJob, run: JobRun) -> None:
         try:
             run.run()
             _LOGGER.info("audit %s: done", job.id)
@@ -92,10 +106,6 @@ class Worker:
             self._fail(job, "the model cannot be served")
         except YoloscopeError as error:
             self._fail(job, run.shown(str(error)))
-        finally:
-            ended.set()
-            pulse.join()
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _pulse(self, job_id: str, lost: Event, ended: Event) -> None:
         """Keep the lease while images are at work."""
@@ -122,15 +132,28 @@ class Worker:
             _LOGGER.info("audit %s: left: %s", job.id, error)
 
 
-def _sweep(work: Path) -> None:
-    """Delete what workers that were killed left behind a day ago or longer."""
-    for folder in work.glob("*-*") if work.is_dir() else ():
+@contextmanager
+def _folder_for(job_id: str, work: Path) -> Iterator[Path]:
+    """Give a job a folder for this attempt, locked while it is in use and deleted at the end."""
+    work.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{job_id[:8]}-", dir=work))
+    try:
+        with (folder / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(work: Path) -> None:
+    """Delete the folders of workers that were killed: those that nobody holds the lock of."""
+    for folder in work.glob("*-*"):
         try:
-            stale = time.time() - folder.stat().st_mtime > _STALE_FOLDER_S
-        except OSError:
+            with (folder / _LOCK).open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # in use, or just made
             continue
-        if stale:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _step_back() -> None:
@@ -153,7 +176,7 @@ def main() -> None:
     _step_back()
     dictConfig(log_config(settings.log_level))
     Thread(target=_wait_for_end_of_stdin, args=(stop,), daemon=True).start()
-    _sweep(settings.audits_dir / "work")
+    sweep(settings.audits_dir / "work")
     database = Database(settings.audits_url)
     try:
         Worker(settings, database, stop).run()

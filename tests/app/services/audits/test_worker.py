@@ -1,5 +1,6 @@
 """Jobs from zip to report: the report of the command, whatever was interrupted, and clear failures."""
 
+import fcntl
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from tests.app.audits import MODEL, OPTIONS, submit, write_judge, yolo_files, yolo_zip, zip_of
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.jobs import REPORTS, AuditJob, AuditJobs
-from yoloscope.app.services.audits.worker import Worker
+from yoloscope.app.services.audits.worker import Worker, sweep
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
 from yoloscope.training.data.datasets import LabeledImage, open_dataset
@@ -162,3 +163,15 @@ def test_images_that_cannot_be_read_are_skipped_and_named_without_the_folder_of_
     (skipped,) = json.loads(text)["skipped"]
     assert skipped["location"].startswith("cells/images/broken.png")
     assert str(settings.audits_dir) not in text
+
+
+def test_folders_of_workers_that_were_killed_are_deleted_and_those_in_use_kept(tmp_path: Path) -> None:
+    for name in ("aa-killed", "bb-at-work", "cc-just-made"):
+        (tmp_path / name / "cells").mkdir(parents=True)
+    (tmp_path / "aa-killed" / ".lock").touch()
+    with (tmp_path / "bb-at-work" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sweep(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"bb-at-work", "cc-just-made"}
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"cc-just-made"}
