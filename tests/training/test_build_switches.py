@@ -1,5 +1,6 @@
 """Every key of the configuration reaches its effect."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -76,21 +77,23 @@ CHANGES: list[dict[str, Any]] = [
     {"anchors": [[10, 10], [12, 12], [14, 14], [20, 20], [24, 24], [30, 30]]},
 ]
 ELSEWHERE = {
-    "network": "test_build_switches.py",
-    "network_options": "test_build_switches.py",
-    "start": "test_start.py",
-    "epochs": "test_train_learning.py",
-    "channels_last": "test_build_switches.py",
-    "data": "data/test_splits.py",
-    "schedule.cycle_epochs": "test_build_switches.py",
-    "schedule.multiplier": "test_build_switches.py",
-    "freebies.drop_block": "test_build_switches.py",
-    "freebies.cross_mini_batch_norm": "test_build_switches.py",
-    "ema": "test_build_switches.py",
-    "distill": "test_teachers.py",
-    "validation": "test_build_switches.py",
+    "network": "test_build_switches.py::test_loss_switches_become_keys_of_the_preset",
+    "network_options": "test_build_switches.py::test_drop_block_ramps_up",
+    "start": "test_start.py::test_a_whole_file",
+    "epochs": "test_build_switches.py::test_nothing_switched_changes_nothing",
+    "channels_last": "test_build_switches.py::test_channels_last_is_how_kernels_lie_in_memory",
+    "data": "data/test_splits.py::test_a_share_of_train_is_held_out",
+    "schedule.cycle_epochs": "test_build_switches.py::test_schedules_in_steps",
+    "schedule.multiplier": "test_build_switches.py::test_schedules_in_steps",
+    "freebies.drop_block": "test_build_switches.py::test_drop_block_ramps_up",
+    "freebies.cross_mini_batch_norm": (
+        "test_build_switches.py::test_cross_mini_batch_norm_matters_where_batches_are_split"
+    ),
+    "ema": "test_build_switches.py::test_the_average_is_optional_and_its_decay_counts",
+    "distill": "test_teachers.py::test_every_key_reaches_its_effect",
+    "validation": "test_build_switches.py::test_validation_is_as_often_as_wanted_and_after_the_last_epoch",
 }
-"""Keys whose effect other tests look at."""
+"""Keys whose effect one test looks at, by its file and name."""
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -206,8 +209,12 @@ def test_no_key_is_without_a_test_of_its_effect() -> None:
     here = {key for change in CHANGES for key in switched(change)}
     left = [key for key in keys_of(TrainingConfig) if key not in here]
     assert [key for key in left if key not in ELSEWHERE and key.partition(".")[0] not in ELSEWHERE] == []
-    for key, file in ELSEWHERE.items():
-        assert key.rpartition(".")[2] in (Path(__file__).parent / file).read_text("utf-8"), key
+    for key, place in ELSEWHERE.items():
+        file, _, name = place.partition("::")
+        text = (Path(__file__).parent / file).read_text("utf-8")
+        tests = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name == name]
+        assert len(tests) == 1, place
+        assert key.rpartition(".")[2] in (ast.get_source_segment(text, tests[0]) or ""), key
 
 
 def test_nothing_switched_changes_nothing(shapes: Path, configure: Configure, tmp_path: Path, plain: Tensor) -> None:

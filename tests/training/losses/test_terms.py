@@ -135,6 +135,11 @@ class TestOwnBoxLoss:
             FormulaPreset(box_loss=name, decode_xy="linear", objectness_loss="mse")
         assert FormulaPreset(box_loss="mse", decode_xy="linear").decode_xy == "linear"
 
+    def test_smooth_targets_have_no_class_gate(self) -> None:
+        with pytest.raises(PresetError, match="objectness_target 'smooth' has no ignore_class_gate"):
+            FormulaPreset(objectness_target="smooth", ignore_class_gate=0.25)
+        assert FormulaPreset(objectness_target="smooth").ignore_class_gate is None
+
     def test_options_reach_the_losses_that_take_them_alone(self) -> None:
         """Boxes of IoU 1/3 (2x1 in 2x3): alpha_gate takes ciou's aspect away and leaves the others as they are."""
         box, wide = torch.tensor([[0.5, 0.5, 0.2, 0.1]]), torch.tensor([[0.5, 0.5, 0.2, 0.3]])

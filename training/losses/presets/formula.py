@@ -145,6 +145,10 @@ class FormulaPreset(LossPreset):
             raise ValueError(f"objectness_loss {self.objectness_loss!r} needs confidence 'sigmoid'")
         if BOX_LOSSES[self.box_loss].compares == "logits" and self.decode_xy == "linear":
             raise ValueError(f"box_loss {self.box_loss!r} needs decode_xy 'sigmoid' or 'scaled'")
+        if self.objectness_target == "smooth" and self.ignore_class_gate is not None:
+            raise ValueError(
+                "objectness_target 'smooth' has no ignore_class_gate: every ignored predictor has a target"
+            )
         return self
 
     @model_validator(mode="after")
