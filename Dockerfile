@@ -14,10 +14,10 @@ COPY src src
 RUN python3 -m venv /opt/yoloscope \
  && if [ "$TORCH_INDEX" = cpu ]; then \
       /opt/yoloscope/bin/pip install --no-cache-dir --quiet -c constraints.txt --no-deps --no-index torch 2>/dev/null \
-      || python3 -m venv /opt/uv \
-      && /opt/uv/bin/pip install --no-cache-dir -c constraints.txt uv \
-      && /opt/uv/bin/uv pip install --no-cache --python /opt/yoloscope/bin/python --no-deps --torch-backend cpu \
-         -c constraints.txt torch; \
+      || { python3 -m venv /opt/uv \
+        && /opt/uv/bin/pip install --no-cache-dir -c constraints.txt uv \
+        && /opt/uv/bin/uv pip install --no-cache --python /opt/yoloscope/bin/python --no-deps --torch-backend cpu \
+           -c constraints.txt torch; }; \
     else \
       /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt \
         ${TORCH_INDEX:+--no-deps --index-url "$TORCH_INDEX"} torch; \
