@@ -276,9 +276,8 @@ def _calibrated(spec: DetectorSpec, network: torch.nn.Module, val: DetectionData
     """Return the spec with what an audit of labels needs, fitted to the images that were not trained on, if any."""
     if val is None:
         return spec
-    name = f"{val.source.name}{f' ({val.split})' if val.split else ''}"
     try:
-        found = calibrate_on(lambda _: TorchHeads(network, spec), val, name)
+        found = calibrate_on(lambda _: TorchHeads(network, spec), val, val.title)
     except DatasetError as error:
         LOGGER.info("no calibration of label audits: %s", error)
         return spec

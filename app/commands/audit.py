@@ -35,6 +35,7 @@ from yoloscope.app.services.scoring import torch_threads
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.files import write_text
+from yoloscope.training.config import find_config
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage, open_dataset
 from yoloscope.training.diagnostics.audit import (
     DEFAULT_FLOOR,
@@ -47,8 +48,9 @@ from yoloscope.training.diagnostics.calibration import AuditCalibration, parse_p
 from yoloscope.training.diagnostics.findings import KINDS, AuditReport, FindingKind, ImageAudit
 from yoloscope.training.diagnostics.image_names import data_folder, image_name
 from yoloscope.training.diagnostics.report import write_csv, write_page
-from yoloscope.training.diagnostics.run import AuditLog, Judge, audit_images, calibrate_on
+from yoloscope.training.diagnostics.run import AuditLog, Judge, audit_images, calibrate_on, fitted_here
 from yoloscope.training.export.onnx import read_artifact, with_spec, write_artifact
+from yoloscope.training.logs import log_to_stderr
 from yoloscope.training.losses import get_preset
 
 REPORT: Final = "report.json"
@@ -213,9 +215,7 @@ def _audit_folds(
     prevalence: dict[FindingKind, float],
 ) -> AuditReport:
     """Train the folds in the folder of the reports, and judge each image by the one that has not seen it."""
-    from yoloscope.training.config import find_config  # noqa: PLC0415 - the trainer, which an audit by a model does without
     from yoloscope.training.folds import train_folds  # noqa: PLC0415 - the trainer, which an audit by a model does without
-    from yoloscope.training.logs import log_to_stderr  # noqa: PLC0415 - the trainer, which an audit by a model does without
 
     with log_to_stderr():
         trained = train_folds(
@@ -270,19 +270,14 @@ def _calibration(runtime: Runtime, dataset: DetectionDataset) -> tuple[AuditCali
     if calibration is not None:
         return calibration, ()
     found = _fit(lambda _: runtime, dataset)
-    note = (
-        f"The model has no calibration of its own: probabilities were fitted to the {found.labels} labels of "
-        f"{found.images} of these images. yoloscope audit --calibrate stores one in the model."
-    )
-    return found, (note,)
+    return found, (f"{fitted_here(found)} yoloscope audit --calibrate stores one in the model.",)
 
 
 def _fit(detect_for: Callable[[LabeledImage], Runtime], dataset: DetectionDataset) -> AuditCalibration:
-    name = f"{dataset.source.name}{f' ({dataset.split})' if dataset.split else ''}"
     columns = (TextColumn("calibrating"), BarColumn(), TimeRemainingColumn())
     with progress_bar(*columns) as progress:
         progress.add_task("calibrating", total=None)
-        return calibrate_on(detect_for, dataset, name)
+        return calibrate_on(detect_for, dataset, dataset.title)
 
 
 def _calibrate(runtime: Runtime, dataset: DetectionDataset, prevalence: dict[FindingKind, float]) -> None:

@@ -258,11 +258,7 @@ def typical_sizes(labels: Sequence[LabelBatch], num_classes: int) -> Tensor:
 
 def _with_nothing(padded: Tensor, fill: float = 0) -> Tensor:
     """Return [B, K, ...] with one more column of padding, so that a maximum always exists."""
-    return torch.cat((padded, torch.full_like(padded[:, :1], fill) if padded.shape[1] else _column(padded, fill)), 1)
-
-
-def _column(padded: Tensor, fill: float) -> Tensor:
-    return padded.new_full((padded.shape[0], 1, *padded.shape[2:]), fill)
+    return torch.cat((padded, padded.new_full((padded.shape[0], 1, *padded.shape[2:]), fill)), 1)
 
 
 def _pick(values: Tensor, column: Tensor) -> Tensor:

@@ -92,6 +92,14 @@ def audit_images(
         yield from audits
 
 
+def fitted_here(calibration: AuditCalibration) -> str:
+    """Return the note on a report whose model has no calibration of its own, so that one was fitted to the data."""
+    return (
+        f"The model has no calibration of its own: probabilities were fitted to the {calibration.labels} labels of "
+        f"{calibration.images} of these images."
+    )
+
+
 def calibrate_on(
     detect_for: Callable[[LabeledImage], HeadsDetector], dataset: DetectionDataset, name: str
 ) -> AuditCalibration:

@@ -176,7 +176,7 @@ def _merge(pool: _Pool, num_views: int) -> _Pool:
     weights[cluster, view] = pool.scores[best]
     boxes = pool.boxes.new_zeros(len(heads), num_views, 4)
     boxes[cluster, view] = pool.boxes[best]
-    total, joined, score = weights[:, 0], weights[:, :1] * boxes[:, 0], weights[:, 0]
+    total, joined = weights[:, 0], weights[:, :1] * boxes[:, 0]
     for index in range(1, num_views):
         total = total + weights[:, index]
         joined = joined + weights[:, index : index + 1] * boxes[:, index]

@@ -24,7 +24,7 @@ from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.findings import AuditReport, ImageAudit
 from yoloscope.training.diagnostics.image_names import image_name
 from yoloscope.training.diagnostics.report import write_csv, write_page
-from yoloscope.training.diagnostics.run import calibrate_on
+from yoloscope.training.diagnostics.run import calibrate_on, fitted_here
 
 CHUNK: Final = 8
 """Images between two checkpoints, and before a job is seen to be canceled."""
@@ -123,11 +123,7 @@ class JobRun:
 
             found = calibrate_on(detector, dataset, self._job.name)
             self._queue.set_calibration(self._job.id, found.model_dump_json())
-        note = (
-            f"The model has no calibration of its own: probabilities were fitted to the {found.labels} labels of "
-            f"{found.images} of these images."
-        )
-        return found, (note,)
+        return found, (fitted_here(found),)
 
     def _score(self, opened: _Opened) -> None:
         self._queue.set_phase(self._job.id, "score", len(opened.images))

@@ -119,6 +119,11 @@ class DetectionDataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def title(self) -> str:
+        """Name of the data set, with its split in brackets where it is one."""
+        return f"{self.source.name} ({self.split})" if self.split else self.source.name
+
     @cached_property
     def objects_per_class(self) -> tuple[int, ...]:
         """Number of objects of each class [C]."""
