@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import PurePath
 from typing import Annotated, Final
 
@@ -41,5 +42,13 @@ def _add_file(path: str, name: str, content: bytes) -> None:
         return Response(content, media_type=_KINDS[PurePath(name).suffix], headers=headers)
 
 
-for _file in files("yoloscope.app").joinpath("web").iterdir():
-    _add_file("/" if _file.name == "index.html" else f"/page/{_file.name}", _file.name, _file.read_bytes())
+def _add_folder(folder: Traversable, prefix: str = "") -> None:
+    for item in folder.iterdir():
+        name = f"{prefix}{item.name}"
+        if item.is_dir():
+            _add_folder(item, f"{name}/")
+        else:
+            _add_file("/" if name == "index.html" else f"/page/{name}", name, item.read_bytes())
+
+
+_add_folder(files("yoloscope.app").joinpath("web"))

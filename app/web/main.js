@@ -1,194 +1,92 @@
-/** The page: candidates are asked for once per picture and model, the sliders choose among them. */
+/** The frame of the page: one view at a time, chosen by the hash; each is loaded when it is first shown. */
 
-import { MAX_DETECTIONS, ProblemError, SCORE_FLOOR, describeModel, detectCandidates, listModels, setApiKey } from "./api.js";
-import { copy, download } from "./outputs.js";
-import { boxAt, draw } from "./picture.js";
-import { asCurl, asPython } from "./requests.js";
-import { listen, sample } from "./sources.js";
-import { TEXT, cut, fillText, found, unreadable } from "./strings.js";
-import { pixelFrame, suppress } from "./suppression.js";
-import { fillList, fillTable } from "./table.js";
+import { ProblemError, setApiKey } from "./api.js";
+import { TEXT, fillText } from "./strings.js";
 
-/** @typedef {import("./api.js").Detection} Detection */
-/** @typedef {{file: File, bitmap: ImageBitmap, answer: import("./api.js").Answer | null}} Item */
+/**
+ * What the frame offers to its views.
+ * @typedef {object} Context
+ * @property {(error: unknown) => void} complain tells an error in words; asks for the API key where one is missing
+ * @property {() => void} clear takes the last complaint away
+ * @property {(retry: () => void) => void} onKey calls back when another API key was typed
+ * @property {{file: File | null, model: string | null}} shared the picture and model last worked on, in any view
+ */
+/** @typedef {{shown?: () => void, hidden?: () => void}} View what `mount` returns; called at each change of view */
+/** @typedef {{mount: (section: HTMLElement, context: Context) => View | Promise<View>}} ViewModule `NAME/view.js` */
 
 const at = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
-const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (document.getElementById(id));
-const canvas = /** @type {HTMLCanvasElement} */ (at("canvas"));
-const model = /** @type {HTMLSelectElement} */ (at("model"));
+const key = /** @type {HTMLInputElement} */ (at("key"));
+const links = /** @type {HTMLAnchorElement[]} */ ([...document.querySelectorAll("nav a[href^='#']")]);
+const names = links.map((link) => link.hash.slice(1));
+/** @type {Map<string, Promise<View>>} */
+const mounted = new Map();
+/** @type {(() => void)[]} */
+const retries = [];
+let current = "";
 
-/** @type {Item[]} */
-let items = [];
-let current = -1;
-/** @type {import("./api.js").Spec | null} */
-let spec = null;
-/** @type {Detection[]} */
-let shown = [];
-/** @type {Detection | null} */
-let chosen = null;
-let round = 0;
+/** @type {Context} */
+const context = {
+  complain(error) {
+    at("alert").textContent = error instanceof Error ? error.message : String(error);
+    if (error instanceof ProblemError && error.status === 401) {
+      at("key-row").hidden = false;
+      at("alert").textContent = TEXT.keyNeeded;
+      key.focus();
+    }
+  },
+  clear() {
+    at("alert").textContent = "";
+  },
+  onKey: (retry) => retries.push(retry),
+  shared: { file: null, model: null },
+};
 
-const thresholds = () => ({ score: Number(input("score").value), overlap: Number(input("overlap").value) });
+/** @param {string} name */
+const sectionOf = (name) => at(`view-${name}`) ?? at("views").appendChild(Object.assign(document.createElement("div"), { id: `view-${name}`, hidden: true }));
 
-function show() {
-  const item = items[current];
-  const result = item?.answer?.results[0];
-  shown = result && spec ? suppress(result.detections, thresholds(), spec.nms.beta, pixelFrame(spec, result.image)) : [];
-  if (chosen && !shown.includes(chosen)) chosen = null;
-  at("score-value").textContent = thresholds().score.toFixed(2);
-  at("overlap-value").textContent = thresholds().overlap.toFixed(2);
-  for (const button of document.querySelectorAll("[data-download], [data-copy]")) {
-    /** @type {HTMLButtonElement} */ (button).disabled = !result;
-  }
-  fillList(at("images"), items.map(({ file }) => file.name), current, (index) => {
-    current = index;
-    show();
+/** @param {string} name @returns {Promise<View>} */
+async function load(name) {
+  /** @type {Promise<void>} */
+  const styled = new Promise((resolve, reject) => {
+    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: `page/${name}/view.css` });
+    link.addEventListener("load", () => resolve());
+    link.addEventListener("error", () => reject(new Error(TEXT.viewMissing)));
+    document.head.append(link);
   });
-  fillTable(at("rows"), shown, chosen, choose);
-  paint();
-  if (!item || !result) return;
-  const all = result.detections;
-  const lowest = result.truncated ? ` ${cut(MAX_DETECTIONS, all[all.length - 1].score)}` : "";
-  at("status").textContent = found(item.file.name, shown.length, all.length) + lowest;
-  canvas.setAttribute("aria-label", found(item.file.name, shown.length, all.length));
+  /** @type {[ViewModule, void]} */
+  const [module] = await Promise.all([import(`./${name}/view.js`), styled]);
+  return module.mount(sectionOf(name), context);
 }
 
-/** @param {Detection | null} detection */
-function choose(detection) {
-  chosen = detection === chosen ? null : detection;
-  show();
-}
-
-function paint() {
-  const bitmap = items[current]?.bitmap;
-  if (!bitmap) return;
-  const density = Math.max(1, window.devicePixelRatio);
-  canvas.width = Math.round(Math.max(1, canvas.clientWidth) * density);
-  canvas.height = Math.round((canvas.width * bitmap.height) / bitmap.width);
-  draw(canvas, bitmap, shown, chosen);
-}
-
-/** @param {MouseEvent} event */
-function clicked(event) {
-  const bitmap = items[current]?.bitmap;
-  if (!bitmap) return;
-  const area = canvas.getBoundingClientRect(); // the picture is fitted into it, centered
-  const scale = Math.min(area.width / bitmap.width, area.height / bitmap.height);
-  const x = (event.clientX - area.left - (area.width - bitmap.width * scale) / 2) / scale;
-  const y = (event.clientY - area.top - (area.height - bitmap.height * scale) / 2) / scale;
-  choose(boxAt(shown, x, y));
-}
-
-/** @param {unknown} error */
-function complain(error) {
-  at("status").textContent = "";
-  at("alert").textContent = error instanceof Error ? error.message : String(error);
-  if (error instanceof ProblemError && error.status === 401) {
-    at("key-row").hidden = false;
-    at("alert").textContent = TEXT.keyNeeded;
-    input("key").focus();
+async function navigate() {
+  const wanted = location.hash.slice(1);
+  const name = names.includes(wanted) ? wanted : names[0];
+  if (name === current) return;
+  const before = current;
+  current = name;
+  context.clear();
+  for (const link of links) {
+    if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
-}
-
-/** Asks for the candidates of the pictures that have none, one after the other. */
-async function detectMissing() {
-  if (!spec) return;
-  const mine = ++round;
-  const floor = Math.min(SCORE_FLOOR, spec.nms.score_threshold);
-  for (const item of [...items]) {
-    if (item.answer) continue;
-    at("status").textContent = TEXT.detecting;
-    try {
-      const answer = await detectCandidates(item.file, model.value, floor);
-      if (mine !== round) return;
-      item.answer = answer;
-    } catch (error) {
-      if (mine !== round) return;
-      complain(error);
-    }
-    show();
-  }
-}
-
-/** @param {File[]} files */
-async function add(files) {
-  at("alert").textContent = "";
-  for (const file of files) {
-    try {
-      items = [...items, { file, bitmap: await createImageBitmap(file, { imageOrientation: "from-image" }), answer: null }];
-      current = items.length - 1;
-    } catch (error) {
-      complain(new Error(unreadable(file.name, error instanceof Error ? error.message : String(error))));
-    }
-  }
-  show();
-  await detectMissing();
-}
-
-async function chooseModel() {
-  at("alert").textContent = "";
-  const name = model.value;
-  const mine = ++round;
+  for (const other of names) sectionOf(other).hidden = other !== name;
+  (await mounted.get(before))?.hidden?.();
+  const view = mounted.get(name) ?? load(name);
+  mounted.set(name, view);
   try {
-    const described = await describeModel(name);
-    if (mine !== round) return;
-    spec = described.spec;
+    const ready = await view;
+    if (current === name) ready.shown?.();
   } catch (error) {
-    if (mine === round) complain(error);
-    return;
+    mounted.delete(name);
+    context.complain(error);
   }
-  input("score").min = String(Math.min(SCORE_FLOOR, spec.nms.score_threshold));
-  input("score").value = String(spec.nms.score_threshold);
-  input("overlap").value = String(spec.nms.iou_threshold);
-  items = items.map((item) => ({ ...item, answer: null }));
-  show();
-  await detectMissing();
-}
-
-async function start() {
-  at("alert").textContent = "";
-  try {
-    const known = await listModels();
-    model.replaceChildren(...known.models.map(({ name }) => new Option(name, name, false, name === known.default)));
-  } catch (error) {
-    complain(error);
-    return;
-  }
-  await chooseModel();
-}
-
-/** @param {string} kind curl, python or json */
-async function copyAs(kind) {
-  const item = items[current];
-  const origin = new URL(".", location.href).href;
-  const request = { origin, file: item.file.name, model: model.value, ...thresholds() };
-  const answer = { ...item.answer, results: [{ ...item.answer?.results[0], detections: shown }] };
-  const text = { curl: asCurl(request), python: asPython(request), json: JSON.stringify(answer, null, 2) }[kind] ?? "";
-  const copied = await copy(/** @type {HTMLTextAreaElement} */ (at("copied")), text);
-  at("status").textContent = copied ? TEXT.copiedNow : TEXT.copyByHand;
-}
-
-/** @param {string} kind */
-function save(kind) {
-  const item = items[current];
-  const size = item?.answer?.results[0].image;
-  if (!size || !spec) return;
-  download(kind, { name: item.file.name, bitmap: item.bitmap, size, detections: shown, classNames: spec.class_names });
 }
 
 fillText();
-listen(input("files"), add);
-for (const id of ["score", "overlap"]) input(id).addEventListener("input", show);
-model.addEventListener("change", chooseModel);
-canvas.addEventListener("click", clicked);
-at("sample").addEventListener("click", () => sample().then((file) => add([file])).catch(complain));
-input("key").addEventListener("change", () => {
-  setApiKey(input("key").value);
-  start();
+key.addEventListener("change", () => {
+  setApiKey(key.value);
+  context.clear();
+  for (const retry of retries) retry();
 });
-for (const button of document.querySelectorAll("[data-download], [data-copy]")) {
-  const { download: kind, copy: format } = /** @type {HTMLElement} */ (button).dataset;
-  button.addEventListener("click", () => (kind ? save(kind) : copyAs(format ?? "")));
-}
-new ResizeObserver(paint).observe(/** @type {HTMLElement} */ (canvas.parentElement));
-start();
+window.addEventListener("hashchange", navigate);
+navigate();

@@ -1,7 +1,10 @@
 /** Pictures that are chosen, dropped or pasted. */
 
-/** @param {HTMLInputElement} input @param {(files: File[]) => void} add */
-export function listen(input, add) {
+/**
+ * Takes files from an input, and what is dropped or pasted while its view is shown.
+ * @param {HTMLInputElement} input @param {HTMLElement} section @param {(files: File[]) => void} add
+ */
+export function listen(input, section, add) {
   const take = (/** @type {FileList | undefined | null} */ list) => {
     const files = [...(list ?? [])];
     if (files.length) add(files);
@@ -13,16 +16,16 @@ export function listen(input, add) {
   });
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    document.body.classList.add("over");
+    if (!section.hidden) document.body.classList.add("over");
   });
   document.addEventListener("dragleave", () => document.body.classList.remove("over"));
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("over");
-    take(event.dataTransfer?.files);
+    if (!section.hidden) take(event.dataTransfer?.files);
   });
   document.addEventListener("paste", (event) => {
-    if (take(event.clipboardData?.files)) event.preventDefault();
+    if (!section.hidden && take(event.clipboardData?.files)) event.preventDefault();
   });
 }
 

@@ -33,6 +33,8 @@ export const TEXT = {
   sample: "Use the sample",
   score: "Score",
   scoreColumn: "Score",
+  viewDetect: "Detect",
+  viewMissing: "This view could not be loaded; reload the page.",
 };
 
 /** @param {string} name @param {number} shown @param {number} all */

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ from threading import Thread, Timer
 from typing import IO
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
+CHROMIUM = shutil.which("chromium")
+QUIET = ["gpu", "quic", "background-networking", "component-update", "sync"]
 START_TIMEOUT_S = 1200
 
 
@@ -84,3 +88,56 @@ def service(oracles_dir: Path, models_dir: Path) -> Iterator[Service]:
     running = start_service(YOLOSCOPE_MODELS_DIR=str(models_dir), YOLOSCOPE_WEIGHTS=str(oracles_dir / "weights"))
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def web_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of the built-in model, for the page at /."""
+    running = start_service(YOLOSCOPE_MODEL="builtin", YOLOSCOPE_MODELS_DIR=str(tmp_path_factory.mktemp("models")))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; closed after each module, for Playwright runs once at a time."""
+    with sync_playwright() as playwright:
+        switches = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def requested() -> list[str]:
+    """The addresses that the page asked for."""
+    return []
+
+
+@pytest.fixture
+def page(web_service: Service, browser: Browser, requested: list[str]) -> Iterator[Page]:
+    """The page; at the end no word on the console and no request to another host."""
+    opened = browser.new_page(viewport={"width": 1400, "height": 800})
+    opened.set_default_timeout(60_000)
+    said: list[str] = []
+    opened.on("request", lambda request: requested.append(request.url))
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto(web_service.url)
+    opened.locator("#model option").first.wait_for(state="attached")
+    yield opened
+    opened.close()
+    assert not said
+    assert {url.split("/")[2] for url in requested if not url.startswith("blob:")} == {web_service.url.split("/")[2]}
+
+
+@pytest.fixture(scope="session")
+def node_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of typescript and axe-core."""
+    if shutil.which("npm") is None:
+        pytest.skip("needs npm")
+    folder = tmp_path_factory.mktemp("node")
+    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "typescript@5.9.3", "axe-core@4"]
+    if subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False).returncode:
+        pytest.skip("needs a registry of npm packages")
+    return folder / "node_modules"

@@ -6,7 +6,6 @@ import json
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -16,57 +15,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from tests.conftest import ROOT
-from tests.e2e.conftest import Service, start_service
+from tests.e2e.conftest import CHROMIUM, Service
 from yoloscope.models.nms import diou_nms
 
 IMAGE = ROOT / "docs" / "images" / "blood.jpg"
-CHROMIUM = shutil.which("chromium")
-QUIET = ["gpu", "quic", "background-networking", "component-update", "sync"]
 EDGES = ("x1", "y1", "x2", "y2")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = start_service(YOLOSCOPE_MODEL="builtin", YOLOSCOPE_MODELS_DIR=str(tmp_path_factory.mktemp("models")))
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        switches = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def requested() -> list[str]:
-    """The addresses that the page asked for."""
-    return []
-
-
-@pytest.fixture
-def page(service: Service, browser: Browser, requested: list[str]) -> Iterator[Page]:
-    """The page; at the end no word on the console and no request to another host."""
-    opened = browser.new_page(viewport={"width": 1400, "height": 800})
-    opened.set_default_timeout(60_000)
-    said: list[str] = []
-    opened.on("request", lambda request: requested.append(request.url))
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.goto(service.url)
-    opened.locator("#model option").first.wait_for(state="attached")
-    yield opened
-    opened.close()
-    assert not said
-    assert {url.split("/")[2] for url in requested if not url.startswith("blob:")} == {service.url.split("/")[2]}
 
 
 def use_sample(page: Page) -> None:
@@ -92,15 +50,15 @@ def detected(service: Service, score: float, overlap: float) -> list[dict[str, A
 
 
 def test_the_sliders_show_what_the_service_answers_without_asking_it(
-    page: Page, service: Service, requested: list[str]
+    page: Page, web_service: Service, requested: list[str]
 ) -> None:
     use_sample(page)
-    assert copied_answer(page)["results"][0]["detections"] == detected(service, 0.25, 0.45)
+    assert copied_answer(page)["results"][0]["detections"] == detected(web_service, 0.25, 0.45)
     asked, counts = len(requested), set()
     for score, overlap in [(0.05, 1), (0.05, 0.9), (0.05, 0.6), (0.05, 0.3), (0.1, 0), (0.6, 0.45), (0.99, 0.45)]:
         set_slider(page, "Score", score)
         set_slider(page, "Overlap", overlap)
-        rows = detected(service, score, overlap)
+        rows = detected(web_service, score, overlap)
         assert copied_answer(page)["results"][0]["detections"] == rows
         assert page.locator("#rows tr").count() == len(rows)
         counts.add(len(rows))
@@ -127,7 +85,7 @@ def test_suppression_is_that_of_the_service(page: Page, beta: float | None) -> N
         expected = diou_nms(fractions, torch.tensor(scores, dtype=torch.float64), torch.tensor(classes), overlap, beta)
         kept = page.evaluate(
             """async ([rows, overlap, beta, width, height]) => {
-                const { suppress } = await import("./page/suppression.js");
+                const { suppress } = await import("./page/detect/suppression.js");
                 const frame = { width: 1 / width, height: 1 / height };
                 const kept = suppress(rows, { score: 0, overlap }, beta, frame);
                 return kept.map((row) => rows.indexOf(row));
@@ -140,16 +98,16 @@ def test_suppression_is_that_of_the_service(page: Page, beta: float | None) -> N
 
 def test_a_letterboxed_pixel_is_a_fraction_of_the_input(page: Page) -> None:
     frame = page.evaluate(
-        """async () => (await import("./page/suppression.js")).pixelFrame(
+        """async () => (await import("./page/detect/suppression.js")).pixelFrame(
             { resize: { placement: "letterbox" }, input_width: 416, input_height: 608 }, { width: 832, height: 400 })"""
     )
     assert frame == pytest.approx({"width": 1 / 832, "height": 0.5 / 608})  # shrunk by 2 to 416 x 200
 
 
-def test_table_and_picture_choose_the_same_box(page: Page, service: Service) -> None:
+def test_table_and_picture_choose_the_same_box(page: Page, web_service: Service) -> None:
     use_sample(page)
     rows = page.locator("#rows tr")
-    white = next(i for i, row in enumerate(detected(service, 0.25, 0.45)) if row["class_name"] == "WBC")
+    white = next(i for i, row in enumerate(detected(web_service, 0.25, 0.45)) if row["class_name"] == "WBC")
     box = page.locator("#canvas").bounding_box()
     assert box is not None
     page.locator("#canvas").click(position={"x": box["width"] * 320 / 640, "y": box["height"] * 235 / 480})
@@ -170,9 +128,9 @@ def save(page: Page, name: str, folder: Path) -> Path:
     return path
 
 
-def test_labels_and_the_picture_are_downloaded(page: Page, service: Service, tmp_path: Path) -> None:
+def test_labels_and_the_picture_are_downloaded(page: Page, web_service: Service, tmp_path: Path) -> None:
     use_sample(page)
-    rows = detected(service, 0.25, 0.45)
+    rows = detected(web_service, 0.25, 0.45)
     boxes = np.array([[row["box"][edge] for edge in EDGES] for row in rows]).clip(0, [640, 480, 640, 480])
     assert all(box[0] < box[2] and box[1] < box[3] for box in boxes)
     yolo = np.loadtxt(save(page, "YOLO labels", tmp_path))
@@ -195,11 +153,11 @@ def test_labels_and_the_picture_are_downloaded(page: Page, service: Service, tmp
         assert drawn.size == (640, 480)
 
 
-def test_the_copied_command_and_program_run(page: Page, service: Service, tmp_path: Path) -> None:
+def test_the_copied_command_and_program_run(page: Page, web_service: Service, tmp_path: Path) -> None:
     use_sample(page)
     (tmp_path / "blood.jpg").write_bytes(IMAGE.read_bytes())
     set_slider(page, "Score", 0.5)
-    expected = detected(service, 0.5, 0.45)
+    expected = detected(web_service, 0.5, 0.45)
     page.get_by_role("button", name="Copy as curl").click()
     command = page.get_by_label("Text to copy").input_value()
     if shutil.which("curl"):
@@ -209,7 +167,7 @@ def test_the_copied_command_and_program_run(page: Page, service: Service, tmp_pa
         assert json.loads(done.stdout)["results"][0]["detections"] == expected
     page.get_by_role("button", name="Copy as Python").click()
     program = page.get_by_label("Text to copy").input_value()
-    assert f"{service.url}/v1/detect?model=builtin&score_threshold=0.5&iou_threshold=0.45" in program
+    assert f"{web_service.url}/v1/detect?model=builtin&score_threshold=0.5&iou_threshold=0.45" in program
     compile(program, "copied", "exec")
 
 
@@ -239,17 +197,6 @@ def test_what_is_no_picture_is_refused_by_name(page: Page, tmp_path: Path) -> No
     (tmp_path / "notes.txt").write_text("no picture")
     page.get_by_label("Choose pictures").set_input_files(tmp_path / "notes.txt")
     page.get_by_role("alert").get_by_text("notes.txt: the browser cannot show this picture").wait_for()
-
-
-@pytest.fixture(scope="module")
-def node_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("npm") is None:
-        pytest.skip("needs npm")
-    folder = tmp_path_factory.mktemp("node")
-    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "typescript@5.9.3", "axe-core@4"]
-    if subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False).returncode:
-        pytest.skip("needs a registry of npm packages")
-    return folder / "node_modules"
 
 
 def test_the_types_of_the_scripts_hold(node_packages: Path) -> None:

@@ -87,7 +87,8 @@ def test_the_wheel_holds_every_package_and_file_once(wheel: Path) -> None:
         for kind in ("*.py", "*.yaml", "*.onnx", "*.css", "*.js")
         for path in (ROOT / package).rglob(kind)
     }
-    sources |= {f"yoloscope/app/web/{path.name}" for path in (ROOT / "app" / "web").iterdir()}
+    web = ROOT / "app" / "web"
+    sources |= {f"yoloscope/app/web/{path.relative_to(web).as_posix()}" for path in web.rglob("*.*")}
     assert sources <= set(names)
     assert {"yoloscope/__init__.py", "yoloscope/api.py", "yoloscope/py.typed"} <= set(names)
     assert not [name for name in names if not name.startswith(("yoloscope/", "yoloscope-"))]

@@ -1,10 +1,10 @@
 /** What the page hands out: files to download and text to copy. */
 
-import { cocoLabels, vocLabels, yoloLabels } from "./labels.js";
-import { draw } from "./picture.js";
+import { cocoLabels, vocLabels, yoloLabels } from "../labels.js";
+import { draw } from "../picture.js";
 
-/** @typedef {import("./api.js").Detection} Detection */
-/** @typedef {{name: string, bitmap: ImageBitmap, size: import("./api.js").Size, detections: Detection[], classNames: string[]}} Shown */
+/** @typedef {import("../api.js").Detection} Detection */
+/** @typedef {{name: string, bitmap: ImageBitmap, size: import("../api.js").Size, detections: Detection[], classNames: string[]}} Shown */
 
 /** @param {Blob} blob @param {string} name */
 function save(blob, name) {

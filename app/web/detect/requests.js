@@ -1,6 +1,6 @@
 /** The request of the page as text for a shell or for Python. */
 
-import { MAX_DETECTIONS } from "./api.js";
+import { MAX_DETECTIONS } from "../api.js";
 
 /** @typedef {{origin: string, file: string, model: string, score: number, overlap: number}} Request */
 

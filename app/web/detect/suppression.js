@@ -3,14 +3,14 @@
  * Source: Zheng et al., Distance-IoU Loss, 2020, section 3.4.
  */
 
-/** @typedef {import("./api.js").Box} Box */
-/** @typedef {import("./api.js").Detection} Detection */
+/** @typedef {import("../api.js").Box} Box */
+/** @typedef {import("../api.js").Detection} Detection */
 /** @typedef {{score: number, overlap: number}} Thresholds */
 /** @typedef {{width: number, height: number}} Frame fractions of the network input to a pixel of the image */
 
 /**
  * Size of an image's pixel as fractions of the network input; the distance term depends on it.
- * @param {import("./api.js").Spec} spec @param {import("./api.js").Size} image @returns {Frame}
+ * @param {import("../api.js").Spec} spec @param {import("../api.js").Size} image @returns {Frame}
  */
 export function pixelFrame(spec, image) {
   if (spec.resize.placement === "stretch") return { width: 1 / image.width, height: 1 / image.height };

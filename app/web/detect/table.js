@@ -1,8 +1,8 @@
 /** The table of objects and the list of pictures; foreign text becomes text nodes only. */
 
-import { classColor } from "./picture.js";
+import { classColor } from "../picture.js";
 
-/** @typedef {import("./api.js").Detection} Detection */
+/** @typedef {import("../api.js").Detection} Detection */
 
 const SVG = "http://www.w3.org/2000/svg";
 
