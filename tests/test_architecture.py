@@ -25,9 +25,9 @@ def _imports(tree: ast.AST) -> set[str]:
 
 
 def test_no_file_is_over_400_lines_and_the_median_is_under_150() -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in SOURCES}
+    lengths = {path: len(path.read_text().splitlines()) for path in (*SOURCES, *(ROOT / "tests").rglob("*.py"))}
     assert not {str(path): n for path, n in lengths.items() if n > 400}
-    assert statistics.median(lengths.values()) < 150
+    assert statistics.median(lengths[path] for path in SOURCES) < 150
 
 
 def _modules() -> dict[str, Path]:
