@@ -46,6 +46,13 @@ with _quiet_interrupt():
     from yoloscope.models.errors import ConfigError, DownloadError, OutputError, YoloscopeError
 
 
+_EXTRAS: Final = {
+    "lightning": ("training needs lightning and tensorboard", "train"),
+    "aiohttp": ("bench needs aiohttp", "bench"),
+}
+"""Packages that a command may lack: who needs them, and the extra that brings them."""
+
+
 @dataclass(frozen=True)
 class Command:
     """One subcommand: ``module:function`` or ``module:group``, and its line in the list of commands."""
@@ -56,18 +63,17 @@ class Command:
     def load(self) -> Callable[..., None] | typer.Typer:
         """Import and return the function, or the group of commands below this one.
 
-        Raises ConfigError where it trains and the extra ``train`` is absent.
+        Raises ConfigError where it needs an extra that is absent.
         """
         module, _, function = self.target.partition(":")
         try:
             with _quiet_interrupt():
                 loaded: Callable[..., None] | typer.Typer = getattr(import_module(module), function)
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "lightning":
+            needed = _EXTRAS.get((error.name or "").partition(".")[0])
+            if needed is None:
                 raise
-            raise ConfigError(
-                "training needs lightning and tensorboard: make install, or pip install 'yoloscope[train]'"
-            ) from error
+            raise ConfigError(f"{needed[0]}: make install, or pip install 'yoloscope[{needed[1]}]'") from error
         return loaded
 
 
@@ -76,6 +82,7 @@ COMMANDS: Final = {
     "detect": Command("yoloscope.app.commands.detect:detect", "Detect objects in images, without a server."),
     "score": Command("yoloscope.app.commands.score:score", "Split the loss of labels by term, scale and object."),
     "audit": Command("yoloscope.app.commands.audit:group", "Find the labels of a data set that are probably wrong."),
+    "bench": Command("yoloscope.app.commands.bench:bench", "Measure a running service under load."),
     "explain": Command("yoloscope.app.commands.explain:explain", "Explain the YOLO losses by worked numbers."),
     "evaluate": Command(
         "yoloscope.app.commands.evaluate:evaluate", "Measure a model on labeled images: AP, errors, speed."
