@@ -33,7 +33,7 @@ export class ProblemError extends Error {
 
 /** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
 async function call(path, options = {}) {
-  const headers = apiKey ? { "X-API-Key": apiKey } : undefined;
+  const headers = { ...options.headers, ...(apiKey ? { "X-API-Key": apiKey } : {}) };
   const response = await fetch(path, { ...options, headers });
   const document = await response.json().catch(() => ({}));
   if (!response.ok) throw new ProblemError(response.status, document.detail ?? `${response.status}`);
@@ -61,3 +61,17 @@ export function detectCandidates(file, model, scoreFloor) {
   });
   return call(`v1/detect?${query}`, { method: "POST", body: form });
 }
+
+/** @typedef {Record<string, {raw: number, weighted: number}>} Terms */
+/**
+ * @typedef {object} Losses the answer of `POST /v1/losses`, as far as the page reads it
+ * @property {number} total
+ * @property {Terms} terms
+ * @property {{total: number, terms: Terms}[]} by_image
+ * @property {{assignments: {iou: number, role: string, cell: number[], anchor: number}[]}[]} by_object
+ * @property {{roles: Record<string, number>, cells: Record<string, number[][][][]>, cell_roles: number[][][][]}[]} by_scale
+ */
+
+/** @param {object} request raw heads, their spec and labels @returns {Promise<Losses>} */
+export const computeLosses = (request) =>
+  call("v1/losses", { method: "POST", body: JSON.stringify(request), headers: { "Content-Type": "application/json" } });
