@@ -43,6 +43,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 with _quiet_interrupt():
     import typer
 
+    from yoloscope.app.supervisor import supervise
     from yoloscope.models.errors import ConfigError, DownloadError, OutputError, YoloscopeError
 
 
@@ -136,6 +137,9 @@ def main() -> None:
     leaves no traceback.
     """
     arguments = sys.argv[1:]
+    status = supervise(arguments, os.environ)
+    if status is not None:
+        sys.exit(status)
     try:
         try:
             build(arguments)(arguments, prog_name="yoloscope")

@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     keep_alive_s: int = Field(default=5, ge=0)
     drain_s: float = Field(default=0.0, ge=0)
     shutdown_grace_s: int = Field(default=25, ge=0)
+    supervise: bool = True
 
     @property
     def cors_origin_list(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ from yoloscope.app.main import create_app
 from yoloscope.app.request_log import log_config
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
+from yoloscope.app.supervisor import Lifeline, Supervisor
 
 
 def serve(
@@ -36,14 +38,22 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(help="Threads of the network; default: the CPUs allowed.", envvar="YOLOSCOPE_THREADS")
     ] = None,
+    supervise: Annotated[
+        bool | None,
+        typer.Option(
+            help="Start the serving process again when it dies (default: yes).",
+            envvar="YOLOSCOPE_SUPERVISE",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Start the REST service and stop it on SIGTERM or Ctrl-C, finishing the requests at work.
 
     Where no model is named it is yolov4-tiny, fetched and converted on the first start, or the built-in detector of
     blood cells where that is out of reach. The API is described at /docs.
     """
-    signal.signal(signal.SIGTERM, _exit_cleanly)
-    signal.signal(signal.SIGINT, _exit_cleanly)
+    for number in _STOPPING:
+        signal.signal(number, _exit_cleanly)
     settings = load_settings(
         model=model,
         host=host,
@@ -52,7 +62,12 @@ def serve(
         models_dir=models_dir,
         weights=weights,
         threads=threads,
+        supervise=supervise,
     )
+    _run(settings)
+
+
+def _run(settings: Settings) -> None:
     dictConfig(log_config(settings.log_level))
     reach_model(settings)
     app = create_app(settings)
@@ -71,9 +86,12 @@ def serve(
         http=protocol_for(settings),
         ws="none",
     )
+    lifeline = Supervisor.lifeline
     try:
-        Server(config, services).run()
+        Server(config, services, lifeline).run(None if lifeline is None else lifeline.sockets())
     finally:
+        for number in (*_STOPPING, signal.SIGQUIT):  # which would end Python while it takes itself apart
+            signal.signal(number, signal.SIG_IGN)
         if services.busy:  # Python would wait for the threads, however long they take
             sys.stderr.flush()
             os._exit(0)
@@ -82,20 +100,32 @@ def serve(
 class Server(uvicorn.Server):
     """uvicorn with a hint on its use, which turns not ready for ``settings.drain_s`` before it stops listening.
 
-    What is still at work ``settings.shutdown_grace_s`` later is cut off.
+    What is still at work ``settings.shutdown_grace_s`` later is cut off. With a ``lifeline`` a supervisor keeps the
+    sockets, counts the stopping signals and sends SIGQUIT for a second one; when it dies, the service stops.
     """
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services, lifeline: Lifeline | None = None) -> None:
         super().__init__(config)
         self._services = services
+        self._lifeline = lifeline
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start listening and announce it."""
-        asyncio.get_running_loop().set_exception_handler(on_loop_error)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(on_loop_error)
         await super().startup(sockets)
-        if self.started:
-            port = self.servers[0].sockets[0].getsockname()[1]
-            _announce(self._services, port)
+        if not self.started:
+            return
+        if self._lifeline is not None:
+            signal.signal(signal.SIGQUIT, self._end_at_once)
+            loop.add_reader(self._lifeline, self._on_supervisor_gone)
+        if sockets is not None:
+            _LOGGER.info("the service listens again")
+            return
+        listeners = [listener for server in self.servers for listener in server.sockets]
+        if self._lifeline is not None:
+            self._lifeline.keep([listener.fileno() for listener in listeners])
+        _announce(self._services, listeners[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop listening, let requests finish, and let those that were cut off be answered."""
@@ -109,16 +139,33 @@ class Server(uvicorn.Server):
         """Drain on the first signal, exit at once on the second: with a status over 128 if work is lost by it."""
         delay = self._services.settings.drain_s
         if self._services.draining:
-            os.write(2, b"stopped at once by a second signal\n")
-            os._exit(128 + sig if self._services.busy or self._services.limiter.held else 0)
+            if self._lifeline is None:  # a supervisor counts the signals: what stops all processes may come twice
+                self._end_at_once(sig, frame)
+            return
         self._services.draining = True
+        if self._lifeline is not None:
+            self._lifeline.leave()
         if delay:
             signal.signal(signal.SIGALRM, lambda *_: uvicorn.Server.handle_exit(self, sig, frame))
             signal.setitimer(signal.ITIMER_REAL, delay)
         else:
             super().handle_exit(sig, frame)
 
+    def _end_at_once(self, sig: int, _frame: FrameType | None) -> None:
+        with suppress(OSError):
+            os.write(2, b"stopped at once by a second signal\n")
+        os._exit(128 + sig if self._services.busy or self._services.limiter.held else 0)
 
+    def _on_supervisor_gone(self) -> None:
+        assert self._lifeline is not None
+        asyncio.get_running_loop().remove_reader(self._lifeline)
+        if not self._services.draining:
+            _LOGGER.error("the supervisor is gone: the service stops")
+            self.handle_exit(signal.SIGTERM, None)
+
+
+_LOGGER: Final = logging.getLogger(__name__)
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _LAST_ANSWERS_S: Final = 1.0
 """For what is cut off to be answered."""
 

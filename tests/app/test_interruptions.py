@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from threading import Event
@@ -165,3 +166,23 @@ def test_a_second_signal_ends_at_once(slow_service: tuple[subprocess.Popen[str],
     _, log = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert "stopped at once by a second signal" in log
+
+
+def test_a_signal_while_the_process_ends_changes_nothing(models_dir: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "yoloscope.app.cli", "serve", "--no-supervise", "--model", "tiny", "--port", "0"],
+        env=environment(YOLOSCOPE_MODELS_DIR=str(models_dir)),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("try:"):
+            process.terminate()
+        if "Finished server process" in line:
+            break
+    while process.poll() is None:
+        process.terminate()
+        time.sleep(0.02)
+    process.stderr.close()
+    assert process.returncode == 0
