@@ -16,7 +16,7 @@ CPU_TORCH = $(BIN)/pip install --quiet --constraint constraints.txt --no-deps --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install serve test check check-exchange docs data format bench bench-audit bench-audit-jobs bench-gpu golden parity clean
+.PHONY: help install serve test check check-exchange docs data format bench bench-audit bench-audit-jobs bench-serve bench-gpu golden parity clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,14 @@ bench-audit-jobs: $(STAMP) ## 5,000 pictures killed at random, two replicas on P
 	$(BIN)/python -m tests.benchmarks.audit.jobs latency --data $(SHARED)/data/bccd
 	$(BIN)/python -m tests.benchmarks.audit.jobs replicas --data $(SHARED)/data/bccd
 	$(BIN)/python -m tests.benchmarks.audit.jobs zip --data $(SHARED)/data/bccd
+
+bench-serve: $(STAMP) ## the service beside FastAPI, LitServe, Mosec, BentoML, Ray Serve, in an environment of their own
+	@$(PYTHON) -m venv .venv-peers
+	@grep -iE '^(numpy|onnxruntime-gpu|pillow|pydantic)==' constraints.txt > .venv-peers/constraints.txt
+	@.venv-peers/bin/pip install --quiet --constraint .venv-peers/constraints.txt \
+	  --requirement tests/benchmarks/serve/peers/requirements.txt onnxruntime-gpu numpy pillow pydantic
+	@.venv-peers/bin/pip install --quiet --no-deps --editable .
+	$(BIN)/python -m tests.benchmarks.serve --shared $(SHARED)
 
 bench-gpu: $(STAMP) ## the tests and the speed of an artifact on CUDA
 	$(BIN)/python -m pytest -m gpu

@@ -1,0 +1,1 @@
+"""yoloscope serve beside other servers of models."""

@@ -1,0 +1,71 @@
+"""The comparison of servers: which answers count as equal, and that no process is left."""
+
+import json
+import os
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.serve.__main__ import Figures, free_port, print_table, require_equal
+from tests.benchmarks.serve.arrangements import form, servers
+from tests.benchmarks.serve.processes import Memory, Program
+from yoloscope.app.load_generator import Load, LoadResult
+
+
+def answer(score: float, x1: float, class_id: int = 1) -> bytes:
+    box = {"x1": x1, "y1": 2.0, "x2": 3.0, "y2": 4.0}
+    return json.dumps({"results": [{"detections": [{"class_id": class_id, "score": score, "box": box}]}]}).encode()
+
+
+def test_answers_are_equal_but_for_rounding() -> None:
+    peer = json.dumps({"detections": [{"class_id": 1, "score": 0.5, "box": [1.0, 2.0, 3.0, 4.0]}]}).encode()
+    require_equal("peer", peer, answer(0.5004, 1.2))
+    for other in (answer(0.502, 1.0), answer(0.5, 1.6), answer(0.5, 1.0, 2), b'{"detections": []}'):
+        with pytest.raises(SystemExit, match="peer answers otherwise"):
+            require_equal("peer", peer, other)
+
+
+def test_a_form_holds_the_image_as_it_is() -> None:
+    body = form(b"\xff\xd8\r\n--")
+    boundary = body.content_type.partition("boundary=")[2].encode()
+    assert body.data.split(b"\r\n\r\n", 1)[1] == b"\xff\xd8\r\n--\r\n--" + boundary + b"--\r\n"
+
+
+def test_a_program_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    command = ["sh", "-c", "trap '' INT; sleep 99 & echo $!; sleep 99"]
+    with Program(command, dict(os.environ), tmp_path / "log", grace_s=0.2) as program:
+        while not (child := (tmp_path / "log").read_text().strip()) or len(program.pids()) < 3:
+            time.sleep(0.01)
+        assert int(child) in program.pids()
+        memory = program.memory()
+        assert 0 < memory.pss < memory.rss
+    assert program.process.returncode == -9
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_the_table_has_medians_and_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+    def figures(*counts: int) -> Figures:
+        results = [LoadResult(Load(connections=1), 2.0, [0.01] * count, in_time=count) for count in counts]
+        return Figures({1: results}, [1.0, 3.0, 2.0], [Memory(100, 80)] * 3)
+
+    options = Namespace(model=Path("m.onnx"), threads=2, rounds=3, duration=2, connections=[1])
+    everyone = {"yoloscope serve": figures(10, 30, 20), "slow": figures(10, 10, 10), "fast": figures(40, 16, 16)}
+    print_table(options, everyone, {"alone": [25.0, 20.0, 15.0]})
+    rows = capsys.readouterr().out.splitlines()
+    assert "| alone | | | 20.0 | | |" in rows
+    assert "| yoloscope serve | 2.0 | 100 / 80 | 10.0 (1.25, 0.50) | 10 / 10 | 0 |" in rows
+    assert "| fast | 2.0 | 100 / 80 | 8.0 (1.00, 0.40) | 10 / 10 | 0 |" in rows
+
+
+def test_peers_get_the_model_and_the_threads_of_the_service(tmp_path: Path) -> None:
+    for server in servers(tmp_path / "m.onnx", 2):
+        port = free_port()
+        environment = server.environment(port, tmp_path / "m.onnx", 2)
+        said = [*server.command(port, tmp_path), *(f"{name}={value}" for name, value in environment.items())]
+        assert any(str(port) in word for word in said)
+        assert environment["DETECTOR_MODEL"] == str(tmp_path / "m.onnx")
+        workers = int(environment.get("DETECTOR_WORKERS", "1"))
+        assert int(environment["DETECTOR_THREADS"]) * workers == 2
