@@ -139,7 +139,9 @@ def _pack(detections: Candidates, batch_size: int, size_px: Tensor) -> tuple[Ten
     """Return the detections as zero-padded rows per image, in the order they have."""
     image = detections.image_index
     belongs = image == torch.arange(batch_size, device=image.device)[:, None]
-    counts = belongs.sum(1)
+    counts = torch.cat((belongs, belongs.new_zeros(batch_size, 1)), 1).sum(
+        1
+    )  # onnxruntime on CUDA takes no sum of nothing
     width = cast(int, counts.max().item())
     torch_check(width >= 0)
     place = (belongs.to(torch.int64).cumsum(1) - 1).gather(0, image[None])[0]

@@ -55,8 +55,8 @@ def diou_nms(
     """
     count = scores.shape[0]
     is_number = scores == scores  # noqa: PLR0124 - false for NaN alone, and one operator in ONNX
-    by_score = _stable_order(torch.where(is_number, scores, -torch.inf), descending=True)
-    by_group = _stable_order(group_ids[by_score], descending=False)
+    by_score = _stable_order(torch.where(is_number, scores, -torch.inf))
+    by_group = torch.sort(group_ids[by_score] * count + torch.arange(count, device=scores.device))[1]
     order = by_score[by_group]
     boxes = boxes_xyxy_norm[order]
     boxes = torch.where(torch.isfinite(boxes).all(1, keepdim=True), boxes, 0.0)
@@ -104,9 +104,8 @@ def _sources(group: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
 def _expand(later: Tensor, is_source: Tensor) -> tuple[Tensor, Tensor]:
     """Return every pair (source, candidate after it in its group) as two flat lists of positions."""
     source = (is_source & (later > 0)).nonzero().squeeze(1)
-    stop = later[source].cumsum(0)
-    start = stop - later[source]
-    total = cast(int, later[source].sum().item())
+    start = later[source].cumsum(0) - later[source]
+    total = cast(int, _padded(later[source]).sum().item())
     marks = start.new_zeros(total).scatter(0, start, torch.ones_like(start))
     pair_source = marks.cumsum(0) - 1
     second = torch.arange(total, device=later.device) + (source + 1 - start)[pair_source]
@@ -142,8 +141,13 @@ def _settle(is_source: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 
 def _any(flags: Tensor) -> Tensor:
-    """Return whether any flag is set; false for none at all, where ONNX leaves the maximum undefined."""
-    return flags.sum() > 0
+    """Return whether any flag is set; none is where there are none."""
+    return _padded(flags).sum() > 0
+
+
+def _padded(values: Tensor) -> Tensor:
+    """Return values [n] with a zero behind them: onnxruntime on CUDA takes no sum of nothing."""
+    return torch.cat((values, values.new_zeros(1)))
 
 
 def _iou(a: Tensor, b: Tensor) -> Tensor:
@@ -163,11 +167,11 @@ def _normalized_distance(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(diagonal > 0, distance / diagonal, 0.0)
 
 
-def _stable_order(keys: Tensor, *, descending: bool) -> Tensor:
-    """Return the sorting permutation, equal keys in their old order (which ONNX TopK guarantees)."""
+def _stable_order(keys: Tensor) -> Tensor:
+    """Return the permutation from high to low, equal keys in their old order (which ONNX TopK asks for)."""
     if torch.compiler.is_exporting():
-        return torch.sort(keys, descending=descending)[1]
-    return torch.sort(keys, descending=descending, stable=True)[1]
+        return torch.sort(keys, descending=True)[1]
+    return torch.sort(keys, descending=True, stable=True)[1]
 
 
 def _loop(condition: Callable[..., Tensor], body: Callable[..., _Carried], carried: _Carried) -> _Carried:

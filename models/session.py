@@ -21,6 +21,9 @@ FRACTION: Final = "images_256ths"
 FRACTION_STEPS: Final = 256
 OLD_FRACTION: Final = "images_fraction"
 CPU: Final = ("CPUExecutionProvider",)
+CUDA: Final = "CUDAExecutionProvider"
+GRAPH_VERSION: Final = 2
+"""``model_version`` of the artifacts of today. What stands in those below, which have none, CUDA cannot run."""
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -50,6 +53,8 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    names = [provider if isinstance(provider, str) else provider[0] for provider in providers]
+    options.use_deterministic_compute = CUDA in names  # or its TopK takes equal scores in any order
     try:
         return onnxruntime.InferenceSession(_with_fraction_input(model), options, providers=list(providers))
     except Exception as error:

@@ -54,6 +54,7 @@ from yoloscope.training.export.precision import make_fp16, make_int8
 from yoloscope.training.export.quantization.int8 import Int8Network, Int8Settings, ProgressCallback, require_float32
 from yoloscope.training.export.quantization.ranges import CalibrationImages, evenly_spaced, find_calibration
 from yoloscope.training.export.surgery import take_network
+from yoloscope.training.export.tracing import renew_detections
 
 
 @dataclass(frozen=True)
@@ -330,9 +331,9 @@ def _converted(
         return make_int8(source, calibration, int8, step)
     if precision == "fp16":
         return make_fp16(source), None
-    changed = read_artifact(source)[0]
-    require_float32(take_network(changed))
-    return changed, None
+    artifact, spec = read_artifact(source)
+    require_float32(take_network(artifact))
+    return renew_detections(artifact, spec), None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 from yoloscope.models.files import sha256
-from yoloscope.models.session import FRACTION_STEPS, fraction_input, open_session
+from yoloscope.models.session import FRACTION_STEPS, GRAPH_VERSION, fraction_input, open_session
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 
 Provider = Literal["auto", "cuda", "cpu"]
@@ -137,6 +137,12 @@ def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.I
         )
     if wanted and at_work != _CUDA:
         logger.warning("a CUDA driver is present but CUDA could not be used; running on %s", at_work)
+    if at_work == _CUDA and session.get_modelmeta().version < GRAPH_VERSION:
+        said = f"expected a file that CUDA can run, got {path}, which an earlier version wrote: write it anew by export"
+        if provider == "cuda":
+            raise ModelLoadError(said, "an earlier version wrote its file, which CUDA cannot run")
+        logger.warning("%s; running on the CPU", said)
+        return open_session(path, [_CPU], threads)
     return session
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableSequence
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence
 from typing import TypeVar
 
 import onnx
@@ -37,6 +37,34 @@ def _rename(graph: onnx.GraphProto, prefix: str, kept: set[str]) -> None:
 def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     for attribute in node.attribute:
         yield from (attribute.g, *attribute.graphs)
+
+
+def copy_constants_inside(graph: onnx.GraphProto) -> None:
+    """Give the subgraphs of loops and branches copies of the constants that they take from the graphs around them.
+
+    onnxruntime on CUDA reads such a constant on the wrong side (a segmentation fault in 1.31) where one graph needs it
+    in the host's memory and another on the device.
+    """
+    _copy_constants(graph, {})
+    used = used_names(graph)
+    set_values(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
+
+
+def _copy_constants(graph: onnx.GraphProto, outside: Mapping[str, onnx.TensorProto]) -> None:
+    constants = {**outside, **{tensor.name: tensor for tensor in graph.initializer}}
+    for node in graph.node:
+        for subgraph in _subgraphs(node):
+            made = {value.name for value in (*subgraph.input, *subgraph.initializer)}
+            made |= {name for inner in subgraph.node for name in inner.output}
+            read = {name for inner in subgraph.node for name in inner.input} - made
+            copies = {name: f"{node.name}/{name}" for name in sorted(read & constants.keys())}
+            for name, copied in copies.items():
+                tensor = subgraph.initializer.add()
+                tensor.CopyFrom(constants[name])
+                tensor.name = copied
+            for inner in subgraph.node:
+                set_values(inner.input, [copies.get(name, name) for name in inner.input])
+            _copy_constants(subgraph, constants)
 
 
 def used_names(graph: onnx.GraphProto) -> set[str]:

@@ -21,6 +21,7 @@ from yoloscope.training.export.quantization.int8 import (
 )
 from yoloscope.training.export.quantization.ranges import CalibrationImages, network_inputs
 from yoloscope.training.export.surgery import put_network, take_network
+from yoloscope.training.export.tracing import renew_detections
 
 
 def make_fp16(path: Path) -> onnx.ModelProto:
@@ -98,6 +99,8 @@ def _drop_repeated(graph: onnx.GraphProto) -> None:
 def _assemble(
     model: onnx.ModelProto, network: onnx.ModelProto, spec: DetectorSpec, precision: PrecisionSpec
 ) -> onnx.ModelProto:
-    changed = with_spec(put_network(model, network), spec.model_copy(update={"precision": precision}))
+    changed = with_spec(
+        put_network(renew_detections(model, spec), network), spec.model_copy(update={"precision": precision})
+    )
     onnx.checker.check_model(changed)
     return changed

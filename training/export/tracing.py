@@ -31,9 +31,9 @@ from yoloscope.models.detector import (
 )
 from yoloscope.models.errors import ExportError
 from yoloscope.models.network import eval_mode
-from yoloscope.models.session import FRACTION
+from yoloscope.models.session import FRACTION, GRAPH_VERSION, OLD_FRACTION
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.training.export.names import renamed, set_values
+from yoloscope.training.export.names import copy_constants_inside, renamed, set_values
 
 OPSET: Final = 20
 
@@ -151,18 +151,45 @@ class _Suppression(nn.Module):
 
 def trace_detector(detector: Detector) -> onnx.ModelProto:
     """Return the graph of a detector (opset 20), with ``images_256ths`` as its last input; raise ExportError."""
-    spec = detector.spec
-    model = _trace_heads(detector)
+    return append_detections(_trace_heads(detector), detector.spec)
+
+
+def append_detections(model: onnx.ModelProto, spec: DetectorSpec) -> onnx.ModelProto:
+    """Put decoding and suppression behind a graph of images to raw heads, in place; return it. Raises ExportError."""
     _append(model, _trace_decoding(spec), "decoding/")
     _append(model, _trace_suppression(spec.nms.beta), "suppression/")
     numbers = SpecNumbers.of(spec, torch.device("cpu"))
     for name, number in zip(_NUMBERS, numbers, strict=True):
         model.graph.initializer.append(numpy_helper.from_array(torch.as_tensor(number).numpy(), name))
     given = {value.name: value for value in model.graph.input}
-    set_values(model.graph.input, [given[name] for name in (*INPUTS, FRACTION)])
+    set_values(model.graph.input, [given[name] for name in (*INPUTS, FRACTION) if name in given])
     computed = {value.name: value for value in model.graph.output}
-    set_values(model.graph.output, [computed[name] for name in detector.output_names])
+    heads = (f"head_{index}" for index in range(len(spec.heads)))
+    set_values(model.graph.output, [computed[name] for name in (*DETECTIONS, *heads)])
+    copy_constants_inside(model.graph)
+    model.model_version = GRAPH_VERSION
     return model
+
+
+def renew_detections(model: onnx.ModelProto, spec: DetectorSpec) -> onnx.ModelProto:
+    """Return an artifact of an earlier version with the decoding and suppression of this one, which CUDA can run.
+
+    Everything else is as it was; an artifact of this version is returned as it is. Raises ExportError.
+    """
+    if model.model_version >= GRAPH_VERSION:
+        return model
+    heads = [value.name for value in model.graph.output if value.name not in DETECTIONS]
+    part = onnx.utils.Extractor(model).extract_model([INPUTS[0]], heads)
+    for tensor in part.graph.initializer:
+        tensor.name = FRACTION if tensor.name == OLD_FRACTION else tensor.name
+    for node in part.graph.node:
+        set_values(node.input, [FRACTION if name == OLD_FRACTION else name for name in node.input])
+    renewed = append_detections(part, spec)
+    for field in ("producer_name", "doc_string"):
+        setattr(renewed, field, getattr(model, field))
+    renewed.graph.name = model.graph.name
+    renewed.metadata_props.extend(model.metadata_props)
+    return renewed
 
 
 def _batch() -> torch.export.Dim:
