@@ -31,19 +31,25 @@ export class ProblemError extends Error {
   }
 }
 
-/** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
-async function call(path, options = {}) {
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<Response>} a success; raises ProblemError */
+async function respond(path, options = {}) {
   const headers = { ...options.headers, ...(apiKey ? { "X-API-Key": apiKey } : {}) };
   const response = await fetch(path, { ...options, headers });
-  const document = await response.json().catch(() => ({}));
-  if (!response.ok) throw new ProblemError(response.status, document.detail ?? `${response.status}`);
-  return document;
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  throw new ProblemError(response.status, problem.detail ?? `${response.status}`);
 }
 
-/** @returns {Promise<{default: string, models: {name: string, problem: string | null}[]}>} */
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
+async function call(path, options) {
+  return (await respond(path, options)).json().catch(() => ({}));
+}
+
+/** @typedef {{name: string, default: boolean, loaded: boolean, version: string | null, provider: string | null, problem: string | null}} ModelSummary */
+/** @returns {Promise<{default: string, fallback_for: string | null, models: ModelSummary[]}>} */
 export const listModels = () => call("v1/models");
 
-/** @param {string} name @returns {Promise<{spec: Spec}>} */
+/** @param {string} name @returns {Promise<{spec: Spec, [field: string]: unknown}>} */
 export const describeModel = (name) => call(`v1/models/${encodeURIComponent(name)}`);
 
 /**
@@ -75,3 +81,6 @@ export function detectCandidates(file, model, scoreFloor) {
 /** @param {object} request raw heads, their spec and labels @returns {Promise<Losses>} */
 export const computeLosses = (request) =>
   call("v1/losses", { method: "POST", body: JSON.stringify(request), headers: { "Content-Type": "application/json" } });
+
+/** @returns {Promise<string>} metrics in Prometheus' text format */
+export const readMetrics = async () => (await respond("metrics")).text();

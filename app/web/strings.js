@@ -36,6 +36,7 @@ export const TEXT = {
   viewDetect: "Detect",
   viewLearn: "Learn",
   viewMissing: "This view could not be loaded; reload the page.",
+  viewService: "Service",
 };
 
 /** @param {string} name @param {number} shown @param {number} all */
@@ -118,6 +119,41 @@ export const LEARN = {
   text: "text",
   threshold: "Threshold",
   total: "total",
+};
+
+export const SERVICE = {
+  apiDocument: "API document (works offline)",
+  course: (/** @type {string} */ name, /** @type {string} */ most) => `${name}, the last five minutes: at most ${most}`,
+  default: "default",
+  images: "Images",
+  median: "Median latency",
+  modelHeads: ["Model", "Version", "Runs on", "Variant", "Images", "Images/s", "Mean batch", "Inference p50", "p99"],
+  models: "Models",
+  noAnswer: "The service does not answer; trying again.",
+  none: "–",
+  notLoaded: "loaded by its first use",
+  note: "Read from /metrics every two seconds. Latencies are those of the last minute, or since the start where nothing came; they are as fine as the buckets of the histograms.",
+  ofLimit: (/** @type {number} */ value, /** @type {number} */ limit) => `${value} of ${limit}`,
+  p99: "p99 latency",
+  pause: "Pause",
+  perSecond: "per second",
+  queue: "Images at work",
+  reasons: /** @type {Record<string, string>} */ ({
+    auth: "no known API key", deadline: "not done in time", decode: "no readable picture", draining: "the service stops",
+    pixels: "too many pixels", queue_full: "the queue was full", rate: "too many requests of a key", slow_body: "the body came too slowly",
+    too_large: "too large",
+  }),
+  refusalHeads: ["Reason", "Requests"],
+  refusals: "Refused since the start",
+  refused: "Refused",
+  requests: "Requests",
+  routeHeads: ["Route", "Requests", "Per second", "Failed", "p50", "p99"],
+  routes: "Requests",
+  stageHeads: ["Model: stage", "p50", "p99"],
+  stages: /** @type {Record<string, string>} */ ({ decode: "decode", queue: "wait", infer: "inference", finish: "suppress", encode: "answer" }),
+  stageTable: "Where a request spends its time",
+  title: "Service",
+  version: (/** @type {string} */ version) => `Yoloscope ${version}`,
 };
 
 /** Fills the elements that carry `data-text` or `data-label`. */
