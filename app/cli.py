@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
 from types import FrameType
 from typing import Annotated, Final
 
@@ -140,6 +141,7 @@ def main() -> None:
     status = supervise(arguments, os.environ)
     if status is not None:
         sys.exit(status)
+    _show_every_name()
     try:
         try:
             build(arguments)(arguments, prog_name="yoloscope")
@@ -151,6 +153,12 @@ def main() -> None:
         sys.exit(_status(error))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _show_every_name() -> None:
+    """Have standard output take file names in another encoding than its own, as escapes."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _status(error: Exception) -> int:

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from yoloscope.app.schemas.problem import FieldProblem, Problem
 from yoloscope.models import errors
+from yoloscope.models.files import encodable
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -157,8 +158,8 @@ def problem_response(
 
 
 def _without_addresses(text: str) -> str:
-    """Return a message without the memory addresses that libraries put into theirs (``<_io.BytesIO at 0x7f..>``)."""
-    return re.sub(r"\s*\bat 0x[0-9a-fA-F]{6,}", "", text)
+    """Return a message in UTF-8, without the memory addresses that libraries give (``<_io.BytesIO at 0x7f..>``)."""
+    return encodable(re.sub(r"\s*\bat 0x[0-9a-fA-F]{6,}", "", text))
 
 
 def respond(error: errors.YoloscopeError) -> Response:

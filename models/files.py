@@ -47,8 +47,16 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file whole or not at all; raise OutputError."""
-    write_bytes(path, text.encode())
+    """Write a UTF-8 file whole or not at all, lone surrogates as escapes (see ``encodable``); raise OutputError."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def encodable(text: str) -> str:
+    r"""Return a text that UTF-8 can hold: lone surrogates, as of file names in another encoding, as ``\udce9``.
+
+    In JSON that is the escape of that surrogate, so that a name is read back as it was.
+    """
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from yoloscope.models.files import write_text
 from yoloscope.training.data.datasets import open_split_or_all
 from yoloscope.training.diagnostics.exchange import LabelingConfig, to_fiftyone, to_label_studio
 from yoloscope.training.diagnostics.exchange.label_studio import LOCAL_FILES, class_names_in
-from yoloscope.training.diagnostics.findings import AuditReport
+from yoloscope.training.diagnostics.findings import AuditReport, json_text
 
 
 def export(
@@ -49,6 +48,6 @@ def export(
         config = LabelingConfig.of_classes(class_names_in(audited, dataset))
         tasks = to_label_studio(audited, dataset, config, image_url=image_url)
         settings = output.with_suffix(".xml")
-        write_text(output, json.dumps(tasks, ensure_ascii=False, indent=1))
+        write_text(output, json_text(tasks, indent=1))
         write_text(settings, config.to_xml())
         typer.echo(f"wrote {output}: {len(tasks)} tasks, and {settings}, their labeling configuration")

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from yoloscope.models.errors import DatasetError, LabelError
 from yoloscope.training.data.annotations.parsing import parse_json, shown
-from yoloscope.training.diagnostics.findings import AuditReport, Finding, finding_from_dict, finding_to_dict
+from yoloscope.training.diagnostics.findings import AuditReport, Finding, finding_from_dict, finding_to_dict, json_text
 
 Verdict: TypeAlias = Literal["accept", "reject"]
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
@@ -54,7 +54,7 @@ class Decisions:
                 for decision in self.decisions
             ],
         }
-        return json.dumps(document, ensure_ascii=False, indent=1)
+        return json_text(document, indent=1)
 
     @classmethod
     def from_json(cls, data: bytes | str) -> Decisions:

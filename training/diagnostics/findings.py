@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from yoloscope.models.errors import DatasetError
+from yoloscope.models.files import encodable
 from yoloscope.training.data.annotations import LabelFault
 from yoloscope.training.data.annotations.shapes import BoxXyxy
 
@@ -91,15 +92,14 @@ class ImageAudit:
 
     def to_json(self) -> str:
         """Return one line of JSON, to be stored while an audit runs."""
-        return json.dumps(
+        return json_text(
             {
                 "image": self.image,
                 "num_labels": self.num_labels,
                 "findings": [finding_to_dict(finding) for finding in self.findings],
                 "flags": [_flag_to_dict(flag) for flag in self.flags],
                 "skipped": [asdict(skipped) for skipped in self.skipped],
-            },
-            ensure_ascii=False,
+            }
         )
 
     @classmethod
@@ -154,7 +154,7 @@ class AuditReport:
             "flags": [_flag_to_dict(flag) for flag in self.flags],
             "skipped": [asdict(skipped) for skipped in self.skipped],
         }
-        return json.dumps(document, ensure_ascii=False, indent=1)
+        return json_text(document, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> AuditReport:
@@ -184,6 +184,11 @@ _PLAIN = (
     "prevalence",
     "floor",
 )
+
+
+def json_text(document: Mapping[str, Any] | Sequence[Any], indent: int | None = None) -> str:
+    """Return a JSON document that UTF-8 can hold, whatever the names in it."""
+    return encodable(json.dumps(document, ensure_ascii=False, indent=indent))
 
 
 def finding_to_dict(finding: Finding) -> dict[str, Any]:

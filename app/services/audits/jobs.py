@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.files import delete_archive, read_parts, store_archive
 from yoloscope.app.services.audits.options import OPEN_STATES, PHASES, STATES, JobPhase, JobState
-from yoloscope.app.services.audits.tables import ARCHIVE, FilePart, FindingRow, JobRow
+from yoloscope.app.services.audits.tables import ARCHIVE, FilePart, FindingRow, JobRow, storable
 from yoloscope.models.errors import BusyError, JobNotFoundError, JobStateError, RequestError
 from yoloscope.training.diagnostics.findings import FindingKind
 
@@ -196,7 +196,7 @@ class AuditJobs:
         if kind is not None:
             query = query.where(FindingRow.kind == kind)
         if class_name is not None:
-            query = query.where(FindingRow.class_name == class_name)
+            query = query.where(FindingRow.class_name == storable(class_name))
         if cursor is not None:
             probability, row, place = _read_cursor(cursor)
             later = or_(FindingRow.row > row, and_(FindingRow.row == row, FindingRow.place > place))

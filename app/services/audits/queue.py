@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import uuid
@@ -17,9 +16,9 @@ from sqlalchemy.orm import Session
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.files import PART_BYTES, read_parts
 from yoloscope.app.services.audits.options import JobPhase
-from yoloscope.app.services.audits.tables import ARCHIVE, FilePart, FindingRow, ImageRow, JobRow
+from yoloscope.app.services.audits.tables import ARCHIVE, FilePart, FindingRow, ImageRow, JobRow, storable
 from yoloscope.models.errors import JobNotFoundError, JobStateError
-from yoloscope.training.diagnostics.findings import ImageAudit, finding_to_dict, sorted_findings
+from yoloscope.training.diagnostics.findings import ImageAudit, finding_to_dict, json_text, sorted_findings
 
 MOST_ATTEMPTS: Final = 8
 """Claims in a row without one more image done, after which a job fails: it ends the process that works on it."""
@@ -140,8 +139,8 @@ class JobQueue:
                 "place": place,
                 "probability": finding.probability,
                 "kind": finding.kind,
-                "class_name": finding.class_name,
-                "document": json.dumps(finding_to_dict(finding), ensure_ascii=False),
+                "class_name": storable(finding.class_name),
+                "document": json_text(finding_to_dict(finding)),
             }
             for row, audit in zip(rows, audits, strict=True)
             for place, finding in enumerate(sorted_findings(audit.findings))
@@ -204,6 +203,7 @@ class JobQueue:
 
 
 def _end(session: Session, job: JobRow, state: str, now: float, error: str | None) -> None:
-    job.state, job.error, job.finished_at = state, error, now
+    job.state, job.finished_at = state, now
+    job.error = None if error is None else storable(error)
     job.claimed_by = job.lease_until = None
     session.execute(delete(FilePart).where(FilePart.job_id == job.id, FilePart.name == ARCHIVE))

@@ -7,11 +7,18 @@ from typing import Final
 from sqlalchemy import Float, ForeignKey, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from yoloscope.models.files import encodable
+
 SCHEMA_VERSION: Final = 1
 """Raised with every change of the tables; a database of a higher version is refused."""
 
 ARCHIVE: Final = "archive"
 """Name of the uploaded zip among the files of a job; it is deleted when the job ends."""
+
+
+def storable(text: str) -> str:
+    """Return a text that every database can hold: lone surrogates and NUL as escapes."""
+    return encodable(text).replace("\0", "\\u0000")
 
 
 class Base(DeclarativeBase):

@@ -87,7 +87,7 @@ def to_label_studio(
         size = image.width, image.height
         highest = max(finding.probability for finding in findings)
         data = {
-            config.image_key: f"{image_url}{quote(name)}",
+            config.image_key: f"{image_url}{quote(name, errors='surrogateescape')}",
             "probability": highest,
             "findings": [_in_words(finding) for finding in findings],
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Final
 from yoloscope.models.files import atomic_write
 from yoloscope.training.data.annotations.shapes import BoxXyxy
 from yoloscope.training.data.datasets import DetectionDataset
-from yoloscope.training.diagnostics.findings import KINDS, AuditReport, Finding, FindingKind, finding_to_dict
+from yoloscope.training.diagnostics.findings import KINDS, AuditReport, Finding, FindingKind, finding_to_dict, json_text
 from yoloscope.training.diagnostics.report.crops import Crop, make_crops
 from yoloscope.training.evaluation.report.markup import Markup, join, tag
 
@@ -41,7 +40,7 @@ def write_page(report: AuditReport, dataset: DetectionDataset, path: Path, *, mo
     ranked = sorted(report.findings, key=lambda finding: finding.order)
     shown = _chosen(ranked, most)
     crops = make_crops(shown.values(), dataset)
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f'<!doctype html>\n<html lang="en">{_head(report)}<body><main>\n')
         file.writelines(f"{part}\n" for part in _parts(report, shown, crops, most))
         file.write(f"</main>{_data(report, shown)}{tag('script', Markup(_asset('page.js')))}</body></html>\n")
@@ -255,7 +254,7 @@ def _data(report: AuditReport, shown: Mapping[int, Finding]) -> Markup:
         "split": report.split,
         "findings": {str(rank): finding_to_dict(finding) for rank, finding in shown.items()},
     }
-    text = json.dumps(document, ensure_ascii=False).replace("<", "\\u003c")
+    text = json_text(document).replace("<", "\\u003c")
     return tag("script", Markup(text), type="application/json", id="report")
 
 
