@@ -12,7 +12,7 @@ from typing import Final
 from yoloscope.models.errors import ConfigError, DatasetError
 from yoloscope.models.files import write_text
 from yoloscope.training.checkpoint.files import ARTIFACT, LAST
-from yoloscope.training.config import TrainingConfig
+from yoloscope.training.config import StartConfig, TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.data.splits import Splits, rank_by_name
 from yoloscope.training.logs import log_prefix
@@ -79,6 +79,17 @@ def train_folds(
                 raise ConfigError(f"stopped in fold {number + 1} of {count}; the same command goes on from there")
         folds.append(Fold(held_out, artifact))
     return folds
+
+
+def learned_elsewhere(config: TrainingConfig) -> tuple[str, ...]:
+    """Return the networks that folds begin with or learn from and that may have seen every image.
+
+    Those are ``start`` and teachers that are named; teachers that a fold trains itself see what the fold does.
+    """
+    start = config.start.weights if isinstance(config.start, StartConfig) else config.start
+    named = () if start is None else start if isinstance(start, tuple) else (start,)
+    teachers = config.distill.teachers if config.distill is not None else 0
+    return tuple(str(one) for one in (*named[-1:], *(() if isinstance(teachers, int) else teachers)))
 
 
 def _require_same_folds(config: TrainingConfig, parts: Sequence[Sequence[LabeledImage]], path: Path) -> None:

@@ -215,12 +215,11 @@ def _audit_folds(
     prevalence: dict[FindingKind, float],
 ) -> AuditReport:
     """Train the folds in the folder of the reports, and judge each image by the one that has not seen it."""
-    from yoloscope.training.folds import train_folds  # noqa: PLC0415 - the trainer, which an audit by a model does without
+    from yoloscope.training.folds import learned_elsewhere, train_folds  # noqa: PLC0415 - the trainer, which an audit by a model does without
 
+    config = find_config(folds.config)
     with log_to_stderr():
-        trained = train_folds(
-            find_config(folds.config), dataset, folds.count, folds.output / "folds", progress_bar=sys.stderr.isatty()
-        )
+        trained = train_folds(config, dataset, folds.count, folds.output / "folds", progress_bar=sys.stderr.isatty())
     runtimes = [Runtime(fold.artifact, settings.provider, settings.threads) for fold in trained]
     fold_of = {image.path: number for number, fold in enumerate(trained) for image in fold.images}
     calibration = _fit(lambda image: runtimes[fold_of[image.path]], dataset)
@@ -230,8 +229,11 @@ def _audit_folds(
         return [auditors[fold_of[image.path]].audit([image], root)[0] for image in images]
 
     version = hashlib.sha256("".join(runtime.sha256 for runtime in runtimes).encode()).hexdigest()[:12]
-    note = f"Each image was judged by one of {folds.count} models ({folds.config}) that has not seen it."
-    model = AuditedModel(f"{folds.count} folds", version, seen=False)
+    earlier = learned_elsewhere(config)
+    note = f"Each image was judged by one of {folds.count} models ({folds.config}) that was trained without it" + (
+        f", but learned from {' and '.join(earlier)}, which may have seen it." if earlier else "."
+    )
+    model = AuditedModel(f"{folds.count} folds", version, seen=None if earlier else False)
     return _run(dataset, _Auditing(root, judge, auditors[0], model, (note,)), folds.output)
 
 

@@ -14,7 +14,7 @@ from yoloscope.app.requests.audits import AuditUpload, audit_body, audit_upload
 from yoloscope.app.requests.detect import ServicesDependency
 from yoloscope.app.responses.audits import findings_answer, job_answer
 from yoloscope.app.schemas.audits import AuditJob, AuditList, AuditOptions, FindingPage
-from yoloscope.app.services.audits.archive import ArchiveLimits, check_archive
+from yoloscope.app.services.audits.archive import ArchiveLimits
 from yoloscope.app.services.audits.options import AuditOptions as KeptOptions
 from yoloscope.app.services.audits.options import JobState
 from yoloscope.app.services.state import Services
@@ -59,8 +59,8 @@ async def create_audit(
     """Queue an audit of a zip, whose labels are judged by a model one by one.
 
     The zip may hold any data set that the commands read: COCO, VOC or YOLO. Sent again with the same Idempotency-Key it
-    gives the same job. A zip that is broken, hostile or too large is refused at once; one whose data set cannot be read
-    becomes a job that fails.
+    gives the same job. A zip that is broken, hostile or too large is refused at once, and so is one whose data set
+    cannot be read, has no labels, or classes that the model does not know.
     """
     audits = await services.jobs.run(services.audits)
     if idempotency_key is None or not await services.jobs.run(audits.jobs.is_known, idempotency_key):
@@ -82,10 +82,13 @@ async def _model(services: Services, name: str | None) -> str:
 
 
 def _submit(services: Services, upload: AuditUpload, model: str, key: str | None) -> StoredJob:
+    from yoloscope.app.services.audits.data import check_upload  # noqa: PLC0415 - a start without torch
     from yoloscope.app.services.audits.jobs import Submission  # noqa: PLC0415 - a start without SQLAlchemy
 
     settings, options = services.settings, upload.options
-    check_archive(upload.file, ArchiveLimits(settings.max_audit_files, settings.max_audit_unpacked_bytes))
+    limits = ArchiveLimits(settings.max_audit_files, settings.max_audit_unpacked_bytes)
+    spec = services.store.get(model).spec
+    check_upload(upload.file, upload.name, options.split, spec, limits, settings.audits_dir)
     kept = KeptOptions(
         model=model, split=options.split, floor=options.floor, prevalence=parse_prevalence(options.prevalence)
     )

@@ -34,18 +34,23 @@ def zip_of(files: Iterable[tuple[str, bytes]], compression: int = zipfile.ZIP_ST
     return memory.getvalue()
 
 
-def yolo_files(count: int) -> list[tuple[str, bytes]]:
-    """Images of rising brightness with one label each, of class cat or dog, in YOLO's layout."""
+def yolo_files(count: int, part: str = "") -> list[tuple[str, bytes]]:
+    """Images of rising brightness with one label each, cat or dog, in YOLO's layout; ``part`` is as ``train/``."""
     files = [("classes.txt", "\n".join(CLASS_NAMES).encode())]
     for number in range(count):
         image = Image.new("RGB", (64, 48), (number * 7 % 256, 90, 40))
-        files.append((f"images/{number:03d}.png", encoded(image)))
-        files.append((f"labels/{number:03d}.txt", f"{number % 2} .4 .5 .3 .4\n".encode()))
+        files.append((f"images/{part}{number:03d}.png", encoded(image)))
+        files.append((f"labels/{part}{number:03d}.txt", f"{number % 2} .4 .5 .3 .4\n".encode()))
     return files
 
 
 def yolo_zip(count: int) -> bytes:
     return zip_of(yolo_files(count))
+
+
+NO_CLASSES = zip_of([("images/a.png", b""), ("labels/a.txt", b"0 .5 .5 .1 .1")])
+UNKNOWN_CLASS = zip_of([("classes.txt", b"zebra"), *yolo_files(1)[1:]])
+NO_LABELS = zip_of([*yolo_files(1)[:2], ("labels/000.txt", b"")])
 
 
 def submit(jobs: AuditJobs, data: bytes = b"PK", key: str | None = None, options: str = OPTIONS) -> AuditJob:

@@ -13,7 +13,7 @@ from yoloscope.models.errors import ConfigError, DatasetError
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.data.splits import Splits
-from yoloscope.training.folds import CONDITIONS, split_folds, train_folds
+from yoloscope.training.folds import CONDITIONS, learned_elsewhere, split_folds, train_folds
 from yoloscope.training.train import TrainResult
 
 
@@ -119,3 +119,18 @@ class TestTraining:
             train_folds(config, replace(dataset, images=images), 2 if other == "count" else 3, tmp_path)
         assert len(trainings.asked) == 3
         assert (tmp_path / CONDITIONS).is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ()),
+        ({"distill": {"teachers": 2}}, ()),
+        ({"distill": {"teachers": ["a.ckpt", "runs/b"]}}, ("a.ckpt", "runs/b")),
+        ({"start": "builtin"}, ("builtin",)),
+        ({"start": ["net.cfg", "net.weights"]}, ("net.weights",)),
+        ({"start": {"weights": "net.weights"}}, ("net.weights",)),
+    ],
+)
+def test_networks_from_elsewhere_are_named(changes: dict[str, object], expected: tuple[str, ...]) -> None:
+    assert learned_elsewhere(quick_config(**changes)) == expected

@@ -17,6 +17,7 @@ from yoloscope.training.diagnostics.findings import ImageAudit
 from yoloscope.training.diagnostics.views import HeadsDetector, detect_views
 
 CHUNK: Final = 16
+"""Images that are judged at once, between two checkpoints, and before a job is seen to be canceled."""
 MAX_CALIBRATION_IMAGES: Final = 512
 
 Judge = Callable[[Sequence[LabeledImage]], list[ImageAudit]]

@@ -8,26 +8,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from yoloscope.app.services.audits.archive import ArchiveLimits, unpack_archive
+from yoloscope.app.services.audits.data import open_data
 from yoloscope.app.services.audits.files import PART_BYTES
+from yoloscope.app.services.audits.folders import without_folder
 from yoloscope.app.services.audits.options import AuditOptions
 from yoloscope.app.services.audits.queue import ClaimedJob, JobQueue
 from yoloscope.app.services.model_store import ModelStore, default_model
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
-from yoloscope.models.errors import DatasetError
-from yoloscope.training.data.datasets import DetectionDataset, LabeledImage, open_dataset
+from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.diagnostics.audit import AuditedModel, LabelAuditor, collect_report, seen_by_model
 from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.findings import AuditReport, ImageAudit
 from yoloscope.training.diagnostics.image_names import image_name
 from yoloscope.training.diagnostics.report import write_csv, write_page
-from yoloscope.training.diagnostics.run import calibrate_on, fitted_here
-
-CHUNK: Final = 8
-"""Images between two checkpoints, and before a job is seen to be canceled."""
+from yoloscope.training.diagnostics.run import CHUNK, calibrate_on, fitted_here
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -72,9 +69,7 @@ class JobRun:
         settings = self._settings
         store = ModelStore(settings.models_dir, default_model(settings), settings.provider, settings.audit_threads)
         runtime = store.get(self._options.model)
-        dataset = open_dataset(root, self._options.split, within=root).for_model(runtime.spec.class_names)
-        if not len(dataset):
-            raise DatasetError(f"expected images with labels in the data set {root.name}, got none")
+        dataset = open_data(root, self._options.split, runtime.spec)
         listed = sorted((image_name(image.path, root), number) for number, image in enumerate(dataset.images))
         names = [name for name, _ in listed]
         if not self._queue.set_conditions(self._job.id, self._conditions(runtime, names)):
@@ -161,7 +156,7 @@ class JobRun:
 
     def shown(self, text: str) -> str:
         """Return a text without the folder that this attempt works in."""
-        return text.replace(f"{self._folder}/", "")
+        return without_folder(text, self._folder)
 
     def _without_folder(self, audit: ImageAudit) -> ImageAudit:
         skipped = tuple(replace(one, detail=self.shown(one.detail)) for one in audit.skipped)

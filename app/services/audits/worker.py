@@ -6,23 +6,18 @@ without jobs. It may be killed at any time: another worker goes on from the last
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from logging.config import dictConfig
-from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 from yoloscope.app.request_log import log_config
 from yoloscope.app.services.audits.database import Database
+from yoloscope.app.services.audits.folders import sweep, work_folder
 from yoloscope.app.services.audits.queue import ClaimedJob, JobQueue, worker_name
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import JobError, ModelError, StorageError, YoloscopeError
@@ -34,7 +29,6 @@ IDLE_S: Final = 20.0
 """How long a worker waits for the next job before it ends and frees its memory."""
 _POLL_S: Final = 0.5
 _NICENESS: Final = 19
-_LOCK: Final = ".lock"
 
 _LOGGER = logging.getLogger("yoloscope.app.services.audits.worker")  # run as a program its name is another
 
@@ -84,7 +78,7 @@ class Worker:
         pulse = Thread(target=self._pulse, args=(job.id, lost, ended), daemon=True)
         pulse.start()
         try:
-            with _folder_for(job.id, self._settings.audits_dir / "work") as folder:
+            with work_folder(self._settings.audits_dir, job.id) as folder:
                 self._attempt(job, JobRun(self._queue, job, self._settings, folder, check))
         finally:
             ended.set()
@@ -132,30 +126,6 @@ class Worker:
             _LOGGER.info("audit %s: left: %s", job.id, error)
 
 
-@contextmanager
-def _folder_for(job_id: str, work: Path) -> Iterator[Path]:
-    """Give a job a folder for this attempt, locked while it is in use and deleted at the end."""
-    work.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{job_id[:8]}-", dir=work))
-    try:
-        with (folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def sweep(work: Path) -> None:
-    """Delete the folders of workers that were killed: those that nobody holds the lock of."""
-    for folder in work.glob("*-*"):
-        try:
-            with (folder / _LOCK).open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # in use, or just made
-            continue
-
-
 def _step_back() -> None:
     """Take the time of the CPU that nothing else wants: the lowest priority, on Linux below every other one."""
     os.nice(_NICENESS)
@@ -176,7 +146,7 @@ def main() -> None:
     _step_back()
     dictConfig(log_config(settings.log_level))
     Thread(target=_wait_for_end_of_stdin, args=(stop,), daemon=True).start()
-    sweep(settings.audits_dir / "work")
+    sweep(settings.audits_dir)
     database = Database(settings.audits_url)
     try:
         Worker(settings, database, stop).run()

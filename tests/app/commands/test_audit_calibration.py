@@ -134,15 +134,16 @@ class TestCalibrating:
         assert sha256(packaged) == before
 
 
+@pytest.mark.parametrize("teachers", [1, ["old.ckpt"]])
 def test_folds_judge_every_image_by_a_network_that_has_not_seen_it(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    teachers: int | list[str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trainer writes the network that sees one dog; each part is half of the images."""
     folder, output, trained = tmp_path / "many", tmp_path / "audit", []
     for number in range(20):
         add_image(folder, f"{number}", yolo_line(PLACE, 1) + yolo_line((44, 2, 62, 14), 2))
     (folder / "classes.txt").write_text("cat\ndog\ntraffic light\n")
-    (tmp_path / "quick.yaml").write_text(quick_config().to_yaml())
+    (tmp_path / "quick.yaml").write_text(quick_config(distill={"teachers": teachers}).to_yaml())
 
     def train(config: TrainingConfig, data: Path, place: Path, *, splits: Splits, **_: object) -> TrainResult:
         assert config.data.val is None
@@ -168,8 +169,10 @@ def test_folds_judge_every_image_by_a_network_that_has_not_seen_it(
     result = run(*command)
     assert result.exit_code == 0
     document = json.loads(result.stdout)
-    assert (document["model"], document["seen_by_model"], document["num_images"]) == ("2 folds", False, 20)
-    assert any("judged by one of 2 models" in note for note in document["notes"])
+    seen, words = (False, "was trained without it.") if teachers == 1 else (None, "learned from old.ckpt, which may")
+    assert (document["model"], document["seen_by_model"], document["num_images"]) == ("2 folds", seen, 20)
+    assert words in document["notes"][0]
+    assert any("not known whether" in note for note in document["notes"]) == (seen is None)
     assert all(0 <= one["probability"] <= 1 for one in document["findings"])
     assert sorted(each.name for each in (output / "folds").iterdir()) == ["fold-1", "fold-2", "folds.json"]
     (output / "images.jsonl").unlink()

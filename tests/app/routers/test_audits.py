@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.audits import MODEL, write_judge, yolo_files, yolo_zip, zip_of
+from tests.app.audits import MODEL, NO_CLASSES, NO_LABELS, UNKNOWN_CLASS, write_judge, yolo_files, yolo_zip, zip_of
 from tests.app.client import Client
 from yoloscope.app.main import create_app
 from yoloscope.app.services.audits.service import WorkerSupervisor
@@ -113,7 +113,7 @@ def test_reports_and_findings_of_a_job(client: Client, done: dict[str, Any]) -> 
 
 
 def test_a_form_and_a_raw_body_are_taken_with_options_in_either_place(idle: Client) -> None:
-    data = yolo_zip(2)
+    data = zip_of(yolo_files(2, "train/"))
     options = {"split": "train", "floor": "0.2", "prevalence": "missing=.1,class=.02"}
     form = idle.post(PATH, files={"data": ("a/b/cells.v2.zip", data)}, data=options)
     raw = idle.post(PATH, content=data, headers=ZIP, params=options)
@@ -167,6 +167,10 @@ def test_jobs_are_listed_canceled_and_deleted(idle: Client, done: dict[str, Any]
         ({"content": b"", "headers": ZIP}, 415, "expected a zip"),
         ({"content": yolo_zip(1)[:-9], "headers": ZIP}, 422, "cut off"),
         ({"content": zip_of([*yolo_files(1), ("../x", b"")]), "headers": ZIP}, 422, "leads out"),
+        ({"content": NO_CLASSES, "headers": ZIP}, 422, "the labels, such as data/labels/a.txt, need class names"),
+        ({"content": NO_LABELS, "headers": ZIP}, 422, "expected at least 1 labels to audit in data, got 0"),
+        ({"content": UNKNOWN_CLASS, "headers": ZIP}, 422, "got one without zebra"),
+        ({"content": yolo_zip(1), "headers": ZIP, "params": {"split": "val"}}, 422, "val"),
         ({"content": bytes(200_001), "headers": ZIP}, 413, "at most 200000 bytes"),
         ({"files": {"data": ("a.zip", b"nonsense")}}, 415, "expected a zip"),
         ({"files": {"image": ("a.zip", yolo_zip(1))}}, 422, "one file part named data"),
@@ -184,6 +188,7 @@ def test_what_cannot_be_audited_is_refused_and_leaves_nothing(
     assert message in problem(idle.post(PATH, **arguments), status)
     assert len(idle.get(PATH).json()["audits"]) == 1
     assert {path.name.partition(".")[0] for path in settings.audits_dir.iterdir()} <= {"audits", "work"}
+    assert list((settings.audits_dir / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("path", ["/xyz", "/" + "a" * 50, "/ABC"])

@@ -1,6 +1,5 @@
 """Jobs from zip to report: the report of the command, whatever was interrupted, and clear failures."""
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,16 +7,29 @@ from threading import Event
 
 import pytest
 
-from tests.app.audits import MODEL, OPTIONS, submit, write_judge, yolo_files, yolo_zip, zip_of
+from tests.app.audits import (
+    MODEL,
+    NO_CLASSES,
+    NO_LABELS,
+    OPTIONS,
+    UNKNOWN_CLASS,
+    submit,
+    write_judge,
+    yolo_files,
+    yolo_zip,
+    zip_of,
+)
 from yoloscope.app.services.audits.database import Database
+from yoloscope.app.services.audits.folders import sweep, work_folder
 from yoloscope.app.services.audits.jobs import REPORTS, AuditJob, AuditJobs
-from yoloscope.app.services.audits.worker import Worker, sweep
+from yoloscope.app.services.audits.worker import Worker
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
 from yoloscope.training.data.datasets import LabeledImage, open_dataset
 from yoloscope.training.diagnostics.audit import AuditedModel, LabelAuditor, collect_report
 from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.findings import ImageAudit
+from yoloscope.training.diagnostics.run import CHUNK
 
 IMAGES = 20
 
@@ -98,7 +110,7 @@ def test_an_interrupted_job_ends_in_the_same_bytes(
         return audit(self, images, root)
 
     monkeypatch.setattr(LabelAuditor, "audit", stopping)
-    for done in (8, 16, 20):
+    for done in (CHUNK, IMAGES):
         stop.clear()
         Worker(settings, database, stop, idle_s=0).run()
         assert jobs.get(job.id).done == done
@@ -116,18 +128,14 @@ def test_a_job_that_is_canceled_while_it_runs_stops_after_the_images_at_work(
     audit = LabelAuditor.audit
 
     def canceling(self: LabelAuditor, images: list[LabeledImage], root: Path) -> list[ImageAudit]:
-        if jobs.get(job.id).done == 8:
+        if jobs.get(job.id).done == CHUNK:
             jobs.cancel(job.id)
         return audit(self, images, root)
 
     monkeypatch.setattr(LabelAuditor, "audit", canceling)
     work()
-    assert (jobs.get(job.id).state, jobs.get(job.id).done) == ("cancelled", 8)
+    assert (jobs.get(job.id).state, jobs.get(job.id).done) == ("cancelled", CHUNK)
     assert jobs.get(later.id).state == "done"
-
-
-NO_CLASSES = zip_of([("images/a.png", b""), ("labels/a.txt", b"0 .5 .5 .1 .1")])
-UNKNOWN_CLASS = zip_of([("classes.txt", b"zebra"), *yolo_files(1)[1:]])
 
 
 @pytest.mark.parametrize(
@@ -135,11 +143,11 @@ UNKNOWN_CLASS = zip_of([("classes.txt", b"zebra"), *yolo_files(1)[1:]])
     [
         (NO_CLASSES, OPTIONS, "expected"),
         (UNKNOWN_CLASS, OPTIONS, "zebra"),
-        (yolo_zip(1), OPTIONS.replace('"split":null', '"split":"val"'), "val"),
+        (NO_LABELS, OPTIONS, "expected at least 1 labels to audit in cells, got 0 in 1 images"),
         (yolo_zip(1), OPTIONS.replace(MODEL, "absent"), "the model cannot be served"),
         (b"PK\x03\x04 broken", OPTIONS, "expected a whole zip"),
     ],
-    ids=["no data set", "an unknown class", "no such split", "no such model", "a broken zip"],
+    ids=["no data set", "an unknown class", "no labels", "no such model", "a broken zip"],
 )
 def test_a_job_that_cannot_be_done_fails_in_words(
     settings: Settings, jobs: AuditJobs, work: Callable[[], None], data: bytes, options: str, message: str
@@ -166,12 +174,11 @@ def test_images_that_cannot_be_read_are_skipped_and_named_without_the_folder_of_
 
 
 def test_folders_of_workers_that_were_killed_are_deleted_and_those_in_use_kept(tmp_path: Path) -> None:
-    for name in ("aa-killed", "bb-at-work", "cc-just-made"):
-        (tmp_path / name / "cells").mkdir(parents=True)
-    (tmp_path / "aa-killed" / ".lock").touch()
-    with (tmp_path / "bb-at-work" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    work = tmp_path / "work"
+    for name in ("aa-killed", "cc-just-made"):
+        (work / name / "cells").mkdir(parents=True)
+    (work / "aa-killed" / ".lock").touch()
+    with work_folder(tmp_path, "bb-at-work") as in_use:
         sweep(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} == {"bb-at-work", "cc-just-made"}
-    sweep(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"cc-just-made"}
+        assert set(work.iterdir()) == {in_use, work / "cc-just-made"}
+    assert set(work.iterdir()) == {work / "cc-just-made"}
