@@ -15,8 +15,8 @@ from tests.app.commands.conftest import Run
 from yoloscope.app import cli
 from yoloscope.training.diagnostics.findings import AuditReport
 
-NAME = "images/caf\udce9.png"
-ESCAPED = r"caf\udce9.png"
+NAME = "images/cell\udce9.png"
+ESCAPED = r"cell\udce9.png"
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def data(tmp_path: Path) -> Path:
     folder = write_data(tmp_path / "data")
     for part, suffix in (("images", ".png"), ("labels", ".txt")):
         try:
-            (folder / part / f"missing{suffix}").rename(folder / part / f"caf\udce9{suffix}")
+            (folder / part / f"missing{suffix}").rename(folder / part / f"cell\udce9{suffix}")
         except OSError:
             pytest.skip("this file system takes UTF-8 alone")
     return folder
@@ -45,10 +45,10 @@ def test_reports_are_utf_8_and_name_the_file(run: Run, data: Path, tmp_path: Pat
     report = output / "report.json"
     bound = max(one.probability for one in AuditReport.from_json(text).findings if one.image == NAME)
     run("audit", "apply", report, "--data", data, "-o", tmp_path / "new", "--accept-above", bound, "--json")
-    assert (tmp_path / "new" / "labels" / "caf\udce9.txt").read_text() != ""
+    assert (tmp_path / "new" / "labels" / "cell\udce9.txt").read_text() != ""
     run("audit", "export", report, "--data", data, "-o", tmp_path / "tasks.json")
     addresses = [task["data"]["image"] for task in json.loads((tmp_path / "tasks.json").read_text("utf-8"))]
-    assert "/data/local-files/?d=images/caf%E9.png" in addresses
+    assert "/data/local-files/?d=images/cell%E9.png" in addresses
 
 
 def test_a_terminal_in_utf_8_shows_them(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
