@@ -13,7 +13,8 @@ import ctypes
 import threading
 import warnings
 import zlib
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -25,8 +26,10 @@ from PIL import Image, ImageFile, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import TiffImageFile
 
 from yoloscope.models.errors import ImageDecodeError, ImageError, ImageTooLargeError, ImageTypeError
-from yoloscope.models.image_headers import ReducedImage, exif_orientation, reduce_image
+from yoloscope.models.image_headers import ReducedImage, reduce_image
+from yoloscope.models.image_pixels import SIDEWAYS, ImageSamples, convert_samples, stored_orientation
 from yoloscope.models.image_work import decode_bytes, decode_seconds
+from yoloscope.models.resize import SourceGrid, whole_grid
 
 _AVIF: Final = ("AVIF",) if features.check("avif") else ()
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *_AVIF)
@@ -39,13 +42,7 @@ SUFFIXES: Final = frozenset(
 HEIC_SUFFIXES: Final = frozenset((".heic", ".heif"))
 """Photos that are not read but named where they are met, so that none is passed over in silence."""
 _PHOTO_SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".webp", ".tif", ".tiff"))
-_SIDEWAYS: Final = (5, 6, 7, 8)
-_FLIPPED_DOWN: Final = (3, 4, 7, 8)
-_FLIPPED_ACROSS: Final = (2, 3, 6, 7)
 _HEADER_ERRORS: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-_BACKGROUND: Final = (255, 255, 255)
-_SIXTEEN_BIT: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_STRIP_ROWS: Final = 64
 _END: Final = b"\xff\xd9"
 _LOOK_AHEAD: Final = 8
 _NOISE: Final = np.random.default_rng(0).integers(1, 255, 2048, np.uint8).tobytes()
@@ -54,8 +51,7 @@ MAX_DECODE_BYTES: Final = 300_000_000
 """Memory that decoding may take by an estimate from the header."""
 _MMAP_THRESHOLD: Final = -3
 _LARGE_PIXELS: Final = 4_000_000
-_ONE_LARGE: Final = threading.Lock()
-"""Held while a large image is decoded, so that the memory of one is needed at a time."""
+_ONE_LARGE: Final = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -91,16 +87,28 @@ def decode_image(data: bytes, limits: ImageLimits) -> DecodedImage:
     Raises ImageTypeError for other formats, ImageTooLargeError beyond ``limits`` (before decoding) and
     ImageDecodeError for empty, damaged or truncated content.
     """
+    return DecodedImage(decode_samples(data, limits, whole_grid).pixels)
+
+
+def decode_samples(data: bytes, limits: ImageLimits, choose: Callable[[int, int], SourceGrid]) -> ImageSamples:
+    """Decode as ``decode_image`` does, and return the rows and columns that are chosen by (width, height).
+
+    Saves the memory and the time of the others: a network's input reads a few of a large image alone. Raises as
+    ``decode_image`` does.
+    """
     image, reduced = _open_checked(data, limits)
-    large = image.width * image.height > _LARGE_PIXELS
-    with image, _ONE_LARGE if large else nullcontext():
+    with image, one_large_image(image.width, image.height):
         try:
-            pixels = _whole_pixels(image, reduced)
+            return _whole_pixels(image, reduced, choose)
         except ImageError:
             raise
         except Exception as error:
             raise ImageDecodeError(f"expected a whole {image.format} image, got one that fails: {error}") from error
-    return DecodedImage(pixels)
+
+
+def one_large_image(width: int, height: int) -> AbstractContextManager[object]:
+    """Hold other threads that need the memory of a large image, if this one is large."""
+    return _ONE_LARGE if width * height > _LARGE_PIXELS else nullcontext()
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -111,7 +119,7 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            sideways = _orientation(image) in _SIDEWAYS
+            sideways = stored_orientation(image) in SIDEWAYS
     except _HEADER_ERRORS as error:
         raise ImageDecodeError(f"expected an image at {path}, got: {error}") from error
     return (height, width) if sideways else (width, height)
@@ -123,7 +131,7 @@ def photo_orientation(path: Path) -> int:
         return 1
     try:
         with Image.open(path) as image:
-            return _orientation(image)
+            return stored_orientation(image)
     except _HEADER_ERRORS:
         return 1
 
@@ -150,7 +158,7 @@ def read_image_bytes(data: bytes) -> NDArray[np.uint8]:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Return a PIL image as RGB of 8 bits, upright, on white where it is transparent."""
-    return Image.fromarray(_rgb_pixels(image))
+    return Image.fromarray(convert_samples(image, whole_grid).pixels)
 
 
 class _CheckedJpeg(BytesIO):
@@ -201,21 +209,20 @@ def _read_pixels(data: bytes) -> NDArray[np.uint8]:
     reduced = reduce_image(data)
     try:
         with _open(reduced, None) as image:
-            return _whole_pixels(image, reduced)
+            return _whole_pixels(image, reduced, whole_grid).pixels
     except UnidentifiedImageError as error:
         raise ImageDecodeError("a file of another format") from error
 
 
-def _whole_pixels(image: Image.Image, reduced: ReducedImage) -> NDArray[np.uint8]:
+def _whole_pixels(image: Image.Image, reduced: ReducedImage, choose: Callable[[int, int], SourceGrid]) -> ImageSamples:
     """Decode; a JPEG in several scans that lacks its end is cut off if bytes after its last scan change its pixels."""
     if reduced.ended:
-        return _rgb_pixels(image)
+        return convert_samples(image, choose)
     with Image.open(BytesIO(reduced.data.removesuffix(_END) + _NOISE + _END)) as longer:
-        longer_sum = zlib.crc32(_rgb_pixels(longer).data)
-    pixels = _rgb_pixels(image)
-    if zlib.crc32(pixels.data) != longer_sum:
+        longer_sum = zlib.crc32(convert_samples(longer, whole_grid).pixels.data)
+    if zlib.crc32(convert_samples(image, whole_grid).pixels.data) != longer_sum:
         raise ImageDecodeError("expected a whole JPEG image, got one that is cut off")
-    return pixels
+    return convert_samples(image, choose)
 
 
 def _open_checked(data: bytes, limits: ImageLimits) -> tuple[Image.Image, ReducedImage]:
@@ -272,71 +279,6 @@ def _check_work(image: Image.Image, reduced: ReducedImage, limits: ImageLimits) 
 
 def _is_supported(data: bytes) -> bool:
     return data.startswith(_SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; that of a TIFF is 1 since Pillow turns it itself, and XMP turns nothing."""
-    exif = image.info.get("exif", b"")
-    return exif_orientation(exif) if isinstance(exif, bytes) and image.format != "TIFF" else 1
-
-
-def _rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """Decode and convert in strips, so that one image and one copy of it are in memory at most."""
-    for key in ("xmp", "XML:com.adobe.xmp"):
-        image.info.pop(key, None)
-    image.load()
-    width, height = image.size
-    orientation = _orientation(image)
-    upright = np.empty((width, height, 3) if orientation in _SIDEWAYS else (height, width, 3), np.uint8)
-    pixels = _stored(upright, orientation)
-    for top in range(0, height, _STRIP_ROWS):
-        strip = image.crop((0, top, width, min(height, top + _STRIP_ROWS)))
-        gray = strip.mode == "L" and "transparency" not in strip.info
-        pixels[top : top + _STRIP_ROWS] = np.asarray(strip)[..., None] if gray else np.asarray(_rgb(strip))
-    return upright
-
-
-def _stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return a view of upright pixels [H, W, 3] in the order in which the file stores them."""
-    if orientation in _FLIPPED_ACROSS:
-        upright = upright[:, ::-1]
-    if orientation in _FLIPPED_DOWN:
-        upright = upright[::-1]
-    return upright.swapaxes(0, 1) if orientation in _SIDEWAYS else upright
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode in _SIXTEEN_BIT:
-        return _from_16_bit(image)
-    if image.mode == "F":
-        return Image.fromarray(_from_floats(np.asarray(image))).convert("RGB")
-    if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
-        return _on_background(image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int32).clip(0, 65_535)
-    gray = ((values + 128) // 257).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        gray[values == transparent] = _BACKGROUND[0]
-    return Image.fromarray(gray).convert("RGB")
-
-
-def _on_background(image: Image.Image) -> Image.Image:
-    page = Image.new("RGB", image.size, _BACKGROUND)
-    page.paste(image, mask=image.getchannel("A"))
-    return page
-
-
-def _from_floats(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scale 0..1 to 0..255; raise ValueError for other floats, whose black and white nobody states."""
-    if not ((levels >= 0) & (levels <= 1)).all():
-        raise ValueError(f"expected floats of 0..1, got {np.min(levels):g}..{np.max(levels):g}")
-    return np.rint(levels * 255).astype(np.uint8)
 
 
 def return_freed_memory() -> None:

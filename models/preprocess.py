@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yoloscope.models.errors import ImageError
-from yoloscope.models.resize import resize_antialiased, resize_corner_aligned, to_whole_levels
+from yoloscope.models.resize import (
+    SourceGrid,
+    antialiased_grid,
+    corner_aligned_grid,
+    resize_antialiased,
+    resize_corner_aligned,
+    resize_samples,
+    to_whole_levels,
+)
 from yoloscope.models.spec import DetectorSpec
 
 GREY_WEIGHTS = (77 / 256, 150 / 256, 29 / 256)
@@ -79,6 +87,28 @@ def preprocess(image: NDArray[np.uint8], spec: DetectorSpec) -> tuple[NDArray[np
     placement = placement_of(image.shape[1], image.shape[0], spec)
     resize = _RESIZES[spec.resize.interpolation]
     resized = resize(image, placement.width, placement.height)
+    return _on_canvas(resized, placement, spec), placement
+
+
+def grid_of(image_width: int, image_height: int, spec: DetectorSpec) -> SourceGrid:
+    """Return the rows and columns of an image of this size that ``preprocess`` reads."""
+    placement = placement_of(image_width, image_height, spec)
+    if spec.resize.interpolation == "antialiased":
+        return antialiased_grid(image_width, image_height, placement.width, placement.height)
+    return corner_aligned_grid(image_width, image_height, placement.width, placement.height)
+
+
+def preprocess_samples(
+    samples: NDArray[np.uint8], grid: SourceGrid, image_width: int, image_height: int, spec: DetectorSpec
+) -> tuple[NDArray[np.float32], Placement]:
+    """Return what ``preprocess`` does of an image whose rows and columns of ``grid_of`` are there: uint8 [R, C, 3]."""
+    if spec.input_channels == 1:
+        samples = to_gray(samples)
+    placement = placement_of(image_width, image_height, spec)
+    if spec.resize.interpolation == "corner_aligned":
+        resized = resize_samples(samples, grid, image_width, image_height, placement.width, placement.height)
+    else:
+        resized = resize_antialiased(samples, placement.width, placement.height)
     return _on_canvas(resized, placement, spec), placement
 
 

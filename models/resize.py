@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
 ROWS_AT_A_TIME = 32
 MAX_VALUES_AT_ONCE = 24_000_000
+_HEIGHT_MAY_BE_FIRST = int(PIL.__version__.partition(".")[0]) >= 13
 
 
 class _Taps(NamedTuple):
@@ -18,6 +21,29 @@ class _Taps(NamedTuple):
     first: NDArray[np.intp]
     second: NDArray[np.intp]
     weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SourceGrid:
+    """Rows and columns of an image that a resize reads, ascending, or all of it smoothed along one side."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    smooth_width: int | None = None
+    smooth_height: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of what is read."""
+        return self.smooth_height or len(self.rows), self.smooth_width or len(self.columns)
+
+    def take(self, strip: Image.Image) -> NDArray[np.uint8]:
+        """Return [h, w, P] or [h, w] of rows or columns of an image, cut off to the first to the last column."""
+        if self.smooth_width is not None or self.smooth_height is not None:
+            size = self.smooth_width or strip.width, self.smooth_height or strip.height
+            return np.asarray(strip.resize(size, Image.Resampling.BILINEAR))
+        levels, first = np.asarray(strip), self.columns[0]
+        return levels if len(self.columns) == strip.width else levels[:, self.columns - first]
 
 
 def resize_corner_aligned(
@@ -38,20 +64,47 @@ def resize_corner_aligned(
     span, used, columns = _compact(columns)
     pixels = image[:, span].reshape(len(image), -1)
     kept = None if used is None else _values(used, planes)
-    left_values, right_values = _values(columns.first, planes), _values(columns.second, planes)
-    across = np.repeat(columns.weight, planes)
-    resized = np.empty((y2 - y1, (x2 - x1) * planes), np.float32)
-    for start in range(0, y2 - y1, ROWS_AT_A_TIME):
-        block = slice(start, start + ROWS_AT_A_TIME)
-        level, lower = _levels(pixels, rows.first[block], kept), _levels(pixels, rows.second[block], kept)
-        lower -= level
-        lower *= rows.weight[block, None]
-        level += lower
-        left, right = level.take(left_values, axis=1), level.take(right_values, axis=1)
-        right -= left
-        right *= across
-        np.add(left, right, out=resized[block])
-    return resized.reshape(y2 - y1, x2 - x1, planes)
+    return _interpolate(pixels, kept, rows, columns, planes)
+
+
+def whole_grid(image_width: int, image_height: int) -> SourceGrid:
+    """Return all rows and columns of an image."""
+    return SourceGrid(np.arange(image_height), np.arange(image_width))
+
+
+def antialiased_grid(image_width: int, image_height: int, width: int, height: int) -> SourceGrid:
+    """Return all of an image, smoothed along one side: the first of the two passes of ``resize_antialiased``.
+
+    Pillow begins with the width, from 13 on with the height where that shrinks by over twice as many pixels
+    (python-pillow/Pillow#9549).
+    """
+    tall = image_height - height > max(2 * (image_width - width), 0)
+    rows, columns = np.arange(image_height), np.arange(image_width)
+    if tall and _HEIGHT_MAY_BE_FIRST:
+        return SourceGrid(rows, columns, smooth_height=height)
+    return SourceGrid(rows, columns, smooth_width=width)
+
+
+def corner_aligned_grid(image_width: int, image_height: int, width: int, height: int) -> SourceGrid:
+    """Return the rows and columns of an image that ``resize_corner_aligned`` reads to make ``width`` x ``height``."""
+    rows, columns = _taps(image_height, height, 0, height), _taps(image_width, width, 0, width)
+    return SourceGrid(
+        np.unique(np.concatenate((rows.first, rows.second))), np.unique(np.concatenate((columns.first, columns.second)))
+    )
+
+
+def resize_samples(
+    samples: NDArray[np.uint8], grid: SourceGrid, image_width: int, image_height: int, width: int, height: int
+) -> NDArray[np.float32]:
+    """Return what ``resize_corner_aligned`` does of an image of which only the rows and columns of a grid are there.
+
+    ``samples`` are [R, C, P], those of ``corner_aligned_grid``.
+    """
+    if (image_height, image_width) == (height, width):
+        return samples.astype(np.float32, order="C")
+    rows = _among(grid.rows, _taps(image_height, height, 0, height))
+    columns = _among(grid.columns, _taps(image_width, width, 0, width))
+    return _interpolate(samples.reshape(len(samples), -1), None, rows, columns, samples.shape[2])
 
 
 def resize_antialiased(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
@@ -79,6 +132,32 @@ def as_image(image: NDArray[np.uint8]) -> Image.Image:
 def to_whole_levels(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return levels 0..255 rounded half up to uint8."""
     return (levels + np.float32(0.5)).astype(np.uint8)
+
+
+def _interpolate(
+    pixels: NDArray[np.uint8], kept: NDArray[np.intp] | None, rows: _Taps, columns: _Taps, planes: int
+) -> NDArray[np.float32]:
+    """Return float32 [height, width, P] of values uint8 [H, W * P], of which the ``kept`` of a row count."""
+    left_values, right_values = _values(columns.first, planes), _values(columns.second, planes)
+    across = np.repeat(columns.weight, planes)
+    height, width = len(rows.first), len(columns.first)
+    resized = np.empty((height, width * planes), np.float32)
+    for start in range(0, height, ROWS_AT_A_TIME):
+        block = slice(start, start + ROWS_AT_A_TIME)
+        level, lower = _levels(pixels, rows.first[block], kept), _levels(pixels, rows.second[block], kept)
+        lower -= level
+        lower *= rows.weight[block, None]
+        level += lower
+        left, right = level.take(left_values, axis=1), level.take(right_values, axis=1)
+        right -= left
+        right *= across
+        np.add(left, right, out=resized[block])
+    return resized.reshape(height, width, planes)
+
+
+def _among(kept: NDArray[np.intp], taps: _Taps) -> _Taps:
+    """Return positions counted among the kept ones."""
+    return _Taps(np.searchsorted(kept, taps.first), np.searchsorted(kept, taps.second), taps.weight)
 
 
 def _taps(source: int, target: int, start: int, stop: int) -> _Taps:
@@ -112,8 +191,7 @@ def _compact(columns: _Taps) -> tuple[slice, NDArray[np.intp] | None, _Taps]:
     span = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
     if 2 * len(used) > span.stop - span.start:
         return span, None, _Taps(columns.first - span.start, columns.second - span.start, columns.weight)
-    first, second = (np.searchsorted(used, each) for each in (columns.first, columns.second))
-    return span, used - span.start, _Taps(first, second, columns.weight)
+    return span, used - span.start, _among(used, columns)
 
 
 def _values(pixels: NDArray[np.intp], planes: int) -> NDArray[np.intp]:

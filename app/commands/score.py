@@ -40,6 +40,7 @@ from yoloscope.app.services.scoring import (
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
 from yoloscope.models.files import write_bytes
+from yoloscope.models.images import decode_image
 from yoloscope.training.data.annotations import LabelLimits, LabelsFormat
 from yoloscope.training.data.datasets import find_label_names, open_dataset
 from yoloscope.training.losses import get_preset
@@ -99,7 +100,8 @@ def score(
     runtime = open_runtime(settings)
     run = _score(image, labels, runtime, query, settings)
     if save is not None:
-        write_bytes(save, encode_image(draw_term_maps(run.results[0], image.name), "image/png"))
+        decoded = decode_image(image.read_bytes(), settings.image_limits)
+        write_bytes(save, encode_image(draw_term_maps(run.results[0], decoded, image.name), "image/png"))
         typer.echo(f"wrote {save}", err=True)
     answer = score_answer(run)
     if as_json:
@@ -132,7 +134,7 @@ def _query(preset: str | None, detail: Detail, labels_format: LabelsFormat, save
         raise ConfigError(f"--save: expected a name that ends in .png, got {save}")
     if save is not None and detail == "summary":
         raise ConfigError("--save: expected --detail objects or cells, got summary")
-    return ScoreQuery(None, preset, detail, labels_format, keep_images=save is not None)
+    return ScoreQuery(None, preset, detail, labels_format)
 
 
 def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, settings: Settings) -> ScoreRun:
@@ -141,7 +143,7 @@ def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, setti
     with torch_threads(settings.threads):
         pair = LabeledUpload(EncodedImage(image.read_bytes()), labels.read_bytes(), image.name)
         try:
-            prepared = prepare(pair.image.data, runtime.spec, settings.image_limits, keep_image=query.keep_images)
+            prepared = prepare(pair.image.data, runtime.spec, settings.image_limits)
             named = find_label_names(labels) if query.labels_format in ("auto", "yolo") else None
             names = None if named is None else named[1]
             truth = read_labels(pair, prepared, runtime.spec, query.labels_format, LABEL_LIMITS, names)

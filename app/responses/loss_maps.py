@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from yoloscope.app.services.scoring import Scored
+from yoloscope.models.images import DecodedImage
 
 PANEL_WIDTH: Final = 360
 _MAX_PANEL_HEIGHT: Final = 480
@@ -28,15 +29,15 @@ _COLORS: Final = np.array(
 """Dark to bright in even steps of lightness, from nothing to the highest cost of the panel."""
 
 
-def draw_term_maps(scored: Scored, title: str) -> Image.Image:
+def draw_term_maps(scored: Scored, image: DecodedImage, title: str) -> Image.Image:
     """Return the maps of a report of detail ``cells``: a row per scale, a column per term that costs anything.
 
     Each panel shows the image in gray, the weighted cost of every cell in color (on a square root scale from 0 to
-    the panel's highest cost, which its bar names), and the labels as outlines. ``scored.image`` must be kept.
+    the panel's highest cost, which its bar names), and the labels as outlines.
     """
     report = scored.report
     terms = [name for name, term in report.terms.items() if float(term.weighted) > 0] or list(report.terms)[:1]
-    gray = _gray_panel(scored)
+    gray = _gray_panel(image)
     cell_width, cell_height = gray.width + _MARGIN, gray.height + _CAPTION + _BAR + _CAPTION + _MARGIN
     page = Image.new(
         "RGB",
@@ -74,9 +75,8 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=size)
 
 
-def _gray_panel(scored: Scored) -> Image.Image:
-    assert scored.image is not None
-    image = Image.fromarray(scored.image.pixels).convert("L")
+def _gray_panel(decoded: DecodedImage) -> Image.Image:
+    image = Image.fromarray(decoded.pixels).convert("L")
     scale = min(PANEL_WIDTH / image.width, _MAX_PANEL_HEIGHT / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image.resize(size, Image.Resampling.BILINEAR).convert("RGB")

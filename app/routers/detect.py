@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,9 @@ from yoloscope.app.responses.detect import answer
 from yoloscope.app.responses.drawing import draw_detections, encode_image
 from yoloscope.app.schemas.detect import AnswerFormat, DetectAnswer, DetectOptions
 from yoloscope.app.services.detection import DetectQuery, DetectRun, detect
+from yoloscope.app.services.inference import EncodedImage
 from yoloscope.models.errors import NotAcceptableError
+from yoloscope.models.images import ImageLimits, decode_image, one_large_image
 
 router = APIRouter(prefix="/v1", tags=["detect"])
 
@@ -52,17 +55,24 @@ async def post_detect(
     wants_image = answer_type != JSON_MEDIA_TYPE
     if wants_image and len(request.images) != 1:
         raise NotAcceptableError(f"expected one image for an answer of {answer_type}, got {len(request.images)}")
-    query = DetectQuery(request.images, request.options.model, request.settings_for, keep_images=wants_image)
+    query = DetectQuery(request.images, request.options.model, request.settings_for)
     run = await detect(services, query, request.timing)
-    render = partial(_annotated, run, answer_type) if wants_image else partial(_json, run, request.options.format)
-    return Response(await services.decoding.run(render), media_type=answer_type)
+    render: Callable[[], bytes] = (
+        partial(_annotated, run, request.images[0], services.limits, answer_type)
+        if wants_image
+        else partial(_json, run, request.options.format)
+    )
+    with services.patience():
+        return Response(await services.decoding.run(render), media_type=answer_type)
 
 
-def _json(run: DetectRun, answer_format: AnswerFormat) -> str:
-    return answer(run, answer_format).model_dump_json(exclude_none=True)
+def _json(run: DetectRun, answer_format: AnswerFormat) -> bytes:
+    return answer(run, answer_format).model_dump_json(exclude_none=True).encode()
 
 
-def _annotated(run: DetectRun, media_type: str) -> bytes:
+def _annotated(run: DetectRun, image: EncodedImage, limits: ImageLimits, media_type: str) -> bytes:
+    """Decode the image again: to keep its pixels meanwhile would take the memory of all that wait."""
     found = run.results[0]
-    assert found.image is not None
-    return encode_image(draw_detections(found.image, found.detections, run.runtime.spec.class_names), media_type)
+    with one_large_image(found.width, found.height):
+        drawn = draw_detections(decode_image(image.data, limits), found.detections, run.runtime.spec.class_names)
+        return encode_image(drawn, media_type, limits.max_decode_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -15,8 +16,10 @@ from yoloscope.app.responses.drawing import encode_image
 from yoloscope.app.responses.loss_maps import draw_term_maps
 from yoloscope.app.responses.score import score_answer
 from yoloscope.app.schemas.score import ScoreAnswer, ScoreOptions
+from yoloscope.app.services.inference import EncodedImage
 from yoloscope.app.services.scoring import ScoreQuery, ScoreRun, score
 from yoloscope.models.errors import NotAcceptableError
+from yoloscope.models.images import ImageLimits, decode_image, one_large_image
 
 router = APIRouter(prefix="/v1", tags=["score"])
 
@@ -49,18 +52,21 @@ async def post_score(
     wants_maps = answer_type != JSON_MEDIA_TYPE
     if wants_maps and len(request.pairs) != 1:
         raise NotAcceptableError(f"expected one image for an answer of {answer_type}, got {len(request.pairs)}")
-    query = ScoreQuery(**request.options.model_dump(), keep_images=wants_maps)
+    query = ScoreQuery(**request.options.model_dump())
     if wants_maps:
         query = replace(query, detail="cells")
     run = await score(services, request.pairs, query, request.timing)
-    if wants_maps:
-        return Response(await services.decoding.run(_maps, run), media_type=answer_type)
-    return Response(await services.decoding.run(_document, run), media_type=JSON_MEDIA_TYPE)
+    render = partial(_maps, run, request.pairs[0].image, services.limits) if wants_maps else partial(_document, run)
+    with services.patience():
+        return Response(await services.decoding.run(render), media_type=answer_type)
 
 
 def _document(run: ScoreRun) -> bytes:
     return score_answer(run).model_dump_json(exclude_none=True).encode()
 
 
-def _maps(run: ScoreRun) -> bytes:
-    return encode_image(draw_term_maps(run.results[0], f"{run.model}, {run.runtime.version}"), MAP_MEDIA_TYPE)
+def _maps(run: ScoreRun, image: EncodedImage, limits: ImageLimits) -> bytes:
+    placement = run.results[0].placement
+    with one_large_image(placement.image_width, placement.image_height):
+        maps = draw_term_maps(run.results[0], decode_image(image.data, limits), f"{run.model}, {run.runtime.version}")
+    return encode_image(maps, MAP_MEDIA_TYPE, limits.max_decode_s)

@@ -29,7 +29,6 @@ class DetectQuery:
     images: Sequence[EncodedImage]
     model: str | None
     settings_for: Callable[[DetectorSpec], DetectSettings]
-    keep_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ async def detect(services: Services, query: DetectQuery, timing: Timing) -> Dete
 async def _detect(services: Services, query: DetectQuery, runtime: Runtime, model: str, timing: Timing) -> DetectRun:
     settings = query.settings_for(runtime.spec)
     with timing.stage("decode"):
-        prepared = await prepare_all(services, query.images, runtime.spec, keep_images=query.keep_images)
+        prepared = await prepare_all(services, query.images, runtime.spec)
     raw: list[Detections] = []
     size = batch_size(runtime, services.settings.max_batch)
     for start in range(0, len(prepared), size):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 
 from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ImageError, ImageTypeError, RequestError
-from yoloscope.models.images import DecodedImage, ImageLimits, decode_image
-from yoloscope.models.preprocess import preprocess
+from yoloscope.models.images import DecodedImage, ImageLimits, decode_image, decode_samples
+from yoloscope.models.preprocess import grid_of, preprocess, preprocess_samples
 
 if TYPE_CHECKING:
     from yoloscope.app.services.runtime import Runtime
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN_CLASSES: Final = 100
+_IMAGE_FILE_PLANES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,12 @@ class DetectSettings:
 
 @dataclass(frozen=True)
 class PreprocessedImage:
-    """One image ready for the network; ``image`` is kept only where it will be drawn on."""
+    """One image ready for the network."""
 
     placed: NDArray[np.float32]
     placement: Placement
     width: int
     height: int
-    image: DecodedImage | None
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,6 @@ class ImageDetections:
     height: int
     detections: Detections
     truncated: bool
-    image: DecodedImage | None
 
 
 @dataclass
@@ -110,12 +110,19 @@ class Timing:
         return {**self.stages, "total": (time.perf_counter() - self.started_at) * 1e3}
 
 
-def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits, *, keep_image: bool = False) -> PreprocessedImage:
-    """Decode an image and place it on the network's input; the decoded pixels are kept only if asked for."""
-    return prepare_decoded(decode_image(data, limits), spec, keep_image=keep_image)
+def prepare(data: bytes, spec: DetectorSpec, limits: ImageLimits) -> PreprocessedImage:
+    """Decode an image and place it on the network's input, which takes few of the pixels of a large image.
+
+    Raises as ``decode_image`` and ``prepare_decoded`` do.
+    """
+    if spec.image_planes != _IMAGE_FILE_PLANES:
+        return prepare_decoded(decode_image(data, limits), spec)
+    image = decode_samples(data, limits, partial(grid_of, spec=spec))
+    placed, placement = preprocess_samples(image.pixels, image.grid, image.width, image.height, spec)
+    return PreprocessedImage(placed, placement, image.width, image.height)
 
 
-def prepare_decoded(image: DecodedImage, spec: DetectorSpec, *, keep_image: bool = False) -> PreprocessedImage:
+def prepare_decoded(image: DecodedImage, spec: DetectorSpec) -> PreprocessedImage:
     """Place a decoded image on the network's input; raises ImageTypeError for one of another number of planes."""
     planes, got = spec.image_planes, image.pixels.shape[2]
     if planes != got:
@@ -125,11 +132,11 @@ def prepare_decoded(image: DecodedImage, spec: DetectorSpec, *, keep_image: bool
             "pass an array [H, W, planes] in Python"
         )
     placed, placement = preprocess(image.pixels, spec)
-    return PreprocessedImage(placed, placement, image.width, image.height, image if keep_image else None)
+    return PreprocessedImage(placed, placement, image.width, image.height)
 
 
 async def prepare_all(
-    services: Services, images: Sequence[EncodedImage], spec: DetectorSpec, *, keep_images: bool
+    services: Services, images: Sequence[EncodedImage], spec: DetectorSpec
 ) -> list[PreprocessedImage]:
     """Prepare the images of one request in the decoding threads; an ImageError points at its image.
 
@@ -139,7 +146,7 @@ async def prepare_all(
 
     def prepare_one(image: EncodedImage) -> PreprocessedImage:
         try:
-            return prepare(image.data, spec, services.limits, keep_image=keep_images)
+            return prepare(image.data, spec, services.limits)
         except ImageError as error:
             error.pointer = image.pointer
             raise
@@ -186,7 +193,7 @@ def postprocess(prepared: PreprocessedImage, raw: Detections, settings: DetectSe
     if settings.class_ids is not None:
         detections = detections.select(np.isin(detections.class_ids, sorted(settings.class_ids)))
     cut = detections.select(slice(settings.max_detections))
-    return ImageDetections(prepared.width, prepared.height, cut, len(detections) > len(cut), prepared.image)
+    return ImageDetections(prepared.width, prepared.height, cut, len(detections) > len(cut))
 
 
 def resolve_classes(classes: Sequence[str | int], class_names: Sequence[str]) -> frozenset[int]:

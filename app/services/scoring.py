@@ -17,7 +17,6 @@ from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.state import Services
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import LabelError, LabelProblem
-from yoloscope.models.images import DecodedImage
 from yoloscope.models.preprocess import Placement
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import (
@@ -56,7 +55,6 @@ class ScoreQuery:
     preset: str | None = None
     detail: Detail = "objects"
     labels_format: LabelsFormat = "auto"
-    keep_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,6 @@ class Scored:
     predictions: Predictions
     report: LossReport
     detail: Detail
-    image: DecodedImage | None
 
     @cached_property
     def scored_objects(self) -> list[tuple[int, LabelObject]]:
@@ -124,7 +121,7 @@ async def score(services: Services, pairs: Sequence[LabeledUpload], query: Score
         get_preset(query.preset, runtime.spec)
         with timing.stage("decode"):
             images = [pair.image for pair in pairs]
-            prepared = await prepare_all(services, images, runtime.spec, keep_images=query.keep_images)
+            prepared = await prepare_all(services, images, runtime.spec)
             labels = await services.decoding.run(
                 _read_all, pairs, prepared, runtime.spec, query, _label_limits(services)
             )
@@ -173,7 +170,7 @@ def score_heads(
             query.preset,
             "summary" if query.detail == "summary" else "cells",
         )
-    return Scored(labels, prepared.placement, predict(tensors, spec), report, query.detail, prepared.image)
+    return Scored(labels, prepared.placement, predict(tensors, spec), report, query.detail)
 
 
 @contextmanager

@@ -172,12 +172,17 @@ class Services:
     @contextmanager
     def admit(self, count: int) -> Iterator[None]:
         """Count images as at work, and bound their waits for a thread; raises BusyError for too many."""
-        patience = _PATIENCE_S.set(self.settings.queue_timeout_s)
+        with self.patience(), self.limiter.hold(count):
+            yield
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Bound the waits of a request for a thread."""
+        token = _PATIENCE_S.set(self.settings.queue_timeout_s)
         try:
-            with self.limiter.hold(count):
-                yield
+            yield
         finally:
-            _PATIENCE_S.reset(patience)
+            _PATIENCE_S.reset(token)
 
     async def model(self, name: str | None) -> Runtime:
         """Return a model by name (None: the default), loaded if it was not; the event loop is free meanwhile.

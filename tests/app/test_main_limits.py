@@ -2,6 +2,9 @@
 
 import asyncio
 import base64
+import itertools
+import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, MutableMapping
 from io import BytesIO
 from typing import Any
@@ -15,6 +18,7 @@ from tests.helpers.images import encoded
 from yoloscope.app.main import create_app
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings
+from yoloscope.models.images import DecodedImage, decode_image
 
 
 async def chunks(data: bytes, size: int) -> AsyncIterator[bytes]:
@@ -229,6 +233,44 @@ def test_bodies_and_answers_together_are_bounded(settings: Settings, gray_png: b
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["detail"] == "expected at most 30400 bytes of answers at once, got more; retry"
         assert client.post("/v1/detect", content=gray_png).status_code == 200
+
+
+def test_large_images_are_drawn_one_at_a_time_and_not_kept_meanwhile(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six images of 4.4 MP that are drawn at once; each would hold 13 MB from its detection to its answer."""
+    alive, most = Counter[str](), 0
+
+    def decode(*arguments: Any) -> DecodedImage:
+        nonlocal most
+        image = decode_image(*arguments)
+        alive["image"] += 1
+        weakref.finalize(image, alive.subtract, ["image"])
+        most = max(most, alive["image"])
+        return image
+
+    async def many(http: httpx.AsyncClient) -> list[int]:
+        flat = encoded(Image.new("L", (2100, 2100)))
+        answers = [http.post("/v1/detect", content=flat, headers={"accept": "image/jpeg"}) for _ in range(6)]
+        return [answer.status_code for answer in await asyncio.gather(*answers)]
+
+    monkeypatch.setattr("yoloscope.app.routers.detect.decode_image", decode)
+    limits = {"max_pixels": 5_000_000, "max_side": 3000, "threads": 3}
+    with Client(create_app(settings.model_copy(update=limits))) as client:
+        assert client.runner.run(many(client.http)) == [200] * 6
+    assert most == 1
+
+
+def test_a_png_that_takes_too_long_is_refused_with_the_way_out(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = encoded(Image.effect_noise((300, 300), 100))
+    seconds = itertools.count(0, 0.5)
+    monkeypatch.setattr("yoloscope.app.responses.drawing.thread_time", lambda: next(seconds))
+    refused, drawn = (
+        client.post("/v1/detect", content=noise, headers={"accept": kind}) for kind in ("image/png", "image/jpeg")
+    )
+    assert refused.status_code == 413
+    assert "encoded as PNG within 0.8 s, got one that takes longer: ask for image/jpeg" in refused.json()["detail"]
+    assert drawn.status_code == 200
 
 
 def test_large_answers_arrive_whole(settings: Settings) -> None:

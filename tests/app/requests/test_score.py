@@ -167,4 +167,4 @@ def test_the_route_is_documented(client: Client) -> None:
 
 
 def test_the_options_of_score_are_those_of_the_service() -> None:
-    assert set(ScoreOptions.model_fields) == {field.name for field in fields(ScoreQuery)} - {"keep_images"}
+    assert set(ScoreOptions.model_fields) == {field.name for field in fields(ScoreQuery)}

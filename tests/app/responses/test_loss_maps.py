@@ -8,7 +8,7 @@ from tests.app.scoring import LABELS, SPECS, image, quiet_heads, random_heads
 from yoloscope.app.responses.loss_maps import PANEL_WIDTH, draw_term_maps, heat_colors
 from yoloscope.app.services.inference import EncodedImage, prepare
 from yoloscope.app.services.scoring import LabeledUpload, Scored, ScoreQuery, read_labels, score_heads
-from yoloscope.models.images import ImageLimits
+from yoloscope.models.images import DecodedImage, ImageLimits, decode_image
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import LabelLimits
 
@@ -16,9 +16,13 @@ LIMITS = ImageLimits(200_000, 1_000_000, 2000)
 
 
 def _scored(spec: DetectorSpec, heads: Sequence[np.ndarray], labels: bytes = LABELS) -> Scored:
-    prepared = prepare(image(), spec, LIMITS, keep_image=True)
+    prepared = prepare(image(), spec, LIMITS)
     truth = read_labels(LabeledUpload(EncodedImage(image()), labels), prepared, spec, "auto", LabelLimits())
-    return score_heads(heads, prepared, truth, spec, ScoreQuery(keep_images=True))
+    return score_heads(heads, prepared, truth, spec, ScoreQuery())
+
+
+def decoded() -> DecodedImage:
+    return decode_image(image(), LIMITS)
 
 
 def test_colors_run_from_dark_to_bright() -> None:
@@ -28,7 +32,7 @@ def test_colors_run_from_dark_to_bright() -> None:
 
 
 def test_a_panel_per_term_and_scale() -> None:
-    page = draw_term_maps(_scored(SPECS["v4"], random_heads(SPECS["v4"])), "title")
+    page = draw_term_maps(_scored(SPECS["v4"], random_heads(SPECS["v4"])), decoded(), "title")
     panel_height = PANEL_WIDTH // 2
     assert page.width > 4 * PANEL_WIDTH
     assert page.height > 2 * panel_height
@@ -39,7 +43,7 @@ def test_the_cell_that_costs_is_bright_and_the_others_are_not() -> None:
     heads = quiet_heads(spec)
     heads[1].reshape(1, 2, 8, 4, 4)[0, 0, 4, 2, 1] = 6.0
     scored = _scored(spec, heads, b"")
-    page = np.asarray(draw_term_maps(scored, "t")).astype(int)
+    page = np.asarray(draw_term_maps(scored, decoded(), "t")).astype(int)
     costs = scored.report.by_cell("no_objectness")[1][0].sum(0)
     assert torch.argmax(costs).item() == 2 * 4 + 1
     brightness = np.asarray(Image.fromarray(page.astype(np.uint8)).convert("L"))
@@ -58,4 +62,4 @@ def _lower_panel(page: np.ndarray) -> np.ndarray:
 
 def test_a_tall_image_and_nothing_at_all() -> None:
     scored = _scored(SPECS["letterbox"], quiet_heads(SPECS["letterbox"]), b"")
-    assert draw_term_maps(scored, "t").width >= 620
+    assert draw_term_maps(scored, decoded(), "t").width >= 620
