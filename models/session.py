@@ -7,11 +7,13 @@ have an optional input ``images_fraction`` instead, of which onnxruntime warns a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from yoloscope.models.errors import ModelLoadError
 
@@ -24,6 +26,7 @@ CPU: Final = ("CPUExecutionProvider",)
 CUDA: Final = "CUDAExecutionProvider"
 GRAPH_VERSION: Final = 2
 """``model_version`` of the artifacts of today. What stands in those below, which have none, CUDA cannot run."""
+_ARENAS: Final = {"cuda": "gpu:0", "cpu": "cpu:0"}
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -62,6 +65,32 @@ def open_session(
         raise ModelLoadError(
             f"expected an ONNX model {name} that cannot be loaded: {error}", "its file is not an ONNX model"
         ) from error
+
+
+def run_bound(
+    session: onnxruntime.InferenceSession,
+    outputs: Sequence[str],
+    feeds: Mapping[str, NDArray[Any]],
+    device: Literal["cuda", "cpu"],
+    *,
+    shrink_arena: bool = False,
+) -> list[NDArray[Any]]:
+    """Run a session by IOBinding: inputs are put on the device, and only the outputs that are named leave it.
+
+    ``shrink_arena`` gives blocks of the memory arena that are free afterwards back to the device.
+    """
+    options = onnxruntime.RunOptions()
+    if shrink_arena:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", _ARENAS[device])
+    binding = session.io_binding()
+    for name, value in feeds.items():
+        on_device = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), device, 0)
+        binding.bind_ortvalue_input(name, on_device)
+    for name in outputs:
+        binding.bind_output(name, "cpu")
+    session.run_with_iobinding(binding, options)
+    results: list[NDArray[Any]] = binding.copy_outputs_to_cpu()
+    return results
 
 
 def fraction_input(session: onnxruntime.InferenceSession) -> str | None:

@@ -207,7 +207,7 @@ class DetectionRun:
     def _detect(self, source: ImageSource) -> tuple[DecodedImage, ImageDetections]:
         image = source.decode(self.settings.image_limits)
         prepared = prepare_decoded(image, self.runtime.spec)
-        found = postprocess(prepared, infer(self.runtime, [prepared], self.asked, max_batch=1)[0], self.asked)
+        found = postprocess(prepared, infer(self.runtime, [prepared], [self.asked])[0], self.asked)
         if self.labels is not None:
             self.labels.add(source.name, source.stem, found)
         if self.crops is not None:

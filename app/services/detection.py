@@ -11,7 +11,6 @@ from yoloscope.app.services.inference import (
     ImageDetections,
     PreprocessedImage,
     Timing,
-    batch_size,
     infer,
     postprocess,
     prepare_all,
@@ -44,9 +43,10 @@ class DetectRun:
 async def detect(services: Services, query: DetectQuery, timing: Timing) -> DetectRun:
     """Detect in every image.
 
-    Images take their turns in the threads one by one (on a GPU in batches), so that a long request does not hold up
-    others. ``timing`` gets ``decode`` (bytes to network input), ``queue`` (waiting for the network), ``inference`` and
-    ``finish``. Raises BusyError, DeadlineError, ModelNotFoundError, RequestError or the ImageError of an image.
+    Requests take turns in the threads image by image, so that a long one does not hold up others; on a GPU the images
+    of all that wait go together. ``timing`` gets ``decode`` (bytes to network input), ``queue`` (waiting for the
+    network), ``inference`` and ``finish``. Raises BusyError, DeadlineError, ModelNotFoundError, RequestError or the
+    ImageError of an image.
     """
     model = query.model or services.store.default
     with services.admit(len(query.images)):
@@ -59,23 +59,32 @@ async def _detect(services: Services, query: DetectQuery, runtime: Runtime, mode
     settings = query.settings_for(runtime.spec)
     with timing.stage("decode"):
         prepared = await prepare_all(services, query.images, runtime.spec)
-    raw: list[Detections] = []
-    size = batch_size(runtime, services.settings.max_batch)
-    for start in range(0, len(prepared), size):
-        batch = prepared[start : start + size]
-        with timing.stage("queue"):
-            raw += await services.inference.run(_timed_infer, timing, runtime, batch, settings)
-        services.metrics.executed(model, len(batch))
+    raw = await _infer_all(services, prepared, settings, runtime, model, timing)
     with timing.stage("finish"):
         results = tuple(postprocess(item, found, settings) for item, found in zip(prepared, raw, strict=True))
-    timing.subtract("queue", "inference")
     services.metrics.staged(model, timing.stages)
     services.metrics.detections.labels(model).inc(sum(len(found.detections) for found in results))
     return DetectRun(model, runtime, results, timing)
 
 
-def _timed_infer(
-    timing: Timing, runtime: Runtime, batch: Sequence[PreprocessedImage], settings: DetectSettings
+async def _infer_all(
+    services: Services,
+    prepared: Sequence[PreprocessedImage],
+    settings: DetectSettings,
+    runtime: Runtime,
+    model: str,
+    timing: Timing,
 ) -> list[Detections]:
-    with timing.stage("inference"):
-        return infer(runtime, batch, settings, len(batch))
+    def infer_batch(batch: list[tuple[PreprocessedImage, DetectSettings]]) -> list[Detections]:
+        images, options = zip(*batch, strict=True)
+        found = infer(runtime, images, options)
+        services.metrics.executed(model, len(batch))
+        return found
+
+    sizes = runtime.batch_sizes(services.settings.max_batch, settings.score_threshold)
+    with timing.stage("queue"):
+        items = [(image, settings) for image in prepared]
+        found = await services.inference.map(infer_batch, items, (runtime, "detect", sizes), sizes)
+    timing.stages["inference"] = found.ran_s * 1e3
+    timing.subtract("queue", "inference")
+    return found.results

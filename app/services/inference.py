@@ -165,25 +165,13 @@ async def prepare_all(
             task.cancel()
 
 
-def batch_size(runtime: Runtime, max_batch: int) -> int:
-    """Return how many images go through the network together: a batch gains no time on the CPU."""
-    return 1 if runtime.provider == "cpu" else max_batch
-
-
 def infer(
-    runtime: Runtime, prepared: Sequence[PreprocessedImage], settings: DetectSettings, max_batch: int
+    runtime: Runtime, prepared: Sequence[PreprocessedImage], settings: Sequence[DetectSettings]
 ) -> list[Detections]:
-    """Run the network over the prepared images; boxes in network pixels.
-
-    On a GPU at most ``max_batch`` go together; on the CPU they go one by one, since a batch gains no time there.
-    """
-    size = batch_size(runtime, max_batch)
-    detections: list[Detections] = []
-    for start in range(0, len(prepared), size):
-        batch = np.stack([item.placed for item in prepared[start : start + size]])
-        count = len(batch)
-        detections += runtime.detect(batch, [settings.score_threshold] * count, [settings.iou_threshold] * count)
-    return detections
+    """Run the network over prepared images as one batch, each with its own thresholds; boxes in network pixels."""
+    batch = np.stack([item.placed for item in prepared])
+    score_thresholds = [options.score_threshold for options in settings]
+    return runtime.detect(batch, score_thresholds, [options.iou_threshold for options in settings])
 
 
 def postprocess(prepared: PreprocessedImage, raw: Detections, settings: DetectSettings) -> ImageDetections:

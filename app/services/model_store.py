@@ -68,13 +68,20 @@ class ModelStore:
     """
 
     def __init__(
-        self, models_dir: Path, default: str, provider: Provider, threads: int, check_interval_s: float = 1.0
+        self,
+        models_dir: Path,
+        default: str,
+        provider: Provider,
+        threads: int,
+        check_interval_s: float = 1.0,
+        max_batch: int = 1,
     ) -> None:
         self._models_dir = models_dir
         self._default_path = artifact_path(default, models_dir)
         self._provider = provider
         self._threads = threads
         self._check_interval_s = check_interval_s
+        self._max_batch = max_batch
         self._slots: dict[str, _Slot] = {}
         self._unloaded: set[str] = set()
         self._lock = Lock()
@@ -189,7 +196,7 @@ class ModelStore:
         before, start = slot.serving, monotonic()
         try:
             runtime = Runtime(slot.path, self._provider, self._threads)
-            runtime.warm_up()
+            runtime.warm_up(runtime.batch_sizes(self._max_batch))
         except BaseException as error:  # noqa: BLE001 (the future raises it)
             _log_failure(name, slot, error)
             load.set_exception(error)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 from yoloscope.models.files import sha256
-from yoloscope.models.session import FRACTION_STEPS, GRAPH_VERSION, fraction_input, open_session
+from yoloscope.models.session import FRACTION_STEPS, GRAPH_VERSION, fraction_input, open_session, run_bound
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 
 Provider = Literal["auto", "cuda", "cpu"]
@@ -26,9 +27,13 @@ Feeds = dict[str, NDArray[Any]]
 
 _CUDA: Final = "CUDAExecutionProvider"
 _CPU: Final = "CPUExecutionProvider"
-_SHORT: Final = {_CUDA: "cuda", _CPU: "cpu"}
+_SHORT: Final[dict[str, Literal["cuda", "cpu"]]] = {_CUDA: "cuda", _CPU: "cpu"}
 _INPUTS: Final = {"images", "score_threshold", "iou_threshold"}
 _DETECTION_OUTPUTS: Final = ("num_detections", "boxes", "scores", "class_ids")
+LEAST_SCORE_IN_BATCHES: Final = 0.01
+"""Images with a lower threshold run alone: a batch has ``spec.nms.max_candidates`` together, and they may need all."""
+_RUNS_PER_SHRINKAGE: Final = 1000
+"""On a GPU: images with other numbers of candidates ask for blocks of other sizes, so the arena would creep."""
 # TF32 would move scores in the third digit.
 _CUDA_OPTIONS: Final = {
     "arena_extend_strategy": "kSameAsRequested",
@@ -57,6 +62,18 @@ class Runtime:
         self._head_outputs = [f"head_{index}" for index in range(len(self.spec.heads))]
         _check_graph(self._session, self._head_outputs, path)
         self._fraction_input = fraction_input(self._session)
+        self._one_run = Lock()
+        self._runs = 0
+
+    def batch_sizes(self, max_batch: int, least_score: float = 1.0) -> tuple[int, ...]:
+        """Return the sizes that a batch may have, which are those to warm up: 1, 2, 4 ... ``max_batch``.
+
+        1 alone on the CPU, where a batch gains no time, and for images whose ``least_score`` threshold is too low to
+        share the candidates of a batch. On a GPU the first batch of a size takes far longer than others.
+        """
+        if self.provider == "cpu" or least_score < LEAST_SCORE_IN_BATCHES:
+            return (1,)
+        return (*(2**power for power in range(max_batch.bit_length()) if 2**power < max_batch), max_batch)
 
     @property
     def version(self) -> str:
@@ -101,10 +118,17 @@ class Runtime:
         feeds: Feeds = {"images": images, "score_threshold": score_threshold, "iou_threshold": iou_threshold}
         return dict(zip(names, self._run(list(names), feeds), strict=True))
 
-    def warm_up(self) -> None:
-        """Run once on a gray image, so that the first request does not pay for initialization."""
-        shape = (1, self.spec.input_height, self.spec.input_width, self.spec.image_planes)
-        self.detect(np.full(shape, 127, np.uint8), [self.spec.nms.score_threshold], [self.spec.nms.iou_threshold])
+    def warm_up(self, sizes: Sequence[int] = (1,)) -> None:
+        """Run once per size of batch on gray images, so that no request pays for initialization.
+
+        On a GPU scores are let through from ``LEAST_SCORE_IN_BATCHES``, so that suppression has work and its blocks in
+        the memory arena.
+        """
+        shape = (self.spec.input_height, self.spec.input_width, self.spec.image_planes)
+        score_threshold = self.spec.nms.score_threshold if self.provider == "cpu" else LEAST_SCORE_IN_BATCHES
+        for size in sizes:
+            images = np.full((size, *shape), 127.5, np.float32)
+            self.detect(images, [score_threshold] * size, [self.spec.nms.iou_threshold] * size)
 
     def _image_feeds(self, images: Images) -> Feeds:
         """Return levels as whole ones and, where they have any and the artifact takes them, 256ths of a level."""
@@ -119,8 +143,14 @@ class Runtime:
         expected = (self.spec.input_height, self.spec.input_width, self.spec.image_planes)
         if feeds["images"].shape[1:] != expected:
             raise SpecError(f"expected images of shape [B, {expected}], got {feeds['images'].shape}")
-        results: list[NDArray[Any]] = self._session.run(outputs, feeds)
-        return results
+        if self.provider == "cpu":
+            results: list[NDArray[Any]] = self._session.run(outputs, feeds)
+            return results
+        with self._one_run:
+            self._runs += 1
+            return run_bound(
+                self._session, outputs, feeds, self.provider, shrink_arena=self._runs % _RUNS_PER_SHRINKAGE == 0
+            )
 
 
 def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.InferenceSession:

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+from yoloscope.app.services.batcher import Batcher
 from yoloscope.app.services.metrics import Metrics
 from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for, reason
 from yoloscope.app.settings import AUDITS_FILE
@@ -118,17 +119,23 @@ class ConcurrencyLimiter:
 class Services:
     """The settings, models, threads and limits that requests share.
 
-    Decoding has as many threads as the process has CPUs; inference has one, because onnxruntime spreads a run over
-    ``settings.threads`` threads itself, and so has what looks at the files of models.
+    Decoding has as many threads as the process has CPUs; one thread owns the device of the models, because onnxruntime
+    spreads a run over ``settings.threads`` threads itself; one looks at the files of models.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.limits = settings.image_limits
-        self.store = ModelStore(settings.models_dir, default_model(settings), settings.provider, settings.threads)
+        self.store = ModelStore(
+            settings.models_dir,
+            default_model(settings),
+            settings.provider,
+            settings.threads,
+            max_batch=settings.max_batch,
+        )
         self.fallback_for = fallback_for(settings)
         self.decoding = ThreadPool("decode", settings.threads)
-        self.inference = ThreadPool("infer", 1)
+        self.inference = Batcher("infer", _PATIENCE_S.get)
         self.files = ThreadPool("files", 1)
         self.jobs = ThreadPool("jobs", _JOB_THREADS)
         self.limiter = ConcurrencyLimiter(settings.queue_limit)

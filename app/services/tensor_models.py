@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yoloscope.app.services.detection import DetectQuery, detect
-from yoloscope.app.services.inference import DetectSettings, EncodedImage, Timing, batch_size
+from yoloscope.app.services.inference import DetectSettings, EncodedImage, Timing
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.state import Services
 from yoloscope.models.errors import RequestError, RequestTooLargeError
@@ -123,36 +123,27 @@ async def infer(services: Services, model: TensorModel, query: TensorQuery, timi
 
 
 async def _run(services: Services, model: TensorModel, query: TensorQuery, timing: Timing) -> Tensors:
-    """Run the artifact over the images, as many at once as go through the network together."""
-    images, runtime = query.inputs["images"], model.runtime
+    """Run the artifact over the images, in batches with those of other requests for the same outputs."""
+    images, runtime, names = query.inputs["images"], model.runtime, tuple(query.outputs)
     own = runtime.spec.nms.score_threshold, runtime.spec.nms.iou_threshold
     thresholds = [
         _threshold(query.inputs.get(name), name, value, len(images))
         for name, value in zip(_THRESHOLDS, own, strict=True)
     ]
-    size, parts = batch_size(runtime, services.settings.max_batch), list[Tensors]()
-    with services.admit(len(images)), services.metrics.request(model.base):
-        for start in range(0, len(images), size):
-            batch = slice(start, start + size)
-            arguments = images[batch], thresholds[0][batch], thresholds[1][batch]
-            with timing.stage("queue"):
-                parts.append(await services.inference.run(_timed_outputs, timing, runtime, query.outputs, *arguments))
-            services.metrics.executed(model.base, len(arguments[0]))
+
+    def run_batch(batch: list[tuple[NDArray[np.uint8], np.float32, np.float32]]) -> list[Tensors]:
+        outputs = runtime.outputs(names, *(np.stack(values) for values in zip(*batch, strict=True)))
+        services.metrics.executed(model.base, len(batch))
+        return [{name: values[row : row + 1] for name, values in outputs.items()} for row in range(len(batch))]
+
+    items = list(zip(images, *thresholds, strict=True))
+    sizes = runtime.batch_sizes(services.settings.max_batch, float(thresholds[0].min()))
+    with services.admit(len(images)), services.metrics.request(model.base), timing.stage("queue"):
+        found = await services.inference.map(run_batch, items, (runtime, names, sizes), sizes)
+    timing.stages["inference"] = found.ran_s * 1e3
     timing.subtract("queue", "inference")
     services.metrics.staged(model.base, timing.stages)
-    return {name: _joined([part[name] for part in parts]) for name in query.outputs}
-
-
-def _timed_outputs(
-    timing: Timing,
-    runtime: Runtime,
-    names: Sequence[str],
-    images: NDArray[np.uint8],
-    score_threshold: NDArray[np.float32],
-    iou_threshold: NDArray[np.float32],
-) -> Tensors:
-    with timing.stage("inference"):
-        return runtime.outputs(names, images, score_threshold, iou_threshold)
+    return {name: _joined([part[name] for part in found.results]) for name in names}
 
 
 def _threshold(given: NDArray[np.float32] | None, name: str, own: float, count: int) -> NDArray[np.float32]:

@@ -95,7 +95,7 @@ class Model:
         """
         asked = DetectSettings.for_model(self.spec, score_threshold, iou_threshold, max_detections, classes)
         prepared = self._prepare(image)
-        found = postprocess(prepared, infer(self._runtime, [prepared], asked, max_batch=1)[0], asked)
+        found = postprocess(prepared, infer(self._runtime, [prepared], [asked])[0], asked)
         detections, names = found.detections, self.spec.class_names
         return DetectionResult(
             width=found.width,

@@ -86,14 +86,14 @@ def test_several_images_are_answered_in_order(client: Client, gray_png: bytes) -
         assert [result["detections"][0]["score"] for result in results] == pytest.approx([0.6, 1.0])
 
 
-@pytest.mark.parametrize("provider", ["cpu", "cuda"])
-def test_more_images_than_a_batch_holds(models_dir: Path, monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+def test_a_batch_has_thresholds_per_image(models_dir: Path) -> None:
     runtime = Runtime(models_dir / "tiny.onnx", "cpu", 1)
-    monkeypatch.setattr(runtime, "provider", provider)
     images = [encoded(Image.new("L", (8, 8), 51 * brightness)) for brightness in range(5)]
     prepared = [prepare(data, runtime.spec, LIMITS) for data in images]
-    found = infer(runtime, prepared, DetectSettings(0.25, 0.45), max_batch=2)
+    thresholds = [0.25, 0.45, 0.4, 0.25, 0.85]
+    found = infer(runtime, prepared, [DetectSettings(threshold, 0.45) for threshold in thresholds])
     assert [float(detections.scores[0]) for detections in found] == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9])
+    assert [len(detections) for detections in found] == [3, 2, 2, 3, 1]
 
 
 def test_the_orientation_is_that_of_the_viewer(client: Client) -> None:

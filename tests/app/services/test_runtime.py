@@ -25,6 +25,13 @@ def test_thresholds_are_per_image(runtime: Runtime) -> None:
     assert low.class_ids.dtype == np.int64
 
 
+def test_batches_are_of_sizes_that_are_warm(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runtime.batch_sizes(8) == (1,)
+    monkeypatch.setattr(runtime, "provider", "cuda")
+    assert [runtime.batch_sizes(most) for most in (1, 2, 6, 8)] == [(1,), (1, 2), (1, 2, 4, 6), (1, 2, 4, 8)]
+    assert runtime.batch_sizes(8, least_score=0.001) == (1,)
+
+
 def test_heads_are_returned_raw(runtime: Runtime) -> None:
     (head,) = runtime.heads(np.zeros((3, SIDE, SIDE, 3), np.uint8))
     assert head.shape == runtime.spec.head_shape(0, 3)

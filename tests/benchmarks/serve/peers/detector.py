@@ -28,7 +28,7 @@ class Detector:
     def __call__(self, data: bytes) -> dict[str, Any]:
         """Return class, score and corners of each object in an encoded image."""
         image = prepare(data, self._runtime.spec, LIMITS)
-        (raw,) = infer(self._runtime, [image], self._settings, 1)
+        (raw,) = infer(self._runtime, [image], [self._settings])
         found = postprocess(image, raw, self._settings).detections
         columns = found.class_ids.tolist(), found.scores.tolist(), found.boxes_xyxy.tolist()
         rows = zip(*columns, strict=True)

@@ -1,0 +1,206 @@
+"""Batching across requests: one thread that owns a device runs the network over the images of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, ParamSpec, TypeVar, cast
+
+from yoloscope.models.errors import DeadlineError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class BatchResults:
+    """Results of one request in order, and the seconds of the batches that its images were in."""
+
+    results: list[Any]
+    ran_s: float
+
+
+@dataclass(eq=False)
+class _Request:
+    """The images of one request: those that wait, with their positions, and the results of those that are done."""
+
+    key: Hashable
+    function: Callable[[list[Any]], Sequence[Any]]
+    sizes: tuple[int, ...]
+    waiting: deque[tuple[int, Any]]
+    results: list[Any]
+    done: Future[BatchResults] = field(default_factory=Future)
+    left: int = 0
+    at_work: int = 0
+    ran_s: float = 0.0
+    waits_since: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """One thread that owns a device and takes images from the requests in turns, in batches of equal work.
+
+    Nothing waits for a batch to fill: a free device takes what is there. Requests take turns image by image, so that a
+    long one does not hold up others; images of several requests with equal keys go together. Admission
+    (``Services.admit``) bounds how many images wait. ``patience`` returns how many seconds the images of the calling
+    request may wait without any of them being taken, None: for ever.
+    """
+
+    def __init__(self, name: str, patience: Callable[[], float | None] = lambda: None) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._patience = patience
+        self._lock = Lock()
+        self._requests: deque[_Request] = deque()
+        self._running = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch or a call is running now."""
+        return self._running > 0
+
+    @property
+    def waiting(self) -> int:
+        """Images and calls that wait."""
+        with self._lock:
+            return sum(len(request.waiting) for request in self._requests)
+
+    async def map(
+        self,
+        function: Callable[[list[Item]], Sequence[Result]],
+        items: Sequence[Item],
+        key: Hashable,
+        sizes: tuple[int, ...] = (1,),
+    ) -> BatchResults:
+        """Return the results of ``function``, which takes a batch, for every item.
+
+        Items of equal ``key`` may go together and have the same function and ``sizes``: the sizes that a batch may
+        have, ascending, 1 among them. A batch that fails is tried again in halves; the first item that fails alone is
+        the error of its request. When the request is canceled or waits for too long (DeadlineError), its items that
+        were not taken are dropped.
+        """
+        waiting = deque(enumerate(items))
+        request = _Request(key, function, sizes, waiting, [None] * len(items), left=len(items))
+        request.done.set_running_or_notify_cancel()
+        if not items:
+            return BatchResults([], 0.0)
+        with self._lock:
+            self._requests.append(request)
+        for _ in items:
+            self._executor.submit(self._turn)
+        try:
+            return await self._finished(request)
+        except BaseException:
+            self._drop(request)
+            raise
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one call alone on the device and return its result; it waits, and is dropped, as an image is."""
+        found = await self.map(lambda _: [function(*args, **kwargs)], [None], key=object())
+        return cast("T", found.results[0])
+
+    def close(self) -> None:
+        """Drop what was not taken; what was goes on to its end."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            dropped = list(self._requests)
+            for request in dropped:
+                self._forget(request)
+        for request in dropped:
+            if not request.done.done():
+                request.done.set_exception(asyncio.CancelledError())
+
+    async def _finished(self, request: _Request) -> BatchResults:
+        result = asyncio.wrap_future(request.done)
+        patience_s = self._patience()
+        while patience_s is not None and not result.done():
+            left_s = request.waits_since + patience_s - time.monotonic()
+            if left_s <= 0 and self._drop(request, even_at_work=False):
+                raise DeadlineError(f"expected a free thread within {patience_s:g} s, got none: the service is busy")
+            await asyncio.wait({result}, timeout=left_s if left_s > 0 else patience_s)
+        return await result
+
+    def _drop(self, request: _Request, *, even_at_work: bool = True) -> bool:
+        """Forget the items of a request that wait, and return whether they are forgotten."""
+        with self._lock:
+            if request.at_work and not even_at_work:
+                return False
+            self._forget(request)
+            return True
+
+    def _forget(self, request: _Request) -> None:
+        if request.waiting:
+            self._requests.remove(request)
+            request.waiting.clear()
+
+    def _turn(self) -> None:
+        """Run the next batch; there is a turn for each item, so that those taken together leave turns without work."""
+        with self._lock:
+            batch = self._next_batch()
+            self._running += bool(batch)
+        if not batch:
+            return
+        try:
+            self._run(batch)
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def _next_batch(self) -> list[tuple[_Request, int, Any]]:
+        """Take an item of each request in turn, of those whose work equals that of the first one."""
+        if not self._requests:
+            return []
+        first = self._requests[0]
+        waiting = sum(len(request.waiting) for request in self._requests if request.key == first.key)
+        most = max(size for size in first.sizes if size <= waiting)
+        batch: list[tuple[_Request, int, Any]] = []
+        passed_over: list[_Request] = []
+        while len(batch) < most:
+            request = self._requests.popleft()
+            if request.key != first.key:
+                passed_over.append(request)
+                continue
+            batch.append((request, *request.waiting.popleft()))
+            request.at_work += 1
+            if request.waiting:
+                self._requests.append(request)
+        self._requests.extendleft(reversed(passed_over))
+        return batch
+
+    def _run(self, batch: list[tuple[_Request, int, Any]]) -> None:
+        start = time.perf_counter()
+        try:
+            items = [item for _, _, item in batch]
+            done = list(zip(batch, batch[0][0].function(items), strict=True))
+        except BaseException as error:  # noqa: BLE001 (the future raises it)
+            if len(batch) == 1:
+                self._fail(batch[0][0], error)
+                return
+            self._run(batch[: len(batch) // 2])
+            self._run(batch[len(batch) // 2 :])
+            return
+        took_s = time.perf_counter() - start
+        with self._lock:
+            for request in {request for request, _, _ in batch}:
+                request.ran_s += took_s
+                request.waits_since = time.monotonic()
+            for (request, position, _), result in done:
+                request.results[position] = result
+                request.at_work -= 1
+                request.left -= 1
+        for request in {request for request, _, _ in batch}:
+            if not request.left and not request.done.done():
+                request.done.set_result(BatchResults(request.results, request.ran_s))
+
+    def _fail(self, request: _Request, error: BaseException) -> None:
+        with self._lock:
+            request.at_work -= 1
+            request.left -= 1
+            self._forget(request)
+        if not request.done.done():
+            request.done.set_exception(error)
