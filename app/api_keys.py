@@ -35,8 +35,11 @@ class ApiKeys:
         self._held: Counter[bytes] = Counter()
 
     @contextmanager
-    def hold(self, key: str | None) -> Iterator[None]:
-        """Count a request of ``key`` as at work; raises UnauthorizedError or TooManyRequestsError."""
+    def hold(self, key: str | None) -> Iterator[bytes]:
+        """Count a request of ``key`` as at work and give the key's SHA-256.
+
+        Raises UnauthorizedError or TooManyRequestsError.
+        """
         if key is None:
             raise UnauthorizedError("expected an API key as Authorization: Bearer KEY or X-API-Key: KEY, got none")
         digest = sha256(key.encode()).digest()
@@ -47,7 +50,7 @@ class ApiKeys:
             raise TooManyRequestsError(f"expected at most {self._limit} requests of one API key at once, got one more")
         self._held[digest] += 1
         try:
-            yield
+            yield digest
         finally:
             self._held[digest] -= 1
 
@@ -92,8 +95,8 @@ class RequireApiKey:
             await self._app(scope, receive, send)
             return
         try:
-            with self._keys.hold(key):
-                scope.setdefault("state", {})["authorized"] = True
+            with self._keys.hold(key) as digest:
+                scope.setdefault("state", {}).update(authorized=True, key_digest=digest)
                 await self._app(scope, receive, send)
         except (UnauthorizedError, TooManyRequestsError) as error:
             await respond(error)(scope, receive, send)

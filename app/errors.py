@@ -71,6 +71,7 @@ TABLE: Final[Mapping[type[errors.YoloscopeError], Kind]] = {
     errors.RequestTooLargeError: Kind(413, "request-too-large", "The request is over a limit"),
     errors.ArchiveError: Kind(422, "archive", "The archive cannot be used"),
     errors.RequestTimeoutError: Kind(408, "timeout", "The body did not arrive in time"),
+    errors.ImageNotKeptError: Kind(404, "image-not-kept", "There is no such image"),
     errors.UnauthorizedError: Kind(401, "unauthorized", "An API key is needed"),
     errors.ForbiddenError: Kind(403, "forbidden", "The service does not allow it"),
     errors.ServiceError: Kind(503, "service", "The service cannot answer now", _RETRY_AFTER_S),

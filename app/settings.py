@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     queue_limit: int = Field(default=64, ge=1)
     max_connections: int = Field(default=512, ge=1)
     max_answer_bytes: int = Field(default=64 * MEBIBYTE, ge=1)
+    max_kept_images: int = Field(default=256, ge=0)
+    max_kept_bytes: int = Field(default=64 * MEBIBYTE, ge=0)
+    keep_s: float = Field(default=600.0, gt=0)
 
     database_url: str = Field(default="", repr=False)
     audits_dir: Path = Field(default_factory=_default_audits_dir)

@@ -25,6 +25,7 @@ YoloscopeError
 │   ├── RequestTooLargeError    more bytes or parts than one request may have
 │   ├── ArchiveError        a zip that is broken, hostile or holds no data set
 │   ├── RequestTimeoutError the body did not arrive in time
+│   ├── ImageNotKeptError   the id of an image whose heads are not kept, or no longer
 │   ├── UnauthorizedError   no API key, or one that is not known
 │   └── ForbiddenError      the settings of the service do not allow it
 ├── ServiceError
@@ -159,6 +160,10 @@ class ArchiveError(RequestError):
 
 class RequestTimeoutError(RequestError):
     """A request body did not arrive in time."""
+
+
+class ImageNotKeptError(RequestError):
+    """A request names an image whose heads are not kept, or no longer, or not for this model or API key."""
 
 
 class UnauthorizedError(RequestError):

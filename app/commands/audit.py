@@ -31,7 +31,7 @@ from yoloscope.app.commands.options import (
 from yoloscope.app.commands.score_data import UNREAD
 from yoloscope.app.services.model_store import BUILTIN
 from yoloscope.app.services.runtime import Runtime
-from yoloscope.app.services.scoring import torch_threads
+from yoloscope.app.services.scoring import one_torch_thread
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.files import write_text
@@ -131,7 +131,7 @@ def audit(
         _require_own_model(settings, alone=training is None and output is None)
     dataset = open_dataset(data, split, shapes=shapes)
     dataset.log_notes()
-    with torch_threads(1):
+    with one_torch_thread():
         if calibrate:
             _calibrate(open_runtime(settings), dataset, shares)
             return

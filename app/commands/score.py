@@ -35,7 +35,6 @@ from yoloscope.app.services.scoring import (
     ScoreRun,
     read_labels,
     score_heads,
-    torch_threads,
 )
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
@@ -117,8 +116,7 @@ def _score_data(
     dataset = open_dataset(data, split)
     dataset.log_notes()
     runtime = open_runtime(settings)
-    with torch_threads(settings.threads):
-        ranking = score_dataset(dataset, runtime, query, limit)
+    ranking = score_dataset(dataset, runtime, query, limit)
     if as_json:
         print_ranking(ranking, runtime, query.preset or runtime.spec.loss.preset)
     else:
@@ -140,21 +138,20 @@ def _query(preset: str | None, detail: Detail, labels_format: LabelsFormat, save
 def _score(image: Path, labels: Path, runtime: Runtime, query: ScoreQuery, settings: Settings) -> ScoreRun:
     get_preset(query.preset, runtime.spec)
     timing = Timing()
-    with torch_threads(settings.threads):
-        pair = LabeledUpload(EncodedImage(image.read_bytes()), labels.read_bytes(), image.name)
-        try:
-            prepared = prepare(pair.image.data, runtime.spec, settings.image_limits)
-            named = find_label_names(labels) if query.labels_format in ("auto", "yolo") else None
-            names = None if named is None else named[1]
-            truth = read_labels(pair, prepared, runtime.spec, query.labels_format, LABEL_LIMITS, names)
-        except ImageError as error:
-            raise type(error)(f"{image}: {error}") from error
-        except LabelError as error:
-            lines = (f"  {place_in_file(problem.pointer)}: {problem.detail}" for problem in error.problems)
-            faults = f"{len(error.problems)} {'fault' if len(error.problems) == 1 else 'faults'}"
-            raise LabelError("\n".join((f"{labels}: {faults}", *lines)), error.problems) from error
-        if truth.label_format == "yolo":
-            source = "the model's own: no classes.txt or data.yaml near" if named is None else f"those of {named[0]}"
-            typer.echo(f"class ids of {labels}: {source}", err=True)
-        scored = score_heads(runtime.heads(prepared.placed[None]), prepared, truth, runtime.spec, query)
+    pair = LabeledUpload(EncodedImage(image.read_bytes()), labels.read_bytes(), image.name)
+    try:
+        prepared = prepare(pair.image.data, runtime.spec, settings.image_limits)
+        named = find_label_names(labels) if query.labels_format in ("auto", "yolo") else None
+        names = None if named is None else named[1]
+        truth = read_labels(pair, prepared, runtime.spec, query.labels_format, LABEL_LIMITS, names)
+    except ImageError as error:
+        raise type(error)(f"{image}: {error}") from error
+    except LabelError as error:
+        lines = (f"  {place_in_file(problem.pointer)}: {problem.detail}" for problem in error.problems)
+        faults = f"{len(error.problems)} {'fault' if len(error.problems) == 1 else 'faults'}"
+        raise LabelError("\n".join((f"{labels}: {faults}", *lines)), error.problems) from error
+    if truth.label_format == "yolo":
+        source = "the model's own: no classes.txt or data.yaml near" if named is None else f"those of {named[0]}"
+        typer.echo(f"class ids of {labels}: {source}", err=True)
+    scored = score_heads(runtime.heads(prepared.placed[None]), prepared, truth, runtime.spec, query)
     return ScoreRun(runtime.path.stem, runtime, (scored,), timing)

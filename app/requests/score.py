@@ -32,11 +32,12 @@ _EXAMPLE: Final = "curl -F image=@image.jpg -F labels=@image.txt"
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """The pairs and options of a scoring request, and the clock that runs since it came."""
+    """The pairs and options of a scoring request, the clock that runs since it came, and the digest of its API key."""
 
     pairs: list[LabeledUpload]
     options: ScoreOptions
     timing: Timing
+    owner: bytes | None
 
 
 def get_score_answer_type(request: Request) -> str:
@@ -51,17 +52,24 @@ async def get_score_request(request: Request, services: ServicesDependency) -> S
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise MediaTypeError(f"expected multipart/form-data ({_EXAMPLE}), got {kind or 'no content type'!r}")
-    pairs, given = await _read_pairs(request, services.settings)
-    return ScoreRequest(pairs, merged(ScoreOptions, query, given), start_timing(request))
+    images, labels, given = await _read_parts(request, services.settings)
+    options = merged(ScoreOptions, query, given)
+    owner = request.scope.get("state", {}).get("key_digest")
+    pairs = _pairs(images, labels, options, services.settings.max_images)
+    return ScoreRequest(pairs, options, start_timing(request), owner)
 
 
 ScoreRequestDependency = Annotated[ScoreRequest, Depends(get_score_request)]
 ScoreAnswerType = Annotated[str, Depends(get_score_answer_type)]
 
 
-async def _read_pairs(request: Request, settings: Settings) -> tuple[list[LabeledUpload], dict[str, Any]]:
+_NamedImages = list[tuple[bytes, str | None]]
+
+
+async def _read_parts(request: Request, settings: Settings) -> tuple[_NamedImages, list[bytes], dict[str, Any]]:
+    """Return the images with their file names, the label files and the options of a form."""
     form = await parse_form(request, 2 * settings.max_images, ("image", "labels"))
-    images: list[tuple[bytes, str | None]] = []
+    images: _NamedImages = []
     labels: list[bytes] = []
     texts: list[tuple[str, str]] = []
     try:
@@ -76,17 +84,27 @@ async def _read_pairs(request: Request, settings: Settings) -> tuple[list[Labele
                 texts.append((name, value))
     finally:
         await form.close()
-    _check_counts(len(images), len(labels), settings.max_images)
-    pairs = [
+    return images, labels, validated(ScoreOptions, single_values(texts))
+
+
+def _pairs(images: _NamedImages, labels: list[bytes], options: ScoreOptions, most: int) -> list[LabeledUpload]:
+    if options.image_id is not None:
+        if images:
+            raise RequestError("expected an image or the image_id of a kept one, got both", "/image_id")
+        _check_counts(1, len(labels), most)
+        return [LabeledUpload(EncodedImage(b"", "/image_id"), labels[0], image_id=options.image_id)]
+    _check_counts(len(images), len(labels), most)
+    return [
         LabeledUpload(EncodedImage(image, pointer), text, name)
         for pointer, (image, name), text in zip(image_pointers(len(images)), images, labels, strict=True)
     ]
-    return pairs, validated(ScoreOptions, single_values(texts))
 
 
 def _check_counts(images: int, labels: int, most: int) -> None:
     if not images:
-        raise RequestError("expected at least one file part named image, got none", "/image")
+        raise RequestError(
+            "expected at least one file part named image, or the image_id of a kept one, got none", "/image"
+        )
     if images != labels:
         raise RequestError(f"expected one labels part for each of {images} image parts, got {labels}", "/labels")
     if images > most:
@@ -96,8 +114,9 @@ def _check_counts(images: int, labels: int, most: int) -> None:
 def score_body() -> dict[str, Any]:
     """Return the ``requestBody`` of a scoring request for the OpenAPI document."""
     files = {
-        "image": "One image or more.",
+        "image": "One image or more; none where `image_id` stands for it.",
         "labels": "As many label files, in the order of the images; an empty one means no objects.",
     }
     schema = form_schema("ScoreForm", files)
+    schema["required"] = ["labels"]
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

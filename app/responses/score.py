@@ -31,7 +31,7 @@ from yoloscope.app.schemas.score import (
     UnscoredObject,
 )
 from yoloscope.app.schemas.score import Predictor as PredictorEntry
-from yoloscope.app.services.scoring import Scored, ScoreRun
+from yoloscope.app.services.scoring import Scored, ScoreRun, one_torch_thread
 from yoloscope.models.boxes import pairwise_iou
 from yoloscope.training.assignment.assign import shape_overlap
 from yoloscope.training.assignment.grid import MatchStatus, Role
@@ -183,9 +183,15 @@ def score_answer(run: ScoreRun) -> ScoreAnswer:
 
 def image_score(scored: Scored) -> ImageScore:
     """Return the entry of one image."""
+    with one_torch_thread():
+        return _image_score(scored)
+
+
+def _image_score(scored: Scored) -> ImageScore:
     report, labels = scored.report, scored.labels
     answer = ImageScore(
         image=ImageSize(width=labels.image_width, height=labels.image_height),
+        image_id=scored.image_id,
         labels_format=labels.label_format,
         objects=report.num_objects,
         total=float(report.total),

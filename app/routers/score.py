@@ -48,14 +48,20 @@ async def post_score(
     unreadable, of an unknown class, without area or outside the image are refused, all of them named by JSON
     pointer; what is merely doubtful (a duplicate, a tiny object) is scored and flagged. Crowd regions are listed, not
     scored.
+
+    Who scores one image again and again sends it once with `keep`, and from then on its `image_id` with new labels.
     """
     wants_maps = answer_type != JSON_MEDIA_TYPE
     if wants_maps and len(request.pairs) != 1:
         raise NotAcceptableError(f"expected one image for an answer of {answer_type}, got {len(request.pairs)}")
-    query = ScoreQuery(**request.options.model_dump())
+    if wants_maps and request.options.image_id is not None:
+        raise NotAcceptableError(
+            f"expected an image for an answer of {answer_type}, got the id of one: it has no pixels"
+        )
+    query = ScoreQuery(**request.options.model_dump(exclude={"image_id"}))
     if wants_maps:
         query = replace(query, detail="cells")
-    run = await score(services, request.pairs, query, request.timing)
+    run = await score(services, request.pairs, query, request.timing, request.owner)
     render = partial(_maps, run, request.pairs[0].image, services.limits) if wants_maps else partial(_document, run)
     with services.patience():
         return Response(await services.decoding.run(render), media_type=answer_type)

@@ -26,6 +26,11 @@ class ScoreOptions(Schema):
     """`yolo` text, Pascal `voc` XML, `coco` JSON, `native` JSON; `auto` tells by the content."""
     preset: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """The loss; without it the one the model was trained with."""
+    keep: bool = False
+    """Keep what the model said about each image: the answer has an `image_id` for it."""
+    image_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """In the place of `image`: one that an answer to `keep` named, so that only labels travel. It goes with the model
+    and API key of that answer, and is forgotten a while after its last use: at 404, send the image again."""
     detail: Detail = "objects"
     """`summary`: terms and scales; `objects`: also objects and unexplained predictions; `cells`: also maps."""
 
@@ -170,6 +175,8 @@ class ImageScore(Schema):
     """One image with its labels; the scales' totals add up to `total`, so do the weighted terms."""
 
     image: ImageSize
+    image_id: str | None = None
+    """With `keep`, or as it was sent: stands for the image in later requests. It expires."""
     labels_format: Literal["yolo", "voc", "coco", "native"]
     objects: int
     """How many objects were scored."""

@@ -103,7 +103,7 @@ class Timing:
 
     def subtract(self, name: str, *others: str) -> None:
         """Take the times of stages out of the time of one that contains them."""
-        self.stages[name] -= sum(self.stages[other] for other in others)
+        self.stages[name] -= sum(self.stages.get(other, 0.0) for other in others)
 
     def milliseconds(self) -> dict[str, float]:
         """Return the stages, and in ``total`` all that has passed until now."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from yoloscope.app.services.inference import Timing
-from yoloscope.app.services.scoring import torch_threads
+from yoloscope.app.services.scoring import one_torch_thread
 from yoloscope.app.services.state import Services
 from yoloscope.models.errors import NonFiniteLossError, RequestError, RequestTooLargeError, SpecError
 from yoloscope.models.spec import DetectorSpec
@@ -63,13 +63,13 @@ async def compute(services: Services, query: LossQuery, timing: Timing) -> LossR
     PresetError or NonFiniteLossError.
     """
     with services.admit(query.truth.batch_size), timing.stage("queue"):
-        report, gradients = await services.inference.run(_run, timing, query, services.settings.threads)
+        report, gradients = await services.inference.run(_run, timing, query)
     timing.subtract("queue", "loss")
     return LossRun(report, query.truth, gradients, timing)
 
 
-def _run(timing: Timing, query: LossQuery, threads: int) -> tuple[LossReport, tuple[Tensor, ...]]:
-    with timing.stage("loss"), torch_threads(threads):
+def _run(timing: Timing, query: LossQuery) -> tuple[LossReport, tuple[Tensor, ...]]:
+    with timing.stage("loss"), one_torch_thread():
         heads = tuple(torch.from_numpy(head) for head in query.read_heads())
         _check_heads(heads, query)
         return compute_report(heads, query)

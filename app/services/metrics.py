@@ -9,12 +9,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+    from yoloscope.app.services.kept_heads import HeadsCache
     from yoloscope.app.services.model_store import ModelStore
     from yoloscope.app.services.state import ConcurrencyLimiter
 
@@ -25,7 +26,7 @@ _BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32)
 class Metrics:
     """Counters of one running service; all names begin with ``yoloscope_``. Thread-safe."""
 
-    def __init__(self, limiter: ConcurrencyLimiter, limit: int, store: ModelStore) -> None:
+    def __init__(self, limiter: ConcurrencyLimiter, limit: int, store: ModelStore, kept: HeadsCache) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "yoloscope_requests",
@@ -81,6 +82,7 @@ class Metrics:
         build = Gauge("yoloscope_build_info", "The version of Yoloscope.", ["version"], registry=registry)
         build.labels(version("yoloscope")).set(1)
         registry.register(_Models(store))
+        registry.register(_Kept(kept))
 
     @contextmanager
     def request(self, model: str) -> Iterator[None]:
@@ -110,6 +112,25 @@ class Metrics:
 
 
 _STAGES: Final = {"inference": "infer"}
+
+
+class _Kept(Collector):
+    """The images whose heads are kept, as they are when the metrics are read."""
+
+    def __init__(self, kept: HeadsCache) -> None:
+        self._kept = kept
+
+    def collect(self) -> Iterator[Metric]:
+        """Return their number, their bytes, and how often one was asked for."""
+        images, size = self._kept.held()
+        yield GaugeMetricFamily("yoloscope_kept_images", "Images whose heads are kept for scoring.", images)
+        yield GaugeMetricFamily("yoloscope_kept_bytes", "Bytes of the heads that are kept.", size)
+        lookups = CounterMetricFamily(
+            "yoloscope_kept_lookups", "Ids of kept images in requests, outcome hit or miss.", labels=["outcome"]
+        )
+        for outcome, count in self._kept.lookups.items():
+            lookups.add_metric([outcome], count)
+        yield lookups
 
 
 class _Models(Collector):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from yoloscope.app.services.inference import EncodedImage, PreprocessedImage, Timing, prepare_all
+from yoloscope.app.services.kept_heads import KeptHeads
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.state import Services
 from yoloscope.models.classes import ClassIndex
@@ -40,11 +41,15 @@ MAX_LABEL_BYTES = 8 * 2**20
 
 @dataclass(frozen=True)
 class LabeledUpload:
-    """An image and its label file, both still encoded; ``file_name`` chooses among the images of a COCO file."""
+    """An image and its label file, both still encoded; ``file_name`` chooses among the images of a COCO file.
+
+    With ``image_id`` the image is one whose heads are kept, and the bytes of ``image`` are not looked at.
+    """
 
     image: EncodedImage
     labels: bytes
     file_name: str | None = None
+    image_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,15 @@ class ScoreQuery:
     preset: str | None = None
     detail: Detail = "objects"
     labels_format: LabelsFormat = "auto"
+    keep: bool = False
 
 
 @dataclass(frozen=True)
 class Scored:
     """The loss of one image's labels, and what its answer in the image's own pixels needs.
 
-    The report is of detail ``cells`` unless ``detail`` is ``summary``. Its objects are ``scored_objects``.
+    The report is of detail ``cells`` unless ``detail`` is ``summary``. Its objects are ``scored_objects``. ``image_id``
+    stands for the image in later requests, where its heads are kept.
     """
 
     labels: ImageLabels
@@ -69,6 +76,7 @@ class Scored:
     predictions: Predictions
     report: LossReport
     detail: Detail
+    image_id: str | None = None
 
     @cached_property
     def scored_objects(self) -> list[tuple[int, LabelObject]]:
@@ -106,33 +114,78 @@ class ScoreRun:
     timing: Timing
 
 
-async def score(services: Services, pairs: Sequence[LabeledUpload], query: ScoreQuery, timing: Timing) -> ScoreRun:
+async def score(
+    services: Services, pairs: Sequence[LabeledUpload], query: ScoreQuery, timing: Timing, owner: bytes | None = None
+) -> ScoreRun:
     """Score the labels of every image with the loss of the model's own head outputs.
 
-    Images take their turns in the inference thread one by one, so that a long request does not hold up others.
+    Images take their turns in the inference thread one by one, so that a long request does not hold up others; those
+    whose heads are kept need none. ``owner`` is the digest of the API key, to which kept heads belong.
 
     ``timing`` gets ``decode`` (bytes to network input, and the labels), ``queue``, ``inference`` and ``score``. Raises
-    BusyError, DeadlineError, ModelNotFoundError, PresetError, the ImageError of an image, or one LabelError that names
-    all that is wrong in all label files.
+    BusyError, DeadlineError, ModelNotFoundError, PresetError, ImageNotKeptError, the ImageError of an image, or one
+    LabelError that names all that is wrong in all label files.
     """
     model = query.model or services.store.default
     with services.admit(len(pairs)):
         runtime = await services.model(query.model)
         get_preset(query.preset, runtime.spec)
         with timing.stage("decode"):
-            images = [pair.image for pair in pairs]
-            prepared = await prepare_all(services, images, runtime.spec)
+            sources = await _sources(services, pairs, runtime, owner)
             labels = await services.decoding.run(
-                _read_all, pairs, prepared, runtime.spec, query, _label_limits(services)
+                _read_all,
+                [source.pair for source in sources],
+                [source.prepared for source in sources],
+                runtime.spec,
+                query,
+                _label_limits(services),
             )
         results: list[Scored] = []
-        for item, truth in zip(prepared, labels, strict=True):
+        for source, truth in zip(sources, labels, strict=True):
+            threads = services.inference if source.heads is None else services.decoding
             with timing.stage("queue"):
-                results.append(await services.inference.run(_run_one, timing, runtime, item, truth, query, services))
-            services.metrics.executed(model, 1)
+                run = await threads.run(_run_one, timing, runtime, source, truth, query)
+            results.append(run.scored)
+            if source.heads is None:
+                services.metrics.executed(model, 1)
+                if query.keep:
+                    heads = KeptHeads.of(run.heads, source.prepared, source.pair.file_name, runtime.sha256, owner)
+                    results[-1] = replace(run.scored, image_id=services.kept_heads.keep(heads))
     timing.subtract("queue", "inference", "score")
     services.metrics.staged(model, timing.stages)
     return ScoreRun(model, runtime, tuple(results), timing)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A pair with its image prepared; ``heads`` are those that were kept of it."""
+
+    pair: LabeledUpload
+    prepared: PreprocessedImage
+    heads: tuple[NDArray[np.float32], ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Run:
+    scored: Scored
+    heads: Sequence[NDArray[np.float32]]
+
+
+async def _sources(
+    services: Services, pairs: Sequence[LabeledUpload], runtime: Runtime, owner: bytes | None
+) -> list[_Source]:
+    """Return the pairs with their images prepared, or with what was kept of them."""
+    found = [_find_kept(services, pair, runtime, owner) for pair in pairs]
+    images = [pair.image for pair in pairs if pair.image_id is None]
+    prepared = iter(await prepare_all(services, images, runtime.spec))
+    return [kept or _Source(pair, next(prepared)) for pair, kept in zip(pairs, found, strict=True)]
+
+
+def _find_kept(services: Services, pair: LabeledUpload, runtime: Runtime, owner: bytes | None) -> _Source | None:
+    if pair.image_id is None:
+        return None
+    kept = services.kept_heads.find(pair.image_id, runtime.sha256, owner, pair.image.pointer)
+    return _Source(replace(pair, file_name=kept.file_name), kept.prepared, kept.heads)
 
 
 def read_labels(
@@ -162,22 +215,20 @@ def score_heads(
     """Score one image's labels against its raw heads, each [1, ...]; raises PresetError or NonFiniteLossError."""
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(head)) for head in heads)
     truth = to_ground_truth([labels], [prepared.placement], spec)
-    with torch.no_grad():
-        report = compute_loss(
-            tensors,
-            truth,
-            spec,
-            query.preset,
-            "summary" if query.detail == "summary" else "cells",
-        )
-    return Scored(labels, prepared.placement, predict(tensors, spec), report, query.detail)
+    detail: Detail = "summary" if query.detail == "summary" else "cells"
+    with torch.no_grad(), one_torch_thread():
+        report = compute_loss(tensors, truth, spec, query.preset, detail)
+        return Scored(labels, prepared.placement, predict(tensors, spec), report, query.detail)
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads in this thread, and as many as before afterwards."""
+def one_torch_thread() -> Iterator[None]:
+    """Let torch use one thread in this thread, and as many as before afterwards.
+
+    The tensors of a loss are small: handing parts of them to other threads takes longer than computing them.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
@@ -209,16 +260,13 @@ def _read_all(
     return labels
 
 
-def _run_one(
-    timing: Timing,
-    runtime: Runtime,
-    prepared: PreprocessedImage,
-    labels: ImageLabels,
-    query: ScoreQuery,
-    services: Services,
-) -> Scored:
-    with torch_threads(services.settings.threads):
+def _run_one(timing: Timing, runtime: Runtime, source: _Source, labels: ImageLabels, query: ScoreQuery) -> _Run:
+    heads: Sequence[NDArray[np.float32]]
+    if source.heads is None:
         with timing.stage("inference"):
-            heads = runtime.heads(prepared.placed[None])
-        with timing.stage("score"):
-            return score_heads(heads, prepared, labels, runtime.spec, query)
+            heads = runtime.heads(source.prepared.placed[None])
+    else:
+        heads = source.heads
+    with timing.stage("score"):
+        scored = score_heads(heads, source.prepared, labels, runtime.spec, query)
+    return _Run(replace(scored, image_id=source.pair.image_id), heads)

@@ -15,6 +15,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from yoloscope.app.services.batcher import Batcher
+from yoloscope.app.services.kept_heads import HeadsCache
 from yoloscope.app.services.metrics import Metrics
 from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for, reason
 from yoloscope.app.settings import AUDITS_FILE
@@ -139,7 +140,8 @@ class Services:
         self.files = ThreadPool("files", 1)
         self.jobs = ThreadPool("jobs", _JOB_THREADS)
         self.limiter = ConcurrencyLimiter(settings.queue_limit)
-        self.metrics = Metrics(self.limiter, settings.queue_limit, self.store)
+        self.kept_heads = HeadsCache(settings.max_kept_images, settings.max_kept_bytes, settings.keep_s)
+        self.metrics = Metrics(self.limiter, settings.queue_limit, self.store, self.kept_heads)
         self._audits: AuditService | None = None
         self._audits_lock = Lock()
         self.draining = False

@@ -105,3 +105,14 @@ def test_the_description_names_the_ways_to_send_a_key(client: Client, settings: 
 def test_keys_themselves_are_no_setting(text: str) -> None:
     with pytest.raises(ValidationError, match="api_keys"):
         Settings(api_keys=text)
+
+
+def test_a_kept_image_belongs_to_the_key_that_sent_it(client: Client, gray_png: bytes) -> None:
+    mine, others = {"x-api-key": KEY}, {"x-api-key": OTHER}
+    labels = ("labels", ("a.txt", b""))
+    sent = client.post("/v1/score?keep=true", files=[("image", ("a.png", gray_png)), labels], headers=mine)
+    image_id = sent.json()["results"][0]["image_id"]
+    again = [
+        client.post(f"/v1/score?image_id={image_id}", files=[labels], headers=headers) for headers in (mine, others)
+    ]
+    assert [answer.status_code for answer in again] == [200, 404]

@@ -156,15 +156,29 @@ def test_maps_are_for_one_image(client: Client) -> None:
     _problem(score(client, (image(), LABELS), accept="image/gif"), 406)
 
 
+def test_an_image_is_sent_or_kept_not_both(client: Client) -> None:
+    assert _pointers(score(client, (image(), LABELS), image_id="x")) == ["/image_id"]
+    assert _pointers(send(client, [("labels", LABELS), ("labels", LABELS)], image_id="x")) == ["/labels"]
+    problem = _problem(send(client, [("labels", LABELS)], image_id="x"), 404)
+    assert problem["type"] == "urn:yoloscope:problem:image-not-kept"
+    assert problem["errors"][0]["pointer"] == "/image_id"
+
+
+def test_a_kept_image_has_no_pixels_for_maps(client: Client) -> None:
+    (result,) = score(client, (image(), LABELS), keep="true").json()["results"]
+    _problem(send(client, [("labels", LABELS)], "image/png", image_id=result["image_id"]), 406)
+
+
 def test_the_route_is_documented(client: Client) -> None:
     operation = client.get("/openapi.json").json()["paths"]["/v1/score"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert form["required"] == ["image", "labels"]
+    assert form["required"] == ["labels"]
     assert form["properties"].keys() == {"image", "labels"}
     options = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"}
-    assert options == {"model", "preset", "detail", "labels_format"}
+    assert options == {"model", "preset", "detail", "labels_format", "keep", "image_id"}
     assert operation["responses"]["200"]["content"].keys() == {"application/json", "image/png"}
 
 
 def test_the_options_of_score_are_those_of_the_service() -> None:
-    assert set(ScoreOptions.model_fields) == {field.name for field in fields(ScoreQuery)}
+    query = {field.name for field in fields(ScoreQuery)}
+    assert set(ScoreOptions.model_fields) == query | {"image_id"}

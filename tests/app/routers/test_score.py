@@ -23,6 +23,7 @@ from tests.app.scoring import (
     score_settings,
     write_models,
 )
+from tests.app.test_request_metrics import sample
 from yoloscope.app.main import create_app
 from yoloscope.app.responses.explanations import explain
 from yoloscope.app.schemas.score import ObjectScore
@@ -252,11 +253,34 @@ def test_the_coco_image_is_chosen_by_the_image_s_file_name(client: Client) -> No
     assert result["labels_format"] == "coco"
 
 
+@pytest.mark.parametrize("preset", ["v4", "v3", "v4-darknet"])
+def test_a_kept_image_is_scored_to_the_digit_without_the_network(client: Client, preset: str) -> None:
+    runs = sample(client, "yoloscope_inference_executions_total", model="v4") or 0
+    first = _result(client, keep="true", preset=preset, detail="cells")
+    image_id = first["image_id"]
+    sent = {"labels": ("a.txt", LABELS)}
+    options = {"preset": preset, "detail": "cells", "image_id": image_id}
+    for _ in range(2):
+        answer = client.post("/v1/score", files=sent, data=options)
+        assert answer.json()["results"] == [first]
+        assert answer.json()["timing_ms"].keys() == {"decode", "queue", "score", "total"}
+    plain = _result(client, preset=preset, detail="cells")
+    assert "image_id" not in plain
+    assert plain == {name: value for name, value in first.items() if name != "image_id"}
+    assert sample(client, "yoloscope_inference_executions_total", model="v4") == runs + 2
+    assert (sample(client, "yoloscope_kept_lookups_total", outcome="hit") or 0) >= 2
+    assert (sample(client, "yoloscope_kept_images") or 0) >= 1
+    other = client.post("/v1/score", files=sent, data={**options, "model": "quiet"})
+    assert (other.status_code, other.json()["errors"][0]["pointer"]) == (404, "/image_id")
+
+
 def test_torch_threads_are_put_back() -> None:
     before = torch.get_num_threads()
-    with scoring.torch_threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(before + 1)
+    with scoring.one_torch_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before + 1
+    torch.set_num_threads(before)
 
 
 def test_timing_names_the_stages(client: Client) -> None:
