@@ -88,7 +88,7 @@ bench-serve: $(STAMP) ## the service beside FastAPI, LitServe, Mosec, BentoML, R
 
 bench-gpu: $(STAMP) ## the tests and the speed of an artifact on CUDA
 	$(BIN)/python -m pytest -m gpu
-	$(BIN)/python -m tests.benchmarks.detect --provider cuda
+	$(BIN)/python -m tests.benchmarks.gpu
 
 parity: $(STAMP) ## compare with darknet: make parity DIR=../shared/oracles
 	$(BIN)/python -m tests.parity.run $(DIR)

@@ -115,12 +115,12 @@ def _expand(later: Tensor, is_source: Tensor) -> tuple[Tensor, Tensor]:
 def _similar_pairs(candidates: _Candidates, i: Tensor, j: Tensor, beta: float | None) -> tuple[Tensor, Tensor]:
     """Return the pairs whose similarity is above the threshold of their first member."""
     columns, threshold = candidates.boxes.T.contiguous(), candidates.threshold
-    iou = _iou(columns.index_select(1, i), columns.index_select(1, j))
+    iou = box_iou(columns.index_select(1, i), columns.index_select(1, j))
     overlapping = (iou > threshold[i]).nonzero().squeeze(1)
     i, j, iou = i[overlapping], j[overlapping], iou[overlapping]
     if beta is None:
         return i, j
-    similarity = iou - _normalized_distance(columns.index_select(1, i), columns.index_select(1, j)) ** beta
+    similarity = iou - normalized_distance(columns.index_select(1, i), columns.index_select(1, j)) ** beta
     similar = (similarity > threshold[i]).nonzero().squeeze(1)
     return i[similar], j[similar]
 
@@ -150,7 +150,8 @@ def _padded(values: Tensor) -> Tensor:
     return torch.cat((values, values.new_zeros(1)))
 
 
-def _iou(a: Tensor, b: Tensor) -> Tensor:
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the IoU [...] of boxes given as columns x1, y1, x2, y2 [4, ...]; 0 without area."""
     extent_a, extent_b = (a[2:] - a[:2]).clamp_min(0), (b[2:] - b[:2]).clamp_min(0)
     overlap = (torch.minimum(a[2:], b[2:]) - torch.maximum(a[:2], b[:2])).clamp_min(0)
     intersection = overlap[0] * overlap[1]
@@ -158,8 +159,8 @@ def _iou(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(union > 0, intersection / union, 0.0)
 
 
-def _normalized_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Return squared center distance over squared enclosing diagonal."""
+def normalized_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return squared center distance over squared enclosing diagonal [...] of columns as ``box_iou`` takes them."""
     twice_offset = (a[:2] + a[2:]) - (b[:2] + b[2:])
     hull = torch.maximum(a[2:], b[2:]) - torch.minimum(a[:2], b[:2])
     distance = twice_offset[0] * twice_offset[0] + twice_offset[1] * twice_offset[1]

@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import onnxruntime
@@ -20,6 +20,9 @@ from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, Provider
 from yoloscope.models.files import sha256
 from yoloscope.models.session import FRACTION_STEPS, GRAPH_VERSION, fraction_input, open_session, run_bound
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
+
+if TYPE_CHECKING:
+    from yoloscope.app.services.device_pipeline import DevicePipeline
 
 Provider = Literal["auto", "cuda", "cpu"]
 Images = NDArray[np.uint8] | NDArray[np.float32]
@@ -64,6 +67,7 @@ class Runtime:
         self._fraction_input = fraction_input(self._session)
         self._one_run = Lock()
         self._runs = 0
+        self.pipeline = self._open_pipeline(threads) if self.provider == "cuda" else None
 
     def batch_sizes(self, max_batch: int, least_score: float = 1.0) -> tuple[int, ...]:
         """Return the sizes that a batch may have, which are those to warm up: 1, 2, 4 ... ``max_batch``.
@@ -88,6 +92,9 @@ class Runtime:
         ``images`` holds levels 0..255, uint8 or float32; of floats, 256ths are kept where the artifact takes them.
         """
         feeds = self._image_feeds(images)
+        if self.pipeline is not None:
+            fraction = feeds.get(self._fraction_input or "")
+            return self.pipeline.detect(feeds["images"], fraction, score_threshold, iou_threshold)
         feeds["score_threshold"] = np.asarray(score_threshold, np.float32)
         feeds["iou_threshold"] = np.asarray(iou_threshold, np.float32)
         counts, boxes, scores, class_ids = self._run(list(_DETECTION_OUTPUTS), feeds)
@@ -103,6 +110,8 @@ class Runtime:
         in 1.31), so no score is let through: decoding and suppression then have next to nothing to do.
         """
         feeds = self._image_feeds(images)
+        if self.pipeline is not None:
+            return self.pipeline.heads(feeds["images"], feeds.get(self._fraction_input or ""))
         feeds["score_threshold"] = np.full(len(images), np.inf, np.float32)
         feeds["iou_threshold"] = np.ones(len(images), np.float32)
         return tuple(self._run(self._head_outputs, feeds))
@@ -129,6 +138,17 @@ class Runtime:
         for size in sizes:
             images = np.full((size, *shape), 127.5, np.float32)
             self.detect(images, [score_threshold] * size, [self.spec.nms.iou_threshold] * size)
+
+    def _open_pipeline(self, threads: int) -> DevicePipeline | None:
+        """Return what keeps heads on the device, where PyTorch has CUDA too; without, the graph of the file runs."""
+        import torch  # noqa: PLC0415 - a service on a CPU does without
+
+        from yoloscope.app.services.device_pipeline import DevicePipeline  # noqa: PLC0415
+        from yoloscope.models.dense_detect import can_be_dense  # noqa: PLC0415
+
+        if not torch.cuda.is_available() or not can_be_dense(self.spec):
+            return None
+        return DevicePipeline(self.path, self.spec, "cuda", _CUDA_OPTIONS, threads)
 
     def _image_feeds(self, images: Images) -> Feeds:
         """Return levels as whole ones and, where they have any and the artifact takes them, 256ths of a level."""

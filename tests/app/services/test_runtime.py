@@ -9,6 +9,7 @@ import pytest
 from tests.app.artifact import BOXES, SIDE, tiny_spec, write_tiny_artifact
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
+from yoloscope.models.zoo import BUILTIN
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +85,23 @@ def test_cuda_means_cuda_or_an_error(models_dir: Path) -> None:
         assert runtime.provider == "cuda"
 
 
-@pytest.fixture
-def on_cuda(models_dir: Path) -> Runtime:
+@pytest.mark.gpu
+@pytest.mark.parametrize("count", [0, 5, 300, 4000])
+def test_cuda_gives_the_cpu_results(count: int) -> None:
+    """Of a batch of one image, with few candidates and with many, by the runtime and by the graph of the file."""
+    cpu = Runtime(BUILTIN, "cpu", 1)
     try:
-        return Runtime(models_dir / "tiny.onnx", "cuda", 1)
+        cuda = Runtime(BUILTIN, "cuda", 1)
     except ProviderError as error:
         pytest.skip(str(error))
-
-
-@pytest.mark.gpu
-def test_cuda_gives_the_cpu_results(runtime: Runtime, on_cuda: Runtime) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
-    arguments = (images, [0.25] * 3, [0.5] * 3)
-    for expected, got in zip(runtime.detect(*arguments), on_cuda.detect(*arguments), strict=True):
+    shape = (1, cpu.spec.input_height, cpu.spec.input_width, 3)
+    images = np.repeat(np.random.default_rng(0).integers(0, 256, shape, np.uint8), 4, 0)
+    scores = cpu.detect(images[:1], [0.0], [1.0])[0].scores
+    threshold = float(scores[count - 1 : count + 1].mean()) if count else 1.0
+    arguments = [threshold] * 4, [0.5] * 4
+    for expected, got in zip(cpu.detect(images, *arguments), cuda.detect(images, *arguments), strict=True):
+        np.testing.assert_array_equal(got.class_ids, expected.class_ids)
         np.testing.assert_allclose(got.scores, expected.scores, atol=1e-5)
+    names, limits = ("num_detections", "scores"), [np.array(values, np.float32) for values in arguments]
+    for name, expected in cpu.outputs(names, images, *limits).items():
+        np.testing.assert_allclose(cuda.outputs(names, images, *limits)[name], expected, atol=1e-5)

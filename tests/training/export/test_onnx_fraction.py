@@ -14,8 +14,8 @@ from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.network import Network
 from yoloscope.models.registry import build
 from yoloscope.models.session import FRACTION_INPUT, fraction_input, open_session
-from yoloscope.models.zoo import BUILTIN
 from yoloscope.training.export.onnx import export_onnx
+from yoloscope.training.export.tracing import renew_detections
 
 LEVELS = np.random.default_rng(0).random((2, 64, 96, 3), np.float32) * 255
 
@@ -68,14 +68,44 @@ def test_the_appended_bytes_are_one_input_of_any_shape() -> None:
     assert onnx.ModelProto.FromString(FRACTION_INPUT) == expected
 
 
-def test_files_of_before_keep_their_input_and_may_be_opened_as_they_are() -> None:
-    session = open_session(BUILTIN)
-    assert fraction_input(session) == "images_fraction"
-    runtime = Runtime(BUILTIN, "cpu")
-    shape = (1, runtime.spec.input_height, runtime.spec.input_width, 3)
-    levels = np.full(shape, 100, np.float32)
-    whole, half = runtime.heads(levels)[0], runtime.heads(levels + 0.5)[0]
-    assert np.abs(whole - half).max() > 1e-6
+@pytest.fixture(scope="module")
+def of_before(artifact: Path) -> onnx.ModelProto:
+    """The artifact as earlier versions wrote it: levels between the whole ones are an optional input."""
+    model = onnx.load(artifact)
+    model.ClearField("model_version")
+    for tensor in model.graph.initializer:
+        tensor.name = tensor.name.replace("images_256ths", "images_fraction")
+    for node in model.graph.node:
+        node.input[:] = [name.replace("images_256ths", "images_fraction") for name in node.input]
+    axes = [f"fraction_{axis}" for axis in "bhwc"]
+    model.graph.input.append(onnx.helper.make_tensor_value_info("images_fraction", onnx.TensorProto.UINT8, axes))
+    return model
+
+
+def test_files_of_before_keep_their_input_and_may_be_opened_as_they_are(
+    of_before: onnx.ModelProto, artifact: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "old.onnx").write_bytes(of_before.SerializeToString())
+    assert fraction_input(open_session(tmp_path / "old.onnx")) == "images_fraction"
+    for got, expected in zip(
+        Runtime(tmp_path / "old.onnx", "cpu").heads(LEVELS), Runtime(artifact, "cpu").heads(LEVELS), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_files_of_before_lose_it_when_they_are_renewed(
+    of_before: onnx.ModelProto, artifact: Path, network: Network, tmp_path: Path
+) -> None:
+    (tmp_path / "new.onnx").write_bytes(renew_detections(of_before, network.spec).SerializeToString())
+    assert fraction_input(open_session(tmp_path / "new.onnx")) == "images_256ths"
+    thresholds = [0.01, 0.2], [0.4, 0.5]
+    for got, expected in zip(
+        Runtime(tmp_path / "new.onnx", "cpu").detect(LEVELS, *thresholds),
+        Runtime(artifact, "cpu").detect(LEVELS, *thresholds),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got.boxes_xyxy, expected.boxes_xyxy)
+        np.testing.assert_array_equal(got.scores, expected.scores)
 
 
 def test_float_levels_are_kept_to_half_a_256th(artifact: Path, network: Network) -> None:
