@@ -1,5 +1,5 @@
-# TORCH_INDEX: where to take torch from. cpu: PyTorch's CPU builds, whose index uv knows; serving needs no other, on CUDA
-# neither. The address of an index: that one. Empty: the usual index, whose build for Linux brings CUDA along, some 3 GB.
+# TORCH_INDEX: where to take torch from. cpu: PyTorch's CPU builds, whose index uv knows; serving needs no other, and on CUDA
+# another makes it faster. The address of an index: that one. Empty: the usual index, whose build for Linux brings CUDA along, some 3 GB.
 # Targets: cpu (default) and cuda. Build: docker build -t yoloscope .  or  docker build --target cuda -t yoloscope:cuda .
 ARG BASE_IMAGE=python:3.12-slim
 

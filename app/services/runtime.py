@@ -124,6 +124,7 @@ class Runtime:
         iou_threshold: NDArray[np.float32],
     ) -> dict[str, NDArray[Any]]:
         """Return outputs of the artifact by name, as they are: ``num_detections`` counts the valid rows of others."""
+        self._check_shape(images)
         feeds: Feeds = {"images": images, "score_threshold": score_threshold, "iou_threshold": iou_threshold}
         return dict(zip(names, self._run(list(names), feeds), strict=True))
 
@@ -135,6 +136,8 @@ class Runtime:
         """
         shape = (self.spec.input_height, self.spec.input_width, self.spec.image_planes)
         score_threshold = self.spec.nms.score_threshold if self.provider == "cpu" else LEAST_SCORE_IN_BATCHES
+        if self.pipeline is not None:
+            self.pipeline.warm_up(sizes)
         for size in sizes:
             images = np.full((size, *shape), 127.5, np.float32)
             self.detect(images, [score_threshold] * size, [self.spec.nms.iou_threshold] * size)
@@ -152,6 +155,7 @@ class Runtime:
 
     def _image_feeds(self, images: Images) -> Feeds:
         """Return levels as whole ones and, where they have any and the artifact takes them, 256ths of a level."""
+        self._check_shape(images)
         if images.dtype == np.uint8:
             return {"images": images}
         if self._fraction_input is None:
@@ -159,10 +163,12 @@ class Runtime:
         steps = (images * FRACTION_STEPS + 0.5).astype(np.uint16)
         return {"images": (steps >> 8).astype(np.uint8), self._fraction_input: steps.astype(np.uint8)}
 
-    def _run(self, outputs: list[str], feeds: Feeds) -> list[NDArray[Any]]:
+    def _check_shape(self, images: Images) -> None:
         expected = (self.spec.input_height, self.spec.input_width, self.spec.image_planes)
-        if feeds["images"].shape[1:] != expected:
-            raise SpecError(f"expected images of shape [B, {expected}], got {feeds['images'].shape}")
+        if images.shape[1:] != expected:
+            raise SpecError(f"expected images of shape [B, {expected}], got {images.shape}")
+
+    def _run(self, outputs: list[str], feeds: Feeds) -> list[NDArray[Any]]:
         if self.provider == "cpu":
             results: list[NDArray[Any]] = self._session.run(outputs, feeds)
             return results
