@@ -103,5 +103,5 @@ def test_cuda_gives_the_cpu_results(count: int) -> None:
         np.testing.assert_array_equal(got.class_ids, expected.class_ids)
         np.testing.assert_allclose(got.scores, expected.scores, atol=1e-5)
     names, limits = ("num_detections", "scores"), [np.array(values, np.float32) for values in arguments]
-    for name, expected in cpu.outputs(names, images, *limits).items():
-        np.testing.assert_allclose(cuda.outputs(names, images, *limits)[name], expected, atol=1e-5)
+    for name, wanted in cpu.outputs(names, images, *limits).items():
+        np.testing.assert_allclose(cuda.outputs(names, images, *limits)[name], wanted, atol=1e-5)
