@@ -1,6 +1,6 @@
 # TORCH_INDEX: where to take torch from. cpu: PyTorch's CPU builds, whose index uv knows; serving needs no other, and on CUDA
 # another makes it faster. The address of an index: that one. Empty: the usual index, whose build for Linux brings CUDA along, some 3 GB.
-# Targets: cpu (default) and cuda. Build: docker build -t yoloscope .  or  docker build --target cuda -t yoloscope:cuda .
+# Targets: cpu (default), cuda and ray. Build: docker build -t yoloscope .  or  docker build --target cuda -t yoloscope:cuda .
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS build
@@ -27,6 +27,9 @@ RUN python3 -m venv /opt/yoloscope \
 FROM build AS build-cuda
 RUN /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt '.[cuda]'
 
+FROM build AS build-ray
+RUN /opt/yoloscope/bin/pip install --no-cache-dir -c constraints.txt '.[ray,postgres]'
+
 FROM ${BASE_IMAGE} AS runtime
 ENV PATH=/opt/yoloscope/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -51,6 +54,17 @@ FROM runtime AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=build-cuda /opt/yoloscope /opt/yoloscope
+
+# For app/deploy/rayservice.yaml: KubeRay starts ray itself, from a login shell, and asks by wget how it is.
+FROM runtime AS ray
+COPY --from=build-ray /opt/yoloscope /opt/yoloscope
+USER root
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends wget && rm -rf /var/lib/apt/lists/* \
+ && ln -s /opt/yoloscope/bin/ray /opt/yoloscope/bin/yoloscope /usr/local/bin/
+USER 10001:10001
+HEALTHCHECK NONE
+ENTRYPOINT []
+CMD ["yoloscope", "serve", "--ray"]
 
 FROM runtime AS cpu
 COPY --from=build /opt/yoloscope /opt/yoloscope

@@ -16,7 +16,7 @@ CPU_TORCH = $(BIN)/pip install --quiet --constraint constraints.txt --no-deps --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install serve test check check-exchange docs data format bench bench-audit bench-audit-jobs bench-serve bench-gpu golden parity clean
+.PHONY: help install serve test check check-exchange check-ray docs data format bench bench-audit bench-audit-jobs bench-serve bench-gpu golden parity clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,12 @@ check-exchange: $(STAMP) ## have label-studio-sdk and cvat-sdk judge what goes t
 	@.venv-exchange/bin/pip install --quiet label-studio-sdk cvat-sdk
 	$(BIN)/python -m tests.helpers.with_packages .venv-exchange tests/training/diagnostics/exchange \
 	  tests/app/integrations tests/app/routers/test_label_studio.py
+
+check-ray: $(STAMP) ## serve on Ray from an environment of its own: tests, then a raylet killed under load
+	@$(PYTHON) -m venv .venv-ray
+	@.venv-ray/bin/pip install --quiet --constraint constraints.txt 'ray[serve]'
+	PYTHONPATH="$$(echo $(CURDIR)/.venv-ray/lib/python3*/site-packages)" $(BIN)/python -m pytest -W default tests/app/test_ray_serve.py
+	PYTHONPATH="$$(echo $(CURDIR)/.venv-ray/lib/python3*/site-packages)" $(BIN)/python -m tests.benchmarks.serve.ray_cluster
 
 docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet

@@ -79,6 +79,10 @@ class LoadResult:
         """Answers a second."""
         return self.in_time / self.duration_s
 
+    def problems(self) -> str:
+        """Return in words what was refused or failed, empty if nothing."""
+        return ", ".join(f"{number} x {problem}" for problem, number in sorted(self.errors.items()))
+
     def percentile_ms(self, percent: float) -> float | None:
         """Return the least latency in milliseconds that ``percent`` of the answers did not exceed; None without any."""
         if not self.latencies_s:

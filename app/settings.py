@@ -76,6 +76,10 @@ class Settings(BaseSettings):
     audit_lease_s: float = Field(default=15.0, ge=1)
     audit_threads: int = Field(default=1, ge=1, le=1024)
 
+    ray_min_replicas: int = Field(default=1, ge=1)
+    ray_max_replicas: int = Field(default=4, ge=1)
+    ray_gpus: float = Field(default=0.0, ge=0)
+
     body_timeout_s: float = Field(default=15.0, gt=0)
     queue_timeout_s: float = Field(default=60.0, gt=0)
     upload_timeout_s: float = Field(default=300.0, gt=0)

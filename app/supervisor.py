@@ -198,10 +198,13 @@ class Supervisor:
 def supervise(arguments: Sequence[str], environment: Mapping[str, str]) -> int | None:
     """Return None where the command goes on in this process, else the exit status of a service that was supervised.
 
-    Supervised is ``serve`` without ``--no-supervise`` or ``YOLOSCOPE_SUPERVISE=0``, where processes can be forked.
+    Supervised is ``serve`` without ``--no-supervise`` or ``YOLOSCOPE_SUPERVISE=0``, where processes can be forked; Ray
+    starts its replicas again itself.
     """
     off = environment.get("YOLOSCOPE_SUPERVISE", "").lower() in _OFF
-    wanted = ("--supervise" in arguments or not off) and not {"--no-supervise", "--help", "-h"} & set(arguments)
+    wanted = ("--supervise" in arguments or not off) and not {"--no-supervise", "--ray", "--help", "-h"} & set(
+        arguments
+    )
     if arguments[:1] != ["serve"] or not wanted or not hasattr(os, "fork"):
         return None
     return Supervisor().run()

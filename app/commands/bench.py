@@ -68,7 +68,7 @@ def bench(
     else:
         _show(results, f"{served} at {url}, {duration:g} s each")
     if not any(result.latencies_s for result in results):
-        raise ServiceError(f"expected answers from {target.url}, got none: {_problems(results[-1])}")
+        raise ServiceError(f"expected answers from {target.url}, got none: {results[-1].problems()}")
 
 
 def is_detection(body: bytes) -> bool:
@@ -199,12 +199,8 @@ def _show(results: Sequence[LoadResult], title: str) -> None:
     for result in results:
         times = (result.percentile_ms(percent) for percent in (50, 90, 99))
         shown = ("-" if value is None else f"{value:.1f}" for value in times)
-        table.add_row(str(result.load), f"{result.throughput:.1f}", *shown, _problems(result) or "none")
+        table.add_row(str(result.load), f"{result.throughput:.1f}", *shown, result.problems() or "none")
     Console(soft_wrap=True).print(table)
     busy = max(result.cpu for result in results)
     if busy > _BUSY_CLIENT:
         typer.echo(f"the client itself took {busy:.0%} of a core: what was measured is partly the client", err=True)
-
-
-def _problems(result: LoadResult) -> str:
-    return ", ".join(f"{number} x {problem}" for problem, number in sorted(result.errors.items()))

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from logging.config import dictConfig
 from socket import socket
@@ -26,6 +27,7 @@ from yoloscope.app.request_log import log_config
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.app.supervisor import Lifeline, Supervisor
+from yoloscope.models.errors import ConfigError
 
 
 def serve(
@@ -46,6 +48,9 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Serve on the Ray cluster at RAY_ADDRESS, or on one of this machine alone.")
+    ] = False,
 ) -> None:
     """Start the REST service and stop it on SIGTERM or Ctrl-C, finishing the requests at work.
 
@@ -64,7 +69,20 @@ def serve(
         threads=threads,
         supervise=supervise,
     )
-    _run(settings)
+    if ray:
+        _run_on_ray(settings)
+    else:
+        _run(settings)
+
+
+def _run_on_ray(settings: Settings) -> None:
+    try:
+        from yoloscope.app.ray_serve import serve_on_ray  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        raise ConfigError("serve --ray needs ray: pip install 'yoloscope[ray]'") from error
+    serve_on_ray(settings, partial(_say_where, reachable_url(settings.host, settings.port)))
 
 
 def _run(settings: Settings) -> None:
@@ -189,10 +207,17 @@ def _announce(services: Services, port: int) -> None:
     settings: Settings = services.settings
     runtime = services.store.get()
     url = reachable_url(settings.host, port)
+    _say_where(
+        url,
+        f"model {services.store.default} (version {runtime.version}) on {runtime.provider}, "
+        f"{settings.threads} threads; more models go into {settings.models_dir}",
+    )
+
+
+def _say_where(url: str, how: str) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(
         f"[bold]Yoloscope {version('yoloscope')}[/bold] listens on [bold]{url}[/bold] (a page; API: {url}/docs)\n"
-        f"model {services.store.default} (version {runtime.version}) on {runtime.provider}, "
-        f"{settings.threads} threads; more models go into {settings.models_dir}\n"
+        f"{how}\n"
         f"try:  curl -F image=@image.jpg {url}/v1/detect"
     )

@@ -25,6 +25,7 @@ from yoloscope.models.errors import (
     ModelLoadError,
     ModelNotFoundError,
     NotReadyError,
+    StorageError,
     YoloscopeError,
 )
 
@@ -142,6 +143,8 @@ class Services:
         self.limiter = ConcurrencyLimiter(settings.queue_limit)
         self.kept_heads = HeadsCache(settings.max_kept_images, settings.max_kept_bytes, settings.keep_s)
         self.metrics = Metrics(self.limiter, settings.queue_limit, self.store, self.kept_heads)
+        self.no_audits: str | None = None
+        """Why no audits are taken, None where they are."""
         self._audits: AuditService | None = None
         self._audits_lock = Lock()
         self.draining = False
@@ -164,6 +167,8 @@ class Services:
         """
         from yoloscope.app.services.audits.service import AuditService  # noqa: PLC0415 - a start without SQLAlchemy
 
+        if self.no_audits is not None:
+            raise StorageError(self.no_audits)
         with self._audits_lock:
             if self.draining:
                 raise NotReadyError("the service is draining: it takes no more audits")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.benchmarks.serve.__main__ import Figures, free_port, print_table, require_equal
 from tests.benchmarks.serve.arrangements import form, servers
-from tests.benchmarks.serve.processes import Memory, Program
+from tests.benchmarks.serve.processes import Memory, Program, family
 from yoloscope.app.load_generator import Load, LoadResult
 
 
@@ -36,9 +36,9 @@ def test_a_form_holds_the_image_as_it_is() -> None:
 def test_a_program_ends_with_all_that_it_started(tmp_path: Path) -> None:
     command = ["sh", "-c", "trap '' INT; sleep 99 & echo $!; sleep 99"]
     with Program(command, dict(os.environ), tmp_path / "log", grace_s=0.2) as program:
-        while not (child := (tmp_path / "log").read_text().strip()) or len(program.pids()) < 3:
+        while not (child := (tmp_path / "log").read_text().strip()) or len(family(program.process.pid)) < 3:
             time.sleep(0.01)
-        assert int(child) in program.pids()
+        assert int(child) in family(program.process.pid)
         memory = program.memory()
         assert 0 < memory.pss < memory.rss
     assert program.process.returncode == -9

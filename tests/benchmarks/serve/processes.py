@@ -40,7 +40,7 @@ class Program:
 
     def __exit__(self, *_: object) -> None:
         """Ask it to stop, and end what is still there after a while."""
-        started = {pid: _start_of(pid) for pid in self.pids()}
+        started = {pid: _start_of(pid) for pid in family(self.process.pid)}
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
@@ -54,27 +54,28 @@ class Program:
         while any(start and _start_of(pid) == start for pid, start in started.items()) and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def pids(self) -> list[int]:
-        """Process ids of the program and of all below it."""
-        parents = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            if (fields := _stat(int(folder.name))) is not None:
-                parents[int(folder.name)] = int(fields[1])
-        found = [self.process.pid]
-        for pid in found:
-            found += [child for child, parent in parents.items() if parent == pid]
-        return found
-
     def memory(self) -> Memory:
         """Memory now."""
         totals = {"Rss": 0, "Pss": 0}
-        for pid in self.pids():
+        for pid in family(self.process.pid):
             with suppress(OSError):
                 for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                     name, _, value = line.partition(":")
                     if name in totals:
                         totals[name] += int(value.split()[0])
         return Memory(totals["Rss"] / 1024, totals["Pss"] / 1024)
+
+
+def family(root: int) -> list[int]:
+    """Return the process ids of a process and of all below it."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        if (fields := _stat(int(folder.name))) is not None:
+            parents[int(folder.name)] = int(fields[1])
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -1,0 +1,147 @@
+"""The service on Ray Serve: replicas of the same app on the machines of a Ray cluster, as many as the load needs.
+
+``yoloscope serve --ray`` runs ``serve_on_ray``; a RayService manifest names ``yoloscope.app.ray_serve:application``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from logging.config import dictConfig
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
+
+import ray
+from ray import serve
+from ray.serve.config import AutoscalingConfig, BackpressureConfig
+from ray.serve.schema import LoggingConfig
+
+from yoloscope.app.hub import ensure_model
+from yoloscope.app.request_log import log_config
+from yoloscope.app.settings import Settings, load_settings
+from yoloscope.models.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastapi import FastAPI
+
+NAME: Final = "yoloscope"
+_RETRY_AFTER_S: Final = 1.0
+_WANTED_SHARE: Final = 8
+"""Replicas are added where a queue is fuller than this part of its limit."""
+_NO_DATABASE: Final = (
+    "expected a database that replicas share, got none: on Ray audits need YOLOSCOPE_DATABASE_URL (PostgreSQL)"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def application(arguments: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 (ray has no types here)
+    """Return the Ray Serve application for settings from the environment, with ``arguments`` on top.
+
+    Ray Serve calls it where a configuration names it, with the ``args`` there. Raises ConfigError.
+    """
+    return bind(load_settings(**(arguments or {})))
+
+
+def bind(settings: Settings) -> Any:  # noqa: ANN401 (ray has no types here)
+    """Return the Ray Serve application: the app as an ingress, with its limits as Ray's.
+
+    Half of ``queue_limit`` requests are at most in a replica, as many wait for one in each proxy, and what is more is
+    answered with 503 and Retry-After. Raises ConfigError for settings that do not go with replicas.
+    """
+    if settings.model_control != "none":
+        raise ConfigError(
+            "YOLOSCOPE_MODEL_CONTROL: expected none on Ray, got explicit: a load reaches one replica only"
+        )
+    if settings.ray_max_replicas < settings.ray_min_replicas:
+        raise ConfigError(
+            f"YOLOSCOPE_RAY_MAX_REPLICAS: expected at least YOLOSCOPE_RAY_MIN_REPLICAS ({settings.ray_min_replicas}), "
+            f"got {settings.ray_max_replicas}"
+        )
+    half = max(settings.queue_limit // 2, 1)
+    deployment = serve.deployment(
+        serve.ingress(_builder(settings))(Detection),
+        name=NAME,
+        ray_actor_options={"num_cpus": settings.threads, "num_gpus": settings.ray_gpus},
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=settings.ray_min_replicas,
+            max_replicas=settings.ray_max_replicas,
+            target_ongoing_requests=max(half / _WANTED_SHARE, 1),
+        ),
+        max_ongoing_requests=half,
+        max_queued_requests=half,
+        backpressure_config=BackpressureConfig(status_code=503, retry_after_s=_RETRY_AFTER_S),
+        graceful_shutdown_timeout_s=settings.shutdown_grace_s,
+        logging_config=LoggingConfig(enable_access_log=False),
+    )
+    return deployment.bind()
+
+
+class Detection:
+    """The deployment; requests go to the app that Ray puts around it."""
+
+
+def serve_on_ray(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve on the cluster that ``RAY_ADDRESS`` names, else on one of this machine alone, until a signal stops it.
+
+    Raises ConfigError for settings that do not go with replicas, or where no machine is large enough for one.
+    """
+    app = bind(settings)
+    if not settings.port:
+        raise ConfigError("--port: expected one that all machines of the cluster listen on with --ray, got 0")
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address)
+    else:
+        ray.init("local", include_dashboard=False)
+    try:
+        _require_room(settings)
+        serve.start(
+            proxy_location="EveryNode",
+            http_options={
+                "host": settings.host,
+                "port": settings.port,
+                "keep_alive_timeout_s": settings.keep_alive_s,
+            },
+        )
+        serve.run(app, name=NAME, route_prefix="/")
+        announce(f"on Ray, {address or 'this machine alone'}")
+        Event().wait()
+    finally:
+        if address:
+            serve.delete(NAME)  # others may serve there as well
+        else:
+            serve.shutdown()
+        ray.shutdown()
+
+
+def _builder(settings: Settings) -> Callable[[], FastAPI]:
+    """Return what makes the app in a replica."""
+
+    def build() -> FastAPI:
+        from yoloscope.app.main import create_app  # noqa: PLC0415 (in the replica)
+
+        dictConfig(log_config(settings.log_level))
+        ensure_model(settings, logger.warning)
+        app = create_app(settings)
+        if not settings.database_url:
+            app.state.services.no_audits = _NO_DATABASE
+        return app
+
+    return build
+
+
+def _require_room(settings: Settings) -> None:
+    """Raise ConfigError where no machine of the cluster has the CPUs and the share of a GPU that a replica takes."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(
+        machine.get("CPU", 0) >= settings.threads and machine.get("GPU", 0) >= settings.ray_gpus for machine in machines
+    ):
+        found = ", ".join(f"{machine.get('CPU', 0):g} CPUs and {machine.get('GPU', 0):g} GPUs" for machine in machines)
+        raise ConfigError(
+            f"expected a machine in the cluster with {settings.threads} CPUs (YOLOSCOPE_THREADS) and "
+            f"{settings.ray_gpus:g} GPUs (YOLOSCOPE_RAY_GPUS), got {found}"
+        )
