@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 from logging.config import dictConfig
 from threading import Event
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 NAME: Final = "yoloscope"
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _RETRY_AFTER_S: Final = 1.0
 _WANTED_SHARE: Final = 8
 """Replicas are added where a queue is fuller than this part of its limit."""
@@ -93,10 +95,13 @@ def serve_on_ray(settings: Settings, announce: Callable[[str], None]) -> None:
     if not settings.port:
         raise ConfigError("--port: expected one that all machines of the cluster listen on with --ray, got 0")
     address = os.environ.get("RAY_ADDRESS")
+    handlers = {number: signal.getsignal(number) for number in _STOPPING}
     if address:
         ray.init(address)
     else:
         ray.init("local", include_dashboard=False)
+    for number, handler in handlers.items():  # Ray's own print a stack
+        signal.signal(number, handler)
     try:
         _require_room(settings)
         serve.start(

@@ -82,7 +82,11 @@ def _run_on_ray(settings: Settings) -> None:
         if (error.name or "").partition(".")[0] != "ray":
             raise
         raise ConfigError("serve --ray needs ray: pip install 'yoloscope[ray]'") from error
-    serve_on_ray(settings, partial(_say_where, reachable_url(settings.host, settings.port)))
+    try:
+        serve_on_ray(settings, partial(_say_where, reachable_url(settings.host, settings.port)))
+    except SystemExit:
+        sys.stderr.flush()
+        os._exit(0)  # Ray's threads abort the process when Python takes itself apart
 
 
 def _run(settings: Settings) -> None:
