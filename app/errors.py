@@ -107,18 +107,19 @@ class ProblemResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the problem."""
-        state = scope.setdefault("state", {})
-        state["problem"] = self._kind.name
-        path = called_path(scope)
+        scope.setdefault("state", {})["problem"] = self._kind.name
+        answer = self.for_path(called_path(scope))
+        await (super().__call__ if answer is self else answer)(scope, receive, send)
+
+    def for_path(self, path: str) -> Response:
+        """Return the problem in the shape of the protocol of a path."""
         if path == "/v2" or path.startswith("/v2/"):
             status = _PROTOCOL_STATUS.get(self.status_code, self.status_code)
-            answer = self._as_json({"error": _with_pointer(self._problem)}, status)
-            await answer(scope, receive, send)
-        elif path.startswith("/v1/vision/"):
+            return self._as_json({"error": _with_pointer(self._problem)}, status)
+        if path.startswith("/v1/vision/"):
             document = {"success": False, "error": _with_pointer(self._problem), "duration": 0}
-            await self._as_json(document, self.status_code)(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+            return self._as_json(document, self.status_code)
+        return self
 
     def _as_json(self, document: Mapping[str, object], status: int) -> Response:
         headers = {name: value for name, value in self.headers.items() if not name.startswith("content-")}
@@ -143,7 +144,7 @@ _PROTOCOL_STATUS: Final = {415: 400, 422: 400}
 
 def problem_response(
     kind: Kind, detail: str, faults: Sequence[FieldProblem] = (), headers: Mapping[str, str] | None = None
-) -> Response:
+) -> ProblemResponse:
     """Return the response of one problem, with Retry-After where waiting helps."""
     problem = Problem(
         type="about:blank" if not kind.name else _TYPE_PREFIX + kind.name,
@@ -163,13 +164,15 @@ def _without_addresses(text: str) -> str:
     return encodable(re.sub(r"\s*\bat 0x[0-9a-fA-F]{6,}", "", text))
 
 
-def respond(error: errors.YoloscopeError) -> Response:
+def respond(error: errors.YoloscopeError) -> ProblemResponse:
     """Return the response of an error of the tree; faults of the server are logged, not shown."""
     kind = kind_of(error)
     if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("a request failed", exc_info=error)
         return problem_response(kind, "the reason is in the service's log")
-    headers = {"WWW-Authenticate": "Bearer"} if kind.status == HTTPStatus.UNAUTHORIZED else None
+    headers = {"WWW-Authenticate": "Bearer"} if kind.status == HTTPStatus.UNAUTHORIZED else {}
+    if isinstance(error, errors.BusyError) and error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
     return problem_response(kind, str(error), _faults(error), headers)
 
 

@@ -14,10 +14,11 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from yoloscope.app.errors import respond
+from yoloscope.app.shedding import Shedder
 from yoloscope.models.errors import BusyError, MalformedRequestError, YoloscopeError
 
 if TYPE_CHECKING:
-    from yoloscope.app.settings import Settings
+    from yoloscope.app.services.state import Services
 
 _UNANSWERED: Final = (h11.IDLE, h11.SEND_RESPONSE)
 _RESERVED_DESCRIPTORS: Final = 64
@@ -38,12 +39,14 @@ class ProblemProtocol(H11Protocol):
     head_timeout_s: float = 15.0
     write_timeout_s: float = 30.0
     max_connections: int = 512
+    shedder: Shedder | None = None
     idle_since: float = 0.0
     """When the connection was made or its last answer was complete, on the clock of the event loop."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._unread_bytes = 0
         super().connection_made(cast(asyncio.Transport, transport))
         self.idle_since = self.loop.time()
         self._watch_head()
@@ -52,10 +55,53 @@ class ProblemProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes and see whether a head is still incomplete."""
+        if self._unread_bytes or self._is_idle:
+            data = self._without_shed(data)
+            if not data:
+                return
         super().data_received(data)
         self._watch_head()
         if self.conn.their_state is not h11.SEND_BODY:
             self._stop("rest of the body")
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the next bytes begin a request, and nothing is left to do for the one before."""
+        between = (
+            self.conn.our_state is h11.IDLE and self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        )
+        return between and not self.flow.write_paused and not self.transport.is_closing()
+
+    def _without_shed(self, data: bytes) -> bytes:
+        """Answer the requests that are shed, drop their bodies, and return what is left."""
+        while data:
+            if self._unread_bytes:
+                dropped = min(self._unread_bytes, len(data))
+                self._unread_bytes -= dropped
+                data = data[dropped:]
+                if not self._unread_bytes:
+                    self._rest_between_requests()
+                continue
+            shed = self.shedder.refuse(data) if self.shedder is not None and self._is_idle else None
+            if shed is None:
+                break
+            self._unset_keepalive_if_required()
+            self._stop("head")
+            self.transport.write(shed.answer)
+            self._unread_bytes = shed.body_bytes
+            data = data[shed.head_bytes :]
+            if self._unread_bytes:
+                self._start("rest of the body", self.head_timeout_s, self.transport.close)
+            else:
+                self._rest_between_requests()
+        return data
+
+    def _rest_between_requests(self) -> None:
+        """Wait for the next request as after an answer."""
+        self._stop("rest of the body")
+        self.idle_since = self.loop.time()
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""
@@ -141,10 +187,12 @@ class ProblemProtocol(H11Protocol):
             timer.cancel()
 
 
-def protocol_for(settings: Settings) -> type[ProblemProtocol]:
-    """Return the protocol with the limits of the settings, as far as the process may have file descriptors."""
+def protocol_for(services: Services) -> type[ProblemProtocol]:
+    """Return the protocol with the limits of the service, as far as the process may have file descriptors."""
+    settings = services.settings
 
     class Configured(ProblemProtocol):
+        shedder = Shedder(services)
         write_timeout_s = settings.write_timeout_s
         max_connections = min(settings.max_connections, _descriptors_for_connections())
 

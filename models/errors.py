@@ -179,7 +179,11 @@ class ServiceError(YoloscopeError):
 
 
 class BusyError(ServiceError):
-    """The queue is full; the same request may succeed later."""
+    """The queue is full; the same request may succeed later, in ``retry_after_s`` seconds where that is known."""
+
+    def __init__(self, message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineError(ServiceError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -91,6 +92,7 @@ def _run_on_ray(settings: Settings) -> None:
 
 def _run(settings: Settings) -> None:
     dictConfig(log_config(settings.log_level))
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     reach_model(settings)
     app = create_app(settings)
     services: Services = app.state.services
@@ -105,7 +107,7 @@ def _run(settings: Settings) -> None:
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
         server_header=False,
-        http=protocol_for(settings),
+        http=protocol_for(services),
         ws="none",
     )
     lifeline = Supervisor.lifeline
@@ -138,6 +140,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        gc.freeze()  # what is there stays: looking through all of it would hold everybody up for 0.2 s now and then
         if self._lifeline is not None:
             signal.signal(signal.SIGQUIT, self._end_at_once)
             loop.add_reader(self._lifeline, self._on_supervisor_gone)
@@ -188,6 +191,8 @@ class Server(uvicorn.Server):
 
 _LOGGER: Final = logging.getLogger(__name__)
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+_SWITCH_INTERVAL_S: Final = 0.001
+"""How long a thread may hold the interpreter while the event loop waits for it, at each call of the network."""
 _LAST_ANSWERS_S: Final = 1.0
 """For what is cut off to be answered."""
 

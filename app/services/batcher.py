@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar, cast
 
+from yoloscope.models.cpu import give_way
 from yoloscope.models.errors import DeadlineError
 
 P = ParamSpec("P")
@@ -53,7 +54,7 @@ class Batcher:
     """
 
     def __init__(self, name: str, patience: Callable[[], float | None] = lambda: None) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=give_way)
         self._patience = patience
         self._lock = Lock()
         self._requests: deque[_Request] = deque()
@@ -121,7 +122,7 @@ class Batcher:
         while patience_s is not None and not result.done():
             left_s = request.waits_since + patience_s - time.monotonic()
             if left_s <= 0 and self._drop(request, even_at_work=False):
-                raise DeadlineError(f"expected a free thread within {patience_s:g} s, got none: the service is busy")
+                raise DeadlineError(f"expected a free thread within {patience_s:.3g} s, got none: the service is busy")
             await asyncio.wait({result}, timeout=left_s if left_s > 0 else patience_s)
         return await result
 

@@ -15,9 +15,9 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+    from yoloscope.app.services.admission import ConcurrencyLimiter
     from yoloscope.app.services.kept_heads import HeadsCache
     from yoloscope.app.services.model_store import ModelStore
-    from yoloscope.app.services.state import ConcurrencyLimiter
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32)

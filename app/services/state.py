@@ -1,6 +1,6 @@
 """State of the running service: models, thread pools, limits.
 
-Work is bounded and off the event loop: threads of our own, and a limit that refuses instead of queueing for ever.
+Work is bounded and off the event loop, in threads of our own.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from contextvars import ContextVar
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+from yoloscope.app.services.admission import ConcurrencyLimiter, Patience
 from yoloscope.app.services.batcher import Batcher
 from yoloscope.app.services.kept_heads import HeadsCache
 from yoloscope.app.services.metrics import Metrics
 from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for, reason
 from yoloscope.app.settings import AUDITS_FILE
+from yoloscope.models.cpu import give_way
 from yoloscope.models.errors import (
-    BusyError,
     DeadlineError,
     ModelLoadError,
     ModelNotFoundError,
@@ -34,23 +35,31 @@ if TYPE_CHECKING:
     from yoloscope.app.services.runtime import Runtime
     from yoloscope.app.settings import Settings
 
+_SHORTEST_LOOK_S: Final = 0.05
+"""Between two looks at whether a call has begun, where its request has other calls at work."""
 _JOB_THREADS: Final = 4
 """For the database and the files of audits."""
 
 _LOGGER = logging.getLogger(__name__)
 
-_PATIENCE_S: ContextVar[float | None] = ContextVar("patience", default=None)
-"""How long a call of the request at work may wait for a thread."""
+_PATIENCE: ContextVar[Patience | None] = ContextVar("patience", default=None)
+"""How long the request at work may wait for threads."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def patience_left_s() -> float | None:
+    """Return how many seconds the request at work may still wait, None: for ever."""
+    patience = _PATIENCE.get()
+    return None if patience is None else patience.left_s()
 
 
 class ThreadPool:
     """Threads that take blocking work from the event loop."""
 
     def __init__(self, name: str, workers: int) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=name)
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix=name, initializer=give_way)
         self._calls: set[Future[Any]] = set()
 
     @property
@@ -61,61 +70,33 @@ class ThreadPool:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one call in a thread of the pool and return its result.
 
-        A call that has not begun is dropped when its request is canceled, and when it waited for too long: then it
-        raises DeadlineError.
+        A call that has not begun is dropped when its request is canceled, and when the request has waited for too long:
+        then it raises DeadlineError.
         """
-        future = self._executor.submit(function, *args, **kwargs)
+        patience = _PATIENCE.get()
+        call = function if patience is None else patience.wait(function)
+        future = self._executor.submit(call, *args, **kwargs)
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
         result = asyncio.wrap_future(future)
-        patience_s = _PATIENCE_S.get()
         try:
-            if patience_s is not None:
-                await asyncio.wait({result}, timeout=patience_s)
-            if not result.done() and patience_s is not None and future.cancel():
-                raise DeadlineError(f"expected a free thread within {patience_s:g} s, got none: the service is busy")
+            while patience is not None and not (result.done() or future.running()):
+                left_s = patience.left_s()
+                if left_s <= 0 and future.cancel():
+                    raise DeadlineError(
+                        f"expected a free thread within {patience.seconds:g} s, got none: the service is busy"
+                    )
+                await asyncio.wait({result}, timeout=max(left_s, _SHORTEST_LOOK_S))
             return await result
-        except asyncio.CancelledError:
-            future.cancel()
-            raise
+        finally:
+            if not future.done():
+                future.cancel()
+            if patience is not None and future.cancelled():
+                patience.drop()
 
     def close(self) -> None:
         """Drop what has not started; what has goes on to its end."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-
-class ConcurrencyLimiter:
-    """Counts the images at work and refuses more than ``limit``; used from the event loop alone."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held = 0
-
-    @property
-    def held(self) -> int:
-        """Images at work now."""
-        return self._held
-
-    def check(self) -> None:
-        """Raise BusyError if nothing more is taken; cheap enough to ask before a body is read."""
-        if self._held >= self._limit:
-            raise BusyError(f"expected at most {self._limit} images at work at once, got {self._held}; retry later")
-
-    @contextmanager
-    def hold(self, count: int) -> Iterator[None]:
-        """Count ``count`` images as at work; raise BusyError if they do not fit beside others.
-
-        One request alone is always taken, so that a limit below ``max_images`` cannot lock it out.
-        """
-        if self._held and self._held + count > self._limit:
-            raise BusyError(
-                f"expected at most {self._limit} images at work at once, got {self._held} and {count} more; retry"
-            )
-        self._held += count
-        try:
-            yield
-        finally:
-            self._held -= count
 
 
 class Services:
@@ -137,10 +118,10 @@ class Services:
         )
         self.fallback_for = fallback_for(settings)
         self.decoding = ThreadPool("decode", settings.threads)
-        self.inference = Batcher("infer", _PATIENCE_S.get)
+        self.inference = Batcher("infer", patience_left_s)
         self.files = ThreadPool("files", 1)
         self.jobs = ThreadPool("jobs", _JOB_THREADS)
-        self.limiter = ConcurrencyLimiter(settings.queue_limit)
+        self.limiter = ConcurrencyLimiter(settings.queue_limit, settings.queue_timeout_s)
         self.kept_heads = HeadsCache(settings.max_kept_images, settings.max_kept_bytes, settings.keep_s)
         self.metrics = Metrics(self.limiter, settings.queue_limit, self.store, self.kept_heads)
         self.no_audits: str | None = None
@@ -191,12 +172,12 @@ class Services:
 
     @contextmanager
     def patience(self) -> Iterator[None]:
-        """Bound the waits of a request for a thread."""
-        token = _PATIENCE_S.set(self.settings.queue_timeout_s)
+        """Bound the time that a request waits for threads, all its calls together."""
+        token = _PATIENCE.set(Patience(self.settings.queue_timeout_s))
         try:
             yield
         finally:
-            _PATIENCE_S.reset(token)
+            _PATIENCE.reset(token)
 
     async def model(self, name: str | None) -> Runtime:
         """Return a model by name (None: the default), loaded if it was not; the event loop is free meanwhile.

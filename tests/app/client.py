@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
@@ -47,13 +47,18 @@ class Client:
         return self.request("POST", url, **arguments)
 
 
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI) -> AbstractContextManager[str]:
     """Serve an app in a thread and give its address.
 
     It reads heads of any generated length; that longer ones than usual are refused is tested where the protocol is.
     """
-    config = uvicorn.Config(app, port=0, log_level="error", http=ProblemProtocol, h11_max_incomplete_event_size=1 << 24)
+    return serve_app(app, ProblemProtocol, h11_max_incomplete_event_size=1 << 24)
+
+
+@contextmanager
+def serve_app(app: FastAPI, protocol: type[ProblemProtocol], **options: Any) -> Iterator[str]:
+    """Serve an app in a thread by a protocol and give its address."""
+    config = uvicorn.Config(app, port=0, log_level="error", http=protocol, **options)
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)
     thread.start()

@@ -1,4 +1,4 @@
-"""Images at work at once, and the threads that work on them."""
+"""Threads that work on requests, and how long those may wait for them."""
 
 import asyncio
 from threading import Event
@@ -7,28 +7,9 @@ import pytest
 
 from tests.app.client import Client
 from yoloscope.app.main import create_app
-from yoloscope.app.services.state import ConcurrencyLimiter, Services, ThreadPool
+from yoloscope.app.services.state import Services, ThreadPool
 from yoloscope.app.settings import Settings
-from yoloscope.models.errors import BusyError, DeadlineError
-
-
-def test_the_gate_counts_images() -> None:
-    gate = ConcurrencyLimiter(2)
-    with gate.hold(5), pytest.raises(BusyError, match="got 5 and 1 more"), gate.hold(1):
-        pass
-    gate.check()
-    with gate.hold(1), gate.hold(1):
-        assert gate.held == 2
-        with pytest.raises(BusyError):
-            gate.check()
-    assert gate.held == 0
-
-
-def test_the_gate_forgets_failed_work() -> None:
-    gate = ConcurrencyLimiter(2)
-    with pytest.raises(ZeroDivisionError), gate.hold(2):
-        raise ZeroDivisionError
-    assert gate.held == 0
+from yoloscope.models.errors import DeadlineError
 
 
 def test_a_pool_gives_results_and_errors() -> None:
