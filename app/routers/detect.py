@@ -56,13 +56,13 @@ async def post_detect(
     if wants_image and len(request.images) != 1:
         raise NotAcceptableError(f"expected one image for an answer of {answer_type}, got {len(request.images)}")
     query = DetectQuery(request.images, request.options.model, request.settings_for)
-    run = await detect(services, query, request.timing)
-    render: Callable[[], bytes] = (
-        partial(_annotated, run, request.images[0], services.limits, answer_type)
-        if wants_image
-        else partial(_json, run, request.options.format)
-    )
     with services.patience():
+        run = await detect(services, query, request.timing)
+        render: Callable[[], bytes] = (
+            partial(_annotated, run, request.images[0], services.limits, answer_type)
+            if wants_image
+            else partial(_json, run, request.options.format)
+        )
         return Response(await services.decoding.run(render), media_type=answer_type)
 
 

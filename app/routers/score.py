@@ -61,9 +61,9 @@ async def post_score(
     query = ScoreQuery(**request.options.model_dump(exclude={"image_id"}))
     if wants_maps:
         query = replace(query, detail="cells")
-    run = await score(services, request.pairs, query, request.timing, request.owner)
-    render = partial(_maps, run, request.pairs[0].image, services.limits) if wants_maps else partial(_document, run)
     with services.patience():
+        run = await score(services, request.pairs, query, request.timing, request.owner)
+        render = partial(_maps, run, request.pairs[0].image, services.limits) if wants_maps else partial(_document, run)
         return Response(await services.decoding.run(render), media_type=answer_type)
 
 

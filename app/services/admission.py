@@ -108,6 +108,11 @@ class Patience:
             self._count(0, 0)
             return self._left_s
 
+    def spend(self, seconds: float) -> None:
+        """Take away the seconds that a call waited which nobody else counts."""
+        with self._lock:
+            self._left_s -= max(0.0, seconds)
+
     def wait(self, function: Callable[P, T]) -> Callable[P, T]:
         """Return a call that counts as waiting from now on, and as at work while it runs."""
         with self._lock:

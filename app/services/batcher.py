@@ -50,12 +50,18 @@ class Batcher:
     Nothing waits for a batch to fill: a free device takes what is there. Requests take turns image by image, so that a
     long one does not hold up others; images of several requests with equal keys go together. Admission
     (``Services.admit``) bounds how many images wait. ``patience`` returns how many seconds the images of the calling
-    request may wait without any of them being taken, None: for ever.
+    request may wait without any of them being taken, None: for ever; ``waited`` is told how long a request did.
     """
 
-    def __init__(self, name: str, patience: Callable[[], float | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        name: str,
+        patience: Callable[[], float | None] = lambda: None,
+        waited: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=give_way)
         self._patience = patience
+        self._waited = waited
         self._lock = Lock()
         self._requests: deque[_Request] = deque()
         self._running = 0
@@ -119,12 +125,15 @@ class Batcher:
     async def _finished(self, request: _Request) -> BatchResults:
         result = asyncio.wrap_future(request.done)
         patience_s = self._patience()
+        began = time.monotonic()
         while patience_s is not None and not result.done():
             left_s = request.waits_since + patience_s - time.monotonic()
             if left_s <= 0 and self._drop(request, even_at_work=False):
                 raise DeadlineError(f"expected a free thread within {patience_s:.3g} s, got none: the service is busy")
             await asyncio.wait({result}, timeout=left_s if left_s > 0 else patience_s)
-        return await result
+        found = await result
+        self._waited(time.monotonic() - began - found.ran_s)
+        return found
 
     def _drop(self, request: _Request, *, even_at_work: bool = True) -> bool:
         """Forget the items of a request that wait, and return whether they are forgotten."""

@@ -49,10 +49,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def patience_left_s() -> float | None:
+def _patience_left_s() -> float | None:
     """Return how many seconds the request at work may still wait, None: for ever."""
     patience = _PATIENCE.get()
     return None if patience is None else patience.left_s()
+
+
+def _spend_patience(seconds: float) -> None:
+    patience = _PATIENCE.get()
+    if patience is not None:
+        patience.spend(seconds)
 
 
 class ThreadPool:
@@ -118,7 +124,7 @@ class Services:
         )
         self.fallback_for = fallback_for(settings)
         self.decoding = ThreadPool("decode", settings.threads)
-        self.inference = Batcher("infer", patience_left_s)
+        self.inference = Batcher("infer", _patience_left_s, _spend_patience)
         self.files = ThreadPool("files", 1)
         self.jobs = ThreadPool("jobs", _JOB_THREADS)
         self.limiter = ConcurrencyLimiter(settings.queue_limit, settings.queue_timeout_s)
@@ -172,8 +178,8 @@ class Services:
 
     @contextmanager
     def patience(self) -> Iterator[None]:
-        """Bound the time that a request waits for threads, all its calls together."""
-        token = _PATIENCE.set(Patience(self.settings.queue_timeout_s))
+        """Bound the time that a request waits for threads, all its calls together, those of blocks inside as well."""
+        token = _PATIENCE.set(_PATIENCE.get() or Patience(self.settings.queue_timeout_s))
         try:
             yield
         finally:

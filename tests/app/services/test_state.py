@@ -1,12 +1,15 @@
 """Threads that work on requests, and how long those may wait for them."""
 
 import asyncio
+from contextvars import Context
 from threading import Event
+from time import sleep
 
 import pytest
 
 from tests.app.client import Client
 from yoloscope.app.main import create_app
+from yoloscope.app.services.batcher import Batcher
 from yoloscope.app.services.state import Services, ThreadPool
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import DeadlineError
@@ -79,6 +82,28 @@ def test_a_long_request_is_not_over_its_deadline_by_its_own_work(settings: Setti
         return 4
 
     assert asyncio.run(scenario(Services(settings.model_copy(update={"queue_timeout_s": 0.2})))) == 4
+
+
+def test_a_request_has_one_deadline_for_all_its_waits(settings: Settings) -> None:
+    async def scenario(services: Services) -> None:
+        async def occupy(pool: ThreadPool | Batcher, seconds: float) -> asyncio.Task[None]:
+            task = asyncio.create_task(pool.run(sleep, seconds), context=Context())  # of another request
+            await asyncio.sleep(0.01)
+            return task
+
+        with services.patience():
+            held = [await occupy(services.inference, 0.3)]
+            with services.patience():
+                await services.inference.run(int)
+            held.append(await occupy(services.decoding, 0.3))
+            with pytest.raises(DeadlineError):
+                await services.decoding.run(int)
+        with services.patience():
+            await services.decoding.run(int)
+        await asyncio.gather(*held)
+        services.close()
+
+    asyncio.run(scenario(Services(settings.model_copy(update={"queue_timeout_s": 0.5}))))
 
 
 def test_a_request_over_its_deadline_is_told_so(settings: Settings, gray_png: bytes) -> None:
