@@ -60,18 +60,20 @@ def mend(
     split: str | None = None,
     images: CopyMode = "copy",
     new_classes: NewClasses = "refuse",
+    within: Path | None = None,
 ) -> Mended:
     """Write a copy of the data set at ``data`` in which the labels are as the ``findings`` suggest.
 
-    The original is only read. The copy has its layout; files without a finding keep their bytes. It is read back and
-    compared with what was intended before it gets its name ``output``. Raises DatasetError where a finding does not fit
-    the data, ConfigError for an output that exists or lies in the data, OutputError.
+    The original is only read, files outside of ``within`` not even that. The copy has its layout; files without a
+    finding keep their bytes. It is read back and compared with what was intended before it gets its name ``output``.
+    Raises DatasetError where a finding does not fit the data, ConfigError for an output that exists or lies in the
+    data, OutputError.
     """
     if not findings:
         raise DatasetError("expected accepted findings, got none")
     folder = data_folder(data)
     require_output(folder, output)
-    dataset = open_split_or_all(data, split)
+    dataset = open_split_or_all(data, split, within=within)
     named = images_named((finding.image for finding in findings), dataset.images, folder)
     plan = plan_edits(findings, named, dataset.class_names, may_add_classes=new_classes == "add")
     files = _Files(dataset, folder)

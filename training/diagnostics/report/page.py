@@ -43,7 +43,7 @@ def write_page(report: AuditReport, dataset: DetectionDataset, path: Path, *, mo
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f'<!doctype html>\n<html lang="en">{_head(report)}<body><main>\n')
         file.writelines(f"{part}\n" for part in _parts(report, shown, crops, most))
-        file.write(f"</main>{_data(report, shown)}{tag('script', Markup(_asset('page.js')))}</body></html>\n")
+        file.write(f"</main>{_data(report, shown)}{tag('script', Markup(_script()), type='module')}</body></html>\n")
 
 
 def _chosen(ranked: Sequence[Finding], most: int) -> dict[int, Finding]:
@@ -60,7 +60,7 @@ def _chosen(ranked: Sequence[Finding], most: int) -> dict[int, Finding]:
 def _head(report: AuditReport) -> Markup:
     style = _asset("page.css")
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(_asset('page.js'))}; "
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(_script())}; "
         "base-uri 'none'; form-action 'none'"
     )
     return tag(
@@ -256,6 +256,11 @@ def _data(report: AuditReport, shown: Mapping[int, Finding]) -> Markup:
     }
     text = json_text(document).replace("<", "\\u003c")
     return tag("script", Markup(text), type="application/json", id="report")
+
+
+@cache
+def _script() -> str:
+    return f"{_asset('review.js')}\n{_asset('page.js')}"
 
 
 @cache

@@ -108,7 +108,7 @@ class TestSafety:
         policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
         assert policy is not None
         assert policy.group(1).startswith("default-src 'none'; img-src data:; ")
-        for element in (r"<style>(.*?)</style>", r"<script>(.*?)</script>"):
+        for element in (r"<style>(.*?)</style>", r'<script type="module">(.*?)</script>'):
             content = re.findall(element, page, re.DOTALL)[-1]
             assert base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() in policy.group(1)
         assert not re.search(r'\sstyle="|\son\w+="', re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
