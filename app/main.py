@@ -85,7 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         timeout_s=settings.body_timeout_s,
         total_timeout_s=settings.upload_timeout_s,
         max_answer_bytes=settings.max_answer_bytes,
-        uploads={audits.PATH: UploadLimits(settings.max_audit_bytes, settings.audit_upload_timeout_s)},
+        uploads=dict.fromkeys(audits.UPLOADS, UploadLimits(settings.max_audit_bytes, settings.audit_upload_timeout_s)),
     )
     app.add_middleware(DecompressedBodies)
     app.add_middleware(HeadAsGet)

@@ -9,11 +9,18 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from yoloscope.app.errors import documented
-from yoloscope.app.openapi import query_parameters
-from yoloscope.app.requests.audits import AuditUpload, audit_body, audit_upload
+from yoloscope.app.openapi import BINARY, query_parameters
+from yoloscope.app.requests.audits import (
+    AuditUpload,
+    CorrectionUpload,
+    audit_body,
+    audit_upload,
+    correction_body,
+    correction_upload,
+)
 from yoloscope.app.requests.detect import ServicesDependency
-from yoloscope.app.responses.audits import findings_answer, job_answer
-from yoloscope.app.schemas.audits import AuditJob, AuditList, AuditOptions, FindingPage
+from yoloscope.app.responses.audits import changes_in_words, findings_answer, job_answer
+from yoloscope.app.schemas.audits import AuditJob, AuditList, AuditOptions, CorrectionOptions, FindingPage
 from yoloscope.app.services.audits.archive import ArchiveLimits
 from yoloscope.app.services.audits.options import AuditOptions as KeptOptions
 from yoloscope.app.services.audits.options import JobState
@@ -23,9 +30,14 @@ from yoloscope.training.diagnostics.calibration import parse_prevalence
 from yoloscope.training.diagnostics.findings import FindingKind
 
 if TYPE_CHECKING:
+    from yoloscope.app.services.audits.correction import CorrectedZip
     from yoloscope.app.services.audits.jobs import AuditJob as StoredJob
+    from yoloscope.app.services.audits.service import AuditService
 
 PATH: Final = "/v1/audits"
+UPLOADS: Final = (PATH, f"{PATH}/corrected")
+"""Where zips come, which have limits of their own."""
+_CHANGES: Final = "Yoloscope-Changes"
 _MEDIA_TYPES: Final = {"json": "application/json", "csv": "text/csv", "html": "text/html"}
 
 router = APIRouter(prefix=PATH, tags=["audits"])
@@ -93,6 +105,45 @@ def _submit(services: Services, upload: AuditUpload, model: str, key: str | None
         model=model, split=options.split, floor=options.floor, prevalence=parse_prevalence(options.prevalence)
     )
     return services.audits().jobs.submit(Submission(upload.file, upload.name, kept.model_dump_json(), key))
+
+
+@router.post(
+    "/corrected",
+    operation_id="correctData",
+    summary="Apply the decisions on an audit",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "A zip with the paths of the one that came.",
+            "content": {"application/zip": {"schema": BINARY}},
+            "headers": {_CHANGES: {"description": "What was changed, in words.", "schema": {"type": "string"}}},
+        },
+        **documented(400, 408, 413, 415, 422, 503, 504),
+    },
+    openapi_extra=correction_body() | query_parameters(CorrectionOptions),
+)
+async def correct_data(request: Request, services: ServicesDependency) -> StreamingResponse:
+    """Return a data set with its labels added, relabeled, moved and deleted as accepted findings suggest.
+
+    The zip is the one that was audited, `decisions` what the page of a report saves; neither is kept. What is not
+    decided keeps its bytes, as with `yoloscope audit apply`. Where a finding does not fit the labels as they are in the
+    zip, the answer is an error and nothing is changed.
+    """
+    audits = await services.jobs.run(services.audits)
+    async with correction_upload(request, services.settings.audits_dir) as upload:
+        corrected = await services.jobs.run(_correct, audits, upload)
+    name = f"{upload.name}-{'corrected' if upload.options.content == 'data' else 'labels'}.zip"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', _CHANGES: changes_in_words(corrected.mended)}
+    return StreamingResponse(_in_threads(services, corrected.parts()), media_type="application/zip", headers=headers)
+
+
+def _correct(audits: AuditService, upload: CorrectionUpload) -> CorrectedZip:
+    from yoloscope.app.services.audits.correction import Correction  # noqa: PLC0415 - a start without data sets
+
+    options = upload.options
+    return audits.corrector.correct(
+        Correction(upload.file, upload.name, upload.decisions, options.content, options.new_classes)
+    )
 
 
 @router.get("", operation_id="listAudits", summary="List the audits", responses=documented(422, 503, 504))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from yoloscope.app.schemas.base import Schema
 from yoloscope.app.schemas.detect import CornerBox
-from yoloscope.app.services.audits.options import JobPhase, JobState
+from yoloscope.app.services.audits.options import CorrectedContent, JobPhase, JobState
 from yoloscope.models.errors import ConfigError
 from yoloscope.training.diagnostics.calibration import parse_prevalence
 from yoloscope.training.diagnostics.findings import FindingKind
@@ -34,6 +34,15 @@ class AuditOptions(Schema):
     """Least probability of a finding that is listed."""
     prevalence: Annotated[list[Annotated[str, AfterValidator(_share)]], Field(max_length=4, default_factory=list)]
     """Shares of labels that you take for wrong, as `missing=.1` (of all objects) or `class=.02`."""
+
+
+class CorrectionOptions(Schema):
+    """Options of a corrected copy, in the query or in the form, or in both with equal values."""
+
+    content: CorrectedContent = "data"
+    """`data`: the whole data set; `labels`: the label files that changed, alone."""
+    new_classes: Literal["refuse", "add"] = "refuse"
+    """Suggested classes that the data set does not have: an error, or added to it."""
 
 
 class AuditJob(Schema):

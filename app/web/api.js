@@ -84,3 +84,49 @@ export const computeLosses = (request) =>
 
 /** @returns {Promise<string>} metrics in Prometheus' text format */
 export const readMetrics = async () => (await respond("metrics")).text();
+
+/** @typedef {"missing" | "class" | "location" | "spurious"} FindingKind */
+/**
+ * @typedef {{image: string, kind: FindingKind, label_index: number | null, class_name: string, box: Box,
+ *   suggestion: {class_name: string, box: Box} | null, probability: number, gain: number, reason: string}} Finding
+ */
+/**
+ * @typedef {{id: string, name: string, state: "queued" | "running" | "done" | "failed" | "cancelled", phase: string,
+ *   done: number, total: number | null, eta_s: number | null, errors: string[], model: string, split: string | null}} AuditJob
+ */
+/**
+ * @typedef {{model: string, version: string, data: string, split: string | null, num_images: number, num_labels: number, notes: string[],
+ *   findings: Finding[], flags: {image: string, kind: string, label_index: number, class_name: string, detail: string, consequence: string}[],
+ *   skipped: {location: string, detail: string}[]}} AuditReport
+ */
+
+/** @param {string} id @param {string} [rest] */
+const auditPath = (id, rest = "") => `v1/audits/${encodeURIComponent(id)}${rest}`;
+
+/** @param {File} zip @param {Record<string, string>} options @returns {Promise<AuditJob>} */
+export function createAudit(zip, options) {
+  const form = new FormData();
+  form.append("data", zip, zip.name);
+  return call(`v1/audits?${new URLSearchParams(options)}`, { method: "POST", body: form });
+}
+
+/** @param {string} id @returns {Promise<AuditJob>} */
+export const getAudit = (id) => call(auditPath(id));
+/** @param {string} id @returns {Promise<AuditJob>} */
+export const cancelAudit = (id) => call(auditPath(id, "/cancel"), { method: "POST" });
+/** @param {string} id */
+export const deleteAudit = (id) => respond(auditPath(id), { method: "DELETE" });
+/** @param {string} id @returns {Promise<AuditReport>} */
+export const auditReport = (id) => call(auditPath(id, "/report.json"));
+
+/**
+ * The data set as it should be, a zip, and what differs in words.
+ * @param {Blob} zip @param {string} name @param {string} decisions @param {Record<string, string>} options
+ */
+export async function correctData(zip, name, decisions, options) {
+  const form = new FormData();
+  form.append("data", zip, `${name}.zip`);
+  form.append("decisions", new Blob([decisions], { type: "application/json" }), "decisions.json");
+  const response = await respond(`v1/audits/corrected?${new URLSearchParams(options)}`, { method: "POST", body: form });
+  return { file: await response.blob(), changes: response.headers.get("Yoloscope-Changes") ?? "" };
+}

@@ -33,6 +33,7 @@ export const TEXT = {
   sample: "Use the sample",
   score: "Score",
   scoreColumn: "Score",
+  viewAudit: "Audit",
   viewDetect: "Detect",
   viewLearn: "Learn",
   viewMissing: "This view could not be loaded; reload the page.",
@@ -154,6 +155,80 @@ export const SERVICE = {
   stageTable: "Where a request spends its time",
   title: "Service",
   version: (/** @type {string} */ version) => `Yoloscope ${version}`,
+};
+
+const megabytes = (/** @type {number} */ bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+export const AUDIT = {
+  accept: "Accept",
+  all: (/** @type {number} */ count) => `All findings (${count})`,
+  allOfIt: "all of it",
+  back: "All audits",
+  cancel: "Cancel",
+  choose: "Choose a zip",
+  chooseAgain: "Choose the zip again",
+  chosen: (/** @type {string} */ name, /** @type {number} */ bytes) => `${name}, ${megabytes(bytes)}`,
+  correctedWords: "The zip goes to this service once more; what is not decided keeps its bytes. The command “yoloscope audit apply” does the same with decisions.json.",
+  correcting: "Correcting…",
+  data: "Corrected data set",
+  decided: "Findings that are decided",
+  decisions: "decisions.json",
+  downloads: "Download",
+  dropHint: "Or drop it here: COCO, VOC or YOLO, images and labels together.",
+  faultHeads: ["Fault", "Label", "Image", "What is wrong", "Consequence for training"],
+  faults: (/** @type {number} */ count) => `Certain faults, which need no model to be seen (${count})`,
+  floor: "Least probability, %",
+  jobs: "Audits of this browser",
+  keys: [["a", "accept"], ["r", "reject"], ["n", "next"], ["p", "previous"], ["u", "undo"]],
+  kinds: /** @type {Record<string, string>} */ ({ missing: "missing", class: "wrong class", location: "badly placed", spurious: "on no object" }),
+  label: "label",
+  labels: "Corrected labels",
+  labelsOf: (/** @type {string} */ name) => `Labels of ${name}`,
+  lead: "Which labels of a data set are wrong, which first, and how to mend them. A model judges every label, and every place where one may be missing; you accept or reject what it finds.",
+  model: "Model",
+  more: "More settings",
+  moreWords: "How many labels are wrong cannot be learned from the labels: state it, or leave 3 % for each kind.",
+  newAudit: "New audit",
+  newClasses: "add classes that the data set does not have",
+  next: "Next",
+  noFindings: "No findings.",
+  noJobs: "None yet.",
+  notInZip: (/** @type {string} */ name) => `${name} is not in the zip.`,
+  noZip: "The pictures stay in your zip. This browser does not hold it any more; choose it again to see them.",
+  otherZip: (/** @type {string} */ name, /** @type {string} */ reason) => `${name} is not the zip of this audit: ${reason}`,
+  pictureOf: (/** @type {string} */ name, /** @type {{box: {x1: number, y1: number, x2: number, y2: number}, isSuggestion: boolean}[]} */ boxes) =>
+    `${name}: ${boxes.map(({ box, isSuggestion }) => `${isSuggestion ? "suggestion" : "label"} from (${box.x1.toFixed()}, ${box.y1.toFixed()}) to (${box.x2.toFixed()}, ${box.y2.toFixed()})`).join(", ")}`,
+  place: (/** @type {string} */ image, /** @type {number | null} */ index, /** @type {number} */ gain) =>
+    `${image}${index === null ? "" : `, label ${index}`}; the edit saves ${gain.toFixed(2)} of the training loss`,
+  position: (/** @type {number} */ number, /** @type {number} */ all) => `Finding ${number} of ${all}, the most probable first`,
+  previous: "Previous",
+  progressOf: (/** @type {string} */ name) => `Progress of ${name}`,
+  reject: "Reject",
+  relabel: (/** @type {string} */ from, /** @type {string} */ to) => `relabel ${from} as ${to}`,
+  remove: "Delete",
+  review: "Review",
+  shareOf: (/** @type {string} */ kind) => `Share ${kind}, %`,
+  show: "Findings to show",
+  skipped: (/** @type {number} */ count) => `Not audited (${count})`,
+  split: "Part, such as train",
+  start: "Start the audit",
+  stateOf(/** @type {{state: string, phase: string, done: number, total: number | null, eta_s: number | null}} */ { state, phase, done, total, eta_s }) {
+    if (state !== "running") return { queued: "waits for its turn", done: `done, ${total ?? 0} images`, failed: "failed" }[state] ?? "canceled";
+    const left = eta_s === null ? "" : `, about ${Math.ceil(eta_s)} s left`;
+    return { ingest: "unpacking", calibrate: "calibrating", report: "writing the reports" }[phase] ?? `${done} of ${total ?? "?"} images${left}`;
+  },
+  suggestion: "suggestion",
+  summary: (/** @type {{num_images: number, num_labels: number, model: string, version: string, findings: unknown[]}} */ { num_images, num_labels, model, version, findings }) =>
+    `${num_images} images with ${num_labels} labels, audited by ${model}, version ${version}: ${findings.length} findings. The percentage is the probability that a reviewer changes the label.`,
+  title: "Audit the labels of a data set",
+  undo: "Undo",
+  unkept: "This browser keeps no decisions: download them before you close the page.",
+  unread: "The zip could not be sent: the service is out of reach, or the file changed since it was chosen.",
+  unreadable: (/** @type {string} */ name, /** @type {string} */ reason) => `${name}: the browser cannot show this picture (${reason}).`,
+  uploading: (/** @type {number} */ bytes) => `Uploading ${megabytes(bytes)}…`,
+  verbs: /** @type {Record<string, string>} */ ({ missing: "add", location: "move", spurious: "delete", class: "relabel" }),
+  verdict: "Verdict",
+  whole: "whole picture",
 };
 
 /** Fills the elements that carry `data-text` or `data-label`. */

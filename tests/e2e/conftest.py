@@ -93,7 +93,12 @@ def service(oracles_dir: Path, models_dir: Path) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def web_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service of the built-in model, for the page at /."""
-    running = start_service(YOLOSCOPE_MODEL="builtin", YOLOSCOPE_MODELS_DIR=str(tmp_path_factory.mktemp("models")))
+    folder = tmp_path_factory.mktemp("web")
+    running = start_service(
+        YOLOSCOPE_MODEL="builtin",
+        YOLOSCOPE_MODELS_DIR=str(folder / "models"),
+        YOLOSCOPE_AUDITS_DIR=str(folder / "audits"),
+    )
     yield running
     running.stop()
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore
-from typing import IO, BinaryIO, Final, Literal, TypeAlias, cast
+from typing import IO, BinaryIO, Final, cast
 
 from yoloscope.app.services.audits.archive import ArchiveLimits, check_archive, unpack_archive
-from yoloscope.app.services.audits.folders import without_folder, work_folder
+from yoloscope.app.services.audits.folders import unnamed_file, without_folder, work_folder
+from yoloscope.app.services.audits.options import CorrectedContent
 from yoloscope.models.errors import BusyError, DatasetError, OutputError, StorageError
 from yoloscope.models.images import SUFFIXES
 from yoloscope.training.diagnostics.decisions import Decisions
 from yoloscope.training.diagnostics.mending import Mended, NewClasses, mend
 
-CorrectedContent: TypeAlias = Literal["data", "labels"]
-"""The whole data set, or the label files that changed alone."""
+_PART_BYTES: Final = 2**20
 _MOST_AT_ONCE: Final = 2
 """Corrections that are at work, each with a data set unpacked twice on the disk."""
 
@@ -39,6 +39,12 @@ class CorrectedZip:
 
     file: BinaryIO
     mended: Mended
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the zip in parts; it is closed after the last."""
+        with self.file:
+            while part := self.file.read(_PART_BYTES):
+                yield part
 
 
 class Corrector:
@@ -89,7 +95,7 @@ class Corrector:
 
 def _zip(folder: Path, names: list[str] | tuple[str, ...], home: Path) -> BinaryIO:
     """Return the named files as a zip; equal files give equal bytes. Images are stored as they are."""
-    file = cast("BinaryIO", tempfile.TemporaryFile(dir=home))
+    file = unnamed_file(home)
     try:
         with zipfile.ZipFile(cast("IO[bytes]", file), "w") as archive:
             for name in names:
@@ -99,7 +105,7 @@ def _zip(folder: Path, names: list[str] | tuple[str, ...], home: Path) -> Binary
                 entry.external_attr = 0o644 << 16
                 entry.file_size = (folder / name).stat().st_size
                 with (folder / name).open("rb") as source, archive.open(entry, "w") as target:
-                    while piece := source.read(2**20):
+                    while piece := source.read(_PART_BYTES):
                         target.write(piece)
         file.seek(0)
     except BaseException:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, cast
 
 _WORK: Final = "work"
 _LOCK: Final = ".lock"
@@ -26,6 +26,11 @@ def work_folder(audits_dir: Path, name: str) -> Iterator[Path]:
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def unnamed_file(folder: Path) -> BinaryIO:
+    """Return a file without a name, which is gone when it is closed or the process ends."""
+    return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
 
 
 def sweep(audits_dir: Path) -> None:

@@ -13,6 +13,9 @@ STATES: Final[tuple[JobState, ...]] = get_args(JobState)
 PHASES: Final[tuple[JobPhase, ...]] = get_args(JobPhase)
 OPEN_STATES: Final[tuple[JobState, ...]] = ("queued", "running")
 
+CorrectedContent: TypeAlias = Literal["data", "labels"]
+"""Of a corrected copy: the whole data set, or the label files that changed alone."""
+
 
 class AuditOptions(StrictModel):
     """Name of the model, split of the data set (None: all), least probability, and shares of errors by kind."""

@@ -7,13 +7,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from threading import Event, Thread
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from yoloscope.app.services.audits.archive import ArchiveLimits
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.jobs import AuditJobs
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import StorageError, YoloscopeError
+
+if TYPE_CHECKING:
+    from yoloscope.app.services.audits.correction import Corrector
 
 _LOOK_S: Final = 2.0
 _LONGEST_PAUSE_S: Final = 60.0
@@ -126,12 +131,21 @@ class AuditService:
             raise StorageError(
                 f"expected to write into YOLOSCOPE_AUDITS_DIR, got: {error.strerror or error}"
             ) from error
-        self._grace_s = settings.shutdown_grace_s
+        self._settings = settings
         self._database = Database(settings.audits_url)
         self.jobs = AuditJobs(self._database, settings.max_open_audits)
         self.worker = WorkerSupervisor(settings, self.jobs.has_open)
 
+    @cached_property
+    def corrector(self) -> Corrector:
+        """What makes corrected copies."""
+        from yoloscope.app.services.audits.correction import Corrector  # noqa: PLC0415 - data sets, for those alone
+
+        settings = self._settings
+        limits = ArchiveLimits(settings.max_audit_files, settings.max_audit_unpacked_bytes)
+        return Corrector(settings.audits_dir, limits)
+
     def close(self) -> None:
         """Stop the worker, whose job is given back to the queue, and close the database."""
-        self.worker.stop(self._grace_s)
+        self.worker.stop(self._settings.shutdown_grace_s)
         self._database.close()

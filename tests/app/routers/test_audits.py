@@ -1,8 +1,11 @@
 """The routes of audits: uploads of every kind, answers, and what is refused."""
 
+import io
+import json
 import os
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,6 +192,63 @@ def test_what_cannot_be_audited_is_refused_and_leaves_nothing(
     assert len(idle.get(PATH).json()["audits"]) == 1
     assert {path.name.partition(".")[0] for path in settings.audits_dir.iterdir()} <= {"audits", "work"}
     assert list((settings.audits_dir / "work").iterdir()) == []
+
+
+def decisions_of(client: Client, job: dict[str, Any]) -> bytes:
+    """Decisions that delete the first label of the job's first image."""
+    report = client.get(f"{job['status_url']}/report.json").json()
+    box = {"x1": 16.0, "y1": 14.4, "x2": 35.2, "y2": 33.6}
+    label = {"image": "images/000.png", "kind": "spurious", "label_index": 0, "class_name": "cat", "box": box}
+    finding = {**report["findings"][0], **label, "suggestion": None}
+    document = {key: report[key] for key in ("model", "version", "data", "split")}
+    return json.dumps({**document, "decisions": [{"decision": "accept", "finding": finding}]}).encode()
+
+
+def test_decisions_become_a_corrected_zip(client: Client, done: dict[str, Any], settings: Settings) -> None:
+    files = {"data": ("blood cells.zip", yolo_zip(3)), "decisions": ("decisions.json", decisions_of(client, done))}
+    whole = client.post(f"{PATH}/corrected", files=files)
+    labels = client.post(f"{PATH}/corrected", files=files, data={"content": "labels", "new_classes": "add"})
+    for response, name in ((whole, "blood_cells-corrected.zip"), (labels, "blood_cells-labels.zip")):
+        assert response.status_code == 200, response.text
+        assert response.headers["content-type"] == "application/zip"
+        assert response.headers["content-disposition"] == f'attachment; filename="{name}"'
+        assert response.headers["yoloscope-changes"] == "0 added, 0 relabeled, 0 moved, 1 deleted"
+    before, after = dict(yolo_files(3)), files_of(whole.content)
+    assert after == {**before, "labels/000.txt": b""}
+    assert files_of(labels.content) == {"labels/000.txt": b""}
+    assert list((settings.audits_dir / "work").iterdir()) == []
+
+
+def files_of(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        (
+            {"files": {"data": ("a.zip", yolo_zip(1))}},
+            422,
+            "one file part named data and one file part named decisions",
+        ),
+        ({"files": {"data": ("a.zip", b"nonsense"), "decisions": b"{}"}}, 415, "expected a zip"),
+        (
+            {"files": {"data": ("a.zip", yolo_zip(1)), "decisions": b"{"}},
+            422,
+            "expected the JSON of an audit's decisions",
+        ),
+        ({"data": {"content": "some"}}, 422, "/content"),
+        ({"data": {"split": "val"}}, 422, "/split"),
+        ({"files": None, "content": yolo_zip(1), "headers": ZIP}, 415, "expected multipart/form-data"),
+        ({"files": None, "content": bytes(200_001), "headers": ZIP}, 413, "at most 200000 bytes"),
+    ],
+)
+def test_what_cannot_be_corrected_is_refused(
+    client: Client, done: dict[str, Any], change: dict[str, Any], status: int, message: str
+) -> None:
+    arguments = {"files": {"data": ("a.zip", yolo_zip(1)), "decisions": decisions_of(client, done)}, **change}
+    assert message in problem(client.post(f"{PATH}/corrected", **arguments), status)
 
 
 @pytest.mark.parametrize("path", ["/xyz", "/" + "a" * 50, "/ABC"])

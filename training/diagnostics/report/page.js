@@ -70,7 +70,7 @@ cards.forEach((card, position) => {
   });
 });
 undo.addEventListener("click", takeBack);
-document.getElementById("save").addEventListener("click", () => saveText(review.toJson(report, report.findings), "decisions.json"));
+document.getElementById("save").addEventListener("click", () => saveFile(review.toJson(report, report.findings), "decisions.json"));
 tally();
 const first = cards.findIndex((card) => !review.verdicts.has(rankOf(card)));
 current = first < 0 ? (cards.length ? 0 : -1) : first;

@@ -78,10 +78,10 @@ export class Review {
   }
 }
 
-/** @param {string} text @param {string} name */
-export function saveText(text, name) {
+/** @param {string | Blob} content @param {string} name */
+export function saveFile(content, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  link.href = URL.createObjectURL(new Blob([content], { type: "application/octet-stream" }));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);

@@ -1,0 +1,1 @@
+../../../training/diagnostics/report/review.js
