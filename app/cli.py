@@ -148,8 +148,7 @@ def main() -> None:
         finally:
             _flush_output()
     except (YoloscopeError, OSError) as error:
-        words = "cannot write to standard output: no space left" if _is_unnamed_full_disk(error) else error
-        typer.echo(f"yoloscope: {words}", err=True)
+        typer.echo(f"yoloscope: {_words(error)}", err=True)
         sys.exit(_status(error))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
@@ -165,9 +164,13 @@ def _status(error: Exception) -> int:
     return 2 if isinstance(error, ConfigError) else UNREACHABLE if isinstance(error, DownloadError) else 1
 
 
-def _is_unnamed_full_disk(error: Exception) -> bool:
-    """Return whether this is a full disk under standard output: every other file is named by what writes it."""
-    return isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
+def _words(error: Exception) -> str:
+    """Return a message; a full disk without a file is standard output's: every other is named by what writes it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return "cannot write to standard output: no space left" if error.errno == errno.ENOSPC else error.strerror
 
 
 def _flush_output() -> None:

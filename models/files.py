@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from yoloscope.models.errors import OutputError
+
+_UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def sha256(path: Path) -> str:
@@ -38,6 +43,39 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def name_unwritten(folder: Path) -> Iterator[None]:
+    """Raise OutputError for a full or read-only disk in a block that writes below ``folder``.
+
+    Named is the file, or the folder where the error has none, as those of other libraries.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise OutputError(f"cannot write {error.filename or f'into {folder}'}: {error.strerror}") from error
+
+
+@contextmanager
+def fill_folder(folder: Path) -> Iterator[None]:
+    """Empty a new or empty folder again if the block that writes into it fails; remove it if it was not there.
+
+    Raises OutputError naming the folder where the disk is full or it cannot be written.
+    """
+    existed = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        for entry in (folder,) if not existed else tuple(folder.iterdir()):
+            shutil.rmtree(entry, ignore_errors=True)
+            _remove(entry)
+        if isinstance(error, OSError):
+            raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
+        raise
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError
+from yoloscope.models.files import name_unwritten
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.build import build_network, build_pipeline, build_shapes
 from yoloscope.training.callbacks import (
@@ -227,16 +228,17 @@ def _train(
         LOGGER.info("nothing left to train: %s", finished)
     else:
         _attach_teachers(module, folder, state)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_run(config, circumstances.data, folder)
         acting: list[StepCallback] = [] if validating is None else [validating, *_patience(config)]
         acting += [interruption, Checkpointing(folder)]
         callbacks: list[lightning.Callback] = [RunMissedValidation(acting)] if overdue else []
         callbacks += [*acting, EpochLogger(), *extra_callbacks]
         callbacks += [] if circumstances.bar is None else [circumstances.bar]
-        trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
-        with suppress_lightning_output(), add_recovery_hint(folder, circumstances.folder, circumstances.machine):
-            trainer.fit(module, datamodule=images.from_step(module.progress.step, module.total_steps))
+        with name_unwritten(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_run(config, circumstances.data, folder)
+            trainer = build_trainer(config, circumstances.machine, folder, module.progress.step, callbacks)
+            with suppress_lightning_output(), add_recovery_hint(folder, circumstances.folder, circumstances.machine):
+                trainer.fit(module, datamodule=images.from_step(module.progress.step, module.total_steps))
     return TrainedNetwork(folder, module, splits, interruption.received)
 
 

@@ -50,7 +50,8 @@ def import_darknet(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--output: expected a folder to write into, got {error}") from error
+        got = f"{target.parent}: {error.strerror}"
+        raise ConfigError(f"--output: expected a folder to write into, got {got}") from error
     report, notices = convert_darknet(cfg, weights, names, target, None if size is None else parse_size(size))
     for notice in notices:
         console.print(f"note: {notice}", markup=False)

@@ -21,7 +21,7 @@ class OutputFiles:
 
     def __init__(self, inputs: Iterable[Path]) -> None:
         self._inputs = {identity for path in inputs if (identity := _identity(path)) is not None}
-        self._given: set[Path] = set()
+        self._given: set[str] = set()
 
     def claim(self, path: Path, option: str) -> Path:
         """Return ``path`` for writing; raise ConfigError naming ``option`` where it is taken."""
@@ -29,27 +29,27 @@ class OutputFiles:
             raise ConfigError(f"{option}: expected another file than the inputs, got {path}")
         if not self._is_free(path):
             raise ConfigError(f"{option}: expected a new file or an earlier result, got {path}, which exists already")
-        self._given.add(path.resolve())
+        self._given.add(_key(path))
         return path
 
     def claim_file(self, path: Path, option: str) -> Path:
         """Return a file that the user named in full; what it held is replaced, unless it is an input."""
         if path.is_dir():
             raise ConfigError(f"{option}: expected a file, got the folder {path}")
-        if _identity(path) in self._inputs or path.resolve() in self._given:
+        if _identity(path) in self._inputs or _key(path) in self._given:
             raise ConfigError(f"{option}: expected another file than the inputs and other outputs, got {path}")
-        self._given.add(path.resolve())
+        self._given.add(_key(path))
         return path
 
     def name_in(self, folder: Path, stem: str, suffix: str) -> Path:
         """Return the first of ``stem``, ``stem-2``, ``stem-3``, ... in ``folder`` that is not taken."""
         names = (folder / f"{stem}{'' if number == 1 else f'-{number}'}{suffix}" for number in count(1))
         path = next(path for path in names if self._is_free(path))
-        self._given.add(path.resolve())
+        self._given.add(_key(path))
         return path
 
     def _is_free(self, path: Path) -> bool:
-        if path.resolve() in self._given:
+        if _key(path) in self._given:
             return False
         identity = _identity(path)
         return identity is None or (identity not in self._inputs and is_own_image(path))
@@ -70,6 +70,11 @@ def is_own_image(path: Path) -> bool:
     except (OSError, SyntaxError, ValueError):
         return False
     return MARK in marks or MARK.encode() in marks
+
+
+def _key(path: Path) -> str:
+    """Return what two names have in common that are one file where case does not count."""
+    return str(path.resolve()).casefold()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import pytest
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from tests.training.runs import Configure, log_lines
-from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError, NonFiniteLossError
+from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError, NonFiniteLossError, OutputError
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.module import TrainingModule
 from yoloscope.training.train import train
@@ -129,6 +130,18 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
         train(configure(epochs=5), shapes, tmp_path)
     assert read_checkpoint(tmp_path / "last.ckpt")["progress"]["step"] == 2
     assert train(configure(epochs=5), shapes, tmp_path, resume=True).step == 5
+
+
+def test_a_full_disk_under_the_logs_names_the_folder(
+    shapes: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(CSVLogger, "save", full)
+    monkeypatch.setattr(TensorBoardLogger, "save", full)
+    with pytest.raises(OutputError, match=f"cannot write into {tmp_path}: No space left on device"):
+        train(configure(epochs=2), shapes, tmp_path)
 
 
 def test_a_loss_that_is_not_finite_is_named_and_the_epochs_before_are_kept(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from yoloscope.models.errors import ConfigError
+from yoloscope.models.files import fill_folder
 from yoloscope.training.data.sample import Sample
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -99,7 +100,7 @@ def generate(
 
     ``counts`` gives the images of ``train`` (default 400) and ``val`` (100). Image i of a split depends on the
     seed, the split and i alone. ``on_image`` is called after each, for a progress bar. Raise ConfigError for an
-    unknown split, or a folder that holds anything.
+    unknown split, or a folder that holds anything; OutputError where it cannot be written: it is left as it was.
     """
     sizes = {"train": 400, "val": 100} if counts is None else dict(counts)
     pools = load_digit_pools()
@@ -107,16 +108,17 @@ def generate(
         raise ConfigError(f"expected counts for {', '.join(pools)}, got {', '.join(sorted(unknown))}")
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"expected an empty or new folder, got {folder}")
-    for position, split in enumerate(pools):
-        (folder / "images" / split).mkdir(parents=True)
-        (folder / "labels" / split).mkdir(parents=True)
-        for index in range(sizes.get(split, 0)):
-            generator = np.random.default_rng((seed, position, index))
-            _write(draw_scene(pools[split], options or SceneOptions(), generator), folder, split, f"{index:06d}")
-            on_image()
     description = folder / "data.yaml"
     names = "".join(f"  {index}: {name}\n" for index, name in enumerate(CLASS_NAMES))
-    description.write_text(f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}", encoding="utf-8")
+    with fill_folder(folder):
+        for position, split in enumerate(pools):
+            (folder / "images" / split).mkdir(parents=True)
+            (folder / "labels" / split).mkdir(parents=True)
+            for index in range(sizes.get(split, 0)):
+                generator = np.random.default_rng((seed, position, index))
+                _write(draw_scene(pools[split], options or SceneOptions(), generator), folder, split, f"{index:06d}")
+                on_image()
+        description.write_text(f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}", encoding="utf-8")
     return description
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from yoloscope.models.errors import ConfigError, DatasetError, ImageError
+from yoloscope.models.errors import ConfigError, DatasetError, ImageError, OutputError
 from yoloscope.models.files import write_text
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.diagnostics.calibrate import VIEWS, CalibrationImage, calibrate
@@ -34,7 +35,7 @@ class AuditLog:
         header = json.dumps(conditions, sort_keys=True)
         self.done = _read_log(path, header)
         write_text(path, "".join(f"{line}\n" for line in (header, *(one.to_json() for one in self.done.values()))))
-        self._file = path.open("a", encoding="utf-8")
+        self._path, self._file = path, path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
@@ -44,14 +45,18 @@ class AuditLog:
 
     def add(self, audits: Sequence[ImageAudit]) -> None:
         """Write the audits of some images to the disk."""
-        self._file.write("".join(audit.to_json() + "\n" for audit in audits))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write("".join(audit.to_json() + "\n" for audit in audits))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
         self.done.update((audit.image, audit) for audit in audits)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what a full disk did not take is lost."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def _read_log(path: Path, header: str) -> dict[str, ImageAudit]:

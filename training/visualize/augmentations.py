@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from yoloscope.models.errors import ConfigError
+from yoloscope.models.files import atomic_write
 from yoloscope.training.build import build_network, build_shapes
 from yoloscope.training.config import ColorConfig, TrainingConfig
 from yoloscope.training.data.splits import open_train
@@ -33,11 +34,11 @@ def figures(scene: Scene) -> Iterator[Figure]:
 def write_freebies(config: TrainingConfig, data: Path, folder: Path) -> list[Path]:
     """Write ``ITEM.png`` for every item into a folder and return the files; raise YoloscopeError for unusable data."""
     scene = Scene.open(config, data)
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for figure in figures(scene):
         written.append(folder / f"{figure.name}.png")
-        draw_figure(figure).save(written[-1])
+        with atomic_write(written[-1]) as temporary:
+            draw_figure(figure).save(temporary)
     return written
 
 
@@ -56,8 +57,9 @@ def write_preview(config: TrainingConfig, data: Path, target: Path) -> None:
     """Write what ``preview`` returns; raise ConfigError for a file type that is none of images."""
     if target.suffix.lower() not in _SUFFIXES:
         raise ConfigError(f"--show-batch: expected a file ending in {', '.join(_SUFFIXES)}, got {target}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    preview(config, data).save(target)
+    image = preview(config, data)
+    with atomic_write(target) as temporary:
+        image.save(temporary)
 
 
 def pixel_figures(scene: Scene) -> Iterator[Figure]:

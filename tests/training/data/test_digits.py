@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from yoloscope.models.errors import ConfigError
+from yoloscope.models.errors import ConfigError, OutputError
 from yoloscope.training.data import digits
 from yoloscope.training.data.digits import CLASS_NAMES, DigitPool, SceneOptions, draw_scene, generate, load_digit_pools
 
@@ -25,6 +27,16 @@ def _pairs(boxes: np.ndarray) -> list[float]:
             smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
             shares.append(max(width, 0) * max(height, 0) / smaller)
     return shares
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OutputError, match=r"cannot write into .*set: No space left on device"):
+        generate(tmp_path / "set", {"train": 1})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_written_set_has_the_yolo_layout(tmp_path: Path) -> None:
