@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.serve.__main__ import Figures, free_port, print_table, require_equal
+from tests.benchmarks.serve.__main__ import free_port, require_equal
 from tests.benchmarks.serve.arrangements import form, servers
 from tests.benchmarks.serve.processes import Memory, Program, family
+from tests.benchmarks.serve.table import Figures, print_table
 from yoloscope.app.load_generator import Load, LoadResult
 
 
@@ -46,22 +47,23 @@ def test_a_program_ends_with_all_that_it_started(tmp_path: Path) -> None:
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_the_table_has_medians_and_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_medians_and_ratios_of_neighbors(capsys: pytest.CaptureFixture[str]) -> None:
     def figures(*counts: int) -> Figures:
         results = [LoadResult(Load(connections=1), 2.0, [0.01] * count, in_time=count) for count in counts]
-        return Figures({1: results}, [1.0, 3.0, 2.0], [Memory(100, 80)] * 3)
+        results[0].errors["503"] += 2
+        return Figures(3.0, {1: results}, Memory(100, 80))
 
     options = Namespace(model=Path("m.onnx"), threads=2, rounds=3, duration=2, connections=[1])
-    everyone = {"yoloscope serve": figures(10, 30, 20), "slow": figures(10, 10, 10), "fast": figures(40, 16, 16)}
-    print_table(options, everyone, {"alone": [25.0, 20.0, 15.0]})
+    everyone = {"yoloscope serve": figures(10, 30, 20), "slow": figures(10, 10, 10), "fast": figures(40, 15, 16)}
+    print_table(options, everyone, {"alone": {1: [10.0, 20.0, 40.0]}})
     rows = capsys.readouterr().out.splitlines()
     assert "| alone | | | 20.0 | | |" in rows
-    assert "| yoloscope serve | 2.0 | 100 / 80 | 10.0 (1.25, 0.50) | 10 / 10 | 0 |" in rows
-    assert "| fast | 2.0 | 100 / 80 | 8.0 (1.00, 0.40) | 10 / 10 | 0 |" in rows
+    assert "| yoloscope serve | 3.0 | 100 / 80 | 10.0 (1.25, 0.50) | 10 / 10 | 2 x 503 |" in rows
+    assert "| fast | 3.0 | 100 / 80 | 8.0 (1.00, 0.38) | 10 / 10 | 2 x 503 |" in rows
 
 
 def test_peers_get_the_model_and_the_threads_of_the_service(tmp_path: Path) -> None:
-    for server in servers(tmp_path / "m.onnx", 2):
+    for server in servers(tmp_path / "m.onnx", 2, tmp_path):
         port = free_port()
         environment = server.environment(port, tmp_path / "m.onnx", 2)
         said = [*server.command(port, tmp_path), *(f"{name}={value}" for name, value in environment.items())]

@@ -1,7 +1,8 @@
 """yoloscope serve beside FastAPI, LitServe, Mosec, BentoML and Ray Serve: ``make bench-serve``.
 
 All have the same artifact, the same decoding and resizing, the same threads and the same JPEG; the answer of each is
-compared before it is measured. In each round every arrangement is started, measured and stopped in turn.
+compared before any is measured. All are started one after the other, stay, and take turns: short loads next to each
+other make ratios that other work on the machine does not touch.
 """
 
 from __future__ import annotations
@@ -10,45 +11,30 @@ import argparse
 import asyncio
 import json
 import socket
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 import torch
 
-from tests.benchmarks.report import heading
-from tests.benchmarks.serve import in_process
-from tests.benchmarks.serve.arrangements import OURS, Server, servers
-from tests.benchmarks.serve.processes import Memory, Program
+from tests.benchmarks.serve.arrangements import Server, servers
+from tests.benchmarks.serve.in_process import InProcess
+from tests.benchmarks.serve.processes import Program
+from tests.benchmarks.serve.table import Figures, print_table
 from yoloscope.app.commands.bench import generated_image
 from yoloscope.app.hub import ensure_model
-from yoloscope.app.load_generator import Load, LoadResult, Target, measure, probe
+from yoloscope.app.load_generator import Load, Target, measure, probe
 from yoloscope.app.settings import Settings
 from yoloscope.models.registry import build
 from yoloscope.training.export.onnx import export_onnx
 
 START_S = 120.0
 TOLERANCE_SCORE, TOLERANCE_PX = 1e-3, 0.5
-
-
-@dataclass
-class Figures:
-    """Figures of one arrangement, one of each kind per round."""
-
-    loads: dict[int, list[LoadResult]] = field(default_factory=dict)
-    cold_start_s: list[float] = field(default_factory=list)
-    memory: list[Memory] = field(default_factory=list)
-
-    def rate(self, connections: int) -> float:
-        return statistics.median(result.throughput for result in self.loads[connections])
-
-    def latency_ms(self, connections: int, percent: float) -> float:
-        return statistics.median(result.percentile_ms(percent) or 0 for result in self.loads[connections])
 
 
 def free_port() -> int:
@@ -91,51 +77,45 @@ def started(program: Program, target: Target) -> tuple[float, bytes]:
     raise SystemExit(f"no answer from {program.process.args!r}:\n{program.log.read_text()[-3000:]}")
 
 
-def measure_server(
-    server: Server, options: argparse.Namespace, image: bytes, figures: Figures, expected: bytes | None
-) -> bytes:
-    """Start a server, compare its answer with the expected one, measure it, stop it, and return its answer."""
+def wait_for_variant(program: Program, base: str, name: str) -> None:
+    """Wait until the service has made a faster variant of its model and swapped to it."""
+    while program.process.poll() is None:
+        precision = httpx.get(f"{base}/v1/models/{name}").json()["precision"]
+        if precision["state"] in {"ready", "failed"}:
+            print(f"variant: {precision['running']} in {precision['engine']}, {precision['reason']}")
+            return
+        time.sleep(1)
+    raise SystemExit(f"the service ended:\n{program.log.read_text()[-3000:]}")
+
+
+@dataclass
+class Running:
+    """A server that runs, and its figures."""
+
+    server: Server
+    program: Program
+    target: Target
+    figures: Figures
+
+    def measure(self, connections: int, duration_s: float) -> None:
+        """Put a load on it."""
+        result = asyncio.run(measure(self.target, Load(connections=connections), duration_s))
+        self.figures.loads.setdefault(connections, []).append(result)
+
+
+def start(server: Server, options: argparse.Namespace, image: bytes, stack: ExitStack) -> tuple[Running, bytes]:
+    """Start a server, which runs until the stack is left, and return it with its answer."""
     port, body = free_port(), server.body(image)
-    target = Target(
-        f"http://127.0.0.1:{port}{server.path}", [body.data], {"Content-Type": body.content_type}, timeout_s=30
-    )
+    base = f"http://127.0.0.1:{port}"
+    target = Target(f"{base}{server.path}", [body.data], {"Content-Type": body.content_type}, timeout_s=30)
     environment = server.environment(port, options.model, options.threads)
-    log = Path(tempfile.gettempdir()) / f"bench-serve-{server.name.split()[0].lower()}.log"
-    with Program(server.command(port, options.peers), environment, log) as program:
-        seconds, answer = started(program, target)
-        require_equal(server.name, answer, expected or answer)
-        figures.cold_start_s.append(seconds)
-        for connections in options.connections:
-            result = asyncio.run(measure(target, Load(connections=connections), options.duration))
-            figures.loads.setdefault(connections, []).append(result)
-        figures.memory.append(program.memory())
-    return answer
-
-
-def print_table(
-    options: argparse.Namespace, all_figures: dict[str, Figures], without_server: dict[str, list[float]]
-) -> None:
-    """Print the medians of the rounds, with ratios to the best peer and to the best arrangement without a server."""
-    alone = {name: statistics.median(rates) for name, rates in without_server.items()}
-    peers = [figures for name, figures in all_figures.items() if not name.startswith(OURS)]
-    best_peer = {count: max((peer.rate(count) for peer in peers), default=np.nan) for count in options.connections}
-    best_alone = max(alone.values())
-    print(heading(f"yoloscope serve beside peers, {options.model.name}, {options.threads} threads", "onnxruntime-gpu"))
-    print(f"{options.rounds} rounds of {options.duration:g} s; requests/s (of the best peer, of the best in process)")
-    loads = "".join(f" {count} r/s | p50 / p99 ms |" for count in options.connections)
-    print(f"| | cold start s | RSS / PSS MiB |{loads} errors |")
-    print("|---|---|---|" + "---|---|" * len(options.connections) + "---|")
-    for name, rate in alone.items():
-        print(f"| {name} | | |" + f" {rate:.1f} | |" * len(options.connections) + " |")
-    for name, figures in all_figures.items():
-        rss, pss = (statistics.median(getattr(memory, kind) for memory in figures.memory) for kind in ("rss", "pss"))
-        row = f"| {name} | {statistics.median(figures.cold_start_s):.1f} | {rss:.0f} / {pss:.0f} |"
-        for count in options.connections:
-            rate = figures.rate(count)
-            row += f" {rate:.1f} ({rate / best_peer[count]:.2f}, {rate / best_alone:.2f}) |"
-            row += f" {figures.latency_ms(count, 50):.0f} / {figures.latency_ms(count, 99):.0f} |"
-        errors = sum(sum(result.errors.values()) for results in figures.loads.values() for result in results)
-        print(f"{row} {errors} |")
+    log = Path(tempfile.gettempdir()) / f"bench-serve-{port}.log"
+    stack.callback(log.unlink)
+    program = stack.enter_context(Program(server.command(port, options.peers), environment, log))
+    seconds, answer = started(program, target)
+    if server.prepares:
+        wait_for_variant(program, base, options.model.stem)
+    return Running(server, program, target, Figures(seconds)), answer
 
 
 def default_model(folder: Path, shared: Path) -> Path:
@@ -155,9 +135,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="artifact; default: yolov4-tiny")
     parser.add_argument("--image", type=Path, help="JPEG; default: dog.jpg of darknet, or a generated one")
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder that has oracles/weights")
+    parser.add_argument("--calibration", type=Path, help="images for the variant that the service chooses itself")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--duration", type=float, default=5.0, help="seconds of each load")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--duration", type=float, default=3.0, help="seconds of each load")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--only", nargs="+", help="names of servers")
     return parser.parse_args(arguments)
@@ -169,23 +150,31 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     image = options.image or (photo if photo.is_file() else folder / "image.jpg")
     if not image.exists():
         image.write_bytes(generated_image())
-    chosen = [
-        server for server in servers(options.model, options.threads) if server.name in (options.only or server.name)
-    ]
-    all_figures = {server.name: Figures() for server in chosen}
-    in_processes = partial(in_process.rate, image, options.duration, options.model)
-    alone = {
-        f"in process, {processes} x {threads} threads": partial(in_processes, processes=processes, threads=threads)
-        for processes, threads in ((1, options.threads), (options.threads, 1))
-    }
-    without_server: dict[str, list[float]] = {name: [] for name in alone}
-    answer: bytes | None = None
-    for number in range(options.rounds):
-        for name, measured in alone.items():
-            without_server[name].append(measured())
-        for server in chosen[number:] + chosen[:number]:
-            answer = measure_server(server, options, image.read_bytes(), all_figures[server.name], answer)
-    print_table(options, all_figures, without_server)
+    everyone = servers(options.model, options.threads, options.calibration)
+    chosen = [server for server in everyone if not options.only or server.name in options.only]
+    with ExitStack() as stack:
+        running: list[Running] = []
+        expected: bytes | None = None
+        for server in chosen:
+            one, answer = start(server, options, image.read_bytes(), stack)
+            expected = expected or answer
+            require_equal(server.name, answer, expected)
+            running.append(one)
+        alone = [
+            stack.enter_context(InProcess(image, options.model, processes=processes, threads=threads))
+            for processes, threads in ((1, options.threads), (options.threads, 1))
+        ]
+        rates: dict[str, dict[int, list[float]]] = {one.name: {n: [] for n in options.connections} for one in alone}
+        for number in range(options.rounds):
+            for connections in options.connections:
+                for without in alone:
+                    rates[without.name][connections].append(without.rate(options.duration))
+                turn = number % len(running)
+                for one in running[turn:] + running[:turn]:
+                    one.measure(connections, options.duration)
+        for one in running:
+            one.figures.memory = one.program.memory()
+    print_table(options, {one.server.name: one.figures for one in running}, rates)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

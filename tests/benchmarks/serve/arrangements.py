@@ -6,7 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.benchmarks.serve.peers.detector import MODEL, THREADS
@@ -46,6 +46,8 @@ class Server:
     path: str = "/detect"
     body: Callable[[bytes], Body] = raw
     variables: Callable[[int], dict[str, str]] = field(default=lambda _port: {})
+    prepares: bool = False
+    """Whether it swaps to a faster variant of the model, whose answers are others."""
 
     def command(self, port: int, peers: Path) -> list[str]:
         """Return the words of the command."""
@@ -68,20 +70,24 @@ def _yoloscope(model: Path, threads: int) -> Callable[[int], list[str]]:
 
 
 def _mosec(workers: int, threads: int) -> Callable[[int], dict[str, str]]:
-    return lambda port: {"MOSEC_PORT": str(port), "DETECTOR_WORKERS": str(workers), THREADS: str(threads)}
+    settings = {"ADDRESS": "127.0.0.1", "TIMEOUT": "30000"}
+    own = {"DETECTOR_WORKERS": str(workers), THREADS: str(threads)}
+    return lambda port: {f"MOSEC_{name}": value for name, value in {**settings, "PORT": str(port)}.items()} | own
 
 
-def servers(model: Path, threads: int) -> list[Server]:
-    """Return all servers; the network runs in ``threads`` threads in each."""
+def servers(model: Path, threads: int, calibration: Path | None = None) -> list[Server]:
+    """Return all servers; the network runs in ``threads`` threads in each.
+
+    With images for ``calibration`` the service is there twice, in fp32 and with the variant that it chooses itself.
+    """
+    ours = Server(OURS, _yoloscope(model, threads), is_peer=False, path="/v1/detect")
+    precision = {"YOLOSCOPE_PRECISION": "fp32", "YOLOSCOPE_MODELS_DIR": str(model.parent)}
+    automatic = {**precision, "YOLOSCOPE_PRECISION": "auto", "YOLOSCOPE_CALIBRATION_DATA": str(calibration)}
     bento = ["-m", "bentoml", "serve", f"{_PEERS}.bentoml_service:Detection", "--host", "127.0.0.1", "--port"]
+    chosen = replace(ours, name=f"{OURS}, auto", variables=lambda _: automatic, prepares=True)
     return [
-        Server(
-            OURS,
-            _yoloscope(model, threads),
-            is_peer=False,
-            path="/v1/detect",
-            variables=lambda _: {"YOLOSCOPE_PRECISION": "fp32"},
-        ),
+        replace(ours, variables=lambda _: precision),
+        *([chosen] if calibration else []),
         Server("FastAPI", _module("plain_fastapi")),
         Server("LitServe", _module("litserve_api"), body=form),
         Server("Mosec", _module("mosec_server"), variables=_mosec(1, threads)),

@@ -1,6 +1,7 @@
-"""Detection in a process, without a server: images a second, one after the other.
+"""Detection in processes without a server: images a second, one after the other in each.
 
-``python -m tests.benchmarks.serve.in_process IMAGE SECONDS`` prints that of one process; ``rate`` is that of several.
+``python -m tests.benchmarks.serve.in_process IMAGE`` loads the model, says so, and for each line with a number of
+seconds prints the images a second of so long.
 """
 
 from __future__ import annotations
@@ -10,40 +11,58 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO, Self
 
 from tests.benchmarks.serve.peers.detector import MODEL, THREADS, Detector
 
 
-def rate(image: Path, duration_s: float, model: Path, *, processes: int, threads: int) -> float:
-    """Return images a second of several processes together, each with so many threads."""
-    environment = {**os.environ, MODEL: str(model), THREADS: str(threads)}
-    command = [sys.executable, "-m", "tests.benchmarks.serve.in_process", str(image), str(duration_s)]
-    running = [
-        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(processes)
-    ]
-    for process in running:
-        assert process.stdout is not None
-        process.stdout.readline()
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return sum(float(process.communicate()[0]) for process in running)
+class InProcess:
+    """Processes that are loaded and wait, each with so many threads, until the end of a with block."""
+
+    def __init__(self, image: Path, model: Path, *, processes: int, threads: int) -> None:
+        self.name = f"in process, {processes} x {threads} threads"
+        environment = {**os.environ, MODEL: str(model), THREADS: str(threads)}
+        command = [sys.executable, "-m", f"{__package__}.in_process", str(image)]
+        pipe = subprocess.PIPE
+        self._processes = [
+            subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) for _ in range(processes)
+        ]
+        for process in self._processes:
+            _stream(process.stdout).readline()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            _stream(process.stdin).close()
+            process.wait(10)
+            _stream(process.stdout).close()
+
+    def rate(self, duration_s: float) -> float:
+        """Return images a second of all processes at once."""
+        for process in self._processes:
+            _stream(process.stdin).write(f"{duration_s}\n")
+            _stream(process.stdin).flush()
+        return sum(float(_stream(process.stdout).readline()) for process in self._processes)
 
 
-def main(image: Path, duration_s: float) -> None:
-    """Say that the model is loaded, wait for a line, and print images a second."""
+def _stream(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
+
+
+def main(image: Path) -> None:
     detector, data = Detector(), image.read_bytes()
     detector(data)
     print("ready", flush=True)
-    sys.stdin.readline()
-    begun, count = time.perf_counter(), 0
-    while (now := time.perf_counter()) - begun < duration_s:
-        detector(data)
-        count += 1
-    print(count / (now - begun))
+    for line in sys.stdin:
+        begun, count = time.perf_counter(), 0
+        while (passed := time.perf_counter() - begun) < float(line):
+            detector(data)
+            count += 1
+        print(count / passed, flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(Path(sys.argv[1]))
