@@ -21,7 +21,7 @@ from ray.serve.schema import LoggingConfig
 from yoloscope.app.hub import ensure_model
 from yoloscope.app.request_log import log_config
 from yoloscope.app.settings import Settings, load_settings
-from yoloscope.models.errors import ConfigError
+from yoloscope.models.errors import ConfigError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,38 +89,52 @@ class Detection:
 def serve_on_ray(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serve on the cluster that ``RAY_ADDRESS`` names, else on one of this machine alone, until a signal stops it.
 
-    Raises ConfigError for settings that do not go with replicas, or where no machine is large enough for one.
+    Raises ConfigError for settings that do not go with replicas, or where no machine is large enough for one, and
+    ServiceError where there is no cluster or no replica starts.
     """
     app = bind(settings)
     if not settings.port:
         raise ConfigError("--port: expected one that all machines of the cluster listen on with --ray, got 0")
     address = os.environ.get("RAY_ADDRESS")
-    handlers = {number: signal.getsignal(number) for number in _STOPPING}
-    if address:
-        ray.init(address)
-    else:
-        ray.init("local", include_dashboard=False)
-    for number, handler in handlers.items():  # Ray's own print a stack
-        signal.signal(number, handler)
+    _connect(address)
     try:
         _require_room(settings)
-        serve.start(
-            proxy_location="EveryNode",
-            http_options={
-                "host": settings.host,
-                "port": settings.port,
-                "keep_alive_timeout_s": settings.keep_alive_s,
-            },
-        )
-        serve.run(app, name=NAME, route_prefix="/")
-        announce(f"on Ray, {address or 'this machine alone'}")
-        Event().wait()
+        http = {"host": settings.host, "port": settings.port, "keep_alive_timeout_s": settings.keep_alive_s}
+        serve.start(proxy_location="EveryNode", http_options=http)
+        try:
+            _deploy(app)
+            announce(f"on Ray, {address or 'this machine alone'}")
+            Event().wait()
+        finally:
+            if address:
+                serve.delete(NAME)  # others may serve there as well
+            else:
+                serve.shutdown()
     finally:
-        if address:
-            serve.delete(NAME)  # others may serve there as well
-        else:
-            serve.shutdown()
         ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    """Connect to a cluster, or start one on this machine; signals are still handled as before."""
+    handlers = {number: signal.getsignal(number) for number in _STOPPING}
+    try:
+        if address:
+            ray.init(address)
+        else:
+            ray.init("local", include_dashboard=False)
+    except (RuntimeError, OSError) as error:
+        raise ServiceError(
+            f"expected a Ray cluster {f'at {address}' if address else 'to start'}, got: {error}"
+        ) from error
+    for number, handler in handlers.items():  # Ray's own print a stack
+        signal.signal(number, handler)
+
+
+def _deploy(app: Any) -> None:  # noqa: ANN401 (ray has no types here)
+    try:
+        serve.run(app, name=NAME, route_prefix="/")
+    except RuntimeError as error:
+        raise ServiceError(f"expected replicas that start, got: {error}") from error
 
 
 def _builder(settings: Settings) -> Callable[[], FastAPI]:

@@ -11,7 +11,7 @@ import pytest
 from tests.benchmarks.serve.__main__ import free_port, require_equal
 from tests.benchmarks.serve.arrangements import form, servers
 from tests.benchmarks.serve.processes import Memory, Program, family
-from tests.benchmarks.serve.table import Figures, print_table
+from tests.benchmarks.serve.table import Alone, Figures, print_table
 from yoloscope.app.load_generator import Load, LoadResult
 
 
@@ -42,6 +42,7 @@ def test_a_program_ends_with_all_that_it_started(tmp_path: Path) -> None:
         assert int(child) in family(program.process.pid)
         memory = program.memory()
         assert 0 < memory.pss < memory.rss
+        assert program.cpu_s() >= 0
     assert program.process.returncode == -9
     state = Path(f"/proc/{child}/stat")
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
@@ -51,15 +52,15 @@ def test_the_table_has_medians_and_ratios_of_neighbors(capsys: pytest.CaptureFix
     def figures(*counts: int) -> Figures:
         results = [LoadResult(Load(connections=1), 2.0, [0.01] * count, in_time=count) for count in counts]
         results[0].errors["503"] += 2
-        return Figures(3.0, {1: results}, Memory(100, 80))
+        return Figures(3.0, {1: results}, {1: [50.0, 60.0, 70.0]}, Memory(100, 80))
 
     options = Namespace(model=Path("m.onnx"), threads=2, rounds=3, duration=2, connections=[1])
     everyone = {"yoloscope serve": figures(10, 30, 20), "slow": figures(10, 10, 10), "fast": figures(40, 15, 16)}
-    print_table(options, everyone, {"alone": {1: [10.0, 20.0, 40.0]}})
+    print_table(options, everyone, {"alone": Alone({1: [10.0, 20.0, 40.0]}, {1: [40.0, 45.0, 50.0]})})
     rows = capsys.readouterr().out.splitlines()
-    assert "| alone | | | 20.0 | | |" in rows
-    assert "| yoloscope serve | 3.0 | 100 / 80 | 10.0 (1.25, 0.50) | 10 / 10 | 2 x 503 |" in rows
-    assert "| fast | 3.0 | 100 / 80 | 8.0 (1.00, 0.38) | 10 / 10 | 2 x 503 |" in rows
+    assert "| alone | | | 20.0 | | 45.0 | |" in rows
+    assert "| yoloscope serve | 3.0 | 100 / 80 | 10.0 (1.25, 0.50) | 10 / 10 | 60.0 | 2 x 503 |" in rows
+    assert "| fast | 3.0 | 100 / 80 | 8.0 (1.00, 0.38) | 10 / 10 | 60.0 | 2 x 503 |" in rows
 
 
 def test_peers_get_the_model_and_the_threads_of_the_service(tmp_path: Path) -> None:

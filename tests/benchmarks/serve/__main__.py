@@ -25,7 +25,7 @@ import torch
 from tests.benchmarks.serve.arrangements import Server, servers
 from tests.benchmarks.serve.in_process import InProcess
 from tests.benchmarks.serve.processes import Program
-from tests.benchmarks.serve.table import Figures, print_table
+from tests.benchmarks.serve.table import Alone, Figures, print_table
 from yoloscope.app.commands.bench import generated_image
 from yoloscope.app.hub import ensure_model
 from yoloscope.app.load_generator import Load, Target, measure, probe
@@ -99,7 +99,10 @@ class Running:
 
     def measure(self, connections: int, duration_s: float) -> None:
         """Put a load on it."""
+        cpu_s = self.program.cpu_s()
         result = asyncio.run(measure(self.target, Load(connections=connections), duration_s))
+        cpu_ms = 1e3 * (self.program.cpu_s() - cpu_s) / (len(result.latencies_s) or 1)
+        self.figures.cpu_ms.setdefault(connections, []).append(cpu_ms)
         self.figures.loads.setdefault(connections, []).append(result)
 
 
@@ -164,17 +167,20 @@ def run(options: argparse.Namespace, folder: Path) -> None:
             stack.enter_context(InProcess(image, options.model, processes=processes, threads=threads))
             for processes, threads in ((1, options.threads), (options.threads, 1))
         ]
-        rates: dict[str, dict[int, list[float]]] = {one.name: {n: [] for n in options.connections} for one in alone}
+        counts = options.connections
+        found = {one.name: Alone({n: [] for n in counts}, {n: [] for n in counts}) for one in alone}
         for number in range(options.rounds):
-            for connections in options.connections:
+            for connections in counts:
                 for without in alone:
-                    rates[without.name][connections].append(without.rate(options.duration))
+                    rate, cpu_ms = without.rate(options.duration)
+                    found[without.name].rates[connections].append(rate)
+                    found[without.name].cpu_ms[connections].append(cpu_ms)
                 turn = number % len(running)
                 for one in running[turn:] + running[:turn]:
                     one.measure(connections, options.duration)
         for one in running:
             one.figures.memory = one.program.memory()
-    print_table(options, {one.server.name: one.figures for one in running}, rates)
+    print_table(options, {one.server.name: one.figures for one in running}, found)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

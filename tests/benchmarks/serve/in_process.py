@@ -1,12 +1,13 @@
 """Detection in processes without a server: images a second, one after the other in each.
 
 ``python -m tests.benchmarks.serve.in_process IMAGE`` loads the model, says so, and for each line with a number of
-seconds prints the images a second of so long.
+seconds prints the images a second of so long, and the processor time of each.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -39,12 +40,13 @@ class InProcess:
             process.wait(10)
             _stream(process.stdout).close()
 
-    def rate(self, duration_s: float) -> float:
-        """Return images a second of all processes at once."""
+    def rate(self, duration_s: float) -> tuple[float, float]:
+        """Return images a second of all processes at once, and the milliseconds of processor time of an image."""
         for process in self._processes:
             _stream(process.stdin).write(f"{duration_s}\n")
             _stream(process.stdin).flush()
-        return sum(float(_stream(process.stdout).readline()) for process in self._processes)
+        lines = [_stream(process.stdout).readline().split() for process in self._processes]
+        return sum(float(rate) for rate, _ in lines), statistics.fmean(float(cpu_ms) for _, cpu_ms in lines)
 
 
 def _stream(stream: IO[str] | None) -> IO[str]:
@@ -57,11 +59,11 @@ def main(image: Path) -> None:
     detector(data)
     print("ready", flush=True)
     for line in sys.stdin:
-        begun, count = time.perf_counter(), 0
+        begun, cpu, count = time.perf_counter(), time.process_time(), 0
         while (passed := time.perf_counter() - begun) < float(line):
             detector(data)
             count += 1
-        print(count / passed, flush=True)
+        print(count / passed, 1e3 * (time.process_time() - cpu) / count, flush=True)
 
 
 if __name__ == "__main__":

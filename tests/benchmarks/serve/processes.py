@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _KILLED_S = 5.0
 """For what was killed to be gone."""
 
@@ -64,6 +65,11 @@ class Program:
                     if name in totals:
                         totals[name] += int(value.split()[0])
         return Memory(totals["Rss"] / 1024, totals["Pss"] / 1024)
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time that the program and its children have taken."""
+        stats = [_stat(pid) for pid in family(self.process.pid)]
+        return sum(int(fields[11]) + int(fields[12]) for fields in stats if fields is not None) / _TICKS_A_SECOND
 
 
 def family(root: int) -> list[int]:
