@@ -27,6 +27,7 @@ from yoloscope.app.schemas.score import (
     ObjectScore,
     ScaleScore,
     ScoreAnswer,
+    TermValue,
     UnexplainedPrediction,
     UnscoredObject,
 )
@@ -54,6 +55,7 @@ def object_scores(scored: Scored) -> list[ObjectScore]:
     flags = _flags(scored)
     assigned = report.assignment.by_object()
     predicted = _predicted(scored, assigned)
+    parts = {name: (part.raw.tolist(), part.weighted.tolist()) for name, part in report.box_parts_by_object.items()}
     entries = [
         ObjectScore(
             index=index,
@@ -62,6 +64,9 @@ def object_scores(scored: Scored) -> list[ObjectScore]:
             box=corner_box(label.box_xyxy_px),
             total=totals[row],
             terms=terms[row],
+            box_parts={
+                name: TermValue(raw=raw[row], weighted=weighted[row]) for name, (raw, weighted) in parts.items()
+            },
             rank=ranks[row],
             assignments=[assignment_entry(predictor, report) for predictor in assigned[row]],
             predicted=predicted[row],

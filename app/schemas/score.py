@@ -122,6 +122,8 @@ class ObjectScore(Schema):
     """As labeled."""
     total: float
     terms: Terms
+    box_parts: Terms
+    """Its box terms split, as those of the image."""
     rank: int
     """1 is the object that costs most."""
     assignments: list[ObjectAssignment]

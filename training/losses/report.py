@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -156,15 +156,14 @@ class LossReport:
     @cached_property
     def box_parts(self) -> dict[str, Term]:
         """The box terms, split: center and size, or overlap (1 - IoU), enclosure, distance and aspect."""
-        parts: dict[str, Term] = {}
-        for index, head in enumerate(self.heads):
-            for name, value in head.parts.items():
-                term = {"centre": "xy", "size": "wh"}.get(name, "box")
-                raw = value.detach().sum() / self.divisor
-                weighted = raw * self.term_weights[index, TERMS.index(term)]
-                known = parts.get(name)
-                parts[name] = Term(raw + known.raw, weighted + known.weighted) if known else Term(raw, weighted)
-        return parts
+        return self._split_boxes(lambda _, costs: costs.sum())
+
+    @cached_property
+    def box_parts_by_object(self) -> dict[str, Term]:
+        """The parts of the box terms by object, float [N] each; needs detail ``objects`` or ``cells``."""
+        self._need("objects")
+        zeros = self.term_weights.new_zeros(self.num_objects)
+        return self._split_boxes(lambda head, costs: zeros.to(costs).index_add(0, head.matches.objects, costs))
 
     @cached_property
     def by_scale(self) -> Breakdown:
@@ -227,6 +226,18 @@ class LossReport:
     @cached_property
     def _weighted(self) -> Tensor:
         return self.costs_by_head_term_image * self.term_weights[:, :, None] / self.divisor
+
+    def _split_boxes(self, gather: Callable[[HeadCosts, Tensor], Tensor]) -> dict[str, Term]:
+        """Return the parts of box terms over all heads; ``gather`` sums the costs [R] of the pairs of a head."""
+        parts: dict[str, Term] = {}
+        for index, head in enumerate(self.heads):
+            for name, value in head.parts.items():
+                term = {"centre": "xy", "size": "wh"}.get(name, "box")
+                raw = gather(head, value.detach()) / self.divisor
+                weighted = raw * self.term_weights[index, TERMS.index(term)]
+                known = parts.get(name)
+                parts[name] = Term(raw + known.raw, weighted + known.weighted) if known else Term(raw, weighted)
+        return parts
 
     def _weigh(self, raw_by_head: list[Tensor]) -> Tensor:
         return (torch.stack(raw_by_head) * self.term_weights[:, :, None] / self.divisor).sum(0)

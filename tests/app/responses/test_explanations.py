@@ -20,6 +20,7 @@ def _entry(
         box=BOX,
         total=sum(terms.values()),
         terms={key: TermValue(raw=value, weighted=value) for key, value in terms.items()},
+        box_parts={},
         rank=1,
         assignments=[],
         predicted=predicted,

@@ -253,6 +253,21 @@ def test_the_coco_image_is_chosen_by_the_image_s_file_name(client: Client) -> No
     assert result["labels_format"] == "coco"
 
 
+@pytest.mark.parametrize(("model", "preset"), [*PRESETS, ("v1", "v1"), ("twin", "v4")])
+def test_the_box_parts_of_objects_add_up_to_their_boxes_and_to_the_image(
+    client: Client, model: str, preset: str
+) -> None:
+    result = _result(client, model=model, preset=preset)
+    objects = result["by_object"]
+    for name, part in result["box_parts"].items():
+        for kind in ("raw", "weighted"):
+            assert sum(entry["box_parts"][name][kind] for entry in objects) == pytest.approx(part[kind], rel=1e-5)
+    boxes = {"xy", "wh", "box"}
+    for entry in objects:
+        cost = sum(term["weighted"] for name, term in entry["terms"].items() if name in boxes)
+        assert sum(part["weighted"] for part in entry["box_parts"].values()) == pytest.approx(cost, rel=1e-5)
+
+
 @pytest.mark.parametrize("preset", ["v4", "v3", "v4-darknet"])
 def test_a_kept_image_is_scored_to_the_digit_without_the_network(client: Client, preset: str) -> None:
     runs = sample(client, "yoloscope_inference_executions_total", model="v4") or 0
