@@ -130,3 +130,47 @@ export async function correctData(zip, name, decisions, options) {
   const response = await respond(`v1/audits/corrected?${new URLSearchParams(options)}`, { method: "POST", body: form });
   return { file: await response.blob(), changes: response.headers.get("Yoloscope-Changes") ?? "" };
 }
+
+/** @typedef {{stride: number, cell: number[], anchor: number, anchor_px?: number[], role: string}} Predictor */
+/** @typedef {Predictor & {iou: number, anchor_iou: number}} Assignment */
+/** @typedef {Omit<Predictor, "role"> & Detection & {objectness: number, iou: number}} Predicted */
+/**
+ * @typedef {{index: number, class_name: string, box: Box, total: number, terms: Terms, box_parts: Terms, rank: number,
+ *   assignments: Assignment[], predicted: Predicted, why: string, flags: string[]}} ObjectScore
+ */
+/**
+ * @typedef {{stride: number, grid: number[], total: number, terms: Terms, roles?: Record<string, number>,
+ *   cells?: Record<string, number[][]>, predictors?: Predictor[]}} ScaleScore
+ */
+/** @typedef {Predictor & Detection & {cost: number, serves: number[]}} Unexplained */
+/** @typedef {{index: number, class_name: string, box: Box}} Unscored */
+/**
+ * @typedef {{image: Size, image_id?: string, labels_format: string, objects: number, total: number, terms: Terms, box_parts: Terms,
+ *   by_scale: ScaleScore[], by_object: ObjectScore[], background: {total: number, terms: Terms}, unexplained: Unexplained[],
+ *   not_scored: Unscored[]}} ImageScore
+ */
+/** @typedef {{model: string, preset: string, normalizer: string, results: ImageScore[]}} ScoreAnswer */
+
+/**
+ * The loss of labels. The image is a file, which the service keeps for a while, or the id of one that it keeps.
+ * @param {{image: File | string, labels: Blob, model: string, preset: string, detail: string}} request @returns {Promise<ScoreAnswer>}
+ */
+export function scoreLabels({ image, labels, model, preset, detail }) {
+  const form = new FormData();
+  const query = new URLSearchParams({ model, detail, ...(preset && { preset }) });
+  if (typeof image === "string") {
+    query.set("image_id", image);
+  } else {
+    form.append("image", image, image.name);
+    query.set("keep", "true");
+  }
+  form.append("labels", labels, "labels");
+  return call(`v1/score?${query}`, { method: "POST", body: form });
+}
+
+/** What the model finds with its own thresholds. @param {File} file @param {string} model @returns {Promise<Answer>} */
+export function detect(file, model) {
+  const form = new FormData();
+  form.append("image", file, file.name);
+  return call(`v1/detect?${new URLSearchParams({ model })}`, { method: "POST", body: form });
+}

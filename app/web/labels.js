@@ -1,6 +1,9 @@
 /** Detections as label files: boxes cut at the edges of the picture, as `yoloscope detect --labels` writes them. */
 
-/** @typedef {import("./api.js").Detection} Detection */
+/**
+ * What becomes a label; a score is written where there is one.
+ * @typedef {Omit<import("./api.js").Detection, "score"> & {score?: number, difficult?: boolean, crowd?: boolean}} Detection
+ */
 /** @typedef {import("./api.js").Size} Size */
 
 /**
@@ -42,7 +45,8 @@ export function vocLabels(name, detections, image) {
   for (const one of within(detections, image)) {
     const object = add(root, "object");
     add(object, "name", one.class_name);
-    for (const tag of ["difficult", "truncated"]) add(object, tag, 0);
+    add(object, "difficult", one.difficult ? 1 : 0);
+    add(object, "truncated", 0);
     const box = add(object, "bndbox");
     add(box, "xmin", one.box.x1.toFixed(2)); // edges, as labeling tools write them
     add(box, "ymin", one.box.y1.toFixed(2));
@@ -62,7 +66,7 @@ export function cocoLabels(name, detections, image, classNames) {
     const [width, height] = [x2 - x1, y2 - y1];
     return {
       id: index + 1, image_id: 1, category_id: one.class_id + 1, bbox: [x1, y1, width, height],
-      area: width * height, iscrowd: 0, score: one.score,
+      area: width * height, iscrowd: one.crowd ? 1 : 0, ...(one.score !== undefined && { score: one.score }),
     };
   });
   const categories = classNames.map((class_name, id) => ({ id: id + 1, name: class_name }));

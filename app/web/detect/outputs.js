@@ -7,7 +7,7 @@ import { draw } from "../picture.js";
 /** @typedef {{name: string, bitmap: ImageBitmap, size: import("../api.js").Size, detections: Detection[], classNames: string[]}} Shown */
 
 /** @param {Blob} blob @param {string} name */
-function save(blob, name) {
+export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
@@ -24,8 +24,8 @@ function saveImage({ name, bitmap, detections }) {
   canvas.toBlob((blob) => blob && save(blob, `${stem(name)}-boxes.png`), "image/png");
 }
 
-/** @param {string} name */
-const stem = (name) => name.replace(/\.[^.]*$/, "");
+/** A file name without its ending. @param {string} name */
+export const stem = (name) => name.replace(/\.[^.]*$/, "");
 
 /** @param {string} kind image, yolo, voc or coco @param {Shown} shown */
 export function download(kind, shown) {

@@ -3,10 +3,10 @@
 import { foreign, html } from "../dom.js";
 
 const SYMBOLS = /** @type {Record<string, string>} */ ({
-  cap: "∩", cdot: "⋅", cup: "∪", lambda: "λ", log: "log", sum: "∑", to: "→",
+  alpha: "α", cap: "∩", cdot: "⋅", cup: "∪", delta: "δ", lambda: "λ", log: "log", sum: "∑", to: "→",
 });
 const OPERATORS = new Set(["cap", "cdot", "cup", "sum", "to"]);
-const TOKENS = /\\text\{[^}]*\}|\\[a-z]+|\d+(?:\.\d+)?|[a-zA-Z]|[^\s]/g;
+const TOKENS = /\\(?:text|mathrm)\{[^}]*\}|\\[a-z]+|\\,|\d+(?:\.\d+)?|[a-zA-Z]|[^\s]/g;
 
 /** @param {string} name @param {...(Node | string)} children */
 const math = (name, ...children) => foreign("math", name, {}, ...children);
@@ -14,6 +14,8 @@ const math = (name, ...children) => foreign("math", name, {}, ...children);
 /** @param {string} token */
 function leaf(token) {
   if (token.startsWith("\\text")) return math("mtext", token.slice(6, -1));
+  if (token.startsWith("\\mathrm")) return math("mi", token.slice(8, -1));
+  if (token === "\\,") return foreign("math", "mspace", { width: "0.17em" });
   if (token.startsWith("\\")) return math(OPERATORS.has(token.slice(1)) ? "mo" : "mi", SYMBOLS[token.slice(1)]);
   if (/^\d/.test(token)) return math("mn", token);
   return math(/[a-zA-Z]/.test(token) ? "mi" : "mo", token === "-" ? "−" : token === "'" ? "′" : token);
@@ -24,6 +26,8 @@ function atom(tokens) {
   const token = tokens.shift() ?? "";
   if (token === "{") return math("mrow", ...row(tokens));
   if (token === "\\frac") return math("mfrac", atom(tokens), atom(tokens));
+  if (token === "\\hat") return foreign("math", "mover", { accent: "true" }, atom(tokens), math("mo", "^"));
+  if (token === "\\overline") return foreign("math", "mover", {}, atom(tokens), math("mo", "¯"));
   if (token === "\\sqrt") return math("msqrt", atom(tokens));
   return leaf(token);
 }
