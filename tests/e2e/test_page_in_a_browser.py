@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 from tests.e2e.conftest import CHROMIUM, Service
 from yoloscope.models.nms import diou_nms
 
-IMAGE = ROOT / "docs" / "images" / "blood.jpg"
+IMAGE = ROOT / "app" / "web" / "blood.jpg"
 EDGES = ("x1", "y1", "x2", "y2")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
