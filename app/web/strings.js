@@ -271,7 +271,7 @@ export const SCORE = {
   objectTitle: "The chosen object",
   own: "the model's own",
   parts: /** @type {Record<string, string>} */ ({
-    overlap: "1 − IoU", enclosure: "enclosing box", distance: "distance d²/c²", aspect: "aspect αv", centre: "center", size: "size",
+    overlap: "1 − IoU", enclosure: "enclosing box", distance: "distance d²/c²", aspect: "aspect αv", "centre": "center", size: "size",
   }),
   partsTitle: "Parts of its box term",
   picture: "Picture with labels; a canvas to draw on",
