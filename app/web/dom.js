@@ -42,3 +42,17 @@ export function foreign(space, tag, properties = {}, ...children) {
   fill(element, properties, children);
   return element;
 }
+
+/**
+ * A table that is scrolled sideways where it is too wide; the first cell of a row is its head.
+ * @param {string} caption @param {string[]} heads @param {HTMLTableSectionElement | Child[][]} rows
+ */
+export function dataTable(caption, heads, rows) {
+  const body = Array.isArray(rows)
+    ? html("tbody", {}, ...rows.map(([first, ...cells]) =>
+        html("tr", {}, html("th", { scope: "row" }, first), ...cells.map((cell) => html("td", {}, cell)))))
+    : rows;
+  return html("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption },
+    html("table", {}, html("caption", {}, caption),
+      html("thead", {}, html("tr", {}, ...heads.map((head) => html("th", { scope: "col" }, head)))), body));
+}

@@ -155,6 +155,8 @@ export const SERVICE = {
   stages: /** @type {Record<string, string>} */ ({ decode: "decode", queue: "wait", infer: "inference", finish: "suppress", encode: "answer" }),
   stageTable: "Where a request spends its time",
   title: "Service",
+  variant: (/** @type {string} */ precision, /** @type {string} */ engine, /** @type {number | null} */ speedup, /** @type {boolean} */ isPreparing) =>
+    `${precision}, ${engine}${speedup ? `, ${speedup.toFixed(1)} × fp32` : ""}${isPreparing ? " (a faster one is made)" : ""}`,
   version: (/** @type {string} */ version) => `Yoloscope ${version}`,
 };
 
@@ -178,6 +180,7 @@ export const AUDIT = {
   dropHint: "Or drop it here: COCO, VOC or YOLO, images and labels together.",
   faultHeads: ["Fault", "Label", "Image", "What is wrong", "Consequence for training"],
   faults: (/** @type {number} */ count) => `Certain faults, which need no model to be seen (${count})`,
+  faultsTable: "Labels with a fault",
   floor: "Least probability, %",
   jobs: "Audits of this browser",
   keys: [["a", "accept"], ["r", "reject"], ["n", "next"], ["p", "previous"], ["u", "undo"]],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -130,5 +130,17 @@ def test_work_shows_as_it_comes(view: Page, web_service: Service) -> None:
     expect(view.locator("#swagger-ui")).to_contain_text("Yoloscope")
 
 
-def test_no_one_is_shut_out_of_the_service(view: Page, node_packages: Any) -> None:
-    assert serious_findings(view, node_packages) == []
+def test_a_variant_is_told_and_no_one_is_shut_out(page: Page, web_service: Service, node_packages: Path) -> None:
+    httpx.post(f"{web_service.url}/v1/detect", files={"image": IMAGE.read_bytes()}, timeout=60).raise_for_status()
+    detail = httpx.get(f"{web_service.url}/v1/models/builtin").json()
+    detail["precision"] = {
+        "running": "int8",
+        "engine": "<b>openvino",
+        "speedup": 2.13,
+        "state": "ready",
+        "reason": "ok",
+    }
+    page.route("**/v1/models/builtin", lambda route: route.fulfill(json=detail))
+    page.get_by_role("link", name="Service").click()
+    page.get_by_role("cell", name="int8, <b>openvino, 2.1").wait_for()
+    assert serious_findings(page, node_packages) == []

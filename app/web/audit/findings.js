@@ -1,7 +1,7 @@
 /** Review of the findings of one audit: pictures from the reader's zip, verdicts by keys, downloads at the end. */
 
 import { auditReport, correctData } from "../api.js";
-import { html } from "../dom.js";
+import { dataTable, html } from "../dom.js";
 import { AUDIT } from "../strings.js";
 import { boxesOf, drawFinding, surroundings } from "./crop.js";
 import { openPictures } from "./pictures.js";
@@ -25,13 +25,10 @@ const button = (text, onclick, more = {}) => html("button", { type: "button", on
 
 /** Certain faults and what was not audited. @param {AuditReport} report */
 function faults({ flags, skipped }) {
-  const rows = flags.slice(0, MOST_FAULTS).map((flag) =>
-    html("tr", {}, html("th", { scope: "row" }, flag.kind.replaceAll("_", " ")),
-      ...[`${flag.class_name}, ${flag.label_index}`, flag.image, flag.detail, flag.consequence].map((text) => html("td", {}, text))));
-  const table = html("div", { class: "wide", tabindex: "0", role: "region", "aria-label": AUDIT.faults(flags.length) },
-    html("table", {}, html("thead", {}, html("tr", {}, ...AUDIT.faultHeads.map((head) => html("th", { scope: "col" }, head)))), html("tbody", {}, ...rows)));
+  const rows = flags.slice(0, MOST_FAULTS).map(({ kind, class_name, label_index, image, detail, consequence }) =>
+    [kind.replaceAll("_", " "), `${class_name}, ${label_index}`, image, detail, consequence]);
   return [
-    flags.length ? html("details", {}, html("summary", {}, AUDIT.faults(flags.length)), table) : null,
+    flags.length ? html("details", {}, html("summary", {}, AUDIT.faults(flags.length)), dataTable(AUDIT.faultsTable, AUDIT.faultHeads, rows)) : null,
     skipped.length ? html("details", {}, html("summary", {}, AUDIT.skipped(skipped.length)),
       html("ul", {}, ...skipped.slice(0, MOST_FAULTS).map(({ location, detail }) => html("li", {}, `${location}: ${detail}`)))) : null,
   ];

@@ -166,7 +166,7 @@ export function mount(section, context) {
         await look();
       } catch (error) {
         context.complain(error);
-        return;
+        if (error instanceof ProblemError && error.status === 401) return;
       }
       if (!known.some(({ id }) => isOpen(jobs.get(id)))) return;
       await new Promise((resolve) => setTimeout(resolve, PERIOD_MS));

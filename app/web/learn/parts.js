@@ -1,6 +1,6 @@
 /** Pieces that scenes are made of: captions, fields, bars, and tables of numbers beside those of a text. */
 
-import { html } from "../dom.js";
+import { dataTable, html } from "../dom.js";
 import { LEARN } from "../strings.js";
 import { digits } from "./formula.js";
 
@@ -39,15 +39,9 @@ export function field(name, step, get, set) {
 
 /** The cases of a text: a button sets the scene, and our number stands beside the text's. @param {string} caption @param {string} head @param {Case[]} cases */
 export function caseTable(caption, head, cases) {
-  const ours = cases.map(() => html("td", { class: "number" }, "…"));
-  const rows = cases.map(({ label, text, set }, index) =>
-    html("tr", {},
-      html("th", { scope: "row" }, html("button", { type: "button", onclick: set }, label)),
-      ours[index], html("td", { class: "number" }, digits(text))));
-  const table = html("table", { class: "numbers" },
-    html("caption", {}, caption),
-    html("thead", {}, html("tr", {}, ...[head, LEARN.ours, LEARN.text].map((name) => html("th", { scope: "col" }, name)))),
-    html("tbody", {}, ...rows));
+  const ours = cases.map(() => html("span", {}, "…"));
+  const rows = cases.map(({ label, text, set }, index) => [html("button", { type: "button", onclick: set }, label), ours[index], digits(text)]);
+  const table = dataTable(caption, [head, LEARN.ours, LEARN.text], rows);
   return { table, fill: (/** @type {number[]} */ values) => values.forEach((value, index) => (ours[index].textContent = digits(value))) };
 }
 

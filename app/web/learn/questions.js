@@ -1,6 +1,6 @@
 /** Scenes of two questions on YOLOv2's loss: what 1[MaxIoU < thresh] does, and what a cell's other anchors pay. */
 
-import { foreign, html } from "../dom.js";
+import { dataTable, foreign, html } from "../dom.js";
 import { LEARN } from "../strings.js";
 import { addBox, grid, iou } from "./boxes.js";
 import { digits, formula, short } from "./formula.js";
@@ -19,12 +19,6 @@ const bounded = (value, low, high) => Math.min(Math.max(value, low), high);
 const inPicture = ({ x, y, w, h }) => ({
   x: bounded(x, 0, GRID - 0.001), y: bounded(y, 0, GRID - 0.001), w: bounded(w, 0.2, GRID), h: bounded(h, 0.2, GRID),
 });
-
-/** @param {string[]} heads @param {HTMLElement} body @param {string} caption */
-const numbers = (heads, body, caption) =>
-  html("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption },
-    html("table", { class: "numbers" }, html("caption", {}, caption),
-      html("thead", {}, html("tr", {}, ...heads.map((name) => html("th", { scope: "col" }, name)))), body));
 
 /** @param {string} role */
 const roleName = (role) => html("span", { class: `role ${role}` }, LEARN.roles[role] ?? role);
@@ -119,7 +113,7 @@ export function maxIouScene(context) {
   redraw();
   return scene(LEARN.maxIou, LEARN.maxIouWords, [svg, ...sliders.map(({ element }) => element), again],
     [formula("1[\\text{MaxIoU} < \\text{thresh}] \\cdot C^2"), html("p", {}, LEARN.maxIouAnswer),
-      indicated, numbers(LEARN.maxIouHeads, body, LEARN.maxIouTable), counts]);
+      indicated, dataTable(LEARN.maxIouTable, LEARN.maxIouHeads, body), counts]);
 }
 
 /** What the anchors of a cell pay when one of them has the object. @param {Context} context */
@@ -131,21 +125,22 @@ export function anchorScene(context) {
   const cell = foreign("svg", "rect", { class: "own", width: 1, height: 1 });
   const shapes = ANCHORS.map(([width, height]) => foreign("svg", "rect", { width, height }));
   svg.append(cell, ...shapes);
-  const [head, body] = [html("tr"), html("tbody")];
+  const table = html("div");
   const where = html("p", { class: "hint", role: "status" });
   const update = newest(() => anchorLosses(truth, confident, preset), (answer) => {
     const scale = answer.by_scale[0];
     const [column, row] = [Math.floor(truth.x), Math.floor(truth.y)];
     const names = Object.keys(scale.cells).filter((name) => name !== "prior");
-    head.replaceChildren(...[LEARN.anchor, LEARN.role, ...names.map((name) => LEARN.terms[name] ?? name)].map((name) => html("th", { scope: "col" }, name)));
-    body.replaceChildren(...ANCHORS.map(([width, height], anchor) => {
+    const rows = ANCHORS.map(([width, height], anchor) => {
       const role = ROLES[scale.cell_roles[0][anchor][row][column]];
       shapes[anchor].setAttribute("class", `anchor ${role}`);
       shapes[anchor].setAttribute("x", String(column + 0.5 - width / 2));
       shapes[anchor].setAttribute("y", String(row + 0.5 - height / 2));
-      const costs = names.map((name) => html("td", { class: "number" }, digits(scale.cells[name][0][anchor][row][column])));
-      return html("tr", {}, html("th", { scope: "row" }, String(anchor)), html("td", {}, roleName(role)), ...costs);
-    }));
+      return [anchor, roleName(role), ...names.map((name) => digits(scale.cells[name][0][anchor][row][column]))];
+    });
+    const scrolled = table.firstElementChild?.scrollLeft ?? 0;
+    table.replaceChildren(dataTable(LEARN.anchorTable, [LEARN.anchor, LEARN.role, ...names.map((name) => LEARN.terms[name] ?? name)], rows));
+    if (table.firstElementChild) table.firstElementChild.scrollLeft = scrolled;
     cell.setAttribute("x", String(column));
     cell.setAttribute("y", String(row));
     where.textContent = LEARN.cellOf(column, row);
@@ -169,8 +164,6 @@ export function anchorScene(context) {
     update();
   } }, LEARN.again);
   update();
-  const table = html("table", { class: "numbers" }, html("caption", {}, LEARN.anchorTable), html("thead", {}, head), body);
   return scene(LEARN.anchors, LEARN.anchorsWords, [svg, again],
-    [html("p", {}, LEARN.anchorsAnswer), html("fieldset", { class: "row" }, html("legend", {}, LEARN.preset), ...choices), where,
-      html("div", { class: "wide", tabindex: "0", role: "region", "aria-label": LEARN.anchorTable }, table)]);
+    [html("p", {}, LEARN.anchorsAnswer), html("fieldset", { class: "row" }, html("legend", {}, LEARN.preset), ...choices), where, table]);
 }

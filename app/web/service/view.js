@@ -1,20 +1,23 @@
 /** Service: what runs here and how it fares now, from `/metrics` and `/v1/models`. */
 
 import { ProblemError, describeModel, listModels, readMetrics } from "../api.js";
-import { html } from "../dom.js";
+import { dataTable, html } from "../dom.js";
 import { SERVICE } from "../strings.js";
 import { parseMetrics, quantile, rate, recent, sum } from "./metrics.js";
 import { tile } from "./tile.js";
 
 /** @typedef {import("./metrics.js").Scrape} Scrape */
 /** @typedef {import("../main.js").Context} Context */
-/** @typedef {import("../api.js").ModelSummary & {detail?: Record<string, unknown>}} Model */
+/** @typedef {import("../api.js").ModelSummary & {detail?: Record<string, any>}} Model */
 
 const PERIOD_MS = 2000;
 const KEPT = 150;
+/** Readings after which models are asked for what they run by. */
+const MODELS_EVERY = 10;
 /** Seconds of which quantiles tell. */
 const WINDOW_S = 60;
 const REQUESTS = "yoloscope_requests_total";
+const REFUSED = "yoloscope_rejected_total";
 const DURATION = "yoloscope_request_duration_seconds";
 const STAGE = "yoloscope_stage_duration_seconds";
 
@@ -26,20 +29,16 @@ const milliseconds = (seconds) => (seconds === null ? SERVICE.none : `${Number((
 /** @param {number} value */
 const perSecond = (value) => value.toFixed(value < 10 ? 1 : 0);
 
-/** @param {string} caption @param {string[]} heads @param {(string | Node)[][]} rows */
-const table = (caption, heads, rows) =>
-  html("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption },
-    html("table", {}, html("caption", {}, caption),
-      html("thead", {}, html("tr", {}, ...heads.map((head) => html("th", { scope: "col" }, head)))),
-      html("tbody", {}, ...rows.map(([first, ...cells]) =>
-        html("tr", {}, html("th", { scope: "row" }, first), ...cells.map((cell) => html("td", {}, cell)))))));
-
 /** Values of a label among the series of a metric, in order. @param {Scrape} scrape @param {string} name @param {string} label @param {(labels: Record<string, string>) => boolean} [filter] */
 const valuesOf = (scrape, name, label, filter = () => true) =>
   [...new Set((scrape.samples.get(name) ?? []).filter(({ labels }) => filter(labels)).map(({ labels }) => labels[label]))].sort();
 
-/** @param {unknown} value a text, or something with a name */
-const nameOf = (value) => (typeof value === "object" && value && "name" in value ? String(value.name) : typeof value === "string" ? value : SERVICE.none);
+/** What a model detects with. @param {Record<string, any> | undefined} precision of `GET /v1/models/{name}`, where it has that */
+function variantOf(precision) {
+  if (!precision) return SERVICE.none;
+  const { running, engine, speedup, state, reason } = precision;
+  return html("span", { title: reason }, SERVICE.variant(running, engine, speedup ?? null, state === "preparing"));
+}
 
 /** @param {Model} model @param {Scrape} now @param {Scrape | undefined} before @param {Scrape | undefined} since */
 function modelRow({ name, default: isDefault, version, provider, problem, detail }, now, before, since) {
@@ -48,7 +47,7 @@ function modelRow({ name, default: isDefault, version, provider, problem, detail
   const [images, runs] = ["yoloscope_images_total", "yoloscope_inference_executions_total"].map((metric) => sum(now.samples, metric, own));
   return [
     html("span", {}, name, isDefault ? html("small", {}, ` ${SERVICE.default}`) : null),
-    problem ?? version ?? SERVICE.notLoaded, provider ?? SERVICE.none, nameOf(detail?.variant ?? detail?.precision),
+    problem ?? version ?? SERVICE.notLoaded, provider ?? SERVICE.none, variantOf(detail?.precision),
     String(images), perSecond(rate(before, now, "yoloscope_images_total", own)), runs ? (images / runs).toFixed(2) : SERVICE.none,
     milliseconds(recent(0.5, since, now, STAGE, infer)), milliseconds(recent(0.99, since, now, STAGE, infer)),
   ];
@@ -93,11 +92,11 @@ export function mount(section, context) {
     const since = scrapes.find(({ at }) => at >= now.at - WINDOW_S);
     const window = since === now ? undefined : since;
     const work = (/** @type {Record<string, string>} */ labels) => routes.includes(labels.route);
-    const routes = valuesOf(now, REQUESTS, "route", isWork);
+    const routes = valuesOf(now, REQUESTS, "route", isWork).filter((route) => sum(now.samples, REQUESTS, (labels) => labels.route === route));
     const [depth, limit] = [sum(now.samples, "yoloscope_queue_depth"), sum(now.samples, "yoloscope_queue_limit")];
     tiles.requests.add(rate(before, now, REQUESTS, isWork), perSecond);
     tiles.images.add(rate(before, now, "yoloscope_images_total"), perSecond);
-    tiles.refused.add(rate(before, now, "yoloscope_rejected_total"), perSecond);
+    tiles.refused.add(rate(before, now, REFUSED), perSecond);
     tiles.queue.add(depth, (value) => SERVICE.ofLimit(value, limit), limit);
     for (const [share, name] of /** @type {[number, "p50" | "p99"][]} */ ([[0.5, "p50"], [0.99, "p99"]])) {
       const shown = milliseconds(recent(share, window, now, DURATION, work));
@@ -108,26 +107,29 @@ export function mount(section, context) {
         const own = (/** @type {Record<string, string>} */ labels) => labels.model === model && labels.stage === stage;
         return [`${model}: ${SERVICE.stages[stage]}`, ...[0.5, 0.99].map((share) => milliseconds(recent(share, window, now, STAGE, own)))];
       }));
-    const refusals = valuesOf(now, "yoloscope_rejected_total", "reason").map((reason) =>
-      [SERVICE.reasons[reason] ?? reason, String(sum(now.samples, "yoloscope_rejected_total", (labels) => labels.reason === reason))]);
+    const refusals = valuesOf(now, REFUSED, "reason")
+      .map((reason) => ({ reason, count: sum(now.samples, REFUSED, (labels) => labels.reason === reason) }))
+      .filter(({ count }) => count)
+      .map(({ reason, count }) => [SERVICE.reasons[reason] ?? reason, count]);
     const scrolled = [...tables.children].map((child) => child.scrollLeft);
     const focused = [...tables.children].indexOf(/** @type {Element} */ (document.activeElement));
     tables.replaceChildren(
-      table(SERVICE.models, SERVICE.modelHeads, models.map((model) => modelRow(model, now, before, window))),
-      ...(routes.length ? [table(SERVICE.routes, SERVICE.routeHeads, routes.map((route) => routeRow(route, now, before, window)))] : []),
-      ...(stages.length ? [table(SERVICE.stageTable, SERVICE.stageHeads, stages)] : []),
-      ...(refusals.length ? [table(SERVICE.refusals, SERVICE.refusalHeads, refusals)] : []));
+      dataTable(SERVICE.models, SERVICE.modelHeads, models.map((model) => modelRow(model, now, before, window))),
+      ...(routes.length ? [dataTable(SERVICE.routes, SERVICE.routeHeads, routes.map((route) => routeRow(route, now, before, window)))] : []),
+      ...(stages.length ? [dataTable(SERVICE.stageTable, SERVICE.stageHeads, stages)] : []),
+      ...(refusals.length ? [dataTable(SERVICE.refusals, SERVICE.refusalHeads, refusals)] : []));
     [...tables.children].forEach((child, index) => (child.scrollLeft = scrolled[index] ?? 0));
     /** @type {HTMLElement | undefined} */ (tables.children[focused])?.focus();
     const version = now.samples.get("yoloscope_build_info")?.[0]?.labels.version ?? "";
     state.textContent = SERVICE.version(version);
   }
 
+  let looks = 0;
   async function look() {
     const text = await readMetrics();
     scrapes = [...scrapes, { at: performance.now() / 1000, samples: parseMetrics(text) }].slice(-KEPT);
     const ready = sum(scrapes[scrapes.length - 1].samples, "yoloscope_model_ready");
-    if (ready !== models.filter(({ loaded }) => loaded).length) {
+    if (ready !== models.filter(({ loaded }) => loaded).length || looks++ % MODELS_EVERY === 0) {
       const listed = await listModels();
       models = await Promise.all(listed.models.map(async (model) => (model.loaded ? { ...model, detail: await describeModel(model.name) } : model)));
     }
@@ -143,7 +145,7 @@ export function mount(section, context) {
         context.clear();
       } catch (error) {
         context.complain(error instanceof ProblemError ? error : new Error(SERVICE.noAnswer));
-        if (error instanceof ProblemError) return;
+        if (error instanceof ProblemError && error.status === 401) return;
       }
       await new Promise((resolve) => setTimeout(resolve, PERIOD_MS));
     }
