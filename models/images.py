@@ -273,7 +273,7 @@ def _check_work(image: Image.Image, reduced: ReducedImage, limits: ImageLimits) 
     if needed > MAX_DECODE_BYTES:
         raise ImageTooLargeError(
             f"expected an image that takes at most {MAX_DECODE_BYTES} bytes of memory to decode, got a {kind} of"
-            f" {size[0]}x{size[1]} that takes some {needed}: save it smaller, or as JPEG"
+            f" {size[0]}x{size[1]} that takes some {needed}: save it smaller, or as a baseline JPEG"
         )
 
 

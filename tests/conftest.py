@@ -7,6 +7,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from yoloscope.models.cpu import available_cpus
+
 ROOT = Path(__file__).resolve().parent.parent
 TOGETHER = ("tests/e2e/", "tests/training/export/")
 """Folders whose files share what is slow: a service with the model that it pulled, small artifacts."""
@@ -32,6 +34,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
     scheduler = LoadFileScheduling(config, log)
     scheduler._split_scope = _process_of
     return scheduler
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are CPUs: tests wait for other processes in a third of the time."""
+    return available_cpus() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

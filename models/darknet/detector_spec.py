@@ -118,7 +118,8 @@ def _classes(plans: Sequence[HeadPlan], context: Context, class_names: Sequence[
 
 def _names(class_names: Sequence[str] | None, count: int, context: Context) -> tuple[str, ...]:
     if class_names is None:
-        context.notices.append(f"no class names given: the {count} classes are called class_0 to class_{count - 1}")
+        several = f"the {count} classes are called class_0 to class_{count - 1}"
+        context.notices.append(f"no class names given: {'the class is called class_0' if count == 1 else several}")
         return tuple(f"class_{index}" for index in range(count))
     if len(class_names) != count:
         raise ConfigError(f"expected {count} class names as the cfg says, got {len(class_names)}")

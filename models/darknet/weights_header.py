@@ -16,6 +16,7 @@ _VERSION = struct.Struct("<3i")
 _SEEN_32, _SEEN_64 = struct.Struct("<I"), struct.Struct("<Q")
 _TRANSPOSED_FROM = 1000
 _NEWEST = 100_000
+_USUAL_CHANNELS = (1, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ class WeightsHeader:
 def explain_mismatch(network: nn.Module, header: WeightsHeader, expected: int, got: int) -> str:
     """Return a message with both counts, in parameters and bytes, and the likely cause."""
     spec = getattr(network, "spec", None)
-    classes = count_classes(network, spec, got - expected) if isinstance(spec, DetectorSpec) else None
-    if classes is not None and isinstance(spec, DetectorSpec):
-        causes = f"the weights were trained for {classes} classes and the cfg has {spec.num_classes}"
+    found = _fitting_cfgs(network, spec, got - expected) if isinstance(spec, DetectorSpec) else []
+    if found:
+        causes = f"the weights were trained {', or '.join(found)}"
     else:
         causes = (
             "the file is cut off, holds a backbone alone, or belongs to another cfg"
@@ -97,6 +98,21 @@ def explain_mismatch(network: nn.Module, header: WeightsHeader, expected: int, g
         f"expected {expected} parameters ({header.num_bytes + 4 * expected} bytes) for this network, "
         f"got {got} ({header.num_bytes + 4 * got} bytes): {causes}"
     )
+
+
+def _fitting_cfgs(network: nn.Module, spec: DetectorSpec, excess: int) -> list[str]:
+    """Return by which classes or channels of the cfg the network would have so many parameters more."""
+    found = []
+    classes = count_classes(network, spec, excess)
+    if classes is not None:
+        found.append(f"for {classes} classes and the cfg has {spec.num_classes}")
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    per_channel = 0 if first is None else first.weight[:, 0].numel()
+    if per_channel and excess % per_channel == 0:
+        channels = spec.input_channels + excess // per_channel
+        if channels in _USUAL_CHANNELS:
+            found.append(f"with channels={channels} and the cfg has {spec.input_channels}")
+    return found
 
 
 def count_classes(network: nn.Module, spec: DetectorSpec, excess: int) -> int | None:

@@ -55,6 +55,11 @@ class TestSaving:
         run("detect", first, second, "-m", "tiny", "--save", tmp_path / "out")
         assert names_in(tmp_path / "out") == ["frame-2.jpg", "frame.jpg"]
 
+    def test_names_that_differ_in_case_alone_are_one_file_on_some_disks(self, run: Run, tmp_path: Path) -> None:
+        paths = put(tmp_path / "c1" / "frame.jpg"), put(tmp_path / "c2" / "FRAME.jpg")
+        assert run("detect", *paths, "-m", "tiny", "--save", tmp_path / "out").exit_code == 0
+        assert names_in(tmp_path / "out") == ["FRAME-2.jpg", "frame.jpg"]
+
     def test_two_suffixes(self, run: Run, tmp_path: Path, gray_png: bytes) -> None:
         run(
             "detect", put(tmp_path / "x.png", gray_png), put(tmp_path / "x.jpg"), "-m", "tiny", "--save", tmp_path / "o"

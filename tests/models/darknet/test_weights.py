@@ -106,6 +106,28 @@ def test_wrong_class_count_is_recognized() -> None:
         load_weights(network, save_weights(trained))
 
 
+def test_wrong_channels_are_recognized() -> None:
+    """42 parameters more are those of 7 classes more, and those of two channels more."""
+    cfg = """[net]
+width=64
+height=64
+channels={}
+
+[convolutional]
+filters=21
+activation=linear
+
+[yolo]
+mask=0,1,2
+anchors=10,14,23,27,37,58
+classes=2
+num=3
+"""
+    expected = "trained for 9 classes and the cfg has 2, or with channels=3 and the cfg has 1"
+    with pytest.raises(WeightsError, match=expected):
+        load_weights(build_darknet(cfg.format(1)), save_weights(build_darknet(cfg.format(3))))
+
+
 def test_damaged_file_is_not_a_multiple_of_four() -> None:
     with pytest.raises(WeightsError, match="multiple of 4"):
         load_weights(everything(), counting(everything()) + b"x")
