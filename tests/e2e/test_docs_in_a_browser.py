@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.conftest import ROOT
-from tests.e2e.conftest import Service, start_service
+from tests.e2e.conftest import CHROMIUM, Service
 
 IMAGE = ROOT / "docs" / "images" / "blood.jpg"
-CHROMIUM = shutil.which("chromium")
-QUIET = ["gpu", "quic", "background-networking", "component-update", "sync"]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = start_service(YOLOSCOPE_MODEL="builtin", YOLOSCOPE_MODELS_DIR=str(tmp_path_factory.mktemp("models")))
-    yield running
-    running.stop()
 
 
 @pytest.fixture
@@ -35,16 +25,13 @@ def requested() -> set[str]:
 
 
 @pytest.fixture
-def page(service: Service, requested: set[str]) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        switches = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
-        opened = browser.new_page()
-        opened.set_default_timeout(300_000)
-        opened.on("request", lambda request: requested.add(request.url.split("/")[2]))
-        opened.goto(f"{service.url}/docs")
-        yield opened
-        browser.close()
+def page(web_service: Service, browser: Browser, requested: set[str]) -> Iterator[Page]:
+    opened = browser.new_page()
+    opened.set_default_timeout(300_000)
+    opened.on("request", lambda request: requested.add(request.url.split("/")[2]))
+    opened.goto(f"{web_service.url}/docs")
+    yield opened
+    opened.close()
 
 
 def execute(
@@ -66,11 +53,11 @@ def execute(
     return document
 
 
-def test_an_image_is_uploaded_and_its_boxes_are_seen(page: Page, service: Service, requested: set[str]) -> None:
+def test_an_image_is_uploaded_and_its_boxes_are_seen(page: Page, web_service: Service, requested: set[str]) -> None:
     (result,) = execute(page, "detect", {"image": IMAGE})["results"]
     (white,) = [row for row in result["detections"] if row["class_name"] == "WBC"]
     assert white["box"] == pytest.approx({"x1": 212, "y1": 130, "x2": 430, "y2": 340}, abs=4)
-    assert requested == {service.url.split("/")[2]}
+    assert requested == {web_service.url.split("/")[2]}
 
 
 def test_an_image_and_labels_are_uploaded_and_the_loss_is_seen(page: Page, tmp_path: Path) -> None:

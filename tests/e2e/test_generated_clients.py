@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
-from tests.e2e.conftest import Service, start_service
+from tests.e2e.conftest import Service
 
 IMAGE = ROOT / "docs" / "images" / "blood.jpg"
 LABELS = "2 0.5 0.5 0.35 0.44\n"
@@ -53,17 +52,10 @@ Promise.all([
 """
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = start_service(YOLOSCOPE_MODEL="builtin", YOLOSCOPE_MODELS_DIR=str(tmp_path_factory.mktemp("models")))
-    yield running
-    running.stop()
-
-
 @pytest.fixture
-def folder(service: Service, tmp_path: Path) -> Path:
+def folder(web_service: Service, tmp_path: Path) -> Path:
     """A folder with the document of the service and a label file."""
-    (tmp_path / "openapi.json").write_bytes(httpx.get(f"{service.url}/openapi.json").content)
+    (tmp_path / "openapi.json").write_bytes(httpx.get(f"{web_service.url}/openapi.json").content)
     (tmp_path / "labels.txt").write_text(LABELS)
     return tmp_path
 
@@ -88,18 +80,18 @@ def _check(answer: dict[str, Any]) -> None:
     assert result["total"] == pytest.approx(sum(term["weighted"] for term in result["terms"].values()), rel=1e-5)
 
 
-def test_openapi_python_client(service: Service, folder: Path) -> None:
+def test_openapi_python_client(web_service: Service, folder: Path) -> None:
     venv.create(folder / "venv", with_pip=True)
     binaries = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
     _install([str(binaries / "python"), "-m", "pip", "install", "-q", "openapi-python-client==0.29.1"], folder)
     generate = ["generate", "--path", "openapi.json", "--meta", "none", "--output-path", "generated"]
     _run([binaries / "openapi-python-client", *generate], folder)
     (folder / "use.py").write_text(PYTHON)
-    _check(json.loads(_run([binaries / "python", "use.py", service.url, IMAGE, folder / "labels.txt"], folder)))
+    _check(json.loads(_run([binaries / "python", "use.py", web_service.url, IMAGE, folder / "labels.txt"], folder)))
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
-def test_hey_api_openapi_ts(service: Service, folder: Path) -> None:
+def test_hey_api_openapi_ts(web_service: Service, folder: Path) -> None:
     (folder / "package.json").write_text("{}")
     _install(["npm", "install", "--silent", "--no-fund", "@hey-api/openapi-ts@0.95.0", "typescript@5.9.3"], folder)
     bins = folder / "node_modules" / ".bin"
@@ -107,4 +99,4 @@ def test_hey_api_openapi_ts(service: Service, folder: Path) -> None:
     (folder / "use.ts").write_text(TYPESCRIPT)
     options = ["--module", "commonjs", "--target", "es2022", "--lib", "es2022,dom,dom.iterable", "--skipLibCheck"]
     _run([bins / "tsc", *options, "--outDir", "js", "use.ts"], folder)
-    _check(json.loads(_run(["node", "js/use.js", service.url, IMAGE, folder / "labels.txt"], folder)))
+    _check(json.loads(_run(["node", "js/use.js", web_service.url, IMAGE, folder / "labels.txt"], folder)))
