@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from logging.config import dictConfig
 from threading import Event
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "yoloscope"
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+_OURS: Final = "yoloscope.models.errors."
+_REACH_S: Final = 5.0
 _RETRY_AFTER_S: Final = 1.0
 _WANTED_SHARE: Final = 8
 """Replicas are added where a queue is fuller than this part of its limit."""
@@ -119,6 +122,7 @@ def _connect(address: str | None) -> None:
     handlers = {number: signal.getsignal(number) for number in _STOPPING}
     try:
         if address:
+            _reach(address)
             ray.init(address)
         else:
             ray.init("local", include_dashboard=False)
@@ -130,11 +134,22 @@ def _connect(address: str | None) -> None:
         signal.signal(number, handler)
 
 
+def _reach(address: str) -> None:
+    """Raise OSError where nothing listens at HOST:PORT, for which Ray waits for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+
+
 def _deploy(app: Any) -> None:  # noqa: ANN401 (ray has no types here)
+    """Wait until a replica serves; raise ServiceError with the replica's own words where none starts."""
     try:
         serve.run(app, name=NAME, route_prefix="/")
     except RuntimeError as error:
-        raise ServiceError(f"expected replicas that start, got: {error}") from error
+        deployment = serve.status().applications[NAME].deployments.get(NAME)
+        lines = [line.strip() for line in deployment.message.splitlines()] if deployment else []
+        said = next((line.partition(": ")[2] for line in lines if line.startswith(_OURS)), str(error))
+        raise ServiceError(f"expected replicas that start, got: {said}") from error
 
 
 def _builder(settings: Settings) -> Callable[[], FastAPI]:

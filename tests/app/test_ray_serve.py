@@ -11,7 +11,7 @@ import yaml
 from tests.conftest import ROOT
 from tests.e2e.conftest import start_service
 from yoloscope.app.settings import Settings, load_settings
-from yoloscope.models.errors import ConfigError
+from yoloscope.models.errors import ConfigError, ServiceError
 
 ray = pytest.importorskip("ray", reason="needs ray (extra ray): make check-ray")
 api = pytest.importorskip("ray.serve._private.api")
@@ -48,6 +48,14 @@ def test_a_replica_that_fits_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch)
     ray_serve._require_room(load_settings(threads=4))
     with pytest.raises(ConfigError, match=r"with 4 CPUs .* and 1 GPUs .*, got 4 CPUs and 0 GPUs$"):
         ray_serve._require_room(load_settings(threads=4, ray_gpus=1))
+
+
+def test_a_cluster_that_is_not_there_and_a_port_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ServiceError, match=r"expected a Ray cluster at 127.0.0.1:1, got: .*refused"):
+        ray_serve.serve_on_ray(load_settings(), print)
+    with pytest.raises(ConfigError, match=r"--port: expected one .* with --ray, got 0"):
+        ray_serve.serve_on_ray(load_settings(port=0), print)
 
 
 def test_the_manifest_is_what_ray_serve_reads() -> None:
