@@ -31,6 +31,7 @@ def _add_file(path: str, name: str, content: bytes) -> None:
         "etag": tag,
         "cache-control": "no-cache",  # kept by browsers, and asked for again by its tag: a new version shows at once
         "content-security-policy": _POLICY,
+        "permissions-policy": "camera=(self), microphone=(), geolocation=()",
         "referrer-policy": "no-referrer",
     }
 

@@ -3,6 +3,13 @@
 export const TEXT = {
   apiDocument: "API document",
   boxColumn: "x1, y1, x2, y2 in pixels",
+  camera: "Camera",
+  cameraBusy: "The camera cannot be read; another program may be using it.",
+  cameraChoice: "Which camera",
+  cameraInsecure: "The browser lends its camera to pages by HTTPS or on this device (localhost) alone.",
+  cameraMissing: "This device has no camera that the browser knows.",
+  cameraRefused: "The browser refused the camera. Allow it for this page in the browser's settings, then try again.",
+  cameraStop: "Stop the camera",
   choose: "Choose pictures",
   controls: "Source and settings",
   copied: "Text to copy",

@@ -107,7 +107,8 @@ def web_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def browser() -> Iterator[Browser]:
     """Chromium; closed after each module, for Playwright runs once at a time."""
     with sync_playwright() as playwright:
-        switches = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
+        cameras = "--use-fake-device-for-media-stream=device-count=2"
+        switches = ["--no-sandbox", "--no-first-run", cameras, *(f"--disable-{name}" for name in QUIET)]
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
         yield launched
         launched.close()

@@ -4,13 +4,14 @@ import { MAX_DETECTIONS, SCORE_FLOOR, describeModel, detectCandidates, listModel
 import { boxAt, draw } from "../picture.js";
 import { listen, sample } from "../sources.js";
 import { TEXT, cut, found, unreadable } from "../strings.js";
+import { Camera } from "./camera.js";
 import { copy, download } from "./outputs.js";
 import { asCurl, asPython } from "./requests.js";
 import { pixelFrame, suppress } from "./suppression.js";
 import { fillList, fillTable } from "./table.js";
 
 /** @typedef {import("../api.js").Detection} Detection */
-/** @typedef {{file: File, bitmap: ImageBitmap, answer: import("../api.js").Answer | null}} Item */
+/** @typedef {{file: File, bitmap: ImageBitmap, answer: import("../api.js").Answer | null, live?: boolean}} Item */
 
 const at = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (document.getElementById(id));
@@ -88,16 +89,17 @@ function complain(error) {
   frame.complain(error);
 }
 
+const scoreFloor = () => Math.min(SCORE_FLOOR, spec?.nms.score_threshold ?? 1);
+
 /** Asks for the candidates of the pictures that have none, one after the other. */
 async function detectMissing() {
   if (!spec) return;
   const mine = ++round;
-  const floor = Math.min(SCORE_FLOOR, spec.nms.score_threshold);
   for (const item of [...items]) {
     if (item.answer) continue;
     at("status").textContent = TEXT.detecting;
     try {
-      const answer = await detectCandidates(item.file, model.value, floor);
+      const answer = await detectCandidates(item.file, model.value, scoreFloor());
       if (mine !== round) return;
       item.answer = answer;
     } catch (error) {
@@ -175,6 +177,48 @@ function save(kind) {
   download(kind, { name: item.file.name, bitmap: item.bitmap, size, detections: shown, classNames: spec.class_names });
 }
 
+/** The entry of the camera among the pictures: each frame takes the place of the last. @param {File} file */
+async function takeFrame(file) {
+  const name = model.value;
+  try {
+    const [bitmap, answer] = await Promise.all([createImageBitmap(file), detectCandidates(file, name, scoreFloor())]);
+    if (!camera.isOpen || name !== model.value) return;
+    const index = items.findIndex((item) => item.live);
+    const item = { file, bitmap, answer, live: true };
+    items = index < 0 ? [...items, item] : items.map((one, i) => (i === index ? item : one));
+    current = index < 0 ? items.length - 1 : index;
+    show();
+  } catch (error) {
+    stopCamera();
+    complain(error);
+  }
+}
+
+const camera = new Camera(/** @type {HTMLSelectElement} */ (at("cameras")), takeFrame);
+
+function showCamera() {
+  at("camera-row").hidden = !camera.isOpen;
+  at("camera").textContent = camera.isOpen ? TEXT.cameraStop : TEXT.camera;
+  at("camera").setAttribute("aria-pressed", String(camera.isOpen));
+}
+
+function stopCamera() {
+  camera.close();
+  items = items.map((item) => ({ ...item, live: false })); // the last frame stays
+  showCamera();
+}
+
+async function openCamera() {
+  frame.clear();
+  try {
+    await camera.open();
+  } catch (error) {
+    complain(error);
+  }
+  showCamera();
+  camera.run();
+}
+
 /** @param {HTMLElement} section @param {import("../main.js").Context} context @returns {import("../main.js").View} */
 export function mount(section, context) {
   frame = context;
@@ -183,6 +227,8 @@ export function mount(section, context) {
   model.addEventListener("change", chooseModel);
   canvas.addEventListener("click", clicked);
   at("sample").addEventListener("click", () => sample().then((file) => add([file])).catch(complain));
+  at("camera").addEventListener("click", () => (camera.isOpen ? stopCamera() : openCamera()));
+  at("cameras").addEventListener("change", openCamera);
   for (const button of section.querySelectorAll("[data-download], [data-copy]")) {
     const { download: kind, copy: format } = /** @type {HTMLElement} */ (button).dataset;
     button.addEventListener("click", () => (kind ? save(kind) : copyAs(format ?? "")));
@@ -190,5 +236,5 @@ export function mount(section, context) {
   new ResizeObserver(paint).observe(/** @type {HTMLElement} */ (canvas.parentElement));
   context.onKey(start);
   start();
-  return {};
+  return { hidden: stopCamera };
 }

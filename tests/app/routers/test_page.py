@@ -32,6 +32,7 @@ def test_a_file_is_served_as_it_is_under_a_strict_policy(client: Client, name: s
     policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert answer.headers["permissions-policy"].startswith("camera=(self),")
     assert "unsafe" not in answer.headers["content-security-policy"]
 
 
