@@ -218,6 +218,7 @@ export const AUDIT = {
   relabel: (/** @type {string} */ from, /** @type {string} */ to) => `relabel ${from} as ${to}`,
   remove: "Delete",
   review: "Review",
+  sample: "Try a sample",
   shareOf: (/** @type {string} */ kind) => `Share ${kind}, %`,
   show: "Findings to show",
   skipped: (/** @type {number} */ count) => `Not audited (${count})`,

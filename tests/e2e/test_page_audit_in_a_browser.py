@@ -136,6 +136,30 @@ def test_a_zip_that_the_browser_lost_is_chosen_again(page: Page, cells: Path, tm
     expect(page.get_by_role("button", name="Corrected labels")).to_be_enabled()
 
 
+def test_the_sample_has_its_four_errors_and_a_long_audit_is_canceled(page: Page, cells: Path, tmp_path: Path) -> None:
+    open_view(page)
+    page.get_by_role("button", name="Try a sample").click()
+    page.get_by_role("button", name="Review").click()
+    kinds = page.get_by_role("combobox", name="Findings to show").locator("option")
+    shown = " ".join(kinds.all_inner_texts())
+    for group in ("missing: WBC", "wrong class: WBC", "badly placed: RBC", "on no object: RBC"):
+        assert group in shown
+    paints(page)
+    page.get_by_role("button", name="All audits").click()
+    with zipfile.ZipFile(tmp_path / "long.zip", "w") as archive:
+        archive.write(cells / "classes.txt", "classes.txt")
+        for number in range(120):
+            archive.write(cells / "images" / f"{HOSTILE}.jpg", f"images/{number}.jpg")
+            archive.write(cells / "labels" / f"{HOSTILE}.txt", f"labels/{number}.txt")
+    page.get_by_label("Choose a zip").set_input_files(tmp_path / "long.zip")
+    page.get_by_role("button", name="Start the audit").click()
+    page.get_by_role("button", name="Cancel").click()
+    long_job = page.get_by_role("listitem").filter(has_text="long")
+    expect(long_job).to_contain_text("canceled")
+    long_job.get_by_role("button", name="Delete").click()
+    expect(long_job).to_have_count(0)
+
+
 def zip_bytes(files: dict[str, bytes], **options: Any) -> bytes:
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", **options) as archive:
@@ -164,6 +188,16 @@ def test_zips_are_read_as_python_reads_them(page: Page, monkeypatch: pytest.Monk
             list(data),
         )
         assert {name: bytes(content) for name, content in found.items()} == files
+    written = page.evaluate(
+        """async () => {
+            const { storedZip } = await import("./page/audit/sample.js");
+            const zip = storedZip([["a.txt", new Uint8Array([1, 2, 250])], ["b/c", new Uint8Array()]]);
+            return [...new Uint8Array(await zip.arrayBuffer())];
+        }"""
+    )
+    with zipfile.ZipFile(io.BytesIO(bytes(written))) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == {"a.txt": b"\x01\x02\xfa", "b/c": b""}
 
 
 def test_a_finding_is_seen_in_the_surroundings_of_the_report(page: Page, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import { AUDIT } from "../strings.js";
 import { boxesOf, drawFinding, surroundings } from "./crop.js";
 import { openPictures } from "./pictures.js";
 import { Review, actionOf, saveFile } from "./review.js";
-import { keepZip, zipOf } from "./store.js";
+import { keepZip, verdictsOf, zipOf } from "./store.js";
 
 /** @typedef {import("../api.js").AuditJob} AuditJob */
 /** @typedef {import("../api.js").AuditReport} AuditReport */
@@ -41,7 +41,7 @@ function faults({ flags, skipped }) {
 export async function reviewJob(job, context, back) {
   const report = await auditReport(job.id);
   const { findings } = report;
-  const review = new Review(`yoloscope-audit-${job.id}`, (rank) => rank in findings);
+  const review = new Review(verdictsOf(job.id), (rank) => rank in findings);
   let zip = await zipOf(job.id);
   let pictures = zip && (await openPictures(zip).catch(() => null));
   let ranks = [...findings.keys()];
@@ -136,9 +136,11 @@ export async function reviewJob(job, context, back) {
     showVerdicts();
   }
 
-  const groups = html("select", { "aria-label": AUDIT.show, onchange: () => {
+  let isPointed = false;
+  const groups = html("select", { "aria-label": AUDIT.show, onpointerdown: () => (isPointed = true), onkeydown: () => (isPointed = false), onchange: () => {
     const [kind, ...rest] = groups.value.split(":");
     choose(kind, rest.join(":"));
+    if (isPointed) groups.blur(); // so that letters are verdicts again
     show();
   } });
   /** @param {string} kind @param {string} class_name */
@@ -194,7 +196,7 @@ export async function reviewJob(job, context, back) {
   const chooseAgain = html("label", { class: "button", hidden: Boolean(pictures) }, html("span", {}, AUDIT.chooseAgain), again);
 
   const element = html("div", { class: "review" },
-    html("div", { class: "head" }, button(AUDIT.back, back), html("h2", {}, AUDIT.labelsOf(report.data))),
+    html("div", { class: "head" }, button(AUDIT.back, back), html("h2", { tabindex: "-1" }, AUDIT.labelsOf(report.data))),
     html("p", { class: "hint" }, AUDIT.summary(report)), ...report.notes.map((note) => html("p", { class: "hint" }, note)),
     html("div", { class: "row" }, groups, tally), done, unkept,
     html("div", { class: "halves" },

@@ -75,10 +75,14 @@ export async function zipOf(id) {
   }
 }
 
-/** @param {string} id */
-export async function dropZip(id) {
+/** Name under which verdicts on the findings of a job are kept. @param {string} id */
+export const verdictsOf = (id) => `yoloscope-audit-${id}`;
+
+/** Drops the zip and the verdicts. @param {string} id */
+export async function dropJob(id) {
   held.delete(id);
   try {
+    localStorage.removeItem(verdictsOf(id));
     await transact("readwrite", (zips) => zips.delete(id));
   } catch {
     // there is nothing to delete from

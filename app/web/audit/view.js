@@ -1,14 +1,17 @@
 /** Audit: data sets are uploaded as zips, their labels judged by jobs, and the findings reviewed. */
 
-import { ProblemError, cancelAudit, createAudit, deleteAudit, getAudit, listModels } from "../api.js";
+import { ProblemError, cancelAudit, createAudit, deleteAudit, describeModel, getAudit, listModels } from "../api.js";
 import { html } from "../dom.js";
 import { AUDIT } from "../strings.js";
 import { reviewJob } from "./findings.js";
-import { dropZip, keepJobs, keepZip, knownJobs } from "./store.js";
+import { sampleZip } from "./sample.js";
+import { dropJob, keepJobs, keepZip, knownJobs } from "./store.js";
 
 /** @typedef {import("../api.js").AuditJob} AuditJob */
 /** @typedef {import("../main.js").Context} Context */
 
+/** The model that knows what is on the sample picture. */
+const SAMPLE_MODEL = "builtin";
 const PERIOD_MS = 1000;
 const KINDS = /** @type {const} */ (["missing", "class", "location", "spurious"]);
 const isOpen = (/** @type {AuditJob | undefined} */ job) => job === undefined || job.state === "queued" || job.state === "running";
@@ -32,6 +35,17 @@ function uploadForm(section, context, added) {
     context.clear();
   };
   const input = html("input", { type: "file", accept: ".zip,application/zip", onchange: () => take(input.files?.[0]) });
+
+  const trySample = html("button", { type: "button", hidden: true, onclick: async () => {
+    context.clear();
+    try {
+      model.value = SAMPLE_MODEL;
+      take(await sampleZip(SAMPLE_MODEL, (await describeModel(SAMPLE_MODEL)).spec));
+      await submit();
+    } catch (error) {
+      context.complain(error);
+    }
+  } }, AUDIT.sample);
 
   async function submit() {
     if (!file) return;
@@ -64,13 +78,14 @@ function uploadForm(section, context, added) {
     html("div", {}, html("label", { for: control.id }, text), control);
   return {
     element: html("section", { class: "card", "aria-label": AUDIT.newAudit },
-      html("div", { class: "row" }, html("label", { class: "button" }, html("span", {}, AUDIT.choose), input), name),
+      html("div", { class: "row" }, html("label", { class: "button" }, html("span", {}, AUDIT.choose), input), trySample, name),
       html("div", { class: "fields" }, row(AUDIT.model, model), row(AUDIT.split, split)),
       html("details", {}, html("summary", {}, AUDIT.more), html("p", { class: "hint" }, AUDIT.moreWords),
         html("div", { class: "fields" }, row(AUDIT.floor, floor), ...KINDS.map((kind, index) => row(AUDIT.shareOf(AUDIT.kinds[kind]), shares[index])))),
       html("div", { class: "row" }, start, status)),
     async fill() {
       const { models, default: first } = await listModels();
+      trySample.hidden = !models.some((one) => one.name === SAMPLE_MODEL);
       model.replaceChildren(...models.map((one) => new Option(one.name, one.name, false, one.name === first)));
     },
   };
@@ -93,7 +108,7 @@ export function mount(section, context) {
     keepZip(job.id, zip);
     run();
   });
-  const home = html("div", {}, html("h2", {}, AUDIT.title), html("p", { class: "lead" }, AUDIT.lead), form.element,
+  const home = html("div", {}, html("h2", { tabindex: "-1" }, AUDIT.title), html("p", { class: "lead" }, AUDIT.lead), form.element,
     html("h3", {}, AUDIT.jobs), list);
   section.replaceChildren(home);
 
@@ -112,11 +127,12 @@ export function mount(section, context) {
     known = known.filter((one) => one.id !== id);
     jobs.delete(id);
     keepJobs(known);
-    dropZip(id);
+    dropJob(id);
   }
   const backHome = () => {
     review = null;
     section.replaceChildren(home);
+    home.querySelector("h2")?.focus();
     context.clear();
     run();
   };
@@ -124,6 +140,7 @@ export function mount(section, context) {
   const open = (job) => act(async () => {
     review = await reviewJob(job, context, backHome);
     section.replaceChildren(review.element);
+    review.element.querySelector("h2")?.focus();
     review.paint();
   });
   /** @param {import("./store.js").Known} one */

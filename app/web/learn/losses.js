@@ -97,9 +97,10 @@ export const anchorLosses = (truth, confident, preset, options = {}) =>
 
 /**
  * Asks with the newest state: while one request is under way, the last change alone waits.
- * @template T @param {() => Promise<T>} ask @param {(answer: T) => void} show @param {(error: unknown) => void} complain
+ * @template T @param {() => Promise<T>} ask @param {(answer: T) => void} show
+ * @param {import("../main.js").Context} context
  */
-export function newest(ask, show, complain) {
+export function newest(ask, show, context) {
   let busy = false;
   let changed = false;
   return async () => {
@@ -110,9 +111,10 @@ export function newest(ask, show, complain) {
       while (changed) {
         changed = false;
         show(await ask());
+        context.clear();
       }
     } catch (error) {
-      complain(error);
+      context.complain(error);
     } finally {
       busy = false;
     }

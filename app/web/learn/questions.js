@@ -63,7 +63,7 @@ export function maxIouScene(context) {
     () => Promise.all([
       anchorLosses(truth, confident, "v2", { ignore_threshold: threshold }),
       anchorLosses(truth, confident, "v2", { ignore_threshold: null }),
-    ]), show, context.complain);
+    ]), show, context);
   function redraw() {
     for (const { draw } of [label, ...shapes, ...sliders]) draw();
     update();
@@ -144,7 +144,7 @@ export function anchorScene(context) {
     cell.setAttribute("x", String(column));
     cell.setAttribute("y", String(row));
     where.textContent = LEARN.cellOf(column, row);
-  }, context.complain);
+  }, context);
   const label = addBox(svg, 0.16, {
     name: LEARN.label, kind: "target", step: 0.1, get: () => truth,
     set(box) {

@@ -42,7 +42,7 @@ export function rootScene(context) {
       const { height, predicted } = objects[index];
       filled[index].replaceChildren(formula(`(\\sqrt{${height}} - \\sqrt{${predicted}})^2 =`, values[index]));
     });
-  }, context.complain);
+  }, context);
   const drawn = objects.map((object) => {
     const bounded = (/** @type {number} */ height) => {
       object.predicted = Math.round(Math.min(Math.max(height, 10), most));
@@ -88,7 +88,7 @@ export function overlapScene(context) {
     const [own, shared] = [box.w * box.h, across * down].map((area) => String(Math.round(area)));
     value.textContent = digits(iou);
     filled.replaceChildren(formula(`\\frac{${shared}}{40000 + ${own} - ${shared}} =`, value));
-  }, context.complain);
+  }, context);
   const moved = (/** @type {Box} */ to) => {
     Object.assign(box, to, { x: Math.min(Math.max(to.x, 0), 440), y: Math.min(Math.max(to.y, 0), 440) });
     shown.draw();
@@ -171,7 +171,7 @@ export function catScene(context) {
       filled[index].replaceChildren(formula(`${part.filled(cells, iou)} =`, value));
     });
     bar.draw([terms.xy.weighted + terms.wh.weighted, ...[terms.objectness, terms.classification, terms.no_objectness].map((one) => one.weighted)]);
-  }, context.complain);
+  }, context);
   const set = (/** @type {Change} */ change) => {
     cells = changed(cells, change);
     for (const { draw } of drawn) draw();
