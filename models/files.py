@@ -15,6 +15,8 @@ from typing import Final
 from yoloscope.models.errors import OutputError
 
 _UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+ESCAPED: Final = "backslashreplace"
+"""Name of the error handler that writes what UTF-8 cannot hold as escapes (see ``encodable``)."""
 
 
 def sha256(path: Path) -> str:
@@ -86,7 +88,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file whole or not at all, lone surrogates as escapes (see ``encodable``); raise OutputError."""
-    write_bytes(path, text.encode(errors="backslashreplace"))
+    write_bytes(path, text.encode(errors=ESCAPED))
 
 
 def encodable(text: str) -> str:
@@ -94,7 +96,7 @@ def encodable(text: str) -> str:
 
     In JSON that is the escape of that surrogate, so that a name is read back as it was.
     """
-    return text.encode(errors="backslashreplace").decode()
+    return text.encode(errors=ESCAPED).decode()
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 import yoloscope
 from tests.app.artifact import write_tiny_artifact
 from tests.conftest import ROOT
+from yoloscope.app.cli import build
 from yoloscope.models.errors import ConfigError, ImageDecodeError, ImageTypeError, LabelError, RequestError
 from yoloscope.models.zoo import BUILTIN
+from yoloscope.training.data.datasets import open_dataset
 
 BLOOD = ROOT / "docs" / "images" / "blood.jpg"
 
@@ -84,6 +87,27 @@ class TestScore:
     def test_wrong_labels_are_named(self, model: yoloscope.Model) -> None:
         with pytest.raises(LabelError, match="lines/0"):
             model.score(BLOOD, b"7 .5 .5 .1 .1\n")
+
+
+def test_an_audit_is_that_of_the_command_and_its_copy_is_mended(model: yoloscope.Model, tmp_path: Path) -> None:
+    for place, name, content in (
+        ("images", "blood.jpg", BLOOD.read_bytes()),
+        ("labels", "blood.txt", b"1 .2 .3 .1 .1\n"),
+    ):
+        (tmp_path / "cells" / place).mkdir(parents=True)
+        (tmp_path / "cells" / place / name).write_bytes(content)
+    (tmp_path / "cells" / "classes.txt").write_text("Platelets\nRBC\nWBC\n")
+    report = yoloscope.audit(tmp_path / "cells", model=model, output=tmp_path / "audit", prevalence={"missing": 0.2})
+    command = ["audit", "--data", str(tmp_path / "cells"), "-m", "builtin", "--prevalence", "missing=.2", "--json"]
+    printed = CliRunner().invoke(build(command), command, env={"YOLOSCOPE_PROVIDER": "cpu"}).stdout
+    assert printed.strip() == report.to_json() == (tmp_path / "audit" / "report.json").read_text()
+    assert report.findings[0].probability > 0.9
+    mended = yoloscope.mend(report, tmp_path / "cells", tmp_path / "mended", accept_probability=0.9)
+    accepted = [finding for finding in report.findings if finding.probability >= 0.9]
+    assert sum(mended.counts.values()) == len(accepted) > 5
+    assert (
+        len(open_dataset(tmp_path / "mended").images[0].labels) == 1 + mended.counts["added"] - mended.counts["deleted"]
+    )
 
 
 def test_export_in_half_precision_detects_the_same(model: yoloscope.Model, tmp_path: Path) -> None:

@@ -19,15 +19,10 @@ from tests.conftest import ROOT
 from tests.e2e.conftest import start_service
 from tests.helpers.images import encoded
 from tests.models.darknet.cfgs import conv, detector
-from tests.training.data.datasets.folders import write_text
-from tests.training.data.datasets.test_open_arrangements import voc_one_folder
-from tests.training.diagnostics.mending.scenes import edits_of
-from tests.training.diagnostics.reports import report_of
 from yoloscope.app.main import create_app
 from yoloscope.models.darknet.builder import build_darknet
 from yoloscope.models.darknet.weights import save_weights
 from yoloscope.models.darknet.weights_header import WeightsHeader
-from yoloscope.training.data.datasets import open_dataset
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN = {"README.md": ROOT / "README.md", **{name: ROOT / "docs" / name for name in ("index.md", "losses.md")}}
@@ -139,11 +134,15 @@ def test_the_python_of_the_darknet_page_runs_on_a_cfg_and_its_weights(tmp_path: 
 
 
 def test_the_python_of_the_audit_page_mends_a_data_set_by_its_report(tmp_path: Path) -> None:
-    voc_one_folder(tmp_path / "cells")
-    found = edits_of(open_dataset(tmp_path / "cells"), tmp_path / "cells")
-    write_text(tmp_path / "audit" / "report.json", report_of(found).to_json())
-    said = run_python(ROOT / "docs" / "audit.md", tmp_path).stdout
-    assert said == "{'added': 0, 'relabeled': 1, 'moved': 0, 'deleted': 0} ('a.xml',)\n"
+    for place, name in (("images", "blood.jpg"), ("labels", "blood.txt")):
+        (tmp_path / "cells" / place / "train").mkdir(parents=True)
+        content = (ROOT / "docs" / "images" / name).read_bytes() if place == "images" else b"1 .2 .3 .1 .1\n"
+        (tmp_path / "cells" / place / "train" / name).write_bytes(content)
+    (tmp_path / "cells" / "classes.txt").write_text("Platelets\nRBC\nWBC\n")
+    *findings, mended = run_python(ROOT / "docs" / "audit.md", tmp_path).stdout.splitlines()
+    assert len(findings) == 10
+    assert all(line.startswith("images/train/blood.jpg ") for line in findings)
+    assert mended.endswith("('labels/train/blood.txt',)")
 
 
 def test_the_python_of_the_data_sets_page_runs_on_a_data_set_with_splits(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -34,41 +33,29 @@ from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.scoring import one_torch_thread
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError
-from yoloscope.models.files import write_text
 from yoloscope.training.config import find_config
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage, open_dataset
-from yoloscope.training.diagnostics.audit import (
-    DEFAULT_FLOOR,
-    AuditedModel,
-    LabelAuditor,
-    collect_report,
-    seen_by_model,
-)
+from yoloscope.training.diagnostics.audit import DEFAULT_FLOOR, AuditedModel, LabelAuditor
 from yoloscope.training.diagnostics.calibration import AuditCalibration, parse_prevalence
-from yoloscope.training.diagnostics.findings import KINDS, AuditReport, FindingKind, ImageAudit
+from yoloscope.training.diagnostics.dataset_audit import (
+    PAGE,
+    REPORT,
+    TABLE,
+    AuditOptions,
+    DatasetAudit,
+    DetectorOf,
+    audit_by_model,
+    run_audit,
+    write_report,
+)
+from yoloscope.training.diagnostics.findings import KINDS, AuditReport, FindingKind, FlagKind, ImageAudit, LabelFlag
 from yoloscope.training.diagnostics.image_names import data_folder, image_name
-from yoloscope.training.diagnostics.report import write_csv, write_page
-from yoloscope.training.diagnostics.run import AuditLog, Judge, audit_images, calibrate_on, fitted_here
+from yoloscope.training.diagnostics.run import calibrate_on
 from yoloscope.training.export.onnx import read_artifact, with_spec, write_artifact
 from yoloscope.training.logs import log_to_stderr
 from yoloscope.training.losses import get_preset
 
-REPORT: Final = "report.json"
-TABLE: Final = "report.csv"
-PAGE: Final = "report.html"
-_LOG: Final = "images.jsonl"
 _SHOWN: Final = 20
-
-
-@dataclass(frozen=True)
-class _Auditing:
-    """Auditors of the images of a data set: one for all, or one per fold."""
-
-    root: Path
-    judge: Judge
-    auditor: LabelAuditor
-    model: AuditedModel
-    notes: tuple[str, ...]
 
 
 SplitOption = Annotated[str | None, typer.Option(help="Part of --data, such as train; default: all of it.")]
@@ -125,6 +112,7 @@ def audit(
     if data is None:
         raise ConfigError("--data: expected a data set, got none")
     shares = _parse_prevalence(prevalence or [])
+    options = AuditOptions(floor, shares)
     training = _read_folds(folds, config, model, output)
     settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)
     if calibrate:
@@ -136,13 +124,15 @@ def audit(
             _calibrate(open_runtime(settings), dataset, shares)
             return
         if training is not None:
-            report = _audit_folds(dataset, data_folder(data), training, settings, floor, shares)
+            report = _audit_folds(dataset, data_folder(data), training, settings, options)
         else:
-            report = _audit(dataset, data_folder(data), settings, output, floor, shares)
+            report = _audit(dataset, data_folder(data), settings, output, options)
     if output is not None:
         _write(report, dataset, output)
     if as_json:
-        typer.echo(report.to_json())
+        for part in report.json_parts():
+            typer.echo(part, nl=False)
+        typer.echo()
     else:
         show_report(report, Console(highlight=False, markup=False))
     _exit_unless_all_read(report, dataset, data_folder(data))
@@ -189,21 +179,12 @@ def _parse_prevalence(texts: Sequence[str]) -> dict[FindingKind, float]:
 
 
 def _audit(
-    dataset: DetectionDataset,
-    root: Path,
-    settings: Settings,
-    output: Path | None,
-    floor: float,
-    prevalence: dict[FindingKind, float],
+    dataset: DetectionDataset, root: Path, settings: Settings, output: Path | None, options: AuditOptions
 ) -> AuditReport:
     runtime = open_runtime(settings)
-    get_preset(None, runtime.spec)
-    dataset = dataset.for_model(runtime.spec.class_names)
-    calibration, notes = _calibration(runtime, dataset)
-    auditor = LabelAuditor(runtime, calibration, floor=floor, prevalence=prevalence)
-    model = AuditedModel(runtime.path.stem, runtime.version, seen_by_model(runtime.spec, dataset))
-    auditing = _Auditing(root, lambda images: auditor.audit(images, root), auditor, model, notes)
-    return _run(dataset, auditing, output)
+    name = runtime.path.stem, runtime.version
+    auditing, dataset = audit_by_model(runtime, name, dataset, root, options, _fit)
+    return _run(auditing, dataset, output)
 
 
 def _audit_folds(
@@ -211,8 +192,7 @@ def _audit_folds(
     root: Path,
     folds: _Folds,
     settings: Settings,
-    floor: float,
-    prevalence: dict[FindingKind, float],
+    options: AuditOptions,
 ) -> AuditReport:
     """Train the folds in the folder of the reports, and judge each image by the one that has not seen it."""
     from yoloscope.training.folds import learned_elsewhere, train_folds  # noqa: PLC0415 - the trainer, which an audit by a model does without
@@ -223,7 +203,9 @@ def _audit_folds(
     runtimes = [Runtime(fold.artifact, settings.provider, settings.threads) for fold in trained]
     fold_of = {image.path: number for number, fold in enumerate(trained) for image in fold.images}
     calibration = _fit(lambda image: runtimes[fold_of[image.path]], dataset)
-    auditors = [LabelAuditor(runtime, calibration, floor=floor, prevalence=prevalence) for runtime in runtimes]
+    auditors = [
+        LabelAuditor(runtime, calibration, floor=options.floor, prevalence=options.prevalence) for runtime in runtimes
+    ]
 
     def judge(images: Sequence[LabeledImage]) -> list[ImageAudit]:
         return [auditors[fold_of[image.path]].audit([image], root)[0] for image in images]
@@ -234,48 +216,17 @@ def _audit_folds(
         f", but learned from {' and '.join(earlier)}, which may have seen it." if earlier else "."
     )
     model = AuditedModel(f"{folds.count} folds", version, seen=None if earlier else False)
-    return _run(dataset, _Auditing(root, judge, auditors[0], model, (note,)), folds.output)
+    return _run(DatasetAudit(root, judge, auditors[0], model, (note,)), dataset, folds.output)
 
 
-def _run(dataset: DetectionDataset, auditing: _Auditing, output: Path | None) -> AuditReport:
-    """Judge all images, going on from what ``output`` has of them."""
-    auditor = auditing.auditor
-    names = [image_name(image.path, auditing.root) for image in dataset.images]
-    conditions = {
-        "model": auditing.model.version,
-        "calibration": hashlib.sha256(auditor.calibration.model_dump_json().encode()).hexdigest(),
-        "floor": auditor.floor,
-        "images": _digest(dataset.images, names),
-    }
+def _run(auditing: DatasetAudit, dataset: DetectionDataset, output: Path | None) -> AuditReport:
+    """Judge all images behind a progress bar."""
     columns = (TextColumn("auditing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        nullcontext() if output is None else AuditLog(output / _LOG, conditions) as log,
-        progress_bar(*columns) as progress,
-    ):
-        audits = list(
-            progress.track(audit_images(auditing.judge, dataset.images, names, log), total=len(dataset.images))
-        )
-    return collect_report(auditor, auditing.model, dataset, audits, auditing.notes)
+    with progress_bar(*columns) as progress:
+        return run_audit(auditing, dataset, output, lambda audits, total: progress.track(audits, total=total))
 
 
-def _digest(images: Sequence[LabeledImage], names: Sequence[str]) -> str:
-    """Return the sha256 of the names and labels of images."""
-    digest = hashlib.sha256()
-    for image, name in zip(images, names, strict=True):
-        digest.update(repr((name, image.labels)).encode())
-    return digest.hexdigest()
-
-
-def _calibration(runtime: Runtime, dataset: DetectionDataset) -> tuple[AuditCalibration, tuple[str, ...]]:
-    """Return the model's calibration, or one of the data set where it has none, with a note."""
-    calibration = AuditCalibration.of_spec(runtime.spec)
-    if calibration is not None:
-        return calibration, ()
-    found = _fit(lambda _: runtime, dataset)
-    return found, (f"{fitted_here(found)} yoloscope audit --calibrate stores one in the model.",)
-
-
-def _fit(detect_for: Callable[[LabeledImage], Runtime], dataset: DetectionDataset) -> AuditCalibration:
+def _fit(detect_for: DetectorOf, dataset: DetectionDataset) -> AuditCalibration:
     columns = (TextColumn("calibrating"), BarColumn(), TimeRemainingColumn())
     with progress_bar(*columns) as progress:
         progress.add_task("calibrating", total=None)
@@ -303,9 +254,7 @@ def _exit_unless_all_read(report: AuditReport, dataset: DetectionDataset, root: 
 
 
 def _write(report: AuditReport, dataset: DetectionDataset, output: Path) -> None:
-    write_text(output / REPORT, report.to_json())
-    write_csv(report, output / TABLE)
-    write_page(report, dataset, output / PAGE)
+    write_report(report, dataset, output)
     typer.echo(f"wrote {output}: {REPORT}, {TABLE}, and {PAGE} to accept or reject findings on", err=True)
 
 
@@ -322,10 +271,13 @@ def show_report(report: AuditReport, console: Console) -> None:
     console.print(_kinds(report))
     if report.findings:
         console.print(_top(report))
-    flags = Counter(flag.kind for flag in report.flags)
-    for kind, count in sorted(flags.items()):
-        first = next(flag for flag in report.flags if flag.kind == kind)
-        console.print(f"{kind}: {count}. {first.consequence} First: {first.image}, label {first.label_index}")
+    flags: Counter[FlagKind] = Counter()
+    first: dict[FlagKind, LabelFlag] = {}
+    for flag in report.flags:
+        flags[flag.kind] += 1
+        first.setdefault(flag.kind, flag)
+    for kind, flag in sorted(first.items()):
+        console.print(f"{kind}: {flags[kind]}. {flag.consequence} First: {flag.image}, label {flag.label_index}")
     for skipped in report.skipped:
         console.print(f"skipped {skipped.location}: {skipped.detail}", soft_wrap=True)
 
@@ -335,12 +287,14 @@ def _kinds(report: AuditReport) -> Table:
     table.add_column("kind")
     for heading in ("findings", "expected errors", "above .5", "above .9", "assumed share"):
         table.add_column(heading, justify="right")
+    counts: Counter[tuple[FindingKind, float]] = Counter()
+    expected = dict.fromkeys(KINDS, 0.0)
+    for finding in report.findings:
+        expected[finding.kind] += finding.probability
+        counts.update((finding.kind, bound) for bound in (0.0, 0.5, 0.9) if finding.probability >= bound)
     for kind in KINDS:
-        probabilities = [finding.probability for finding in report.findings if finding.kind == kind]
-        above = [str(sum(probability >= bound for probability in probabilities)) for bound in (0.5, 0.9)]
-        table.add_row(
-            kind, str(len(probabilities)), f"{sum(probabilities):.1f}", *above, f"{report.prevalence[kind]:g}"
-        )
+        total, *above = (str(counts[kind, bound]) for bound in (0.0, 0.5, 0.9))
+        table.add_row(kind, total, f"{expected[kind]:.1f}", *above, f"{report.prevalence[kind]:g}")
     return table
 
 

@@ -5,9 +5,11 @@
     model = yoloscope.load("builtin")
     result = model.detect("blood.jpg")  # boxes in pixels, scores, class names
     loss = model.score("blood.jpg", "blood.xml")  # what each label costs, and why
+    report = yoloscope.audit("cells", split="train")  # labels that are probably wrong
 
-``load``, ``evaluate``, ``train`` and ``export`` are documented in ``api`` and ``training_api``, ``compute_loss`` in
-``training.losses``. Each is imported when it is first used, so that ``import yoloscope`` costs nothing.
+``load``, ``evaluate``, ``train``, ``export``, ``audit`` and ``mend`` are documented in ``api``, ``training_api`` and
+``audit_api``, ``compute_loss`` in ``training.losses``. Each is imported when it is first used, so that
+``import yoloscope`` costs nothing.
 """
 
 from __future__ import annotations
@@ -18,19 +20,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from yoloscope.api import DetectionResult, Model, evaluate, load
+    from yoloscope.audit_api import audit, mend
     from yoloscope.training.losses import compute_loss
     from yoloscope.training_api import export, train
 
 __version__ = _version("yoloscope")
-__all__ = ["DetectionResult", "Model", "__version__", "compute_loss", "evaluate", "export", "load", "train"]
+__all__ = [
+    "DetectionResult",
+    "Model",
+    "__version__",
+    "audit",
+    "compute_loss",
+    "evaluate",
+    "export",
+    "load",
+    "mend",
+    "train",
+]
 
 _HOMES = {
     "DetectionResult": "yoloscope.api",
     "Model": "yoloscope.api",
+    "audit": "yoloscope.audit_api",
     "compute_loss": "yoloscope.training.losses",
     "evaluate": "yoloscope.api",
     "export": "yoloscope.training_api",
     "load": "yoloscope.api",
+    "mend": "yoloscope.audit_api",
     "train": "yoloscope.training_api",
 }
 

@@ -76,6 +76,11 @@ class Model:
         return self._runtime.spec
 
     @property
+    def runtime(self) -> Runtime:
+        """Session of onnxruntime that runs it, as in the service."""
+        return self._runtime
+
+    @property
     def provider(self) -> str:
         """Execution provider that runs it: ``cpu`` or ``cuda``."""
         return self._runtime.provider

@@ -19,9 +19,9 @@ from yoloscope.training.diagnostics.findings import (
     FindingKind,
     ImageAudit,
     SkippedImage,
-    sorted_findings,
 )
 from yoloscope.training.diagnostics.image_names import image_name
+from yoloscope.training.diagnostics.store import AuditStore
 from yoloscope.training.diagnostics.views import (
     HeadsDetector,
     ViewDetections,
@@ -133,9 +133,21 @@ def collect_report(
     dataset: DetectionDataset,
     audits: Iterable[ImageAudit],
     notes: Sequence[str] = (),
+    *,
+    store: AuditStore | None = None,
 ) -> AuditReport:
-    """Return the report of a data set from the audits of its images, whatever their order; ``notes`` come first."""
-    found = sorted(audits, key=lambda audit: audit.image)
+    """Return the report of a data set from the audits of its images, whatever their order; ``notes`` come first.
+
+    What they found is put into ``store``, by default a temporary one, and not kept in memory.
+    """
+    store = store or AuditStore()
+    num_images = num_labels = 0
+    unread: list[tuple[str, SkippedImage]] = []
+    for audit in audits:
+        store.add(audit)
+        num_images, num_labels = num_images + 1, num_labels + audit.num_labels
+        unread += [(audit.image, one) for one in audit.skipped]
+    unread.sort(key=lambda one: one[0])
     grave = [problem for problem in dataset.problems if problem.kind not in HARMLESS]
     skipped = [SkippedImage(problem.location, problem.detail) for problem in grave]
     return AuditReport(
@@ -143,15 +155,15 @@ def collect_report(
         version=model.version,
         data=dataset.source.name,
         split=dataset.split,
-        num_images=len(found),
-        num_labels=sum(audit.num_labels for audit in found),
+        num_images=num_images,
+        num_labels=num_labels,
         seen_by_model=model.seen,
         prevalence=auditor.prevalence,
         floor=auditor.floor,
         notes=(*notes, *_notes(model), *dataset.notes),
-        findings=sorted_findings(finding for audit in found for finding in audit.findings),
-        flags=tuple(flag for audit in found for flag in audit.flags),
-        skipped=(*skipped, *(one for audit in found for one in audit.skipped)),
+        findings=store.findings,
+        flags=store.flags,
+        skipped=(*skipped, *(one for _, one in unread)),
     )
 
 

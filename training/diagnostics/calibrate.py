@@ -23,6 +23,7 @@ from yoloscope.training.diagnostics.calibration import (
 from yoloscope.training.diagnostics.evidence import (
     MATCH_IOU,
     LabelBatch,
+    best_classes,
     detection_features,
     label_evidence,
     typical_sizes,
@@ -80,11 +81,15 @@ def calibrate(
 
 
 def labeled_detections(labels: LabelBatch, found: MergedDetections, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the features [n, F] of all detections outside crowd regions, and which have a label, bool [n]."""
+    """Return the features [n, F] of all detections outside crowd regions, and which have a label, bool [n].
+
+    Of detections of one object in several classes the best one counts, as among the candidates of an audit.
+    """
     overlap = paired_iou(found.boxes_xyxy_frac[:, :, None], labels.boxes_xyxy_frac[:, None])
     has_label = ((overlap >= MATCH_IOU) & labels.judged[:, None]).any(2)
     in_crowd = ((overlap > 0) & labels.crowd[:, None]).any(2)
-    image, column = ((found.class_ids >= 0) & (has_label | ~in_crowd)).nonzero(as_tuple=True)
+    chosen = (found.class_ids >= 0) & (has_label | ~in_crowd)
+    image, column = best_classes(found, *chosen.nonzero(as_tuple=True))
     return detection_features(found, image, column, labels.size_px, sizes), has_label[image, column]
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from yoloscope.models.boxes import FLOOR, paired_iou
+from yoloscope.models.nms import diou_nms
 from yoloscope.training.data.annotations import ImageLabels, usable_rows
 from yoloscope.training.diagnostics.views import MergedDetections
 
@@ -215,7 +216,7 @@ def _overlaps(iou: Tensor) -> list[Tensor]:
 
 
 def candidate_evidence(labels: LabelBatch, found: MergedDetections, typical_size: Tensor) -> CandidateEvidence:
-    """Return the evidence on every detection that no label and no crowd region accounts for.
+    """Return the evidence on every detection that no label and no crowd region accounts for, one for each object.
 
     ``typical_size`` [C] is that of each class's labels: the root of the area, as a share of the image's. What is not a
     pixel wide and high in the image is left out, such as detections in the margin of a letterbox.
@@ -227,9 +228,16 @@ def candidate_evidence(labels: LabelBatch, found: MergedDetections, typical_size
         overlap = paired_iou(boxes[:, :, None], labels.boxes_xyxy_frac[:, None])
         covered = _inside(boxes[:, :, None], labels.boxes_xyxy_frac[:, None]) >= MATCH_IOU
         free &= ~((overlap >= MATCH_IOU) & known).any(2) & ~(covered & labels.crowd[:, None]).any(2)
-    image, column = free.nonzero(as_tuple=True)
+    image, column = best_classes(found, *free.nonzero(as_tuple=True))
     features = detection_features(found, image, column, labels.size_px, typical_size)
     return CandidateEvidence(image, column, features)
+
+
+def best_classes(found: MergedDetections, image: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+    """Return those of chosen detections that no better one of another class overlaps by half: one for each object."""
+    boxes, scores = found.boxes_xyxy_frac[image, column], found.scores[image, column]
+    kept = diou_nms(boxes, scores, image, MATCH_IOU, beta=None).sort().values
+    return image[kept], column[kept]
 
 
 def detection_features(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -97,7 +97,7 @@ class ImageAudit:
                 "image": self.image,
                 "num_labels": self.num_labels,
                 "findings": [finding_to_dict(finding) for finding in self.findings],
-                "flags": [_flag_to_dict(flag) for flag in self.flags],
+                "flags": [flag_to_dict(flag) for flag in self.flags],
                 "skipped": [asdict(skipped) for skipped in self.skipped],
             }
         )
@@ -110,7 +110,7 @@ class ImageAudit:
             document["image"],
             document["num_labels"],
             tuple(map(finding_from_dict, document["findings"])),
-            tuple(map(_flag_from_dict, document["flags"])),
+            tuple(map(flag_from_dict, document["flags"])),
             tuple(SkippedImage(**skipped) for skipped in document["skipped"]),
         )
 
@@ -120,7 +120,8 @@ class AuditReport:
     """All findings of a data set, highest probability first, and what they were made with.
 
     ``seen_by_model`` says whether the model was trained on these images (None: unknown), which makes probabilities too
-    low. ``prevalence`` is the share of errors that each kind's probabilities assume.
+    low. ``prevalence`` is the share of errors that each kind's probabilities assume. Findings and flags may lie on the
+    disk and be read while they are gone through (``AuditStore``).
     """
 
     model: str
@@ -133,12 +134,16 @@ class AuditReport:
     prevalence: Mapping[FindingKind, float]
     floor: float
     notes: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    flags: tuple[LabelFlag, ...]
+    findings: Sequence[Finding]
+    flags: Sequence[LabelFlag]
     skipped: tuple[SkippedImage, ...]
 
     def to_json(self) -> str:
         """Return the report as an indented JSON document; equal reports give equal bytes."""
+        return "".join(self.json_parts())
+
+    def json_parts(self) -> Iterator[str]:
+        """Yield the JSON document in parts, one for each finding."""
         document = {
             "model": self.model,
             "version": self.version,
@@ -150,11 +155,12 @@ class AuditReport:
             "prevalence": dict(self.prevalence),
             "floor": self.floor,
             "notes": list(self.notes),
-            "findings": [finding_to_dict(finding) for finding in self.findings],
-            "flags": [_flag_to_dict(flag) for flag in self.flags],
-            "skipped": [asdict(skipped) for skipped in self.skipped],
         }
-        return json_text(document, indent=1)
+        yield json_text(document, indent=1).removesuffix("\n}")
+        yield from _list_parts("findings", map(finding_to_dict, self.findings))
+        yield from _list_parts("flags", map(flag_to_dict, self.flags))
+        yield from _list_parts("skipped", map(asdict, self.skipped))
+        yield "\n}"
 
     @classmethod
     def from_json(cls, text: str) -> AuditReport:
@@ -166,11 +172,22 @@ class AuditReport:
                 **plain,
                 notes=tuple(document["notes"]),
                 findings=tuple(map(finding_from_dict, document["findings"])),
-                flags=tuple(map(_flag_from_dict, document["flags"])),
+                flags=tuple(map(flag_from_dict, document["flags"])),
                 skipped=tuple(SkippedImage(**skipped) for skipped in document["skipped"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"expected the JSON report of an audit, got none: {error!r}") from error
+
+
+def _list_parts(key: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield a list of the report's document as ``json.dumps`` with an indent of 1 writes it."""
+    yield f',\n "{key}": ['
+    end = "]"
+    for number, entry in enumerate(entries):
+        text = json_text(entry, indent=1).replace("\n", "\n  ")
+        yield f"{',' if number else ''}\n  {text}"
+        end = "\n ]"
+    yield end
 
 
 _PLAIN = (
@@ -225,14 +242,16 @@ def finding_from_dict(entry: Mapping[str, Any]) -> Finding:
     )
 
 
-def _flag_to_dict(flag: LabelFlag) -> dict[str, Any]:
+def flag_to_dict(flag: LabelFlag) -> dict[str, Any]:
+    """Return a flag as JSON types."""
     fields = asdict(flag)
     return {("box" if key == "box_xyxy_px" else key): value for key, value in fields.items()} | {
         "box": _box_to_dict(flag.box_xyxy_px)
     }
 
 
-def _flag_from_dict(entry: Mapping[str, Any]) -> LabelFlag:
+def flag_from_dict(entry: Mapping[str, Any]) -> LabelFlag:
+    """Return the flag of ``flag_to_dict``; raises KeyError or TypeError where it is none."""
     fields = {key: value for key, value in entry.items() if key != "box"}
     return LabelFlag(**fields, box_xyxy_px=_box_from_dict(entry["box"]))
 

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from yoloscope.models.boxes import paired_iou
-from yoloscope.training.diagnostics.evidence import LabelBatch
+from yoloscope.training.diagnostics.evidence import MATCH_IOU, LabelBatch
 from yoloscope.training.diagnostics.findings import FindingKind
 from yoloscope.training.diagnostics.repair import Gains
 from yoloscope.training.diagnostics.views import MergedDetections
+
+_LEAST_OTHER: Final = 0.05
+_MOST_OTHERS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,10 @@ def describe_evidence(
     found = [names[class_id] for class_id in merged.class_ids[image, column].tolist()]
     if kind == "missing":
         overlap = _largest(paired_iou(boxes[:, None], labels[image]) * batch.judged[image])
+        others = _other_classes(merged, image, column, names)
         return [
-            f"{name} detected (score {score:.2f}), and no label overlaps it by more than {value:.2f}"
-            for name, score, value in zip(found, scores, overlap, strict=True)
+            f"{name} detected (score {score:.2f}{other}), and no label overlaps it by more than {value:.2f}"
+            for name, score, other, value in zip(found, scores, others, overlap, strict=True)
         ]
     overlap = paired_iou(labels[image, slot], boxes).tolist()
     labeled = batch.class_ids[image, slot].tolist()
@@ -71,6 +75,18 @@ def describe_evidence(
         f"{name} detected (score {score:.2f}) with an overlap of {value:.2f} only"
         for name, score, value in zip(found, scores, overlap, strict=True)
     ]
+
+
+def _other_classes(merged: MergedDetections, image: Tensor, column: Tensor, names: Sequence[str]) -> list[str]:
+    """Return in words the other classes that each detection's object is detected as, the best two."""
+    boxes, class_ids, scores = merged.boxes_xyxy_frac[image], merged.class_ids[image], merged.scores[image]
+    rows = torch.arange(len(image))
+    same_object = paired_iou(boxes[rows, column][:, None], boxes) >= MATCH_IOU
+    other = same_object & (class_ids != class_ids[rows, column][:, None]) & (scores >= _LEAST_OTHER)
+    told: list[list[str]] = [[] for _ in rows]
+    for row, place in other.nonzero().tolist():  # score descending in each row
+        told[row].append(f"{names[int(class_ids[row, place])]} {float(scores[row, place]):.2f}")
+    return [f"; or {', '.join(classes[:_MOST_OTHERS])}" if classes else "" for classes in told]
 
 
 _TERMS: Final[Mapping[str, str]] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from yoloscope.models.errors import ConfigError, DatasetError, ImageError, OutputError
-from yoloscope.models.files import write_text
+from yoloscope.models.files import atomic_write
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.diagnostics.calibrate import VIEWS, CalibrationImage, calibrate
 from yoloscope.training.diagnostics.calibration import AuditCalibration
@@ -28,14 +28,19 @@ class AuditLog:
     """Audits of images that are done, one line of JSON each, in a file that an interrupted audit goes on from.
 
     ``conditions`` is what the audits depend on: model, calibration, floor, images and labels. Raises ConfigError where
-    the file was written under other ones. Lines that were cut off or damaged are dropped.
+    the file was written under other ones. Lines that were cut off or damaged are dropped. ``done`` has the place of an
+    image's line in the file; the audits stay there.
     """
 
     def __init__(self, path: Path, conditions: Mapping[str, object]) -> None:
         header = json.dumps(conditions, sort_keys=True)
-        self.done = _read_log(path, header)
-        write_text(path, "".join(f"{line}\n" for line in (header, *(one.to_json() for one in self.done.values()))))
-        self._path, self._file = path, path.open("a", encoding="utf-8")
+        self.done: dict[str, int] = {}
+        with atomic_write(path) as temporary, temporary.open("wb") as kept:
+            kept.write(f"{header}\n".encode())
+            for audit, line in _read_log(path, header):
+                self.done[audit.image] = kept.tell()
+                kept.write(line)
+        self._path, self._file = path, path.open("r+b")
 
     def __enter__(self) -> Self:
         return self
@@ -45,13 +50,22 @@ class AuditLog:
 
     def add(self, audits: Sequence[ImageAudit]) -> None:
         """Write the audits of some images to the disk."""
+        places = {}
         try:
-            self._file.write("".join(audit.to_json() + "\n" for audit in audits))
+            place = self._file.seek(0, os.SEEK_END)
+            for audit in audits:
+                places[audit.image] = place
+                place += self._file.write(f"{audit.to_json()}\n".encode())
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
-        self.done.update((audit.image, audit) for audit in audits)
+        self.done |= places
+
+    def read(self, image: str) -> ImageAudit:
+        """Return the audit of an image that is done."""
+        self._file.seek(self.done[image])
+        return ImageAudit.from_json(self._file.readline().decode())
 
     def close(self) -> None:
         """Close the file; what a full disk did not take is lost."""
@@ -59,23 +73,25 @@ class AuditLog:
             self._file.close()
 
 
-def _read_log(path: Path, header: str) -> dict[str, ImageAudit]:
-    """Return the whole lines of a log by image; raise ConfigError where its header is another one."""
+def _read_log(path: Path, header: str) -> Iterator[tuple[ImageAudit, bytes]]:
+    """Yield the audits of the whole lines of a log; raise ConfigError where its header is another one."""
     if not path.exists():
-        return {}
-    header_read, newline, rest = path.read_text(encoding="utf-8", errors="replace").partition("\n")
-    if not newline:
-        return {}
-    if header_read != header:
-        raise ConfigError(f"{path} belongs to an audit of another model, data set or setting; choose another --output")
-    done = {}
-    for line in rest.split("\n")[:-1]:
-        try:
-            audit = ImageAudit.from_json(line)
-        except (ValueError, KeyError, TypeError):
-            continue
-        done[audit.image] = audit
-    return done
+        return
+    with path.open("rb") as file:
+        first = file.readline()
+        if not first.endswith(b"\n"):
+            return
+        if first != f"{header}\n".encode():
+            raise ConfigError(
+                f"{path} belongs to an audit of another model, data set or setting; choose another --output"
+            )
+        for line in file:
+            try:
+                audit = ImageAudit.from_json(line.decode())
+            except (ValueError, KeyError, TypeError):
+                continue
+            if line.endswith(b"\n"):
+                yield audit, line
 
 
 def audit_images(
@@ -86,11 +102,11 @@ def audit_images(
     Images are judged in parts of ``CHUNK``, the same ones before and after an interruption: the last digit of a gain
     may depend on the part.
     """
-    done = {} if log is None else dict(log.done)
+    done = frozenset() if log is None else frozenset(log.done)
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
-        if all(name in done for name in names[part]):
-            yield from (done[name] for name in names[part])
+        if log is not None and done.issuperset(names[part]):
+            yield from map(log.read, names[part])
             continue
         audits = judge(images[part])
         if log is not None:

@@ -23,8 +23,9 @@ from yoloscope.training.diagnostics.audit import AuditedModel, LabelAuditor, col
 from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.findings import AuditReport, ImageAudit
 from yoloscope.training.diagnostics.image_names import image_name
-from yoloscope.training.diagnostics.report import write_csv, write_page
+from yoloscope.training.diagnostics.report import write_csv, write_json, write_page
 from yoloscope.training.diagnostics.run import CHUNK, calibrate_on, fitted_here
+from yoloscope.training.diagnostics.store import AuditStore
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -134,10 +135,11 @@ class JobRun:
 
     def _report(self, opened: _Opened) -> None:
         audits = self._queue.audits(self._job.id)
-        report = collect_report(opened.auditor, opened.model, opened.dataset, audits, opened.notes)
+        store = AuditStore(self._folder / ".findings")
+        report = collect_report(opened.auditor, opened.model, opened.dataset, audits, opened.notes, store=store)
         report = self._report_without_folder(report)
         for name, write in (
-            ("report.json", lambda path: path.write_text(report.to_json(), encoding="utf-8")),
+            ("report.json", lambda path: write_json(report, path)),
             ("report.csv", lambda path: write_csv(report, path)),
             ("report.html", lambda path: write_page(report, opened.dataset, path)),
         ):

@@ -20,6 +20,7 @@ from yoloscope.training.diagnostics.evidence import (
     label_evidence,
     typical_sizes,
 )
+from yoloscope.training.diagnostics.reasons import Suspicions, describe_evidence
 from yoloscope.training.diagnostics.views import MergedDetections
 
 Detected = tuple[BoxXyxy, float, int]
@@ -210,3 +211,19 @@ def test_a_label_and_a_candidate_have_the_same_bits_in_any_batch() -> None:
         own = candidate_evidence(_batch(objects), _found(found), SIZES)
         assert torch.equal(own.features, candidates.features[candidates.image == image])
         assert torch.equal(own.column, candidates.column[candidates.image == image])
+
+
+def test_an_object_that_is_detected_as_several_classes_is_one_candidate_that_names_them() -> None:
+    """Two classes on one object, a third one beside it, and in another image the weaker class alone."""
+    here, shifted, beside = (10, 10, 30, 30), (12, 10, 32, 30), (24, 10, 44, 30)
+    found = _found([(here, 0.6, 1), (shifted, 0.5, 0), (beside, 0.4, 2), (here, 0.02, 2)], [(here, 0.5, 0)])
+    batch = _batch([], [])
+    candidates = candidate_evidence(batch, found, SIZES)
+    assert list(zip(candidates.image.tolist(), candidates.column.tolist(), strict=True)) == [(0, 0), (0, 2), (1, 0)]
+    nowhere = torch.full_like(candidates.image, -1)
+    missing = Suspicions("missing", candidates.image, nowhere, candidates.column, torch.ones(3))
+    assert describe_evidence(missing, batch, found, ("cat", "dog", "cow")) == [
+        "dog detected (score 0.60; or cat 0.50), and no label overlaps it by more than 0.00",
+        "cow detected (score 0.40), and no label overlaps it by more than 0.00",
+        "cat detected (score 0.50), and no label overlaps it by more than 0.00",
+    ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
 
-from yoloscope.models.files import atomic_write
+from yoloscope.models.files import ESCAPED, atomic_write
 from yoloscope.training.data.annotations.shapes import BoxXyxy
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.diagnostics.findings import KINDS, AuditReport, Finding, FindingKind, finding_to_dict, json_text
@@ -37,24 +37,26 @@ def write_page(report: AuditReport, dataset: DetectionDataset, path: Path, *, mo
     stay in the reader's browser and are saved as ``decisions.json``. Nothing is loaded from anywhere, and the page's
     policy forbids it. Raises OutputError.
     """
-    ranked = sorted(report.findings, key=lambda finding: finding.order)
-    shown = _chosen(ranked, most)
+    shown = _chosen(report.findings, most)
     crops = make_crops(shown.values(), dataset)
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", errors=ESCAPED) as file:
         file.write(f'<!doctype html>\n<html lang="en">{_head(report)}<body><main>\n')
         file.writelines(f"{part}\n" for part in _parts(report, shown, crops, most))
         file.write(f"</main>{_data(report, shown)}{tag('script', Markup(_script()), type='module')}</body></html>\n")
 
 
-def _chosen(ranked: Sequence[Finding], most: int) -> dict[int, Finding]:
+def _chosen(ranked: Iterable[Finding], most: int) -> dict[int, Finding]:
     """Return the findings that are shown, by their rank."""
     seen: Counter[FindingKind] = Counter()
-    kept: list[int] = []
-    others: list[int] = []
+    kept: dict[int, Finding] = {}
+    others: dict[int, Finding] = {}
     for index, finding in enumerate(ranked):
         seen[finding.kind] += 1
-        (kept if seen[finding.kind] <= most // len(KINDS) else others).append(index)
-    return {index: ranked[index] for index in sorted(kept + others[: max(most - len(kept), 0)])}
+        if seen[finding.kind] <= most // len(KINDS):
+            kept[index] = finding
+        elif len(others) < most:
+            others[index] = finding
+    return dict(sorted({**kept, **dict(islice(others.items(), max(most - len(kept), 0)))}.items()))
 
 
 def _head(report: AuditReport) -> Markup:
@@ -244,10 +246,17 @@ def _more(count: int) -> Iterator[Markup]:
         yield tag("li", f"{count:,} more are in the JSON.")
 
 
+def _digest(report: AuditReport) -> str:
+    digest = hashlib.sha256()
+    for part in report.json_parts():
+        digest.update(part.encode())
+    return digest.hexdigest()[:32]
+
+
 def _data(report: AuditReport, shown: Mapping[int, Finding]) -> Markup:
     """Return the findings by rank for the page's script, as JSON in which no text can end the element."""
     document = {
-        "digest": hashlib.sha256(report.to_json().encode()).hexdigest()[:32],
+        "digest": _digest(report),
         "model": report.model,
         "version": report.version,
         "data": report.data,

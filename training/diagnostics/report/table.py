@@ -1,14 +1,13 @@
-"""Findings of an audit as CSV, one row each, safe to open in a spreadsheet."""
+"""Findings of an audit as JSON and as CSV, one row each, safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Final
 
-from yoloscope.models.files import write_text
+from yoloscope.models.files import ESCAPED, atomic_write
 from yoloscope.training.diagnostics.findings import AuditReport, Finding
 
 COLUMNS: Final = (
@@ -19,16 +18,21 @@ COLUMNS: Final = (
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
+def write_json(report: AuditReport, path: Path) -> None:
+    """Write the report as an indented UTF-8 JSON document; raises OutputError."""
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(report.json_parts())
+
+
 def write_csv(report: AuditReport, path: Path) -> None:
     """Write the findings as a UTF-8 CSV file with a byte order mark; raises OutputError.
 
     A text that a spreadsheet would take for a formula has an apostrophe before it. Source: OWASP, CSV injection.
     """
-    lines = StringIO()
-    writer = csv.writer(lines)
-    writer.writerow(COLUMNS)
-    writer.writerows(_row(finding) for finding in report.findings)
-    write_text(path, "\ufeff" + lines.getvalue())
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8-sig", errors=ESCAPED, newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(_row(finding) for finding in report.findings)
 
 
 def _row(finding: Finding) -> list[str]:
