@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from yoloscope.api import Model, load
-from yoloscope.app.services.scoring import torch_threads
+from yoloscope.app.services.scoring import one_torch_thread
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.diagnostics.audit import DEFAULT_FLOOR
 from yoloscope.training.diagnostics.dataset_audit import AuditOptions, audit_by_model, run_audit, write_report
@@ -36,7 +36,7 @@ def audit(
     runtime = (model if isinstance(model, Model) else load(model)).runtime
     folder = None if output is None else Path(output)
     options = AuditOptions(floor, prevalence)
-    with torch_threads(1):
+    with one_torch_thread():
         opened = open_dataset(Path(data), split)
         name = runtime.path.stem, runtime.version
         auditing, dataset = audit_by_model(runtime, name, opened, data_folder(data), options)

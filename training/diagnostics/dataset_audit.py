@@ -47,7 +47,7 @@ class AuditOptions:
 
 @dataclass(frozen=True)
 class DatasetAudit:
-    """What judges the images of a data set: ``judge`` in parts; ``auditor`` has the calibration that all share."""
+    """Judges of images: ``judge`` takes them in parts; ``auditor`` has the calibration that all share."""
 
     root: Path
     judge: Judge

@@ -13,6 +13,7 @@ from yoloscope.app.services.audits.archive import ArchiveLimits, unpack_archive
 from yoloscope.app.services.audits.data import open_data
 from yoloscope.app.services.audits.files import PART_BYTES
 from yoloscope.app.services.audits.folders import without_folder
+from yoloscope.app.services.audits.jobs import REPORTS
 from yoloscope.app.services.audits.options import AuditOptions
 from yoloscope.app.services.audits.queue import ClaimedJob, JobQueue
 from yoloscope.app.services.model_store import ModelStore, default_model
@@ -138,14 +139,10 @@ class JobRun:
         store = AuditStore(self._folder / ".findings")
         report = collect_report(opened.auditor, opened.model, opened.dataset, audits, opened.notes, store=store)
         report = self._report_without_folder(report)
-        for name, write in (
-            ("report.json", lambda path: write_json(report, path)),
-            ("report.csv", lambda path: write_csv(report, path)),
-            ("report.html", lambda path: write_page(report, opened.dataset, path)),
-        ):
+        for name in REPORTS:
             self._check()
             path = self._folder / name
-            write(path)
+            _write(report, opened.dataset, path)
             self._store(path)
 
     def _store(self, path: Path) -> None:
@@ -169,3 +166,13 @@ class JobRun:
             replace(one, location=self.shown(one.location), detail=self.shown(one.detail)) for one in report.skipped
         )
         return replace(report, skipped=skipped, notes=tuple(map(self.shown, report.notes)))
+
+
+def _write(report: AuditReport, dataset: DetectionDataset, path: Path) -> None:
+    match path.suffix:
+        case ".json":
+            write_json(report, path)
+        case ".csv":
+            write_csv(report, path)
+        case _:
+            write_page(report, dataset, path)

@@ -72,7 +72,9 @@ def replica(log: Path, **variables: str) -> Iterator[Replica]:
     environment = {**os.environ, "YOLOSCOPE_PROVIDER": "cpu", **variables}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "yoloscope.app.cli", "serve", "--port", "0"], env=environment, stderr=output
+            [sys.executable, "-m", "yoloscope.app.cli", "serve", "--no-supervise", "--port", "0"],
+            env=environment,
+            stderr=output,
         )
     deadline = time.monotonic() + 120
     while (found := re.search(r"listens on (\S+)", log.read_text())) is None:

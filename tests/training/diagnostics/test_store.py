@@ -51,13 +51,14 @@ def _audits() -> list[ImageAudit]:
 
 @pytest.mark.parametrize("name", [None, "found"])
 def test_the_order_is_that_of_reports(tmp_path: Path, name: str | None) -> None:
-    store = AuditStore(name and tmp_path / name)
+    store = AuditStore(None if name is None else tmp_path / name)
     audits = _audits()
     for audit in audits:
         store.add(audit)
     expected = sorted_findings(finding for audit in audits for finding in audit.findings)
     flags = [flag for audit in sorted(audits, key=lambda one: one.image) for flag in audit.flags]
-    assert (store.findings, store.flags) == (expected, flags)
+    assert expected == store.findings
+    assert store.flags == flags
     assert list(store.findings) == list(expected)
     assert len(store.findings) == 42
     assert (store.findings[0], store.findings[-1], store.findings[17]) == (expected[0], expected[-1], expected[17])
