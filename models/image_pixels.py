@@ -64,14 +64,13 @@ def convert_samples(image: Image.Image, choose: Callable[[int, int], SourceGrid]
             box, part = (left, int(grid.rows[start]), right, int(grid.rows[stop - 1]) + 1), pixels[start:stop]
         else:
             box, part = (start, 0, stop, height), pixels[:, start:stop]
-        levels = grid.take(_strip(image, box))
+        levels = grid.take(_strip(image, box, orientation))
         part[:] = levels[..., None] if levels.ndim == 2 else levels
     return ImageSamples(pixels, grid, width, height)
 
 
-def _strip(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+def _strip(image: Image.Image, box: tuple[int, int, int, int], orientation: int) -> Image.Image:
     """Return a box (left, top, right, bottom) of the upright image, RGB or gray."""
-    orientation = stored_orientation(image)
     width, height = reversed(image.size) if orientation in SIDEWAYS else image.size
     left, top, right, bottom = box
     if orientation in _FLIPPED_ACROSS:

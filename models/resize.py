@@ -42,8 +42,16 @@ class SourceGrid:
         if self.smooth_width is not None or self.smooth_height is not None:
             size = self.smooth_width or strip.width, self.smooth_height or strip.height
             return np.asarray(strip.resize(size, Image.Resampling.BILINEAR))
-        levels, first = np.asarray(strip), self.columns[0]
-        return levels if len(self.columns) == strip.width else levels[:, self.columns - first]
+        if len(self.columns) == strip.width:
+            return np.asarray(strip)
+        columns = self.columns - self.columns[0]
+        if strip.mode == "L":
+            levels: NDArray[np.uint8] = np.asarray(strip).take(columns, axis=1)
+            return levels
+        # 4 bytes a pixel, as Pillow has it in memory, take a third of the time of 3
+        whole = np.frombuffer(strip.tobytes("raw", "RGBX"), np.uint32).reshape(strip.height, strip.width)
+        pixels: NDArray[np.uint8] = whole.take(columns, axis=1)[..., None].view(np.uint8)
+        return pixels[..., :3]
 
 
 def resize_corner_aligned(

@@ -59,12 +59,15 @@ def open_session(
     names = [provider if isinstance(provider, str) else provider[0] for provider in providers]
     options.use_deterministic_compute = CUDA in names  # or its TopK takes equal scores in any order
     try:
-        return onnxruntime.InferenceSession(_with_fraction_input(model), options, providers=list(providers))
+        session = onnxruntime.InferenceSession(_with_fraction_input(model), options, providers=list(providers))
     except Exception as error:
         name = f"at {model}, got a file" if isinstance(model, Path) else "graph, got one"
         raise ModelLoadError(
             f"expected an ONNX model {name} that cannot be loaded: {error}", "its file is not an ONNX model"
         ) from error
+    session.disable_fallback()
+    vars(session)["_model_bytes"] = b""  # or Python keeps the file, to open it anew on a fallback that nobody wants
+    return session
 
 
 def run_bound(

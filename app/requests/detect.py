@@ -18,8 +18,8 @@ JSON_MEDIA_TYPE = "application/json"
 IMAGE_MEDIA_TYPES = ("image/jpeg", "image/png")
 
 
-def get_services(request: Request) -> Services:
-    """Return the services of the running app."""
+async def get_services(request: Request) -> Services:
+    """Return the services of the running app; a coroutine, since FastAPI runs functions in threads."""
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
@@ -28,7 +28,7 @@ def get_services(request: Request) -> Services:
 ServicesDependency = Annotated[Services, Depends(get_services)]
 
 
-def get_answer_type(request: Request) -> str:
+async def get_answer_type(request: Request) -> str:
     """Return the content type of the answer: JSON unless Accept prefers an image."""
     return preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, *IMAGE_MEDIA_TYPES))
 

@@ -40,7 +40,7 @@ class ScoreRequest:
     owner: bytes | None
 
 
-def get_score_answer_type(request: Request) -> str:
+async def get_score_answer_type(request: Request) -> str:
     """Return the content type of the answer: JSON unless Accept prefers an image of the maps."""
     return preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, MAP_MEDIA_TYPE))
 

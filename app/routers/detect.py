@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
@@ -58,12 +57,17 @@ async def post_detect(
     query = DetectQuery(request.images, request.options.model, request.settings_for)
     with services.patience():
         run = await detect(services, query, request.timing)
-        render: Callable[[], bytes] = (
-            partial(_annotated, run, request.images[0], services.limits, answer_type)
-            if wants_image
-            else partial(_json, run, request.options.format)
-        )
+        if wants_image:
+            render = partial(_annotated, run, request.images[0], services.limits, answer_type)
+        elif sum(len(found.detections) for found in run.results) > _MOST_AT_ONCE:
+            render = partial(_json, run, request.options.format)
+        else:
+            return Response(_json(run, request.options.format), media_type=answer_type)
         return Response(await services.decoding.run(render), media_type=answer_type)
+
+
+_MOST_AT_ONCE: Final = 500
+"""Detections of an answer that is made on the event loop, in about two milliseconds; a thread would be waited for."""
 
 
 def _json(run: DetectRun, answer_format: AnswerFormat) -> bytes:

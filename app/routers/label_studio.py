@@ -43,7 +43,7 @@ _PATIENCE_S: Final = 0.7
 """Label Studio waits a second for the answer to an event."""
 
 
-def get_label_studio(request: Request) -> LabelStudio:
+async def get_label_studio(request: Request) -> LabelStudio:
     """Return the client of the running app."""
     client = request.app.state.label_studio
     assert isinstance(client, LabelStudio)

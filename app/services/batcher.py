@@ -1,4 +1,4 @@
-"""Batching across requests: one thread that owns a device runs the network over the images of all of them."""
+"""Batching across requests: the owner of a device runs the network over the images of all of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from yoloscope.models.cpu import give_way
 from yoloscope.models.errors import DeadlineError
@@ -18,6 +19,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_HALVES: Final = 2
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class _Request:
     key: Hashable
     function: Callable[[list[Any]], Sequence[Any]]
     sizes: tuple[int, ...]
+    halves: int
     waiting: deque[tuple[int, Any]]
     results: list[Any]
     done: Future[BatchResults] = field(default_factory=Future)
@@ -45,12 +48,13 @@ class _Request:
 
 
 class Batcher:
-    """One thread that owns a device and takes images from the requests in turns, in batches of equal work.
+    """The owner of a device: it takes images from the requests in turns, in batches of equal work.
 
     Nothing waits for a batch to fill: a free device takes what is there. Requests take turns image by image, so that a
-    long one does not hold up others; images of several requests with equal keys go together. Admission
-    (``Services.admit``) bounds how many images wait. ``patience`` returns how many seconds the images of the calling
-    request may wait without any of them being taken, None: for ever; ``waited`` is told how long a request did.
+    long one does not hold up others; images of several requests with equal keys go together. A batch has the device to
+    itself, or half of it: a CPU, whose cores one run does not keep busy. Admission (``Services.admit``) bounds how many
+    images wait. ``patience`` returns how many seconds the images of the calling request may wait without any of them
+    being taken, None: for ever; ``waited`` is told how long a request did.
     """
 
     def __init__(
@@ -59,17 +63,17 @@ class Batcher:
         patience: Callable[[], float | None] = lambda: None,
         waited: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=give_way)
+        self._executor = ThreadPoolExecutor(_HALVES, thread_name_prefix=name, initializer=give_way)
         self._patience = patience
         self._waited = waited
         self._lock = Lock()
         self._requests: deque[_Request] = deque()
-        self._running = 0
+        self._taken_halves = 0
 
     @property
     def busy(self) -> bool:
         """Whether a batch or a call is running now."""
-        return self._running > 0
+        return self._taken_halves > 0
 
     @property
     def waiting(self) -> int:
@@ -83,16 +87,19 @@ class Batcher:
         items: Sequence[Item],
         key: Hashable,
         sizes: tuple[int, ...] = (1,),
+        *,
+        half: bool = False,
     ) -> BatchResults:
         """Return the results of ``function``, which takes a batch, for every item.
 
         Items of equal ``key`` may go together and have the same function and ``sizes``: the sizes that a batch may
-        have, ascending, 1 among them. A batch that fails is tried again in halves; the first item that fails alone is
-        the error of its request. When the request is canceled or waits for too long (DeadlineError), its items that
-        were not taken are dropped.
+        have, ascending, 1 among them; with ``half`` two batches run at once. A batch that fails is tried again in
+        halves; the first item that fails alone is the error of its request. When the request is canceled or waits for
+        too long (DeadlineError), its items that were not taken are dropped.
         """
         waiting = deque(enumerate(items))
-        request = _Request(key, function, sizes, waiting, [None] * len(items), left=len(items))
+        halves = 1 if half else _HALVES
+        request = _Request(key, function, sizes, halves, waiting, [None] * len(items), left=len(items))
         request.done.set_running_or_notify_cancel()
         if not items:
             return BatchResults([], 0.0)
@@ -149,22 +156,30 @@ class Batcher:
             request.waiting.clear()
 
     def _turn(self) -> None:
-        """Run the next batch; there is a turn for each item, so that those taken together leave turns without work."""
-        with self._lock:
-            batch = self._next_batch()
-            self._running += bool(batch)
-        if not batch:
-            return
-        try:
-            self._run(batch)
-        finally:
+        """Run batches as long as there are some and the device is free for them."""
+        while True:
             with self._lock:
-                self._running -= 1
+                batch = self._next_batch() if self._has_room() else []
+                halves = batch[0][0].halves if batch else 0
+                self._taken_halves += halves
+                has_room = self._has_room()
+            if not batch:
+                return
+            if has_room:
+                with suppress(RuntimeError):  # closed meanwhile
+                    self._executor.submit(self._turn)
+            try:
+                self._run(batch)
+            finally:
+                with self._lock:
+                    self._taken_halves -= halves
+
+    def _has_room(self) -> bool:
+        """Whether the device is free for the request whose turn it is."""
+        return bool(self._requests) and self._taken_halves + self._requests[0].halves <= _HALVES
 
     def _next_batch(self) -> list[tuple[_Request, int, Any]]:
         """Take an item of each request in turn, of those whose work equals that of the first one."""
-        if not self._requests:
-            return []
         first = self._requests[0]
         waiting = sum(len(request.waiting) for request in self._requests if request.key == first.key)
         most = max(size for size in first.sizes if size <= waiting)

@@ -84,7 +84,9 @@ async def _infer_all(
     sizes = runtime.batch_sizes(services.settings.max_batch, settings.score_threshold)
     with timing.stage("queue"):
         items = [(image, settings) for image in prepared]
-        found = await services.inference.map(infer_batch, items, (runtime, "detect", sizes), sizes)
+        found = await services.inference.map(
+            infer_batch, items, (runtime, "detect", sizes), sizes, half=runtime.takes_half
+        )
     timing.stages["inference"] = found.ran_s * 1e3
     timing.subtract("queue", "inference")
     return found.results

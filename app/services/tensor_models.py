@@ -139,7 +139,7 @@ async def _run(services: Services, model: TensorModel, query: TensorQuery, timin
     items = list(zip(images, *thresholds, strict=True))
     sizes = runtime.batch_sizes(services.settings.max_batch, float(thresholds[0].min()))
     with services.admit(len(images)), services.metrics.request(model.base), timing.stage("queue"):
-        found = await services.inference.map(run_batch, items, (runtime, names, sizes), sizes)
+        found = await services.inference.map(run_batch, items, (runtime, names, sizes), sizes, half=runtime.takes_half)
     timing.stages["inference"] = found.ran_s * 1e3
     timing.subtract("queue", "inference")
     services.metrics.staged(model.base, timing.stages)

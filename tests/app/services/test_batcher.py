@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -99,6 +99,26 @@ def test_a_batch_of_one_takes_turns_too() -> None:
         await asyncio.gather(*asked)
 
     assert play(scenario).batches == [[1], [10], [2], [20], [3]]
+
+
+def test_two_batches_that_take_half_of_the_device_run_at_once_and_nothing_beside_a_whole_one() -> None:
+    async def scenario(device: Device) -> None:
+        together = Barrier(2)
+
+        def meet(batch: list[int]) -> Sequence[int]:
+            together.wait(10)
+            return device.square(batch)
+
+        await device.batcher.map(meet, [1, 2, 3, 4], key="halves", half=True)
+        await device.hold()
+        half = asyncio.create_task(device.batcher.map(meet, [5, 6, 7, 8], key="half", half=True))
+        await device.waiting(4)
+        await asyncio.sleep(0.02)
+        assert sorted(device.batches) == [[1], [2], [3], [4]]
+        device.free.set()
+        assert (await half).results == [25, 36, 49, 64]
+
+    play(scenario)
 
 
 def test_a_bad_image_fails_its_own_request_alone() -> None:
