@@ -49,7 +49,9 @@ _NOISE: Final = np.random.default_rng(0).integers(1, 255, 2048, np.uint8).tobyte
 _TIFF_DEFAULTS: Final = {259: 1, 258: 8, 277: 1}
 MAX_DECODE_BYTES: Final = 300_000_000
 """Memory that decoding may take by an estimate from the header."""
+_TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
+_KEPT_BYTES: Final = 2**23
 _LARGE_PIXELS: Final = 4_000_000
 _ONE_LARGE: Final = threading.RLock()
 
@@ -284,10 +286,13 @@ def _is_supported(data: bytes) -> bool:
 def return_freed_memory() -> None:
     """Have glibc return the memory of large images when it is freed; called where a process starts.
 
-    By itself glibc keeps blocks of up to 32 MiB once it has seen one of that size, in every thread that decodes.
+    By itself glibc keeps blocks of up to 32 MiB once it has seen one of that size, in every thread that decodes. Blocks
+    of up to ``_KEPT_BYTES``, as those of a network's input, are kept: to get them anew for each image, page by page,
+    took over a tenth of the processor time of a request.
     """
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 2**20)
+        for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+            ctypes.CDLL(None).mallopt(parameter, _KEPT_BYTES)
 
 
 def quiet_repairs() -> None:
