@@ -206,6 +206,10 @@ class ModelStore:
         if before is not None:
             logger.info("the model %r changed: version %s replaces %s", name, runtime.version, before.version)
         load.set_result(runtime)
+        try:
+            runtime.open_half()
+        except (ModelLoadError, OSError) as error:
+            logger.warning("the model %r runs in one session alone: %s", name, error)
 
     def _path(self, name: str) -> Path:
         if name == self.default:
