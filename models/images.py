@@ -295,6 +295,12 @@ def return_freed_memory() -> None:
             ctypes.CDLL(None).mallopt(parameter, _KEPT_BYTES)
 
 
+def trim_memory() -> None:
+    """Have glibc return what is free between blocks that are in use; called after much was freed, as by a load."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def quiet_repairs() -> None:
     """Silence Pillow's warnings about oddities that it repairs by itself; called where a process starts."""
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

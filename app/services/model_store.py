@@ -14,6 +14,7 @@ from yoloscope.app.services.runtime import Provider, Runtime
 from yoloscope.app.settings import Settings
 from yoloscope.models import zoo
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError
+from yoloscope.models.images import trim_memory
 
 BUILTIN: Final = "builtin"
 FIRST_CHOICE: Final = "yolov4-tiny"
@@ -210,6 +211,7 @@ class ModelStore:
             runtime.open_half()
         except (ModelLoadError, OSError) as error:
             logger.warning("the model %r runs in one session alone: %s", name, error)
+        trim_memory()
 
     def _path(self, name: str) -> Path:
         if name == self.default:
