@@ -7,11 +7,15 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from tests.app.artifact import write_tiny_artifact
 from tests.benchmarks.serve.__main__ import free_port, require_equal
 from tests.benchmarks.serve.arrangements import form, servers
+from tests.benchmarks.serve.peers.detector import Detector
 from tests.benchmarks.serve.processes import Memory, Program, family
 from tests.benchmarks.serve.table import Alone, Figures, print_table
+from tests.helpers.images import encoded
 from yoloscope.app.load_generator import Load, LoadResult
 
 
@@ -26,6 +30,15 @@ def test_answers_are_equal_but_for_rounding() -> None:
     for other in (answer(0.502, 1.0), answer(0.5, 1.6), answer(0.5, 1.0, 2), b'{"detections": []}'):
         with pytest.raises(SystemExit, match="peer answers otherwise"):
             require_equal("peer", peer, other)
+
+
+def test_peers_detect_as_the_service_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETECTOR_MODEL", str(write_tiny_artifact(tmp_path / "tiny.onnx")))
+    monkeypatch.setenv("DETECTOR_THREADS", "1")
+    image = encoded(Image.new("RGB", (64, 48), (51, 51, 51)))
+    found = Detector()(image)["detections"]
+    assert [(item["class_id"], round(item["score"], 3)) for item in found] == [(0, 0.6), (1, 0.5), (0, 0.375)]
+    assert found[0]["box"] == pytest.approx([8.0, 12.0, 40.0, 36.0])
 
 
 def test_a_form_holds_the_image_as_it_is() -> None:
