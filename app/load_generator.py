@@ -63,8 +63,8 @@ class Load:
 class LoadResult:
     """Latencies in seconds of the requests that were answered, and the number of others by status or reason.
 
-    ``in_time`` answers came within the ``duration_s`` in which requests were sent. ``cpu`` is the share of one core
-    that the client took: near 1 it is the client that was measured.
+    ``in_time`` answers came within the ``duration_s`` in which requests were sent, all within ``elapsed_s``. ``cpu`` is
+    the share of one core that the client took: near 1 it is the client that was measured.
     """
 
     load: Load
@@ -72,12 +72,15 @@ class LoadResult:
     latencies_s: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     in_time: int = 0
+    elapsed_s: float = 0.0
     cpu: float = 0.0
 
     @property
     def throughput(self) -> float:
-        """Answers a second."""
-        return self.in_time / self.duration_s
+        """Answers a second: in an open loop those in time, in a closed one all, until the last, which it waits for."""
+        if self.load.rate is not None:
+            return self.in_time / self.duration_s
+        return len(self.latencies_s) / self.elapsed_s if self.elapsed_s else 0.0
 
     def problems(self) -> str:
         """Return in words what was refused or failed, empty if nothing."""
@@ -123,7 +126,8 @@ async def measure(
                     due = begun + number / load.rate
                     await asyncio.sleep(max(due - time.perf_counter(), 0))
                     tasks.create_task(request(due))
-        result.cpu = (time.process_time() - cpu) / (time.perf_counter() - begun)
+        result.elapsed_s = time.perf_counter() - begun
+        result.cpu = (time.process_time() - cpu) / result.elapsed_s
     return result
 
 

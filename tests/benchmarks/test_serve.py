@@ -63,7 +63,7 @@ def test_a_program_ends_with_all_that_it_started(tmp_path: Path) -> None:
 
 def test_the_table_has_medians_and_ratios_of_neighbors(capsys: pytest.CaptureFixture[str]) -> None:
     def figures(*counts: int) -> Figures:
-        results = [LoadResult(Load(connections=1), 2.0, [0.01] * count, in_time=count) for count in counts]
+        results = [LoadResult(Load(connections=1), 1.5, [0.01] * count, elapsed_s=2.0) for count in counts]
         results[0].errors["503"] += 2
         return Figures(3.0, {1: results}, {1: [50.0, 60.0, 70.0]}, Memory(100, 80))
 
