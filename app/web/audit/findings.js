@@ -1,11 +1,13 @@
 /** Review of the findings of one audit: pictures from the reader's zip, verdicts by keys, downloads at the end. */
 
-import { auditReport, correctData } from "../api.js";
+import { auditReport } from "../api.js";
 import { dataTable, html } from "../dom.js";
 import { AUDIT } from "../strings.js";
 import { boxesOf, drawFinding, surroundings } from "./crop.js";
+import { downloads } from "./downloads.js";
+import { groupChooser } from "./groups.js";
 import { openPictures } from "./pictures.js";
-import { Review, actionOf, saveFile } from "./review.js";
+import { Review, actionOf } from "./review.js";
 import { keepZip, verdictsOf, zipOf } from "./store.js";
 
 /** @typedef {import("../api.js").AuditJob} AuditJob */
@@ -13,7 +15,6 @@ import { keepZip, verdictsOf, zipOf } from "./store.js";
 /** @typedef {import("../api.js").Finding} Finding */
 /** @typedef {import("../main.js").Context} Context */
 
-const KINDS = /** @type {const} */ (["missing", "class", "location", "spurious"]);
 const MOST_FAULTS = 400;
 
 /** @param {Finding} finding what accepting it does */
@@ -100,9 +101,7 @@ export async function reviewJob(job, context, back) {
     buttons.previous.disabled = position <= 0;
     buttons.next.disabled = position >= ranks.length - 1;
     unkept.hidden = review.isKept;
-    const accepted = [...review.verdicts.values()].includes("accept");
-    for (const download of corrections) download.disabled = !accepted || !zip;
-    decisions.disabled = review.verdicts.size === 0;
+    ending.draw();
   }
   function show() {
     const finding = current();
@@ -131,52 +130,21 @@ export async function reviewJob(job, context, back) {
   function takeBack() {
     const rank = review.undo();
     if (rank === undefined) return;
-    if (!ranks.includes(rank)) choose("", "");
+    if (!ranks.includes(rank)) {
+      groups.element.value = "";
+      ranks = groups.ranks();
+    }
     go(ranks.indexOf(rank));
     showVerdicts();
   }
 
-  let isPointed = false;
-  const groups = html("select", { "aria-label": AUDIT.show, onpointerdown: () => (isPointed = true), onkeydown: () => (isPointed = false), onchange: () => {
-    const [kind, ...rest] = groups.value.split(":");
-    choose(kind, rest.join(":"));
-    if (isPointed) groups.blur(); // so that letters are verdicts again
-    show();
-  } });
-  /** @param {string} kind @param {string} class_name */
-  function choose(kind, class_name) {
-    groups.value = kind || class_name ? `${kind}:${class_name}` : "";
-    ranks = [...findings.keys()].filter((rank) => (!kind || findings[rank].kind === kind) && (!class_name || findings[rank].class_name === class_name));
+  const groups = groupChooser(findings, regroup);
+  function regroup() {
+    ranks = groups.ranks();
     position = Math.max(0, ranks.findIndex((rank) => !review.verdicts.has(rank)));
+    show();
   }
-  groups.append(new Option(AUDIT.all(findings.length), ""));
-  for (const kind of KINDS) {
-    const own = findings.filter((finding) => finding.kind === kind);
-    if (own.length) groups.append(new Option(`${AUDIT.kinds[kind]} (${own.length})`, `${kind}:`));
-    for (const name of new Set(own.map((finding) => finding.class_name))) {
-      groups.append(new Option(`${AUDIT.kinds[kind]}: ${name} (${own.filter((finding) => finding.class_name === name).length})`, `${kind}:${name}`));
-    }
-  }
-
-  const status = html("p", { role: "status" });
-  const newClasses = html("input", { type: "checkbox" });
-  /** @param {"labels" | "data"} content */
-  async function correct(content) {
-    if (!zip) return;
-    context.clear();
-    status.textContent = AUDIT.correcting;
-    try {
-      const options = { content, new_classes: newClasses.checked ? "add" : "refuse" };
-      const { file, changes } = await correctData(zip, report.data, review.toJson(report, findings), options);
-      saveFile(file, `${report.data}-${content === "data" ? "corrected" : "labels"}.zip`);
-      status.textContent = changes;
-    } catch (error) {
-      status.textContent = "";
-      context.complain(error);
-    }
-  }
-  const decisions = button(AUDIT.decisions, () => saveFile(review.toJson(report, findings), "decisions.json"));
-  const corrections = [button(AUDIT.labels, () => correct("labels")), button(AUDIT.data, () => correct("data"))];
+  const ending = downloads(report, review, () => zip, context);
   const again = html("input", { type: "file", accept: ".zip,application/zip", onchange: async () => {
     const file = again.files?.[0];
     if (!file) return;
@@ -198,7 +166,7 @@ export async function reviewJob(job, context, back) {
   const element = html("div", { class: "review" },
     html("div", { class: "head" }, button(AUDIT.back, back), html("h2", { tabindex: "-1" }, AUDIT.labelsOf(report.data))),
     html("p", { class: "hint" }, AUDIT.summary(report)), ...report.notes.map((note) => html("p", { class: "hint" }, note)),
-    html("div", { class: "row" }, groups, tally), done, unkept,
+    html("div", { class: "row" }, groups.element, tally), done, unkept,
     html("div", { class: "halves" },
       html("div", { class: "picture" }, canvas, words, html("div", { class: "row" },
         html("span", { class: "key label" }, AUDIT.label), html("span", { class: "key suggestion" }, AUDIT.suggestion),
@@ -206,8 +174,7 @@ export async function reviewJob(job, context, back) {
       html("div", {}, card, html("div", { class: "row choice", role: "group", "aria-label": AUDIT.verdict }, buttons.accept, buttons.reject),
         html("div", { class: "row" }, buttons.previous, buttons.next, buttons.undo),
         html("p", { class: "hint keys" }, ...AUDIT.keys.flatMap(([key, what]) => [html("kbd", {}, key), ` ${what} `])),
-        html("h3", {}, AUDIT.downloads), html("p", { class: "hint" }, AUDIT.correctedWords),
-        html("div", { class: "row" }, decisions, ...corrections), html("label", {}, newClasses, ` ${AUDIT.newClasses}`), status)),
+        ending.element)),
     ...faults(report));
   /** @param {KeyboardEvent} event */
   function key(event) {
