@@ -275,6 +275,7 @@ export const SCORE = {
   mapNone: "none",
   mapTotal: "all terms",
   near: "Predictors around it",
+  nearCost: (/** @type {string} */ cost) => `within two cells; those without an object pay ${cost}`,
   nearWords: (/** @type {string} */ role, /** @type {number} */ count) => `${role}: ${count}`,
   none: "No object is chosen.",
   normalizer: (/** @type {string} */ preset, /** @type {string} */ normalizer) => `Preset ${preset}; sums are divided by: ${normalizer}.`,

@@ -23,6 +23,9 @@ export const ROLE_COLORS = /** @type {Record<string, string>} */ ({
   responsible: "#16a34a", extra: "#0891b2", ignored: "#9333ea", background: "#6b7280", prior: "#6b7280",
 });
 
+/** Cells on each side of an object's that are looked at. */
+const REACH = 2;
+
 /** @param {CanvasRenderingContext2D} context @param {Box} box @param {number} scale */
 function stroke(context, box, scale) {
   context.strokeRect(box.x1 * scale, box.y1 * scale, (box.x2 - box.x1) * scale, (box.y2 - box.y1) * scale);
@@ -66,7 +69,7 @@ function drawObject(context, scene, scale, unit) {
   context.lineWidth = unit;
   for (const { stride, cell: [column, row] } of places.slice(0, 1)) {
     context.strokeStyle = "rgb(255 255 255 / 55%)";
-    for (let c = column - 3; c <= column + 3; c++) for (let r = row - 3; r <= row + 3; r++) stroke(context, cellBox(scene, stride, [c, r]), scale);
+    for (let c = column - REACH; c <= column + REACH; c++) for (let r = row - REACH; r <= row + REACH; r++) stroke(context, cellBox(scene, stride, [c, r]), scale);
   }
   for (const near of nearby(scene)) {
     const box = cellBox(scene, near.stride, near.cell);
@@ -99,7 +102,29 @@ function drawObject(context, scene, scale, unit) {
 export function nearby({ object, result }) {
   const places = object?.assignments ?? [];
   return (result?.by_scale ?? []).flatMap(({ predictors = [] }) => predictors).filter(({ stride, cell }) =>
-    places.some((one) => one.stride === stride && Math.abs(one.cell[0] - cell[0]) <= 2 && Math.abs(one.cell[1] - cell[1]) <= 2));
+    places.some((one) => one.stride === stride && Math.abs(one.cell[0] - cell[0]) <= REACH && Math.abs(one.cell[1] - cell[1]) <= REACH));
+}
+
+/**
+ * How many predictors of each role are around the chosen object, and what those without an object pay.
+ * @param {Pick<Scene, "object" | "result">} scene
+ */
+export function census(scene) {
+  const counts = new Map();
+  for (const { role } of nearby(scene)) counts.set(role, (counts.get(role) ?? 0) + 1);
+  let [all, cost] = [0, 0];
+  for (const { stride, grid, roles, cells } of scene.result?.by_scale ?? []) {
+    const anchors = Object.values(roles ?? {}).reduce((sum, count) => sum + count, 0) / (grid[0] * grid[1]);
+    const places = scene.object?.assignments.filter((one) => one.stride === stride) ?? [];
+    cells?.no_objectness?.forEach((row, r) => row.forEach((value, c) => {
+      if (!places.some(({ cell }) => Math.abs(cell[0] - c) <= REACH && Math.abs(cell[1] - r) <= REACH)) return;
+      all += anchors;
+      cost += value;
+    }));
+  }
+  const rest = all - [...counts.values()].reduce((sum, count) => sum + count, 0);
+  if (rest > 0) counts.set("background", rest);
+  return { counts, cost };
 }
 
 /** @param {CanvasRenderingContext2D} context @param {string} text @param {Box} box @param {number} scale @param {number} unit */

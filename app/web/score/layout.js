@@ -32,7 +32,7 @@ function editor() {
     html("div", { class: "row", role: "group", "aria-label": SCORE.tools },
       button("score-undo", SCORE.undo, { disabled: true }), button("score-redo", SCORE.redo, { disabled: true }),
       button("score-add", SCORE.add, { disabled: true }), button("score-delete", SCORE.delete, { disabled: true }),
-      html("label", { for: "score-class", class: "inline" }, SCORE.change), html("select", { id: "score-class", disabled: true }),
+      html("span", {}, html("label", { for: "score-class" }, SCORE.change), " ", html("select", { id: "score-class", disabled: true })),
       html("span", { class: "gap" }),
       html("select", { id: "score-format", "aria-label": SCORE.format }, ...Object.entries(SCORE.formats).map(([value, name]) => new Option(name, value))),
       button("score-download", SCORE.download, { disabled: true })),

@@ -3,7 +3,7 @@
 import { html } from "../dom.js";
 import { formula } from "../learn/formula.js";
 import { SCORE } from "../strings.js";
-import { nearby } from "./canvas.js";
+import { census } from "./canvas.js";
 import { formulaOf } from "./formulas.js";
 
 /** @typedef {import("../api.js").ImageScore} ImageScore */
@@ -79,8 +79,7 @@ export function fillObject(place, object, result) {
     SCORE.scale(one.stride), one.cell.join(", "), one.anchor_px ? `${one.anchor_px.map((side) => Math.round(side)).join(" × ")}` : String(one.anchor),
     html("span", { class: `role role-${one.role}` }, SCORE.roles[one.role]), short(one.iou), short(one.anchor_iou),
   ]);
-  const around = new Map();
-  for (const { role } of nearby({ object, result })) around.set(role, (around.get(role) ?? 0) + 1);
+  const { counts, cost } = census({ object, result });
   place.replaceChildren(
     html("p", {}, html("strong", {}, SCORE.object(object.index, object.class_name)), " ", number(object.total), " ", html("span", { class: "why" }, object.why)),
     html("ul", { class: "lines short" }, ...termRows(terms, SCORE.terms)),
@@ -88,7 +87,10 @@ export function fillObject(place, object, result) {
     html("p", {}, SCORE.predictedWords(predicted.class_name, short(predicted.score), short(predicted.objectness), short(predicted.iou))),
     ...(roles.length ? [html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": SCORE.role }, table(SCORE.roleHeads, roles, SCORE.role))] : []),
     ...(Object.keys(box_parts).length ? [html("h3", {}, SCORE.partsTitle), html("ul", { class: "lines short" }, ...termRows(box_parts, SCORE.parts))] : []),
-    ...(around.size ? [html("h3", {}, SCORE.near), html("p", {}, ...[...around].map(([role, count]) => html("span", { class: `role role-${role}` }, SCORE.nearWords(SCORE.roles[role], count))))] : []),
+    ...(counts.size ? [
+      html("h3", {}, SCORE.near),
+      html("p", {}, ...[...counts].map(([role, count]) => html("span", { class: `role role-${role}` }, SCORE.nearWords(SCORE.roles[role], count))), SCORE.nearCost(short(cost))),
+    ] : []),
   );
 }
 

@@ -20,6 +20,8 @@ const at = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.ge
 const select = (/** @type {string} */ id) => /** @type {HTMLSelectElement} */ (at(id));
 const button = (/** @type {string} */ id) => /** @type {HTMLButtonElement} */ (at(id));
 const SHOWN_PX = 2048;
+/** Up to so many cells their costs travel while one drags. */
+const SMALL_GRIDS = 3000;
 
 /** @type {import("../main.js").Context} */
 let frame;
@@ -53,8 +55,8 @@ function answered(answer, job) {
   at("status").textContent = "";
   const now = answer.results[0];
   if (job.tag === "import") take(now);
-  const before = result; // maps and roles of while one drags are those of before
-  result = { ...now, by_scale: now.by_scale.map((scale, i) => (scale.cells ? scale : { ...before?.by_scale[i], ...scale })) };
+  const before = result; // of large grids the map is that of before while one drags
+  result = { ...now, by_scale: now.by_scale.map((scale, i) => (scale.cells ? scale : { ...scale, cells: before?.by_scale[i]?.cells })) };
   fillPanels(answer);
   paint();
 }
@@ -229,7 +231,8 @@ const editing = {
   preview(labels) {
     history.labels = labels;
     paint();
-    rescore("objects");
+    const cells = result?.by_scale.reduce((sum, { grid }) => sum + grid[0] * grid[1], 0) ?? 0;
+    rescore(cells > SMALL_GRIDS ? "objects" : "cells");
   },
   commit(before) {
     history.push(history.labels, before);
