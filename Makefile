@@ -16,7 +16,7 @@ CPU_TORCH = $(BIN)/pip install --quiet --constraint constraints.txt --no-deps --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install serve test check check-exchange check-ray docs data format bench bench-audit bench-audit-jobs bench-serve bench-gpu golden parity clean
+.PHONY: help install serve test check check-exchange check-ray docs data format bench bench-audit bench-audit-jobs bench-serve bench-gpu reliability golden parity clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -91,6 +91,10 @@ bench-serve: $(STAMP) ## the service beside FastAPI, LitServe, Mosec, BentoML, R
 	  --requirement tests/benchmarks/serve/peers/requirements.txt onnxruntime-gpu numpy pillow pydantic
 	@.venv-peers/bin/pip install --quiet --no-deps --editable .
 	$(BIN)/python -m tests.benchmarks.serve --shared $(SHARED)
+
+CHECK ?=
+reliability: $(STAMP) ## overload, slow clients, kills, swaps, full disks, hostile images, fuzzing, an hour of load (CHECK=swap: one)
+	$(BIN)/python -m tests.reliability $(CHECK)
 
 bench-gpu: $(STAMP) ## the tests and the speed of an artifact on CUDA
 	$(BIN)/python -m pytest -m gpu

@@ -24,6 +24,8 @@ _UNANSWERED: Final = (h11.IDLE, h11.SEND_RESPONSE)
 _RESERVED_DESCRIPTORS: Final = 64
 """For files, the listener, and connections that were accepted but not counted yet."""
 _MOST_ACCEPTED: Final = 128
+_LAST_REQUEST_S: Final = 0.3
+"""How long an idle connection is kept when the service stops; what comes is answered, with ``Connection: close``."""
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +104,14 @@ class ProblemProtocol(H11Protocol):
         self.idle_since = self.loop.time()
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def shutdown(self) -> None:
+        """Close once what is under way is answered: a request may be, on a connection that looks idle."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and not self.transport.is_closing():
+            self._start("last request", _LAST_REQUEST_S, super().shutdown)
+        else:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""

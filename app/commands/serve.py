@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -154,11 +155,29 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop listening, let requests finish, and let those that were cut off be answered."""
+        await self._take_what_waits()
         await super().shutdown(sockets)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_ANSWERS_S):
                 while self.server_state.tasks or self.server_state.connections:
                     await asyncio.sleep(0.01)
+
+    async def _take_what_waits(self) -> None:
+        """Stop listening, and accept the connections that the system has taken already: they would be reset."""
+        listeners = [os.dup(listener.fileno()) for server in self.servers for listener in server.sockets]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for descriptor in listeners:
+            with socket(fileno=descriptor) as listener, suppress(OSError):  # of which the first says: no more
+                while True:
+                    connection, _ = listener.accept()
+                    connection.setblocking(False)
+                    await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain on the first signal, exit at once on the second: with a status over 128 if work is lost by it."""

@@ -67,9 +67,11 @@ def crowded() -> Iterator[tuple[str, int]]:
     yield from served(Few)
 
 
-def served(protocol: type[ProblemProtocol]) -> Iterator[tuple[str, int]]:
+def served(protocol: type[ProblemProtocol], servers: list[uvicorn.Server] | None = None) -> Iterator[tuple[str, int]]:
     config = uvicorn.Config(echo, port=0, http=protocol, ws="none", lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
+    if servers is not None:
+        servers.append(server)
     thread = Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -224,6 +226,20 @@ def test_where_none_is_awaited_a_new_connection_is_refused(crowded: tuple[str, i
     for connection in busy:
         assert answer(connection).endswith(b"\r\n\r\n2")
         connection.close()
+
+
+def test_a_request_that_crosses_the_end_of_the_service_is_answered() -> None:
+    servers: list[uvicorn.Server] = []
+    for address in served(ProblemProtocol, servers):
+        with socket.create_connection(address, timeout=10) as connection:
+            connection.sendall(HEAD + b"Content-Length: 0\r\n\r\n")
+            assert answer(connection).startswith(b"HTTP/1.1 200")
+            servers[0].should_exit = True
+            while servers[0].servers[0].is_serving():
+                sleep(0.001)
+            connection.sendall(HEAD + b"Content-Length: 2\r\n\r\nab")
+            assert answer(connection).endswith(b"\r\n\r\n2")
+            assert received_bytes(connection) == 0
 
 
 def test_a_lack_of_descriptors_is_one_line(caplog: pytest.LogCaptureFixture) -> None:

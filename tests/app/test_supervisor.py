@@ -151,7 +151,14 @@ def test_the_process_hears_of_the_end_of_its_supervisor() -> None:
 
 
 def test_only_serve_is_supervised_and_only_if_wanted() -> None:
-    for arguments in ([], ["detect"], ["serve", "--no-supervise"], ["serve", "--port", "1", "-h"], ["serve", "--help"]):
+    for arguments in (
+        [],
+        ["detect"],
+        ["serve", "--no-supervise"],
+        ["serve", "--ray"],
+        ["serve", "-h"],
+        ["serve", "--help"],
+    ):
         assert supervise(arguments, {}) is None
     assert supervise(["serve"], {"YOLOSCOPE_SUPERVISE": "False"}) is None
 

@@ -8,7 +8,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-CHECKS = ("overload",)
+CHECKS = (
+    "overload",
+    "slow_connections",
+    "shutdown",
+    "kill_worker",
+    "swap",
+    "exhaustion",
+    "hostile_images",
+    "api_fuzz",
+    "soak",
+)
 
 
 def main(chosen: list[str]) -> int:

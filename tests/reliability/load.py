@@ -68,12 +68,16 @@ class Connection:
             return Answer(0, start, time.perf_counter() - start)
         return Answer(status, start, time.perf_counter() - start, headers, body)
 
-    async def _exchange(self, request: Request) -> tuple[int, dict[str, str], bytes]:
+    async def open(self, request: Request) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open the connection that a request needs, unless it is there."""
         to = (request.host, request.port)
         if self._streams is None or self._to != to or self._streams[0].at_eof():
             self.close()
             self._streams, self._to = await asyncio.open_connection(*to), to
-        reader, writer = self._streams
+        return self._streams
+
+    async def _exchange(self, request: Request) -> tuple[int, dict[str, str], bytes]:
+        reader, writer = await self.open(request)
         writer.write(request.head_and_body)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}

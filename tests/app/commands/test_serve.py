@@ -1,12 +1,19 @@
-"""yoloscope serve: what it prints."""
+"""yoloscope serve: what it prints, and connections that come while it stops."""
 
+import asyncio
+import gc
+import socket
 import sys
 
 import pytest
+import uvicorn
 from typer.testing import CliRunner
 
 from yoloscope.app.cli import build
-from yoloscope.app.commands.serve import reachable_url
+from yoloscope.app.commands.serve import Server, reachable_url
+from yoloscope.app.http_protocol import protocol_for
+from yoloscope.app.main import create_app
+from yoloscope.app.settings import Settings
 from yoloscope.models.errors import ConfigError
 
 
@@ -31,3 +38,29 @@ def test_serving_on_ray_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("signal.signal", lambda *_: None)
     with pytest.raises(ConfigError, match=r"serve --ray needs ray: pip install 'yoloscope\[ray\]'"):
         CliRunner().invoke(build(["serve"]), ["serve", "--ray"], catch_exceptions=False)
+
+
+def test_a_connection_that_waits_when_the_service_stops_is_served(settings: Settings) -> None:
+    async def scenario() -> bytes:
+        app = create_app(settings)
+        config = uvicorn.Config(app, port=0, http=protocol_for(app.state.services), ws="none", log_config=None)
+        config.load()
+        server = Server(config, app.state.services)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        address = server.servers[0].sockets[0].getsockname()
+        with socket.create_connection(address, timeout=60) as connection:  # which the loop has not accepted yet
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            app.state.services.draining = True
+            await server.shutdown()
+            received = connection.recv(65536)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=60)
+        return received
+
+    try:
+        received = asyncio.run(scenario())
+    finally:
+        gc.unfreeze()
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in received
