@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -198,6 +199,9 @@ class Server(uvicorn.Server):
     def _end_at_once(self, sig: int, _frame: FrameType | None) -> None:
         with suppress(OSError):
             os.write(2, b"stopped at once by a second signal\n")
+        until = time.monotonic() + _ON_ITS_WAY_OUT_S
+        while self._services.busy and not self._services.limiter.held and time.monotonic() < until:
+            time.sleep(_ON_ITS_WAY_OUT_S / 10)
         os._exit(128 + sig if self._services.busy or self._services.limiter.held else 0)
 
     def _on_supervisor_gone(self) -> None:
@@ -212,6 +216,8 @@ _LOGGER: Final = logging.getLogger(__name__)
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _SWITCH_INTERVAL_S: Final = 0.001
 """How long a thread may hold the interpreter while the event loop waits for it, at each call of the network."""
+_ON_ITS_WAY_OUT_S: Final = 0.1
+"""For a thread whose answer is sent already to be seen as free."""
 _LAST_ANSWERS_S: Final = 1.0
 """For what is cut off to be answered."""
 

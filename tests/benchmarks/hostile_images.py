@@ -51,6 +51,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def serving_process(supervisor: int) -> int:
+    """The process that serves, a child of the one that was started."""
+    (pid,) = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    return int(pid)
+
+
 def attack(base: str, pid: int, count: int) -> tuple[dict[str, list[tuple[float, float]]], Counter[int]]:
     """(wall, CPU) seconds of each answer by kind, and how often each status came."""
     times, statuses = defaultdict[str, list[tuple[float, float]]](list), Counter[int]()
@@ -81,10 +87,11 @@ def main() -> None:
         service = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
             _wait(base)
-            before = peak_mib(service.pid)
+            pid = serving_process(service.pid)
+            before = peak_mib(pid)
             watch = Watch(base)
             watch.start()
-            times, statuses = attack(base, service.pid, arguments.count)
+            times, statuses = attack(base, pid, arguments.count)
             watch.stop.set()
             answers = watch.found.get()
             watch.join()
@@ -92,7 +99,7 @@ def main() -> None:
                 wall, cpu = (max(column) for column in zip(*pairs, strict=True))
                 print(f"{kind:24} {len(pairs):5} images, slowest {wall:6.3f} s, CPU at most {cpu:5.2f} s")
             print("statuses", dict(sorted(statuses.items())))
-            print(f"resident at most {peak_mib(service.pid):.0f} MiB, {before:.0f} MiB before the first image")
+            print(f"resident at most {peak_mib(pid):.0f} MiB, {before:.0f} MiB before the first image")
             late = sum(seconds > 0.1 for seconds in answers)
             print(f"health: {len(answers)} answers, slowest {max(answers) * 1e3:.0f} ms, {late} over 100 ms")
             print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
