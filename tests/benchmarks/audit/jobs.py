@@ -69,7 +69,7 @@ class Replica:
 
 @contextmanager
 def replica(log: Path, **variables: str) -> Iterator[Replica]:
-    environment = {**os.environ, "YOLOSCOPE_PROVIDER": "cpu", **variables}
+    environment = {**os.environ, "YOLOSCOPE_PROVIDER": "cpu", "YOLOSCOPE_SUPERVISE": "0", **variables}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "yoloscope.app.cli", "serve", "--no-supervise", "--port", "0"],
