@@ -24,18 +24,20 @@ def audit(
     split: str | None = None,
     floor: float = DEFAULT_FLOOR,
     prevalence: Mapping[FindingKind, float] | None = None,
+    tiles: bool = False,
     output: str | Path | None = None,
 ) -> AuditReport:
     """Find the labels of a data set that are probably wrong, as ``yoloscope audit`` does.
 
     ``report.findings`` is a sequence, the most probable first, that lies on the disk. ``floor`` is the least
     probability listed, ``prevalence`` the share of labels of a kind (``missing``: of objects) that you take for wrong.
+    ``tiles`` has enlarged parts of each image judged too, for objects that are small; that is three times the work.
     ``output`` is a folder for the reports, in which an audit that was stopped goes on. Raises DatasetError, PresetError
     where the model has no loss, ConfigError or SpecError for values out of range, OutputError.
     """
     runtime = (model if isinstance(model, Model) else load(model)).runtime
     folder = None if output is None else Path(output)
-    options = AuditOptions(floor, prevalence)
+    options = AuditOptions(floor, prevalence, tiles)
     with one_torch_thread():
         opened = open_dataset(Path(data), split)
         name = runtime.path.stem, runtime.version

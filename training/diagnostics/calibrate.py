@@ -33,6 +33,8 @@ from yoloscope.training.diagnostics.injection import CorruptedLabels, inject_err
 from yoloscope.training.diagnostics.views import MergedDetections, View, ViewDetections, merge_views
 
 VIEWS: Final[tuple[View, ...]] = ("plain", "mirrored")
+TILED_VIEWS: Final[tuple[View, ...]] = (*VIEWS, "tiled")
+"""For detectors that miss small objects; three times as many runs of the network."""
 LEAST_LABELS: Final = 30
 SEEDS: Final = tuple(range(200, 206))
 RATE: Final = 0.05
@@ -42,16 +44,23 @@ _PART: Final = 16
 
 @dataclass(frozen=True)
 class CalibrationImage:
-    """Labels of one image and its detections in ``VIEWS``."""
+    """Labels of one image and its detections."""
 
     labels: ImageLabels
     found: ViewDetections
 
 
 def calibrate(
-    images: Sequence[CalibrationImage], class_names: Sequence[str], data: str, seeds: Sequence[int] = SEEDS
+    images: Sequence[CalibrationImage],
+    class_names: Sequence[str],
+    data: str,
+    seeds: Sequence[int] = SEEDS,
+    views: Sequence[View] = VIEWS,
 ) -> AuditCalibration:
-    """Fit all channels; ``data`` names the data set. Raises DatasetError where there are too few labels."""
+    """Fit all channels to detections in ``views``; ``data`` names the data set.
+
+    Raises DatasetError where there are too few labels.
+    """
     parts = [slice(start, start + _PART) for start in range(0, len(images), _PART)]
     labels = [LabelBatch.of([image.labels for image in images[part]]) for part in parts]
     count = sum(int(batch.judged.sum()) for batch in labels)
@@ -71,7 +80,7 @@ def calibrate(
         positive = torch.tensor([found == kind for _, kinds in evidence for found in kinds])
         channels[kind] = fit_channel(kind, features, positive)
     return AuditCalibration(
-        views=VIEWS,
+        views=tuple(views),
         typical_sizes=tuple(sizes.tolist()),
         channels=channels,
         data=data,

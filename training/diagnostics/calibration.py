@@ -125,6 +125,8 @@ class AuditCalibration(StrictModel):
     def _require_the_image_itself(self) -> Self:
         if self.views[0] != "plain":
             raise ValueError(f"expected views that begin with plain, got {', '.join(self.views)}")
+        if "tiled" in self.views[:-1]:
+            raise ValueError(f"expected tiled as the last view, got {', '.join(self.views)}")
         return self
 
     @classmethod

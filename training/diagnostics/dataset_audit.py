@@ -17,12 +17,13 @@ from yoloscope.training.diagnostics.audit import (
     collect_report,
     seen_by_model,
 )
+from yoloscope.training.diagnostics.calibrate import TILED_VIEWS, VIEWS
 from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.findings import AuditReport, FindingKind, ImageAudit
 from yoloscope.training.diagnostics.image_names import image_name
 from yoloscope.training.diagnostics.report import write_csv, write_json, write_page
 from yoloscope.training.diagnostics.run import AuditLog, Judge, audit_images, calibrate_on, fitted_here
-from yoloscope.training.diagnostics.views import HeadsDetector
+from yoloscope.training.diagnostics.views import HeadsDetector, View
 from yoloscope.training.losses import get_preset
 
 REPORT: Final = "report.json"
@@ -32,17 +33,23 @@ _LOG: Final = "images.jsonl"
 
 DetectorOf: TypeAlias = Callable[[LabeledImage], HeadsDetector]
 """The detector that judges an image, which has not learned from it where that is possible."""
-Calibrate: TypeAlias = Callable[[DetectorOf, DetectionDataset], AuditCalibration]
+Calibrate: TypeAlias = Callable[[DetectorOf, DetectionDataset, Sequence[View]], AuditCalibration]
 Progress: TypeAlias = Callable[[Iterable[ImageAudit], int], Iterable[ImageAudit]]
 """Shows how many of so many audits are done while it hands them on."""
 
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """Least probability of a finding that is listed, and stated shares of errors by kind."""
+    """Least probability of a finding that is listed, stated shares of errors by kind, and whether to look at tiles."""
 
     floor: float = DEFAULT_FLOOR
     prevalence: Mapping[FindingKind, float] | None = None
+    tiles: bool = False
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Views that a calibration is fitted to."""
+        return TILED_VIEWS if self.tiles else VIEWS
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,9 @@ class DatasetAudit:
     notes: tuple[str, ...]
 
 
-def calibrate_quietly(detector_of: DetectorOf, dataset: DetectionDataset) -> AuditCalibration:
+def calibrate_quietly(detector_of: DetectorOf, dataset: DetectionDataset, views: Sequence[View]) -> AuditCalibration:
     """Fit a calibration to the data set; raises DatasetError where it has too few labels."""
-    return calibrate_on(detector_of, dataset, dataset.title)
+    return calibrate_on(detector_of, dataset, dataset.title, views)
 
 
 def audit_by_model(
@@ -71,13 +78,16 @@ def audit_by_model(
 ) -> tuple[DatasetAudit, DetectionDataset]:
     """Prepare the audit by one detector; ``model`` is its name and version, ``root`` what images are named below.
 
-    Also returns the data set with the classes of the model. A detector without a calibration gets one that is fitted to
-    the data set, and a note says so. Raises PresetError, DatasetError, ConfigError or SpecError.
+    Also returns the data set with the classes of the model. A detector without a calibration, or without one for tiles
+    where those are asked for, gets one that is fitted to the data set, and a note says so. Raises PresetError,
+    DatasetError, ConfigError or SpecError.
     """
     get_preset(None, detector.spec)
     dataset = dataset.for_model(detector.spec.class_names)
     own = AuditCalibration.of_spec(detector.spec)
-    calibration = own or calibrate(lambda _: detector, dataset)
+    if own is not None and options.tiles and "tiled" not in own.views:
+        own = None
+    calibration = own or calibrate(lambda _: detector, dataset, options.views)
     notes = () if own else (f"{fitted_here(calibration)} yoloscope audit --calibrate stores one in the model.",)
     auditor = LabelAuditor(detector, calibration, floor=options.floor, prevalence=options.prevalence)
     audited = AuditedModel(*model, seen_by_model(detector.spec, dataset))

@@ -15,7 +15,7 @@ from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.diagnostics.calibrate import VIEWS, CalibrationImage, calibrate
 from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.findings import ImageAudit
-from yoloscope.training.diagnostics.views import HeadsDetector, detect_views
+from yoloscope.training.diagnostics.views import HeadsDetector, View, detect_views
 
 CHUNK: Final = 16
 """Images that are judged at once, between two checkpoints, and before a job is seen to be canceled."""
@@ -115,15 +115,19 @@ def audit_images(
 
 
 def fitted_here(calibration: AuditCalibration) -> str:
-    """Return the note on a report whose model has no calibration of its own, so that one was fitted to the data."""
+    """Return the note on a report whose model has no such calibration of its own: one was fitted to the data."""
+    kind = " for tiles" if "tiled" in calibration.views else ""
     return (
-        f"The model has no calibration of its own: probabilities were fitted to the {calibration.labels} labels of "
-        f"{calibration.images} of these images."
+        f"The model has no calibration{kind} of its own: probabilities were fitted to the {calibration.labels} labels "
+        f"of {calibration.images} of these images."
     )
 
 
 def calibrate_on(
-    detect_for: Callable[[LabeledImage], HeadsDetector], dataset: DetectionDataset, name: str
+    detect_for: Callable[[LabeledImage], HeadsDetector],
+    dataset: DetectionDataset,
+    name: str,
+    views: Sequence[View] = VIEWS,
 ) -> AuditCalibration:
     """Fit the calibration of an audit to (at most 512, evenly spread) images of a data set with the model's classes.
 
@@ -134,8 +138,8 @@ def calibrate_on(
     found = []
     for image in dataset.images[::step]:
         try:
-            views = detect_views(detect_for(image), image.read(), VIEWS)
+            detected = detect_views(detect_for(image), image.read(), views)
         except (ImageError, DatasetError):
             continue
-        found.append(CalibrationImage(image.labels, views.without_heads()))
-    return calibrate(found, dataset.class_names, name)
+        found.append(CalibrationImage(image.labels, detected.without_heads()))
+    return calibrate(found, dataset.class_names, name, views=views)

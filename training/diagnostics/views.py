@@ -1,8 +1,8 @@
-"""Test-time augmentation for audits: detections of one image in mirrored views, merged into one list.
+"""Test-time augmentation for audits: detections of one image in mirrored and enlarged views, merged into one list.
 
 A detection that all mirror images of a photo repeat is firmer than one that a single view gives. Every view's boxes
 are mirrored back; boxes of one class that overlap are one detection, whose score is the mean over the views (0 where a
-view does not have it).
+view does not have it). The view of enlarged parts counts for small boxes alone.
 """
 
 from __future__ import annotations
@@ -22,14 +22,21 @@ from yoloscope.models.nms import diou_nms
 from yoloscope.models.preprocess import preprocess
 from yoloscope.models.spec import DetectorSpec
 
-View: TypeAlias = Literal["plain", "mirrored", "flipped", "turned"]
-"""The image as it is, mirrored left to right, flipped upside down, or both."""
+View: TypeAlias = Literal["plain", "mirrored", "flipped", "turned", "tiled"]
+"""The image as it is, mirrored left to right, flipped upside down, or both; or four overlapping parts of it, each as
+large on the network input as the whole image is otherwise."""
 
 SCORE_FLOOR: Final = 0.005
 MAX_PER_VIEW: Final = 300
 SAME_OBJECT_IOU: Final = 0.65
 """Boxes of one class that overlap by this much in different views are one detection."""
 SUPPRESSION_IOU: Final = 0.45
+_TILE: Final = 0.6
+"""Side of a part of the tiled view, as a share of the image's: the parts overlap by a third."""
+_TILED_SIDE: Final = 0.3
+"""Boxes of a larger side, as a share of the image's, are seen in whole by few parts, so the tiled view has none."""
+_CUT: Final = 0.01
+"""A box within this share of a part's side from an edge inside the image is cut by it."""
 
 
 class HeadsDetector(Protocol):
@@ -51,6 +58,7 @@ class ViewDetections:
 
     ``boxes_xyxy_frac`` float32 [n, 4] as fractions of the image, ``scores`` float32 [n],
     ``class_ids`` int64 [n], ``view_index`` int64 [n]. ``heads`` are the raw heads of the plain view, each [1, ...].
+    ``tiled`` is the index of the view of parts, None where there is none.
     """
 
     boxes_xyxy_frac: Tensor
@@ -59,6 +67,7 @@ class ViewDetections:
     view_index: Tensor
     num_views: int
     heads: tuple[Tensor, ...]
+    tiled: int | None = None
 
     def without_heads(self) -> ViewDetections:
         """Return the detections alone, which take little memory."""
@@ -82,10 +91,52 @@ class MergedDetections:
 
 @torch.no_grad()
 def detect_views(detector: HeadsDetector, image: NDArray[np.uint8], views: Sequence[View]) -> ViewDetections:
-    """Run a detector on the views of one image [h, w, P]; ``views`` starts with ``plain``.
+    """Run a detector on the views of one image [h, w, P]; ``views`` starts with ``plain``, ``tiled`` comes last.
 
     The placed image is mirrored, not the image: a letterbox stays where it is.
     """
+    if "tiled" not in views:
+        return _detect_mirrored(detector, image, views)
+    whole = _detect_mirrored(detector, image, views[:-1])
+    boxes, scores, class_ids = _detect_parts(detector, image)
+    return ViewDetections(
+        torch.cat((whole.boxes_xyxy_frac, boxes)),
+        torch.cat((whole.scores, scores)),
+        torch.cat((whole.class_ids, class_ids)),
+        torch.cat((whole.view_index, torch.full_like(class_ids, whole.num_views))),
+        whole.num_views + 1,
+        whole.heads,
+        tiled=whole.num_views,
+    )
+
+
+def _detect_parts(detector: HeadsDetector, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return boxes [n, 4] as fractions of the image, scores and classes of the small objects in four parts of it."""
+    size = np.array((image.shape[1], image.shape[0]))
+    part = np.maximum(np.round(size * _TILE), 1).astype(int)
+    found = []
+    for left in (0, size[0] - part[0]):
+        for top in (0, size[1] - part[1]):
+            start = np.array((left, top))
+            pixels = np.ascontiguousarray(image[top : top + part[1], left : left + part[0]])
+            one = _detect_mirrored(detector, pixels, ("plain",))
+            low, high = one.boxes_xyxy_frac[:, :2], one.boxes_xyxy_frac[:, 2:]
+            inner = torch.from_numpy(start > 0), torch.from_numpy(start + part < size)
+            cut = ((low < _CUT) & inner[0]).any(1) | ((high > 1 - _CUT) & inner[1]).any(1)
+            offset, scale = torch.from_numpy(start / size).float(), torch.from_numpy(part / size).float()
+            boxes = torch.cat((low * scale + offset, high * scale + offset), 1)
+            kept = ~cut & (_side(boxes) < _TILED_SIDE)
+            found.append((boxes[kept], one.scores[kept], one.class_ids[kept]))
+    boxes, scores, class_ids = (torch.cat(column) for column in zip(*found, strict=True))
+    kept = diou_nms(boxes, scores, class_ids, SUPPRESSION_IOU, beta=None)[:MAX_PER_VIEW]
+    return boxes[kept], scores[kept], class_ids[kept]
+
+
+def _side(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).amax(1)
+
+
+def _detect_mirrored(detector: HeadsDetector, image: NDArray[np.uint8], views: Sequence[View]) -> ViewDetections:
     spec, count = detector.spec, len(views)
     placed, placement = preprocess(image, spec)
     stacked = np.ascontiguousarray(np.stack([_to_view(placed, view) for view in views]))
@@ -125,7 +176,7 @@ def _from_view(boxes: Tensor, view: View) -> Tensor:
 def merge_views(images: Sequence[ViewDetections]) -> MergedDetections:
     """Merge the views of each image; an image's result does not depend on the others."""
     pooled = _pool(images)
-    merged = _merge(pooled, images[0].num_views) if len(pooled.scores) else pooled
+    merged = _merge(pooled, images[0].num_views, images[0].tiled) if len(pooled.scores) else pooled
     kept = diou_nms(merged.boxes, merged.scores, merged.group, SUPPRESSION_IOU, beta=None)
     kept = kept[merged.image[kept].argsort(stable=True)]
     return _pad(merged.select(kept), len(images))
@@ -166,7 +217,7 @@ def _pool(images: Sequence[ViewDetections]) -> _Pool:
     )
 
 
-def _merge(pool: _Pool, num_views: int) -> _Pool:
+def _merge(pool: _Pool, num_views: int, tiled: int | None) -> _Pool:
     """Join the boxes of one object: each box goes to the best of those that represent objects and overlap it."""
     heads = diou_nms(pool.boxes, pool.scores, pool.group, SAME_OBJECT_IOU, beta=None)
     owner = _owners(pool, heads)
@@ -176,11 +227,16 @@ def _merge(pool: _Pool, num_views: int) -> _Pool:
     weights[cluster, view] = pool.scores[best]
     boxes = pool.boxes.new_zeros(len(heads), num_views, 4)
     boxes[cluster, view] = pool.boxes[best]
+    counted = torch.full((len(heads),), float(num_views))
+    if tiled is not None:
+        large = _side(pool.boxes[heads]) >= _TILED_SIDE
+        weights[large, tiled] = 0
+        counted[large] -= 1
     total, joined = weights[:, 0], weights[:, :1] * boxes[:, 0]
     for index in range(1, num_views):
         total = total + weights[:, index]
         joined = joined + weights[:, index : index + 1] * boxes[:, index]
-    score = total / num_views
+    score = total / counted
     joined = joined / total[:, None]
     present = weights > 0
     apart = torch.where(present, 1 - paired_iou(boxes, joined[:, None]), 0.0)

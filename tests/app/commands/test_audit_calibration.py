@@ -22,6 +22,7 @@ from yoloscope.training import folds
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.splits import Splits
 from yoloscope.training.diagnostics import run as run_module
+from yoloscope.training.diagnostics.calibrate import TILED_VIEWS
 from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.export.onnx import read_artifact
 from yoloscope.training.train import TrainResult
@@ -125,6 +126,19 @@ class TestCalibrating:
         document = json.loads(run("audit", "--data", many, "-m", path, "--json").stdout)
         assert document["prevalence"]["missing"] == 0.2
         assert not any("fitted" in note for note in document["notes"])
+
+    def test_tiles_have_a_calibration_of_their_own(self, run: Run, many: Path, tmp_path: Path) -> None:
+        path = write_model(tmp_path / "own.onnx", audited_spec("own"))
+        tiled = json.loads(run("audit", "--data", many, "-m", path, "--tiles", "--json").stdout)
+        assert any("no calibration for tiles of its own" in note for note in tiled["notes"])
+        assert run("audit", "--data", many, "-m", path, "--tiles", "--calibrate").exit_code == 0
+        calibration = AuditCalibration.of_spec(read_artifact(path)[1])
+        assert calibration is not None
+        assert calibration.views == TILED_VIEWS
+        for more in ((), ("--tiles",)):
+            document = json.loads(run("audit", "--data", many, "-m", path, "--json", *more).stdout)
+            assert document["findings"] == tiled["findings"]
+            assert not any("of its own" in note for note in document["notes"])
 
     def test_the_built_in_model_stays_as_it_is(self, run: Run, many: Path, tmp_path: Path) -> None:
         packaged = artifact_path(BUILTIN, tmp_path)

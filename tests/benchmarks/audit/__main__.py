@@ -13,6 +13,7 @@ from tests.benchmarks.audit.data import calibrate_images, load_images
 from tests.benchmarks.report import heading
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.zoo import BUILTIN
+from yoloscope.training.diagnostics.calibrate import TILED_VIEWS, VIEWS
 from yoloscope.training.diagnostics.calibration import AuditCalibration
 
 
@@ -70,8 +71,9 @@ def _injected(data: Path, model: Path, coco: Path | None, seeds: int) -> None:
     injected.print_tables(images, runtime.spec, range(seeds))
     if coco is not None:
         runtime = Runtime(coco, "cpu")
-        print(heading(f"injected label errors: coco128, model {coco.stem}", "torch"))
-        injected.print_tables(load_images(runtime, data / "coco128", "train"), runtime.spec, range(seeds))
+        for name, views in (("two views", VIEWS), ("with tiles", TILED_VIEWS)):
+            print(heading(f"injected label errors: coco128, model {coco.stem}, {name}", "torch"))
+            injected.print_tables(load_images(runtime, data / "coco128", "train", views), runtime.spec, range(seeds))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import ImageLabels, parse_labels, usable_rows
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.diagnostics.batch import AuditBatch
-from yoloscope.training.diagnostics.calibrate import VIEWS, CalibrationImage, calibrate
+from yoloscope.training.diagnostics.calibrate import TILED_VIEWS, VIEWS, CalibrationImage, calibrate
 from yoloscope.training.diagnostics.calibration import AuditCalibration
-from yoloscope.training.diagnostics.views import HeadsDetector, ViewDetections, detect_views
+from yoloscope.training.diagnostics.views import HeadsDetector, View, ViewDetections, detect_views
 
 LEAST_SCORE = 0.01
 REVIEWED_CLASSES = ("WBC", "RBC", "Platelets")
@@ -43,11 +44,13 @@ class BenchImage:
         return torch.tensor((self.labels.image_width, self.labels.image_height) * 2, dtype=torch.float64)
 
 
-def load_images(detector: HeadsDetector, data: Path, split: str | None) -> list[BenchImage]:
+def load_images(
+    detector: HeadsDetector, data: Path, split: str | None, views: Sequence[View] = VIEWS
+) -> list[BenchImage]:
     """Return all images of a split with their detections."""
     dataset = open_dataset(data, split).for_model(detector.spec.class_names)
     return [
-        BenchImage(image.path.stem, image.labels, detect_views(detector, image.read(), VIEWS))
+        BenchImage(image.path.stem, image.labels, detect_views(detector, image.read(), views))
         for image in dataset.images
     ]
 
@@ -60,9 +63,9 @@ def label_boxes(labels: ImageLabels) -> tuple[Boxes, list[int]]:
 
 def calibrate_images(images: list[BenchImage], names: tuple[str, ...]) -> AuditCalibration:
     """Fit a calibration to images and their labels."""
-    return calibrate(
-        [CalibrationImage(image.labels, image.found.without_heads()) for image in images], names, "benchmark"
-    )
+    views = VIEWS if images[0].found.tiled is None else TILED_VIEWS
+    found = [CalibrationImage(image.labels, image.found.without_heads()) for image in images]
+    return calibrate(found, names, "benchmark", views=views)
 
 
 def audit_batch(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.diagnostics.painted import SPEC, PaintedDetector, paint, score_of
+from tests.training.diagnostics.painted import SPEC, PaintedDetector, paint, red_of, score_of
 from yoloscope.models.spec import ResizeSpec
 from yoloscope.training.diagnostics.views import MergedDetections, View, ViewDetections, detect_views, merge_views
 
@@ -169,3 +169,37 @@ class TestDetecting:
         expected = detector.heads(pixels[None].astype(np.float32))
         assert all(np.array_equal(own.numpy(), head) for own, head in zip(found.heads, expected, strict=True))
         assert found.without_heads().heads == ()
+
+
+class TestTiles:
+    VIEWS: tuple[View, ...] = ("plain", "mirrored", "tiled")
+
+    def _seen(self, left: int, top: int) -> ViewDetections:
+        """An object of 24x24 px, a cell of a part, in an image of 160x160 px whose own cells have 40 px."""
+        pixels = np.zeros((160, 160, 3), np.uint8)
+        pixels[top : top + 24, left : left + 24] = (red_of(4), 255, 0)
+        return detect_views(PaintedDetector(), pixels, self.VIEWS)
+
+    @pytest.mark.parametrize(("left", "top"), [(24, 24), (0, 24), (112, 24), (24, 112), (136, 112)])
+    def test_an_object_that_is_too_small_for_the_whole_image_is_found_in_its_part(self, left: int, top: int) -> None:
+        found = self._seen(left, top)
+        seen = found.scores > 0.02
+        assert (found.tiled, found.num_views, found.view_index[seen].tolist()) == (2, 3, [2])
+        expected = [left / 160, top / 160, (left + 24) / 160, (top + 24) / 160]
+        assert found.boxes_xyxy_frac[seen][0].tolist() == pytest.approx(expected, abs=1e-5)
+        merged = merge_views([found])
+        assert float(merged.scores.max()) == pytest.approx(score_of(4) / 3, rel=1e-4)
+        assert len(found.heads[0]) == 1
+
+    def test_a_box_that_a_part_cuts_off_inside_the_image_is_dropped(self) -> None:
+        assert not (self._seen(72, 24).scores > 0.02).any()
+
+    def test_a_large_object_is_scored_by_the_views_of_the_whole_image(self) -> None:
+        """Both views see it; the parts have a piece that is nearly as large, and nothing of a small one."""
+        whole, piece, small = [0.1, 0.1, 0.45, 0.3], [0.1, 0.1, 0.39, 0.3], [0.6, 0.6, 0.8, 0.8]
+        boxes = torch.tensor([whole, whole, piece, small])
+        scores, views = torch.tensor([0.9, 0.7, 0.8, 0.6]), torch.tensor([0, 1, 2, 0])
+        found = ViewDetections(boxes, scores, torch.tensor([1, 1, 1, 1]), views, 3, (), tiled=2)
+        merged, merged_scores, _, _ = _rows_of(merge_views([found]), 0)
+        assert merged_scores.tolist() == pytest.approx([0.8, 0.2])
+        assert merged[0].tolist() == pytest.approx(whole)
