@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import torch
@@ -20,8 +21,8 @@ from yoloscope.models.structures import GroundTruth
 from yoloscope.training.losses.compute import compute_loss
 from yoloscope.training.losses.report import LossReport
 
-MAX_VALUES: Final = 2**22
-"""Bound on the values of heads that are copied at once; 16 MiB."""
+MAX_VALUES: Final = 2**21
+"""Bound on the values of heads that are copied at once; 8 MiB."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ class Edits:
     def __len__(self) -> int:
         return len(self.image)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Edits]) -> Edits:
+        """Return the edits of all parts in order."""
+        return cls(
+            torch.cat([part.image for part in parts]),
+            torch.cat([part.row for part in parts]),
+            torch.cat([part.boxes_xyxy_norm for part in parts]),
+            torch.cat([part.class_ids for part in parts]),
+            torch.cat([part.deletes for part in parts]),
+        )
+
     def select(self, rows: slice) -> Edits:
         """Return some of the edits."""
         return Edits(
@@ -99,14 +111,27 @@ class Gains:
     total: Tensor
     terms: Mapping[str, Tensor]
 
+    def split(self, counts: Sequence[int]) -> list[Gains]:
+        """Return the gains of consecutive groups of edits."""
+        ends = list(accumulate(counts))
+        groups = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+        return [Gains(self.total[own], {name: gain[own] for name, gain in self.terms.items()}) for own in groups]
+
 
 @torch.no_grad()
-def repair_gains(heads: Sequence[Tensor], labels: NetworkLabels, edits: Edits, spec: DetectorSpec) -> Gains:
+def repair_gains(
+    heads: Sequence[Tensor],
+    labels: NetworkLabels,
+    edits: Edits,
+    spec: DetectorSpec,
+    as_labeled: LossReport | None = None,
+) -> Gains:
     """Return the gain of every edit in the loss of the spec's own preset, summed over its image.
 
-    ``heads`` are the raw heads [B, ...] of the images. Raises PresetError where the detector has no loss.
+    ``heads`` are the raw heads [B, ...] of the images, ``as_labeled`` is their ``batch_loss`` where it is known. Raises
+    PresetError where the detector has no loss.
     """
-    before = _image_terms(batch_loss(heads, spec, labels))
+    before = _image_terms(as_labeled or batch_loss(heads, spec, labels))
     parts = []
     for rows in _parts(len(edits), heads):
         some = edits.select(rows)
