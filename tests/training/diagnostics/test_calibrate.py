@@ -103,17 +103,18 @@ def test_too_few_labels() -> None:
 
 
 def test_detections_have_a_label_from_an_overlap_of_a_half_and_crowds_take_theirs_out() -> None:
-    labels = LabelBatch.of(
-        [labels_of(label(1, (0, 0, 20, 20)), label(0, (60, 60, 100, 100), crowd=True), width=100, height=100)]
-    )
-    boxes = [(0, 0, 20, 20), (0, 0, 20, 10.2), (0, 0, 20, 9.8), (50, 50, 61, 61), (30, 30, 50, 50)]
+    """The last one is a second class on the object of the first."""
+    labeled_boxes = label(1, (0, 0, 20, 20)), label(1, (0, 70, 20, 90))
+    crowd = label(0, (60, 60, 100, 100), crowd=True)
+    labels = LabelBatch.of([labels_of(*labeled_boxes, crowd, width=100, height=100)])
+    boxes = [(0, 0, 20, 20), (0, 70, 20, 80.2), (0, 0, 20, 9.8), (50, 50, 61, 61), (30, 30, 50, 50), (0, 0, 20, 10.2)]
     merged = merge_views(
         [
             ViewDetections(
                 torch.tensor(boxes) / 100,
-                torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]),
-                torch.tensor([0, 1, 2, 0, 0]),
-                torch.zeros(5, dtype=torch.int64),
+                torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]),
+                torch.tensor([0, 1, 2, 0, 0, 1]),
+                torch.zeros(6, dtype=torch.int64),
                 1,
                 (),
             )
