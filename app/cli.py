@@ -102,6 +102,9 @@ COMMANDS: Final = {
     "export": Command(
         "yoloscope.app.commands.export:export", "Write a model in full, half or 8-bit precision, and compare."
     ),
+    "quantize": Command(
+        "yoloscope.app.commands.quantize:quantize", "Make faster variants of a model for this CPU, and measure them."
+    ),
     "models": Command("yoloscope.app.commands.models:models", "List the models that are there or can be pulled."),
     "pull": Command("yoloscope.app.commands.pull:pull", "Fetch an official model and convert it."),
     "import-darknet": Command(

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     model: str | None = Field(default=None, min_length=1)
     provider: Literal["auto", "cuda", "cpu"] = "auto"
     threads: int = Field(default_factory=available_cpus, ge=1, le=1024)
+    precision: Literal["auto", "fp32", "int8", "bf16"] = "fp32"
+    max_ap_drop: float = Field(default=0.005, ge=0, le=1)
+    calibration_data: Path | None = None
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
 
 from yoloscope.app.errors import documented
 from yoloscope.app.requests.detect import ServicesDependency
-from yoloscope.app.schemas.models import ModelDetail, ModelList, ModelSummary
+from yoloscope.app.schemas.models import ModelDetail, ModelList, ModelSummary, Precision, VariantFigures
+from yoloscope.app.services.variants.service import VariantStatus
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -46,5 +47,28 @@ async def get_model(name: Annotated[str, Path(max_length=200)], services: Servic
         version=runtime.version,
         sha256=runtime.sha256,
         provider=runtime.provider,
+        precision=_precision(services.settings.precision, services.variants.status(name, runtime)),
         spec=runtime.spec,
     )
+
+
+def _precision(requested: Literal["auto", "fp32", "int8", "bf16"], status: VariantStatus) -> Precision:
+    variant, report = status.variant, status.report
+    precision = Precision(
+        requested=requested,
+        state=status.state,
+        running=variant.precision if variant else "fp32",
+        engine=variant.engine if variant else "onnxruntime",
+        reason=status.reason,
+    )
+    if variant is not None:
+        precision.ap_drop, precision.speedup = variant.ap_drop, variant.speedup
+    if report is not None:
+        precision.fp32_ap, precision.measured_against = report.ap, report.measure
+        precision.measured_on, precision.measured_images = report.data, report.measured_images
+        precision.calibration_images = report.calibration_images
+        precision.variants = [
+            VariantFigures(precision=one.precision, engine=one.engine, ap_drop=one.ap_drop, speedup=one.speedup)
+            for one in report.variants
+        ]
+    return precision

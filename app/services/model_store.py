@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class ModelStore:
     Clients give names, never paths; only the operator's ``default`` may be a path, and is served under its stem.
     A file is looked at once in ``check_interval_s`` at most, when its model is asked for. One that changed is loaded by
     a thread of its own while the model of before serves; one that cannot be loaded is tried again when it changes.
-    Thread-safe.
+    Thread-safe. ``on_load`` is called with the name and the runtime of every model that was loaded.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ModelStore:
         threads: int,
         check_interval_s: float = 1.0,
         max_batch: int = 1,
+        on_load: Callable[[str, Runtime], None] | None = None,
     ) -> None:
         self._models_dir = models_dir
         self._default_path = artifact_path(default, models_dir)
@@ -83,6 +85,7 @@ class ModelStore:
         self._threads = threads
         self._check_interval_s = check_interval_s
         self._max_batch = max_batch
+        self._on_load = on_load
         self._slots: dict[str, _Slot] = {}
         self._unloaded: set[str] = set()
         self._lock = Lock()
@@ -212,6 +215,8 @@ class ModelStore:
         except (ModelLoadError, OSError) as error:
             logger.warning("the model %r runs in one session alone: %s", name, error)
         trim_memory()
+        if self._on_load is not None:
+            self._on_load(name, runtime)
 
     def _path(self, name: str) -> Path:
         if name == self.default:

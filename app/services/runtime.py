@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import numpy as np
 import onnxruntime
@@ -49,8 +49,20 @@ _CUDA_OPTIONS: Final = {
 logger = logging.getLogger(__name__)
 
 
+class Detecting(Protocol):
+    """What detects in placed images in place of the artifact: a faster variant of it."""
+
+    def detect(
+        self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float]
+    ) -> list[Detections]:
+        """Return detections as ``Runtime.detect`` does."""
+        ...
+
+
 class Runtime:
     """An onnxruntime session of an artifact with its spec; calls may come from any thread.
+
+    Where ``variant`` is set it detects, until it fails once; ``heads`` and ``outputs`` are always the artifact's own.
 
     ``provider`` ``cuda`` raises ProviderError unless the session really runs on CUDA; ``auto`` takes CUDA where it
     works, else the CPU; what was taken is in the attribute ``provider``. ``takes_half``: two runs at once are faster
@@ -72,6 +84,7 @@ class Runtime:
         self._threads = threads
         self._half_session: onnxruntime.InferenceSession | None = None
         self._at_work = 0
+        self.variant: Detecting | None = None
         self._one_run = Lock()
         self._runs = 0
         self.pipeline = self._open_pipeline(threads) if self.provider == "cuda" else None
@@ -98,6 +111,14 @@ class Runtime:
 
         ``images`` holds levels 0..255, uint8 or float32; of floats, 256ths are kept where the artifact takes them.
         """
+        self._check_shape(images)
+        variant = self.variant
+        if variant is not None:
+            try:
+                return variant.detect(images, score_threshold, iou_threshold)
+            except Exception:
+                logger.exception("a variant of %s failed: from now on it detects in fp32", self.path)
+                self.variant = None
         feeds = self._image_feeds(images)
         if self.pipeline is not None:
             fraction = feeds.get(self._fraction_input or "")

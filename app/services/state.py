@@ -19,6 +19,7 @@ from yoloscope.app.services.batcher import Batcher
 from yoloscope.app.services.kept_heads import HeadsCache
 from yoloscope.app.services.metrics import Metrics
 from yoloscope.app.services.model_store import ModelStore, default_model, fallback_for, reason
+from yoloscope.app.services.variants.service import Variants
 from yoloscope.app.settings import AUDITS_FILE
 from yoloscope.models.cpu import give_way
 from yoloscope.models.errors import (
@@ -115,12 +116,14 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.limits = settings.image_limits
+        self.variants = Variants(settings)
         self.store = ModelStore(
             settings.models_dir,
             default_model(settings),
             settings.provider,
             settings.threads,
             max_batch=settings.max_batch,
+            on_load=self.variants.prepare,
         )
         self.fallback_for = fallback_for(settings)
         self.decoding = ThreadPool("decode", settings.threads)
@@ -241,6 +244,7 @@ class Services:
         self.inference.close()
         self.files.close()
         self.jobs.close()
+        self.variants.close()
         with self._audits_lock:
             audits, self._audits = self._audits, None
         if audits is not None:

@@ -67,14 +67,14 @@ def _copy_constants(graph: onnx.GraphProto, outside: Mapping[str, onnx.TensorPro
             _copy_constants(subgraph, constants)
 
 
+def read_names(node: onnx.NodeProto) -> set[str]:
+    """Return every value that a node reads, inside its subgraphs too."""
+    return set(node.input).union(*(used_names(subgraph) for subgraph in _subgraphs(node)))
+
+
 def used_names(graph: onnx.GraphProto) -> set[str]:
     """Return every value that is read, inside subgraphs too, or that is an input of the graph."""
-    used = {value.name for value in (*graph.output, *graph.input)}
-    for node in graph.node:
-        used.update(node.input)
-        for subgraph in _subgraphs(node):
-            used |= used_names(subgraph)
-    return used
+    return {value.name for value in (*graph.output, *graph.input)}.union(*map(read_names, graph.node))
 
 
 def set_values(field: MutableSequence[Value], values: list[Value]) -> None:

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 import onnx
 
+from yoloscope.models.detector import DETECTIONS
 from yoloscope.models.errors import ExportError
-from yoloscope.training.export.names import renamed, set_values, used_names
+from yoloscope.training.export.names import read_names, renamed, set_values, used_names
 from yoloscope.training.export.onnx import NETWORK_INPUT
 
 _PREFIX = "network/"
@@ -20,11 +21,40 @@ def take_network(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises ExportError where the graph is not an artifact's.
     """
-    heads = [output.name for output in model.graph.output if output.name.startswith("head_")]
+    heads = [output.name for output in _heads(model)]
     produced = {name for node in model.graph.node for name in node.output}
     if NETWORK_INPUT not in produced or not heads:
         raise ExportError(f"expected a graph with the values {NETWORK_INPUT!r} and 'head_0', got none: not an artifact")
     return onnx.utils.Extractor(model).extract_model([NETWORK_INPUT], heads)
+
+
+def take_detection(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the part of an artifact behind its network: raw heads and thresholds in, detections out.
+
+    ``onnx.utils.Extractor`` misses what the body of a Loop reads outside itself.
+    """
+    heads = _heads(model)
+    inputs = {value.name: value for value in (*heads, *model.graph.input)}
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    set_values(part.graph.output, [value for value in model.graph.output if value.name in DETECTIONS])
+    makers = {name: index for index, node in enumerate(model.graph.node) for name in node.output}
+    needed, open_names = set[int](), [value.name for value in part.graph.output]
+    while open_names:
+        name = open_names.pop()
+        if name in makers and name not in inputs and makers[name] not in needed:
+            needed.add(makers[name])
+            open_names.extend(read_names(model.graph.node[makers[name]]))
+    set_values(part.graph.node, [node for index, node in enumerate(model.graph.node) if index in needed])
+    read = set().union(*map(read_names, part.graph.node))
+    set_values(part.graph.input, [value for name, value in inputs.items() if name in read])
+    set_values(part.graph.initializer, [tensor for tensor in model.graph.initializer if tensor.name in read])
+    set_values(part.graph.value_info, [])
+    return part
+
+
+def _heads(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    return [output for output in model.graph.output if output.name.startswith("head_")]
 
 
 def put_network(model: onnx.ModelProto, network: onnx.ModelProto) -> onnx.ModelProto:

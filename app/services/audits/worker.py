@@ -7,7 +7,6 @@ without jobs. It may be killed at any time: another worker goes on from the last
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import time
@@ -20,6 +19,7 @@ from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.folders import sweep, work_folder
 from yoloscope.app.services.audits.queue import ClaimedJob, JobQueue, worker_name
 from yoloscope.app.settings import Settings
+from yoloscope.models.cpu import run_at_lowest_priority
 from yoloscope.models.errors import JobError, ModelError, StorageError, YoloscopeError
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 IDLE_S: Final = 20.0
 """How long a worker waits for the next job before it ends and frees its memory."""
 _POLL_S: Final = 0.5
-_NICENESS: Final = 19
 
 _LOGGER = logging.getLogger("yoloscope.app.services.audits.worker")  # run as a program its name is another
 
@@ -126,13 +125,6 @@ class Worker:
             _LOGGER.info("audit %s: left: %s", job.id, error)
 
 
-def _step_back() -> None:
-    """Take the time of the CPU that nothing else wants: the lowest priority, on Linux below every other one."""
-    os.nice(_NICENESS)
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-
 def _wait_for_end_of_stdin(stop: Event) -> None:
     sys.stdin.read()
     stop.set()
@@ -143,7 +135,7 @@ def main() -> None:
     settings = Settings.model_validate_json(sys.stdin.readline())
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    _step_back()
+    run_at_lowest_priority()
     dictConfig(log_config(settings.log_level))
     Thread(target=_wait_for_end_of_stdin, args=(stop,), daemon=True).start()
     sweep(settings.audits_dir)

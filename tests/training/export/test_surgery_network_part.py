@@ -8,9 +8,11 @@ import pytest
 
 from tests.app.artifact import write_tiny_artifact
 from yoloscope.app.services.runtime import Runtime
+from yoloscope.models.detector import DETECTIONS
 from yoloscope.models.errors import ExportError
+from yoloscope.models.session import open_session
 from yoloscope.training.export.onnx import read_artifact, with_spec, write_artifact
-from yoloscope.training.export.surgery import put_network, take_network
+from yoloscope.training.export.surgery import put_network, take_detection, take_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
 
@@ -28,6 +30,23 @@ def test_what_is_put_back_unchanged_detects_the_same(small: Path, tmp_path: Path
         np.testing.assert_array_equal(one.scores, other.scores)
     for head, expected in zip(second.heads(IMAGES), first.heads(IMAGES), strict=True):
         np.testing.assert_array_equal(head, expected)
+
+
+def test_the_part_behind_the_network_detects_as_the_whole(small: Path) -> None:
+    part = take_detection(onnx.load(small))
+    onnx.checker.check_model(part, full_check=True)
+    runtime = Runtime(small, "cpu", 1)
+    session = open_session(part.SerializeToString())
+    heads = {f"head_{index}": head for index, head in enumerate(runtime.heads(IMAGES))}
+    thresholds = {"score_threshold": np.full(2, 0.01, np.float32), "iou_threshold": np.full(2, 0.5, np.float32)}
+    assert {value.name for value in session.get_inputs()} == {*heads, *thresholds}
+    counts, boxes, scores, class_ids = session.run(list(DETECTIONS), heads | thresholds)
+    for row, expected in enumerate(runtime.detect(IMAGES, [0.01] * 2, [0.5] * 2)):
+        count = len(expected.scores)
+        assert counts[row] == count > 0
+        np.testing.assert_array_equal(boxes[row, :count], expected.boxes_xyxy)
+        np.testing.assert_array_equal(scores[row, :count], expected.scores)
+        np.testing.assert_array_equal(class_ids[row, :count], expected.class_ids)
 
 
 def test_no_weight_is_left_behind(small: Path) -> None:

@@ -1,0 +1,1 @@
+"""Faster variants of a model: which there are, what they cost, and the process that makes them."""
