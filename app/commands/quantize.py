@@ -12,7 +12,7 @@ from itertools import count
 from os import _exit, getpid
 from pathlib import Path
 from threading import Thread
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import onnx
 import typer
@@ -22,12 +22,13 @@ from rich.table import Table
 
 from yoloscope.app.commands.common import reach_model
 from yoloscope.app.commands.options import ModelOption, ModelsDirOption, WeightsOption, one_model
-from yoloscope.app.services.runtime import Runtime
-from yoloscope.app.services.variants.detectors import DETECTION, INT8, NETWORK, Detector, has_bf16, open_variant
+from yoloscope.app.services.runtime import Runtime, VariantDetector
+from yoloscope.app.services.variants.detectors import DETECTION, INT8, NETWORK, has_bf16, open_variant
 from yoloscope.app.services.variants.report import (
     REPORT,
     Engine,
     Variant,
+    VariantPrecision,
     VariantReport,
     choose,
     is_installed,
@@ -229,9 +230,9 @@ def _measure(
     )
 
 
-def _open(scratch: Path, spec: DetectorSpec, threads: int) -> list[tuple[Literal["int8", "bf16"], Engine, Detector]]:
+def _open(scratch: Path, spec: DetectorSpec, threads: int) -> list[tuple[VariantPrecision, Engine, VariantDetector]]:
     """Return the detectors whose files were written."""
-    files: list[tuple[Literal["int8", "bf16"], Engine, str]] = [
+    files: list[tuple[VariantPrecision, Engine, str]] = [
         ("int8", "onnxruntime", INT8),
         ("int8", "openvino", NETWORK["int8"]),
         ("bf16", "openvino", NETWORK["bf16"]),

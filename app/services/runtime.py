@@ -49,8 +49,13 @@ _CUDA_OPTIONS: Final = {
 logger = logging.getLogger(__name__)
 
 
-class Detecting(Protocol):
-    """What detects in placed images in place of the artifact: a faster variant of it."""
+class VariantDetector(Protocol):
+    """A faster variant of an artifact, which detects in its place."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """The artifact's description."""
+        ...
 
     def detect(
         self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float]
@@ -84,7 +89,7 @@ class Runtime:
         self._threads = threads
         self._half_session: onnxruntime.InferenceSession | None = None
         self._at_work = 0
-        self.variant: Detecting | None = None
+        self.variant: VariantDetector | None = None
         self._one_run = Lock()
         self._runs = 0
         self.pipeline = self._open_pipeline(threads) if self.provider == "cuda" else None

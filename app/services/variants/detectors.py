@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from threading import local
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yoloscope.app.services.runtime import Images, Runtime
-from yoloscope.app.services.variants.report import Engine
+from yoloscope.app.services.runtime import Images, Runtime, VariantDetector
+from yoloscope.app.services.variants.report import Engine, VariantPrecision
 from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ModelLoadError
 from yoloscope.models.session import open_session
@@ -22,7 +22,7 @@ from yoloscope.models.spec import DetectorSpec
 
 INT8: Final = "int8.onnx"
 """A whole artifact."""
-NETWORK: Final[dict[Literal["bf16", "int8"], str]] = {"bf16": "network.onnx", "int8": "network_int8.onnx"}
+NETWORK: Final[dict[VariantPrecision, str]] = {"bf16": "network.onnx", "int8": "network_int8.onnx"}
 """Float images [B, C, H, W] in 0..1, named ``images``, to the raw heads."""
 DETECTION: Final = "detection.onnx"
 """Raw heads and thresholds to detections."""
@@ -30,28 +30,15 @@ _OUTPUTS: Final = ("num_detections", "boxes", "scores", "class_ids")
 _SCALE: Final = np.float32(1 / 255)
 
 
-class Detector(Protocol):
-    """What detects in placed images."""
-
-    @property
-    def spec(self) -> DetectorSpec:
-        """The detector's description."""
-        ...
-
-    def detect(
-        self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float]
-    ) -> list[Detections]:
-        """Return the detections of placed images [B, H, W, 3] in 0..255, thresholds per image; network pixels."""
-        ...
-
-
 def open_variant(
-    folder: Path, precision: Literal["bf16", "int8"], engine: Engine, spec: DetectorSpec, threads: int
-) -> Detector:
+    folder: Path, precision: VariantPrecision, engine: Engine, spec: DetectorSpec, threads: int
+) -> VariantDetector:
     """Return the detector of one variant in its folder; raises ModelLoadError, ModelNotFoundError."""
     if engine == "openvino":
         return OpenVinoDetector(folder, spec, precision, threads)
-    return Runtime(folder / INT8, "cpu", threads)
+    runtime = Runtime(folder / INT8, "cpu", threads)
+    runtime.open_half()
+    return runtime
 
 
 def has_bf16() -> bool:
@@ -70,7 +57,7 @@ class OpenVinoDetector:
     installed or cannot compile the network.
     """
 
-    def __init__(self, folder: Path, spec: DetectorSpec, precision: Literal["bf16", "int8"], threads: int) -> None:
+    def __init__(self, folder: Path, spec: DetectorSpec, precision: VariantPrecision, threads: int) -> None:
         try:
             self._compiled = _compile(folder / NETWORK[precision], spec, threads)
         except Exception as error:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from yoloscope.models.strict_model import StrictModel
 
 Precision: TypeAlias = Literal["auto", "fp32", "int8", "bf16"]
+VariantPrecision: TypeAlias = Literal["int8", "bf16"]
 Engine: TypeAlias = Literal["onnxruntime", "openvino"]
 Measure: TypeAlias = Literal["labels", "agreement"]
 
@@ -28,7 +29,7 @@ _CPUINFO: Final = Path("/proc/cpuinfo")
 class Variant(StrictModel):
     """One variant beside fp32: its loss of AP (None: not measured) and how many times as fast it is here."""
 
-    precision: Literal["int8", "bf16"]
+    precision: VariantPrecision
     engine: Engine
     ap: float | None
     ap_drop: float | None

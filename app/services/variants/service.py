@@ -31,7 +31,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VariantStatus:
-    """What of a model detects now (``variant`` None: fp32), why, and the figures of all variants once there are any."""
+    """The variant of a model that detects now (None: fp32), why, and the figures of all variants once there are any."""
 
     state: State
     reason: str

@@ -135,6 +135,8 @@ def test_the_next_start_takes_what_is_there(settings: Settings, monkeypatch: pyt
 @pytest.mark.usefixtures("made")
 def test_a_variant_that_fails_gives_way_to_fp32(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
+        spec = Runtime(settings.models_dir / "small.onnx", "cpu", 1).spec
+
         def detect(self, *_: object) -> list[Any]:
             raise RuntimeError("no more memory")
 
