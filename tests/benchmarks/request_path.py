@@ -162,7 +162,7 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     port = free_port()
     words = ["-m", "yoloscope.app.cli", "serve", "--model", str(options.model), "--provider", "cpu"]
     words += ["--threads", str(options.threads), "--port", str(port)]
-    environment = {**os.environ, "YOLOSCOPE_PRECISION": "fp32"}
+    environment = {**os.environ, "YOLOSCOPE_PRECISION": "fp32", "YOLOSCOPE_KEEP_ALIVE_S": "600"}
     print(heading(f"yoloscope serve, {options.model.name}, {options.threads} threads", "onnxruntime-gpu"))
     print(f"JPEGs of {len(images[0]) // 1024} and {len(images[1]) // 1024} kB; load average {os.getloadavg()[0]:.1f}\n")
     rows: dict[int, Loaded] = {count: Loaded() for count in options.connections}
