@@ -115,7 +115,6 @@ export const LEARN = {
   role: "Role",
   roleCounts: (/** @type {number} */ all, /** @type {number} */ responsible, /** @type {number} */ ignored, /** @type {number} */ background) =>
     `Of ${all} predictors: ${responsible} responsible, ${ignored} ignored, ${background} background.`,
-  roles: /** @type {Record<string, string>} */ ({ background: "background", ignored: "ignored", responsible: "responsible", extra: "extra", prior: "prior" }),
   rootCase: (/** @type {number} */ height, /** @type {number} */ predicted) => `${height} → ${predicted} px`,
   roots: "Why roots of width and height",
   rootsHead: "height → predicted",

@@ -27,9 +27,9 @@ export function slider(name, range, get, set) {
   return { element: html("label", { class: "slider" }, name, value, input), draw };
 }
 
-/** A field for a number. @param {string} name @param {number} step @param {() => number} get @param {(value: number) => void} set */
-export function field(name, step, get, set) {
-  const input = html("input", { type: "number", step, oninput: () => input.value !== "" && set(Number(input.value)) });
+/** A field for a number. @param {string} name @param {() => number} get @param {(value: number) => void} set */
+export function field(name, get, set) {
+  const input = html("input", { type: "number", step: 0.1, oninput: () => input.value !== "" && set(Number(input.value)) });
   const draw = () => {
     if (document.activeElement !== input) input.value = String(Number(get().toFixed(4)));
   };

@@ -21,7 +21,7 @@ const inPicture = ({ x, y, w, h }) => ({
 });
 
 /** @param {string} role */
-const roleName = (role) => html("span", { class: `role ${role}` }, LEARN.roles[role] ?? role);
+const roleName = (role) => html("span", { class: `role ${role}` }, role);
 
 /** Who pays for its objectness without an object. @param {Context} context */
 export function maxIouScene(context) {

@@ -189,16 +189,17 @@ export function catScene(context) {
     set: ({ x, y, w, h }) => set({ x: inside(x), y: inside(y), w: size(w), h: size(h) }),
   });
   const fields = [
-    field("x′", 0.1, () => cells.box.x - CAT_CELL, (x) => set({ x })), field("y′", 0.1, () => cells.box.y - CAT_CELL, (y) => set({ y })),
-    field("w′", 0.1, () => cells.box.w, (w) => set({ w: size(w) })), field("h′", 0.1, () => cells.box.h, (h) => set({ h: size(h) })),
+    field("x′", () => cells.box.x - CAT_CELL, (x) => set({ x })), field("y′", () => cells.box.y - CAT_CELL, (y) => set({ y })),
+    field("w′", () => cells.box.w, (w) => set({ w: size(w) })), field("h′", () => cells.box.h, (h) => set({ h: size(h) })),
   ];
-  const share = { min: 0, max: 1, step: 0.01 };
+  const share = (/** @type {string} */ name, /** @type {() => number} */ get, /** @type {(value: number) => void} */ put) =>
+    slider(name, { min: 0, max: 1, step: 0.01 }, get, put);
   const sliders = [
-    slider(LEARN.confidence, share, () => cells.confidence, (confidence) => set({ confidence })),
-    slider(LEARN.catScore, share, () => cells.cat, (cat) => set({ cat })),
-    slider(LEARN.chairScore, share, () => cells.chair, (chair) => set({ chair })),
-    slider(LEARN.emptyFirst, share, () => cells.empty[0], (first) => set({ empty: [first, cells.empty[1]] })),
-    slider(LEARN.emptySecond, share, () => cells.empty[1], (second) => set({ empty: [cells.empty[0], second] })),
+    share(LEARN.confidence, () => cells.confidence, (confidence) => set({ confidence })),
+    share(LEARN.catScore, () => cells.cat, (cat) => set({ cat })),
+    share(LEARN.chairScore, () => cells.chair, (chair) => set({ chair })),
+    share(LEARN.emptyFirst, () => cells.empty[0], (first) => set({ empty: [first, cells.empty[1]] })),
+    share(LEARN.emptySecond, () => cells.empty[1], (second) => set({ empty: [cells.empty[0], second] })),
   ];
   const drawn = [box, ...fields, ...sliders];
   const tables = parts.map((part) => caseTable(LEARN.casesOf(part.name), part.head,

@@ -8,6 +8,7 @@ import { tile } from "./tile.js";
 
 /** @typedef {import("./metrics.js").Scrape} Scrape */
 /** @typedef {import("../main.js").Context} Context */
+/** @typedef {Record<string, string>} Labels */
 /** @typedef {import("../api.js").ModelSummary & {detail?: Record<string, any>}} Model */
 
 const PERIOD_MS = 2000;
@@ -21,7 +22,7 @@ const REFUSED = "yoloscope_rejected_total";
 const DURATION = "yoloscope_request_duration_seconds";
 const STAGE = "yoloscope_stage_duration_seconds";
 
-/** Requests that bring work, not those of pages and probes. @param {Record<string, string>} labels */
+/** Requests that bring work, not those of pages and probes. @param {Labels} labels */
 const isWork = ({ method }) => method === "POST";
 
 /** @param {number | null} seconds */
@@ -42,8 +43,8 @@ function variantOf(precision) {
 
 /** @param {Model} model @param {Scrape} now @param {Scrape | undefined} before @param {Scrape | undefined} since */
 function modelRow({ name, default: isDefault, version, provider, problem, detail }, now, before, since) {
-  const own = (/** @type {Record<string, string>} */ labels) => labels.model === name;
-  const infer = (/** @type {Record<string, string>} */ labels) => own(labels) && labels.stage === "infer";
+  const own = (/** @type {Labels} */ labels) => labels.model === name;
+  const infer = (/** @type {Labels} */ labels) => own(labels) && labels.stage === "infer";
   const [images, runs] = ["yoloscope_images_total", "yoloscope_inference_executions_total"].map((metric) => sum(now.samples, metric, own));
   return [
     html("span", {}, name, isDefault ? html("small", {}, ` ${SERVICE.default}`) : null),
@@ -55,8 +56,8 @@ function modelRow({ name, default: isDefault, version, provider, problem, detail
 
 /** @param {string} route @param {Scrape} now @param {Scrape | undefined} before @param {Scrape | undefined} since */
 function routeRow(route, now, before, since) {
-  const own = (/** @type {Record<string, string>} */ labels) => labels.route === route;
-  const failed = (/** @type {Record<string, string>} */ labels) => own(labels) && Number(labels.status) >= 400;
+  const own = (/** @type {Labels} */ labels) => labels.route === route;
+  const failed = (/** @type {Labels} */ labels) => own(labels) && Number(labels.status) >= 400;
   return [
     route, String(sum(now.samples, REQUESTS, own)), perSecond(rate(before, now, REQUESTS, own)), String(sum(now.samples, REQUESTS, failed)),
     milliseconds(recent(0.5, since, now, DURATION, own)), milliseconds(recent(0.99, since, now, DURATION, own)),
@@ -91,7 +92,7 @@ export function mount(section, context) {
     const before = scrapes[scrapes.length - 2];
     const since = scrapes.find(({ at }) => at >= now.at - WINDOW_S);
     const window = since === now ? undefined : since;
-    const work = (/** @type {Record<string, string>} */ labels) => routes.includes(labels.route);
+    const work = (/** @type {Labels} */ labels) => routes.includes(labels.route);
     const routes = valuesOf(now, REQUESTS, "route", isWork).filter((route) => sum(now.samples, REQUESTS, (labels) => labels.route === route));
     const [depth, limit] = [sum(now.samples, "yoloscope_queue_depth"), sum(now.samples, "yoloscope_queue_limit")];
     tiles.requests.add(rate(before, now, REQUESTS, isWork), perSecond);
@@ -104,7 +105,7 @@ export function mount(section, context) {
     }
     const stages = valuesOf(now, `${STAGE}_count`, "model").flatMap((model) =>
       Object.keys(SERVICE.stages).filter((stage) => sum(now.samples, `${STAGE}_count`, (labels) => labels.model === model && labels.stage === stage)).map((stage) => {
-        const own = (/** @type {Record<string, string>} */ labels) => labels.model === model && labels.stage === stage;
+        const own = (/** @type {Labels} */ labels) => labels.model === model && labels.stage === stage;
         return [`${model}: ${SERVICE.stages[stage]}`, ...[0.5, 0.99].map((share) => milliseconds(recent(share, window, now, STAGE, own)))];
       }));
     const refusals = valuesOf(now, REFUSED, "reason")
