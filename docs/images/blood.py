@@ -94,7 +94,7 @@ def main() -> None:
         _platelet(image, place, generator)
     film, here = Image.fromarray(_film(image, generator)), Path(__file__)
     film.save(here.with_name("blood.jpg"), quality=92)
-    film.save(here.parents[2] / "app" / "web" / "blood.jpg", quality=80, optimize=True, progressive=True)
+    film.save(here.parents[2] / "app" / "web" / "blood.jpg", quality=75, optimize=True, progressive=True)
 
 
 if __name__ == "__main__":
