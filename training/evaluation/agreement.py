@@ -45,7 +45,7 @@ def with_labels(images: Iterable[LabeledImage], spec: DetectorSpec) -> Iterator[
         yield JudgedImage(placed, Truth(boxes, truth.class_ids, _areas(boxes), truth.crowd, truth.difficult))
 
 
-def with_own_detections(paths: Iterable[Path], original: ImageDetector) -> Iterator[JudgedImage]:
+def with_own_detections(paths: Iterable[Path], original: ImageDetector, scale: float = SHRUNK) -> Iterator[JudgedImage]:
     """Yield images with what ``original`` finds in them made smaller, at its own thresholds, as truth.
 
     Raises ImageDecodeError at an image that cannot be read.
@@ -53,7 +53,7 @@ def with_own_detections(paths: Iterable[Path], original: ImageDetector) -> Itera
     nms = original.spec.nms
     for path in paths:
         placed, _ = preprocess(read_image(path), original.spec)
-        smaller, left, top, scale_x, scale_y = _shrink(placed)
+        smaller, left, top, scale_x, scale_y = _shrink(placed, scale)
         found = original.detect(smaller[None], [nms.score_threshold], [nms.iou_threshold])[0]
         boxes = (found.boxes_xyxy.astype(np.float64) - (left, top, left, top)) / (scale_x, scale_y, scale_x, scale_y)
         none = np.zeros(len(found), np.bool_)
@@ -76,10 +76,10 @@ def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return areas
 
 
-def _shrink(placed: NDArray[np.float32]) -> tuple[NDArray[np.float32], int, int, float, float]:
+def _shrink(placed: NDArray[np.float32], scale: float) -> tuple[NDArray[np.float32], int, int, float, float]:
     """Return the image made smaller amid gray, and its place: left, top, and the scales across and down."""
     height, width = placed.shape[:2]
-    rows, columns = round(height * SHRUNK), round(width * SHRUNK)
+    rows, columns = round(height * scale), round(width * scale)
     top, left = (height - rows) // 2, (width - columns) // 2
     levels = torch.from_numpy(placed).permute(2, 0, 1)[None]
     resized = functional.interpolate(levels, (rows, columns), mode="bilinear", antialias=True)
