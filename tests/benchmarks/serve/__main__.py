@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -185,6 +187,7 @@ def run(options: argparse.Namespace, folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and stop the servers
     with tempfile.TemporaryDirectory() as folder:
         run(options, Path(folder))
 
