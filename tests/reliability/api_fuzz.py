@@ -44,10 +44,10 @@ def main() -> None:
     print(heading(f"API fuzzing: {arguments.examples} examples a kind and operation", "schemathesis"), flush=True)
     failures = 0
     with running() as service:
-        served = httpx.get(f"{service.url}/v1/models").json()["models"][0]
+        served = httpx.get(f"{service.url}/v1/models", timeout=120).json()["models"][0]
         paths = {"name": [served["name"], f"{served['name']}_detect", "none"], "version": [served["version"], "none"]}
         for title, document, excluded in (
-            ("own document", httpx.get(f"{service.url}/openapi.json").json(), _EXCLUDED),
+            ("own document", httpx.get(f"{service.url}/openapi.json", timeout=120).json(), _EXCLUDED),
             ("Open Inference Protocol", yaml.safe_load(PROTOCOL.read_text()), _EXCLUDED + _ALSO_EXCLUDED_OF_PROTOCOL),
         ):
             print(title)

@@ -159,7 +159,7 @@ def _free_port() -> int:
 
 def _ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready").status_code == 200
+        return httpx.get(f"{url}/health/ready", timeout=60).status_code == 200
     except httpx.HTTPError:
         return False
 
