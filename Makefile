@@ -6,6 +6,7 @@ SERVING := $(VENV)/.serving
 STAMP := $(VENV)/.installed
 DIR ?= ../shared/oracles
 SHARED ?= ../shared
+COCO ?=
 # Where to take torch from. cpu, the default where there is no NVIDIA driver: a wheel in pip's find-links, else PyTorch's CPU
 # builds, whose index uv knows; the address of an index: that one; empty (make install TORCH_INDEX=): the usual index, whose
 # build for Linux brings CUDA along, some 3 GB.
