@@ -130,10 +130,12 @@ def _cpu() -> str:
 
 
 def _fingerprint(data: Path) -> str:
+    """Return a digest of names below the folder, sizes and times of the files, wherever the folder is."""
     digest = hashlib.sha256()
     for path in _files(data):
         status = path.stat()
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        name = path.relative_to(data if data.is_dir() else data.parent)
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 

@@ -64,6 +64,8 @@ def test_another_file_image_thread_or_library_has_another_folder(
     first = folder()
     assert first.parent == tmp_path / "variants"
     assert folder() == first
+    monkeypatch.chdir(tmp_path)
+    assert folder(photos=Path("photos")) == first
     others = [folder("b" * 64), folder(threads=1), folder(photos=None)]
     (data / "deep" / "1.jpg").write_bytes(b"12")
     others.append(folder())
