@@ -53,11 +53,9 @@ class Variants:
 
     def prepare(self, name: str, runtime: Runtime) -> None:
         """Have the variant of a model that was loaded opened, and made before if it must be; returns at once."""
-        against = self._reason_against(runtime)
-        if against is not None:
-            self._statuses[name] = VariantStatus("fp32", against)
+        status = self._statuses[name] = self._first_status(runtime)
+        if status.state == "fp32":
             return
-        self._statuses[name] = VariantStatus("preparing", "a faster variant is being made or opened")
         with self._lock:
             if self._closed:
                 return
@@ -68,7 +66,7 @@ class Variants:
 
     def status(self, name: str, runtime: Runtime) -> VariantStatus:
         """Return the state of a model's variant."""
-        status = self._statuses.get(name, VariantStatus("fp32", "no variant was asked for"))
+        status = self._statuses.get(name) or self._first_status(runtime)
         if status.state == "ready" and runtime.variant is None:
             return replace(status, state="failed", variant=None, reason="the variant failed when it ran, see the log")
         return status
@@ -80,6 +78,12 @@ class Variants:
             self._queue.put(None)
             if self._process is not None:
                 self._process.terminate()
+
+    def _first_status(self, runtime: Runtime) -> VariantStatus:
+        against = self._reason_against(runtime)
+        if against is not None:
+            return VariantStatus("fp32", against)
+        return VariantStatus("preparing", "a faster variant is being made or opened")
 
     def _reason_against(self, runtime: Runtime) -> str | None:
         settings = self._settings
