@@ -168,13 +168,9 @@ class Server(uvicorn.Server):
         listeners = [os.dup(listener.fileno()) for server in self.servers for listener in server.sockets]
         for server in self.servers:
             server.close()
-        loop = asyncio.get_running_loop()
-        for descriptor in listeners:
-            with socket(fileno=descriptor) as listener, suppress(OSError):  # of which the first says: no more
-                while True:
-                    connection, _ = listener.accept()
-                    connection.setblocking(False)
-                    await loop.connect_accepted_socket(self._protocol, connection)
+        waiting = [connection for descriptor in listeners for connection in _accepted(descriptor)]
+        for connection in waiting:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
 
     def _protocol(self) -> asyncio.Protocol:
         make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
@@ -212,6 +208,18 @@ class Server(uvicorn.Server):
             self.handle_exit(signal.SIGTERM, None)
 
 
+def _accepted(descriptor: int) -> list[socket]:
+    """Return the connections that wait at a listener, and close it: none that comes once those are served is taken."""
+    waiting: list[socket] = []
+    with socket(fileno=descriptor) as listener, suppress(OSError):  # of which the first says: no more
+        while len(waiting) < _MOST_WAITING:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            waiting.append(connection)
+    return waiting
+
+
+_MOST_WAITING: Final = 1024
 _LOGGER: Final = logging.getLogger(__name__)
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _SWITCH_INTERVAL_S: Final = 0.001
