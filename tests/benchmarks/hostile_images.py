@@ -83,7 +83,7 @@ def main() -> None:
             "YOLOSCOPE_MODEL": "builtin",
             "YOLOSCOPE_LOG_LEVEL": "error",
         }
-        command = [sys.executable, "-m", "yoloscope.app.cli", "serve", "--no-supervise", "--port", str(arguments.port)]
+        command = [sys.executable, "-m", "yoloscope.app.cli", "serve", "--port", str(arguments.port)]
         service = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
             _wait(base)

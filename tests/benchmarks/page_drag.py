@@ -52,7 +52,7 @@ def first_views(browser: Browser, url: str) -> list[float]:
         context = browser.new_context()
         page = context.new_page()
         page.goto(url)
-        page.wait_for_function("document.querySelector('#model')?.options.length")
+        page.locator("#model option").first.wait_for(state="attached")
         ready.append(float(page.evaluate("performance.now()")))
         context.close()
     return ready
