@@ -29,8 +29,6 @@ from yoloscope.models.spec import DetectorSpec
 ROWS: Final = (256, 1024)
 """Candidates an image for which there is room, tried in turn; beyond the last, ``detect`` takes the heads."""
 _MAX_BATCH: Final = 64
-_COLUMNS: Final = 7
-"""Of packed results: four of the box, score, class and whether it is kept."""
 
 Thresholds: TypeAlias = Sequence[float]
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -70,8 +68,7 @@ class DevicePipeline:
         They are those of the artifact, but for the rounding of the device.
         """
         found: list[Detections] = []
-        for start in range(0, len(images), _MAX_BATCH):
-            part = slice(start, start + _MAX_BATCH)
+        for part in _parts(len(images)):
             with self._run(images[part], None if fraction is None else fraction[part]) as buffers:
                 buffers.set_thresholds(score_threshold[part], iou_threshold[part])
                 found += buffers.detections(len(images[part]))
@@ -80,8 +77,7 @@ class DevicePipeline:
     def heads(self, images: Pixels, fraction: Pixels | None) -> tuple[NDArray[np.float32], ...]:
         """Return the raw heads of images, as ``detect`` takes them, on the host."""
         parts = []
-        for start in range(0, len(images), _MAX_BATCH):
-            part = slice(start, start + _MAX_BATCH)
+        for part in _parts(len(images)):
             with self._run(images[part], None if fraction is None else fraction[part]) as buffers:
                 parts.append([head[: len(images[part])].cpu().numpy().copy() for head in buffers.heads])
         return tuple(np.concatenate(heads) for heads in zip(*parts, strict=True))
@@ -117,6 +113,12 @@ class DevicePipeline:
             buffers.set_images(images, fraction)
             buffers.run_network()
             yield buffers
+
+
+def _parts(count: int) -> Iterator[slice]:
+    """Yield the parts of ``count`` images that run as one batch each."""
+    for start in range(0, count, _MAX_BATCH):
+        yield slice(start, start + _MAX_BATCH)
 
 
 def _size_of(count: int) -> int:

@@ -19,7 +19,7 @@ from yoloscope.models.cpu import available_cpus
 from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 from yoloscope.models.files import sha256
-from yoloscope.models.session import FRACTION_STEPS, GRAPH_VERSION, fraction_input, open_session, run_bound
+from yoloscope.models.session import CUDA, FRACTION_STEPS, GRAPH_VERSION, fraction_input, open_session, run_bound
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ Provider = Literal["auto", "cuda", "cpu"]
 Images = NDArray[np.uint8] | NDArray[np.float32]
 Feeds = dict[str, NDArray[Any]]
 
-_CUDA: Final = "CUDAExecutionProvider"
 _CPU: Final = "CPUExecutionProvider"
-_SHORT: Final[dict[str, Literal["cuda", "cpu"]]] = {_CUDA: "cuda", _CPU: "cpu"}
+_SHORT: Final[dict[str, Literal["cuda", "cpu"]]] = {CUDA: "cuda", _CPU: "cpu"}
 _INPUTS: Final = {"images", "score_threshold", "iou_threshold"}
 _DETECTION_OUTPUTS: Final = ("num_detections", "boxes", "scores", "class_ids")
 LEAST_SCORE_IN_BATCHES: Final = 0.01
@@ -142,6 +141,7 @@ class Runtime:
         onnxruntime runs the whole graph whatever is fetched (RunOptions.only_execute_path_to_fetches changes nothing
         in 1.31), so no score is let through: decoding and suppression then have next to nothing to do.
         """
+        self._check_shape(images)
         feeds = self._image_feeds(images)
         if self.pipeline is not None:
             return self.pipeline.heads(feeds["images"], feeds.get(self._fraction_input or ""))
@@ -202,7 +202,6 @@ class Runtime:
 
     def _image_feeds(self, images: Images) -> Feeds:
         """Return levels as whole ones and, where they have any and the artifact takes them, 256ths of a level."""
-        self._check_shape(images)
         if images.dtype == np.uint8:
             return {"images": images}
         if self._fraction_input is None:
@@ -241,16 +240,16 @@ def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.I
     wanted = provider == "cuda" or (provider == "auto" and _has_cuda_driver())
     if wanted:
         _preload_cuda_libraries()
-    session = open_session(path, [(_CUDA, _CUDA_OPTIONS), _CPU] if wanted else [_CPU], threads)
+    session = open_session(path, [(CUDA, _CUDA_OPTIONS), _CPU] if wanted else [_CPU], threads)
     at_work = session.get_providers()[0]
-    if provider == "cuda" and at_work != _CUDA:
+    if provider == "cuda" and at_work != CUDA:
         raise ProviderError(
-            f"expected the model to run on {_CUDA}, got {at_work}: check the driver (CUDA 13 needs 580 or newer) and "
+            f"expected the model to run on {CUDA}, got {at_work}: check the driver (CUDA 13 needs 580 or newer) and "
             "install the libraries with pip install 'yoloscope[cuda]', or choose the provider auto or cpu"
         )
-    if wanted and at_work != _CUDA:
+    if wanted and at_work != CUDA:
         logger.warning("a CUDA driver is present but CUDA could not be used; running on %s", at_work)
-    if at_work == _CUDA and session.get_modelmeta().version < GRAPH_VERSION:
+    if at_work == CUDA and session.get_modelmeta().version < GRAPH_VERSION:
         said = f"expected a file that CUDA can run, got {path}, which an earlier version wrote: write it anew by export"
         if provider == "cuda":
             raise ModelLoadError(said, "an earlier version wrote its file, which CUDA cannot run")
@@ -260,7 +259,7 @@ def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.I
 
 
 def _has_cuda_driver() -> bool:
-    if _CUDA not in onnxruntime.get_available_providers():
+    if CUDA not in onnxruntime.get_available_providers():
         return False
     try:
         ctypes.CDLL("libcuda.so.1")
