@@ -24,10 +24,14 @@ _HALVES: Final = 2
 
 @dataclass(frozen=True)
 class BatchResults:
-    """Results of one request in order, and the seconds of the batches that its images were in."""
+    """Results of one request in order, the seconds of the batches that its images were in, and those it waited.
+
+    It waits while none of its images is at work. Where two of them are at once, both count as ``ran_s``.
+    """
 
     results: list[Any]
     ran_s: float
+    waited_s: float
 
 
 @dataclass(eq=False)
@@ -44,6 +48,7 @@ class _Request:
     left: int = 0
     at_work: int = 0
     ran_s: float = 0.0
+    waited_s: float = 0.0
     waits_since: float = field(default_factory=time.monotonic)
 
 
@@ -102,7 +107,7 @@ class Batcher:
         request = _Request(key, function, sizes, halves, waiting, [None] * len(items), left=len(items))
         request.done.set_running_or_notify_cancel()
         if not items:
-            return BatchResults([], 0.0)
+            return BatchResults([], 0.0, 0.0)
         with self._lock:
             self._requests.append(request)
         for _ in items:
@@ -132,14 +137,13 @@ class Batcher:
     async def _finished(self, request: _Request) -> BatchResults:
         result = asyncio.wrap_future(request.done)
         patience_s = self._patience()
-        began = time.monotonic()
         while patience_s is not None and not result.done():
             left_s = request.waits_since + patience_s - time.monotonic()
             if left_s <= 0 and self._drop(request, even_at_work=False):
                 raise DeadlineError(f"expected a free thread within {patience_s:.3g} s, got none: the service is busy")
             await asyncio.wait({result}, timeout=left_s if left_s > 0 else patience_s)
         found = await result
-        self._waited(time.monotonic() - began - found.ran_s)
+        self._waited(found.waited_s)
         return found
 
     def _drop(self, request: _Request, *, even_at_work: bool = True) -> bool:
@@ -191,6 +195,8 @@ class Batcher:
                 passed_over.append(request)
                 continue
             batch.append((request, *request.waiting.popleft()))
+            if not request.at_work:
+                request.waited_s += time.monotonic() - request.waits_since
             request.at_work += 1
             if request.waiting:
                 self._requests.append(request)
@@ -220,7 +226,7 @@ class Batcher:
                 request.left -= 1
         for request in {request for request, _, _ in batch}:
             if not request.left and not request.done.done():
-                request.done.set_result(BatchResults(request.results, request.ran_s))
+                request.done.set_result(BatchResults(request.results, request.ran_s, request.waited_s))
 
     def _fail(self, request: _Request, error: BaseException) -> None:
         with self._lock:

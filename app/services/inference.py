@@ -101,6 +101,11 @@ class Timing:
         finally:
             self.stages[name] += (time.perf_counter() - start) * 1e3
 
+    def add(self, other: Timing) -> None:
+        """Add the stages of a part of the request."""
+        for name, took_ms in other.stages.items():
+            self.stages[name] = self.stages.get(name, 0.0) + took_ms
+
     def subtract(self, name: str, *others: str) -> None:
         """Take the times of stages out of the time of one that contains them."""
         self.stages[name] -= sum(self.stages.get(other, 0.0) for other in others)
@@ -135,27 +140,28 @@ def prepare_decoded(image: DecodedImage, spec: DetectorSpec) -> PreprocessedImag
     return PreprocessedImage(placed, placement, image.width, image.height)
 
 
+def prepare_upload(image: EncodedImage, spec: DetectorSpec, limits: ImageLimits) -> PreprocessedImage:
+    """Prepare one image of a request; an ImageError points at it."""
+    try:
+        return prepare(image.data, spec, limits)
+    except ImageError as error:
+        error.pointer = image.pointer
+        raise
+
+
 async def prepare_all(
     services: Services, images: Sequence[EncodedImage], spec: DetectorSpec
 ) -> list[PreprocessedImage]:
-    """Prepare the images of one request in the decoding threads; an ImageError points at its image.
+    """Prepare the images of one request in the decoding threads.
 
     No more are in the queue at once than there are threads, so that another request waits for one image of each, not
     for all.
     """
-
-    def prepare_one(image: EncodedImage) -> PreprocessedImage:
-        try:
-            return prepare(image.data, spec, services.limits)
-        except ImageError as error:
-            error.pointer = image.pointer
-            raise
-
     turns = asyncio.Semaphore(services.settings.threads)
 
     async def in_turn(image: EncodedImage) -> PreprocessedImage:
         async with turns:
-            return await services.decoding.run(prepare_one, image)
+            return await services.decoding.run(prepare_upload, image, spec, services.limits)
 
     tasks = [asyncio.create_task(in_turn(image)) for image in images]
     try:
@@ -166,12 +172,15 @@ async def prepare_all(
 
 
 def infer(
-    runtime: Runtime, prepared: Sequence[PreprocessedImage], settings: Sequence[DetectSettings]
+    runtime: Runtime, prepared: Sequence[PreprocessedImage], settings: Sequence[DetectSettings], *, half: bool = False
 ) -> list[Detections]:
-    """Run the network over prepared images as one batch, each with its own thresholds; boxes in network pixels."""
+    """Run the network over prepared images as one batch, each with its own thresholds; boxes in network pixels.
+
+    ``half`` is that of ``Runtime.detect``.
+    """
     batch = np.stack([item.placed for item in prepared])
     score_thresholds = [options.score_threshold for options in settings]
-    return runtime.detect(batch, score_thresholds, [options.iou_threshold for options in settings])
+    return runtime.detect(batch, score_thresholds, [options.iou_threshold for options in settings], half=half)
 
 
 def postprocess(prepared: PreprocessedImage, raw: Detections, settings: DetectSettings) -> ImageDetections:

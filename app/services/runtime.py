@@ -57,7 +57,7 @@ class VariantDetector(Protocol):
         ...
 
     def detect(
-        self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float]
+        self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float], *, half: bool = False
     ) -> list[Detections]:
         """Return detections as ``Runtime.detect`` does."""
         ...
@@ -69,8 +69,9 @@ class Runtime:
     Where ``variant`` is set it detects, until it fails once; ``heads`` and ``outputs`` are always the artifact's own.
 
     ``provider`` ``cuda`` raises ProviderError unless the session really runs on CUDA; ``auto`` takes CUDA where it
-    works, else the CPU; what was taken is in the attribute ``provider``. ``takes_half``: two runs at once are faster
-    than one after the other, since one does not keep all threads busy. Raises ModelNotFoundError, ModelLoadError.
+    works, else the CPU; what was taken is in the attribute ``provider``. ``takes_half``: two runs at once, each with
+    ``half``, are faster than one after the other, since one does not keep all threads busy. Raises ModelNotFoundError,
+    ModelLoadError.
     """
 
     def __init__(self, path: Path, provider: Provider = "auto", threads: int = 0) -> None:
@@ -87,7 +88,6 @@ class Runtime:
         self.takes_half = self.provider == "cpu" and threads != 1
         self._threads = threads
         self._half_session: onnxruntime.InferenceSession | None = None
-        self._at_work = 0
         self.variant: VariantDetector | None = None
         self._one_run = Lock()
         self._runs = 0
@@ -109,17 +109,18 @@ class Runtime:
         return self.sha256[:12]
 
     def detect(
-        self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float]
+        self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float], *, half: bool = False
     ) -> list[Detections]:
         """Return the detections of placed images [B, H, W, 3], thresholds per image; boxes in network pixels.
 
         ``images`` holds levels 0..255, uint8 or float32; of floats, 256ths are kept where the artifact takes them.
+        ``half`` runs in half of the threads, for another run is at work beside or comes soon.
         """
         self._check_shape(images)
         variant = self.variant
         if variant is not None:
             try:
-                return variant.detect(images, score_threshold, iou_threshold)
+                return variant.detect(images, score_threshold, iou_threshold, half=half)
             except Exception:
                 logger.exception("a variant of %s failed: from now on it detects in fp32", self.path)
                 self.variant = None
@@ -129,7 +130,7 @@ class Runtime:
             return self.pipeline.detect(feeds["images"], fraction, score_threshold, iou_threshold)
         feeds["score_threshold"] = np.asarray(score_threshold, np.float32)
         feeds["iou_threshold"] = np.asarray(iou_threshold, np.float32)
-        counts, boxes, scores, class_ids = self._run(list(_DETECTION_OUTPUTS), feeds)
+        counts, boxes, scores, class_ids = self._run(list(_DETECTION_OUTPUTS), feeds, half=half)
         return [
             Detections(boxes[row, :count], scores[row, :count], class_ids[row, :count])
             for row, count in enumerate(int(count) for count in counts)
@@ -155,11 +156,16 @@ class Runtime:
         images: NDArray[np.uint8],
         score_threshold: NDArray[np.float32],
         iou_threshold: NDArray[np.float32],
+        *,
+        half: bool = False,
     ) -> dict[str, NDArray[Any]]:
-        """Return outputs of the artifact by name, as they are: ``num_detections`` counts the valid rows of others."""
+        """Return outputs of the artifact by name, as they are: ``num_detections`` counts the valid rows of others.
+
+        ``half`` is that of ``detect``.
+        """
         self._check_shape(images)
         feeds: Feeds = {"images": images, "score_threshold": score_threshold, "iou_threshold": iou_threshold}
-        return dict(zip(names, self._run(list(names), feeds), strict=True))
+        return dict(zip(names, self._run(list(names), feeds, half=half), strict=True))
 
     def warm_up(self, sizes: Sequence[int] = (1,)) -> None:
         """Run once per size of batch on gray images, so that no request pays for initialization.
@@ -176,7 +182,7 @@ class Runtime:
             self.detect(images, [score_threshold] * size, [self.spec.nms.iou_threshold] * size)
 
     def open_half(self) -> None:
-        """Open and run once a session of half the threads, for the runs that begin beside another one.
+        """Open and run once a session of half the threads, for the runs with ``half``.
 
         Threads that wait for each other at every layer cost a tenth of a run, which nobody pays where two run at once.
         A file of over ``_MOST_BYTES_TWICE`` is not held twice in memory. May be called while others call ``detect``.
@@ -214,25 +220,16 @@ class Runtime:
         if images.shape[1:] != expected:
             raise SpecError(f"expected images of shape [B, {expected}], got {images.shape}")
 
-    def _run(self, outputs: list[str], feeds: Feeds) -> list[NDArray[Any]]:
+    def _run(self, outputs: list[str], feeds: Feeds, *, half: bool = False) -> list[NDArray[Any]]:
         if self.provider == "cpu":
-            return self._run_on_cpu(outputs, feeds)
+            session = self._half_session if half and self._half_session is not None else self._session
+            results: list[NDArray[Any]] = session.run(outputs, feeds)
+            return results
         with self._one_run:
             self._runs += 1
             return run_bound(
                 self._session, outputs, feeds, self.provider, shrink_arena=self._runs % _RUNS_PER_SHRINKAGE == 0
             )
-
-    def _run_on_cpu(self, outputs: list[str], feeds: Feeds) -> list[NDArray[Any]]:
-        with self._one_run:
-            self._at_work += 1
-            half = self._half_session if self._at_work > 1 else None
-        try:
-            results: list[NDArray[Any]] = (half or self._session).run(outputs, feeds)
-            return results
-        finally:
-            with self._one_run:
-                self._at_work -= 1
 
 
 def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.InferenceSession:

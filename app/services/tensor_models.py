@@ -132,16 +132,16 @@ async def _run(services: Services, model: TensorModel, query: TensorQuery, timin
     ]
 
     def run_batch(batch: list[tuple[NDArray[np.uint8], np.float32, np.float32]]) -> list[Tensors]:
-        outputs = runtime.outputs(names, *(np.stack(values) for values in zip(*batch, strict=True)))
+        half = runtime.takes_half and services.limiter.held > 1
+        outputs = runtime.outputs(names, *(np.stack(values) for values in zip(*batch, strict=True)), half=half)
         services.metrics.executed(model.base, len(batch))
         return [{name: values[row : row + 1] for name, values in outputs.items()} for row in range(len(batch))]
 
     items = list(zip(images, *thresholds, strict=True))
     sizes = runtime.batch_sizes(services.settings.max_batch, float(thresholds[0].min()))
-    with services.admit(len(images)), services.metrics.request(model.base), timing.stage("queue"):
+    with services.admit(len(images)), services.metrics.request(model.base):
         found = await services.inference.map(run_batch, items, (runtime, names, sizes), sizes, half=runtime.takes_half)
-    timing.stages["inference"] = found.ran_s * 1e3
-    timing.subtract("queue", "inference")
+    timing.stages |= {"queue": found.waited_s * 1e3, "inference": found.ran_s * 1e3}
     services.metrics.staged(model.base, timing.stages)
     return {name: _joined([part[name] for part in found.results]) for name in names}
 

@@ -53,33 +53,40 @@ def has_bf16() -> bool:
 class OpenVinoDetector:
     """Detections of an artifact, its network in bf16 or int8; images go one by one, calls may come from any thread.
 
-    What int8 leaves in float is computed in bf16 where the CPU can. Raises ModelLoadError where OpenVINO is not
-    installed or cannot compile the network.
+    The network is compiled twice: for runs that take all ``threads``, and for two at once, each in half of them. What
+    int8 leaves in float is computed in bf16 where the CPU can. Raises ModelLoadError where OpenVINO is not installed or
+    cannot compile the network.
     """
 
     def __init__(self, folder: Path, spec: DetectorSpec, precision: VariantPrecision, threads: int) -> None:
         try:
-            self._compiled = _compile(folder / NETWORK[precision], spec, threads)
+            self._networks = [
+                _compile(folder / NETWORK[precision], spec, threads, streams) for streams in (1, min(2, threads))
+            ]
         except Exception as error:
             raise ModelLoadError(f"expected a network that OpenVINO can run, got: {error}") from error
-        self._detection = open_session(folder / DETECTION, threads=threads)
+        self._detection = open_session(folder / DETECTION, threads=1)
         self._heads = [f"head_{index}" for index in range(len(spec.heads))]
         self._requests = local()
         self.spec = spec
 
     def detect(
-        self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float]
+        self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float], *, half: bool = False
     ) -> list[Detections]:
         """Return the detections of placed images [B, H, W, 3] in 0..255, thresholds per image; network pixels."""
         return [
-            self._detect_one(image, *thresholds)
+            self._detect_one(image, *thresholds, half=half)
             for image, *thresholds in zip(images, score_threshold, iou_threshold, strict=True)
         ]
 
-    def _detect_one(self, image: NDArray[Any], score_threshold: float, iou_threshold: float) -> Detections:
-        request = getattr(self._requests, "one", None)
+    def _detect_one(
+        self, image: NDArray[Any], score_threshold: float, iou_threshold: float, *, half: bool
+    ) -> Detections:
+        name = "half" if half else "whole"
+        request = getattr(self._requests, name, None)
         if request is None:
-            request = self._requests.one = self._compiled.create_infer_request()
+            request = self._networks[half].create_infer_request()
+            setattr(self._requests, name, request)
         planes = image[..., : self.spec.input_channels]  # of a gray network all three are the gray image
         results = request.infer({0: np.multiply(planes, _SCALE, dtype=np.float32)[None]}, share_inputs=True)
         feeds = {name: results[name] for name in self._heads}
@@ -90,7 +97,7 @@ class OpenVinoDetector:
         return Detections(boxes[0, :count], scores[0, :count], class_ids[0, :count])
 
 
-def _compile(network: Path, spec: DetectorSpec, threads: int) -> Any:  # noqa: ANN401 - OpenVINO has no types
+def _compile(network: Path, spec: DetectorSpec, threads: int, streams: int) -> Any:  # noqa: ANN401 - OpenVINO has no types
     import openvino  # noqa: PLC0415 - an extra
 
     core = openvino.Core()
@@ -100,7 +107,7 @@ def _compile(network: Path, spec: DetectorSpec, threads: int) -> Any:  # noqa: A
     model = steps.build()
     model.reshape([1, spec.input_height, spec.input_width, spec.input_channels])
     options = {
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": streams,
         "INFERENCE_PRECISION_HINT": "bf16" if has_bf16() else "f32",
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,

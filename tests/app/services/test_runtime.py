@@ -1,10 +1,6 @@
 """The runtime and the store: what is loaded, what is refused, what comes out."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,33 +35,29 @@ def test_batches_are_of_sizes_that_are_warm(runtime: Runtime, monkeypatch: pytes
     assert runtime.batch_sizes(8, least_score=0.001) == (1,)
 
 
-def test_a_run_beside_another_takes_the_session_of_half_the_threads(
-    models_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_at_half_takes_the_session_of_half_the_threads(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = Runtime(models_dir / "tiny.onnx", "cpu", 2)
-    whole = runtime._session
+    images, ran = np.full((1, SIDE, SIDE, 3), 51, np.uint8), list[str]()
+    without = runtime.detect(images, [0.0], [0.5], half=True)
     runtime.open_half()
-    half, ran, inside = runtime._half_session, list[str](), Barrier(2)
-    assert half is not None
 
-    def noting(name: str, session: Any, wait: Callable[[], object]) -> SimpleNamespace:
+    def noting(name: str, session: Any) -> SimpleNamespace:
         def run(*given: object) -> object:
             ran.append(name)
-            wait()
             return session.run(*given)
 
         return SimpleNamespace(run=run)
 
-    wait = partial(inside.wait, 10)
-    monkeypatch.setattr(runtime, "_session", noting("whole", whole, wait))
-    monkeypatch.setattr(runtime, "_half_session", noting("half", half, wait))
-    images = np.full((1, SIDE, SIDE, 3), 51, np.uint8)
-    with ThreadPoolExecutor(2) as threads:
-        found = list(threads.map(lambda _: runtime.detect(images, [0.0], [0.5])[0].scores, range(2)))
-    np.testing.assert_array_equal(found[0], found[1])
-    monkeypatch.setattr(runtime, "_session", noting("whole", whole, lambda: None))
-    runtime.detect(images, [0.0], [0.5])
-    assert (sorted(ran[:2]), ran[2:]) == (["half", "whole"], ["whole"])
+    assert runtime._half_session is not None
+    assert runtime._half_session.get_session_options().intra_op_num_threads == 1
+    monkeypatch.setattr(runtime, "_half_session", noting("half", runtime._half_session))
+    monkeypatch.setattr(runtime, "_session", noting("whole", runtime._session))
+    for half in (True, False):
+        (found,) = runtime.detect(images, [0.0], [0.5], half=half)
+        np.testing.assert_array_equal(found.scores, without[0].scores)
+        thresholds = np.zeros(1, np.float32)
+        assert runtime.outputs(["num_detections"], images, thresholds, thresholds, half=half)["num_detections"][0] > 0
+    assert ran == ["half", "half", "whole", "whole"]
 
 
 def test_heads_are_returned_raw(runtime: Runtime) -> None:

@@ -137,8 +137,8 @@ def test_a_variant_that_fails_gives_way_to_fp32(settings: Settings, caplog: pyte
     class Broken:
         spec = Runtime(settings.models_dir / "small.onnx", "cpu", 1).spec
 
-        def detect(self, *_: object) -> list[Any]:
-            raise RuntimeError("no more memory")
+        def detect(self, *_: object, half: bool = False) -> list[Any]:
+            raise RuntimeError(f"no more memory {half=}")
 
     variants = Variants(settings)
     runtime = Runtime(settings.models_dir / "small.onnx", "cpu", 1)
