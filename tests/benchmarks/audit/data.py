@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ import torch
 
 from tests.benchmarks.audit.peers import Boxes
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.training.data.annotations import ImageLabels, parse_labels, usable_rows
-from yoloscope.training.data.datasets import open_dataset
+from yoloscope.training.data.annotations import ImageLabels, LabelObject, parse_labels, usable_rows
+from yoloscope.training.data.datasets import LabeledImage, open_dataset
 from yoloscope.training.diagnostics.batch import AuditBatch
 from yoloscope.training.diagnostics.calibrate import TILED_VIEWS, VIEWS, CalibrationImage, calibrate
 from yoloscope.training.diagnostics.calibration import AuditCalibration
@@ -49,10 +49,19 @@ def load_images(
 ) -> list[BenchImage]:
     """Return all images of a split with their detections."""
     dataset = open_dataset(data, split).for_model(detector.spec.class_names)
-    return [
-        BenchImage(image.path.stem, image.labels, detect_views(detector, image.read(), views))
-        for image in dataset.images
-    ]
+    return [detect_image(detector, image, views) for image in dataset.images]
+
+
+def detect_image(detector: HeadsDetector, image: LabeledImage, views: Sequence[View] = VIEWS) -> BenchImage:
+    """Return an image with its detections."""
+    return BenchImage(image.path.stem, image.labels, detect_views(detector, image.read(), views))
+
+
+def with_objects(image: LabeledImage, objects: Sequence[LabelObject]) -> LabeledImage:
+    """Return an image with other labels."""
+    labels = replace(image.labels, objects=tuple(objects))
+    sizes = labels.boxes_xyxy_px[:, 2:] - labels.boxes_xyxy_px[:, :2]
+    return replace(image, labels=labels, areas_px=tuple(np.prod(sizes, axis=1).tolist()))
 
 
 def label_boxes(labels: ImageLabels) -> tuple[Boxes, list[int]]:

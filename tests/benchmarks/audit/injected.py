@@ -32,6 +32,7 @@ from tests.benchmarks.audit.peers import (
     unmatched_confidence,
 )
 from yoloscope.models.spec import DetectorSpec
+from yoloscope.training.data.annotations import ImageLabels
 from yoloscope.training.diagnostics.calibration import expected_calibration_error
 from yoloscope.training.diagnostics.findings import KINDS, FindingKind
 from yoloscope.training.diagnostics.injection import CorruptedLabels, inject_errors
@@ -54,14 +55,14 @@ class Scene:
     num_labels: int
 
 
-def corrupt(images: Sequence[BenchImage], names: tuple[str, ...], seed: int, share: float) -> list[CorruptedLabels]:
-    """Return the labels of all images with errors in a share of them."""
-    return inject_errors([image.labels for image in images], names, seed, rate=RATE, image_share=share)
+def inject(labels: Sequence[ImageLabels], names: Sequence[str], seed: int, share: float) -> list[CorruptedLabels]:
+    """Return the labels of all images with errors in a share of them; those of a larger share contain them."""
+    return inject_errors(labels, names, seed, rate=RATE, image_share=share)
 
 
 def run_scene(images: list[BenchImage], spec: DetectorSpec, seed: int, share: float) -> Scene:
     """Corrupt the labels with one seed, and let each method look for the errors."""
-    corrupted = corrupt(images, spec.class_names, seed, share)
+    corrupted = inject([image.labels for image in images], spec.class_names, seed, share)
     noisy = [BenchImage(image.name, one.labels, image.found) for image, one in zip(images, corrupted, strict=True)]
     calibration = calibrate_images(noisy, spec.class_names)
     calibration = calibration.with_prevalence(dict.fromkeys(KINDS, RATE * share))
@@ -191,16 +192,17 @@ def _image_score(lists: Lists, num_images: int) -> NDArray[np.float64]:
     return expected
 
 
-def print_tables(images: list[BenchImage], spec: DetectorSpec, seeds: Sequence[int]) -> None:
-    """Print all tables of one data set, as means over the seeds."""
-    scenes = [run_scene(images, spec, seed, 1.0) for seed in seeds]
+def print_tables(detected: Sequence[list[BenchImage]], spec: DetectorSpec) -> None:
+    """Print all tables of one data set, as means over seeds; ``detected`` has its images for each seed from 0 on."""
+    num_images = len(detected[0])
+    scenes = [run_scene(images, spec, seed, 1.0) for seed, images in enumerate(detected)]
     for kind in KINDS:
-        _print_kind(kind, scenes, len(images))
+        _print_kind(kind, scenes, num_images)
     _print_pooled(scenes)
     errors = {kind: np.mean([scene.calibration_error[kind] for scene in scenes]) for kind in KINDS}
     print("calibration error:", ", ".join(f"{kind} {value:.3f}" for kind, value in errors.items()))
-    quarter = [run_scene(images, spec, seed, IMAGE_SHARE) for seed in seeds]
-    _print_images(quarter, len(images))
+    quarter = [run_scene(images, spec, seed, IMAGE_SHARE) for seed, images in enumerate(detected)]
+    _print_images(quarter, num_images)
     print()
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks.audit.data import REVIEWED_CLASSES
+from tests.benchmarks.audit.data import REVIEWED_CLASSES, with_objects
 from tests.benchmarks.audit.peers import iou
 from tests.benchmarks.report import heading
 from yoloscope.app.services.runtime import Runtime
@@ -58,7 +58,7 @@ def _reviewed_images(dataset: DetectionDataset, folder: Path) -> Iterator[Labele
             labels = parse_labels(
                 path.read_bytes(), class_names=REVIEWED_CLASSES, image_width=image.width, image_height=image.height
             )
-            yield _with_objects(image, _in_classes(labels, dataset.class_names))
+            yield with_objects(image, _in_classes(labels, dataset.class_names))
 
 
 def completed(published: DetectionDataset, second: DetectionDataset) -> DetectionDataset:
@@ -70,14 +70,8 @@ def completed(published: DetectionDataset, second: DetectionDataset) -> Detectio
         boxes = own[image.path].labels.boxes_xyxy_px.reshape(-1, 4)
         free = iou(image.labels.boxes_xyxy_px.reshape(-1, 4), boxes).max(1, initial=0.0) < ON_AN_OBJECT_IOU
         added = [label for label, is_free in zip(image.labels.objects, free, strict=True) if is_free]
-        images.append(_with_objects(image, (*objects, *added)))
+        images.append(with_objects(image, (*objects, *added)))
     return replace(published, images=tuple(images))
-
-
-def _with_objects(image: LabeledImage, objects: Sequence[LabelObject]) -> LabeledImage:
-    labels = replace(image.labels, objects=tuple(objects))
-    sizes = labels.boxes_xyxy_px[:, 2:] - labels.boxes_xyxy_px[:, :2]
-    return replace(image, labels=labels, areas_px=tuple(np.prod(sizes, axis=1).tolist()))
 
 
 def _in_classes(labels: ImageLabels, names: Sequence[str]) -> list[LabelObject]:
