@@ -37,6 +37,11 @@ class SourceGrid:
         """Rows and columns of what is read."""
         return self.smooth_height or len(self.rows), self.smooth_width or len(self.columns)
 
+    def is_whole(self, width: int, height: int) -> bool:
+        """Whether all of an image of this size is read as it is."""
+        smooth = self.smooth_width is not None or self.smooth_height is not None
+        return not smooth and (len(self.columns), len(self.rows)) == (width, height)
+
     def take(self, strip: Image.Image) -> NDArray[np.uint8]:
         """Return [h, w, P] or [h, w] of rows or columns of an image, cut off to the first to the last column."""
         if self.smooth_width is not None or self.smooth_height is not None:
