@@ -80,7 +80,7 @@ bench: $(STAMP) ## measure speed; prints tables with the machine and the date
 bench-audit: $(STAMP) ## audits against real and injected label errors (COCO=yolov4-tiny.onnx: also on coco128)
 	$(BIN)/python -m tests.benchmarks.audit --shared $(SHARED) $(if $(COCO),--coco $(COCO))
 
-bench-audit-jobs: $(STAMP) ## 5,000 pictures killed at random, two replicas on PostgreSQL, detection beside a job
+bench-audit-jobs: $(STAMP) ## 5,000 pictures killed at random, replicas on PostgreSQL, detection beside a job
 	$(BIN)/python -m tests.benchmarks.audit.jobs latency --data $(SHARED)/data/bccd
 	$(BIN)/python -m tests.benchmarks.audit.jobs replicas --data $(SHARED)/data/bccd
 	$(BIN)/python -m tests.benchmarks.audit.jobs zip --data $(SHARED)/data/bccd

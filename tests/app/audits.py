@@ -11,6 +11,7 @@ from tests.app.artifact import CLASS_NAMES, tiny_spec, write_tiny_artifact
 from tests.helpers.images import encoded
 from yoloscope.app.services.audits.jobs import AuditJob, AuditJobs, Submission
 from yoloscope.app.services.audits.options import AuditOptions
+from yoloscope.app.services.audits.queue import JobQueue
 from yoloscope.models import zoo
 from yoloscope.training.diagnostics.findings import Finding, FindingKind, ImageAudit, Suggestion
 from yoloscope.training.export.onnx import read_artifact
@@ -55,6 +56,12 @@ NO_LABELS = zip_of([*yolo_files(1)[:2], ("labels/000.txt", b"")])
 
 def submit(jobs: AuditJobs, data: bytes = b"PK", key: str | None = None, options: str = OPTIONS) -> AuditJob:
     return jobs.submit(Submission(io.BytesIO(data), "cells", options, key))
+
+
+def split(queue: JobQueue, job_id: str, images: int, size: int = 1) -> None:
+    """Split a claimed job into shards; its results are those of "a model"."""
+    queue.set_conditions(job_id, "a model")
+    queue.split(job_id, images, size)
 
 
 def image_audit(image: str, *findings: tuple[FindingKind, float]) -> ImageAudit:

@@ -19,6 +19,8 @@ from yoloscope.models.errors import ConfigError, StorageError
 _SQLITE_WAIT_S: Final = 30.0
 _POSTGRES_LOCK: Final = 7_236_001
 """Number of the advisory lock of ``wait_for_turn``."""
+_WITHOUT_SHARDS: Final = 1
+"""Version of the tables that lacks one of today's, and is else the same."""
 
 
 class Database:
@@ -88,13 +90,16 @@ class Database:
         with self.write() as session:
             self.wait_for_turn(session)
             Base.metadata.create_all(session.connection())
-            found = session.scalar(select(SchemaRow.version))
+            found = session.scalar(select(SchemaRow))
             if found is None:
                 session.add(SchemaRow(id=1, version=SCHEMA_VERSION))
-            elif found != SCHEMA_VERSION:
+            elif found.version == _WITHOUT_SHARDS:
+                found.version = SCHEMA_VERSION
+            elif found.version != SCHEMA_VERSION:
                 raise StorageError(
-                    f"expected a database of audits of version {SCHEMA_VERSION}, got version {found}: it belongs to "
-                    "another version of Yoloscope; use that one, or name another database in YOLOSCOPE_DATABASE_URL"
+                    f"expected a database of audits of version {SCHEMA_VERSION}, got version {found.version}: it "
+                    "belongs to another version of Yoloscope; use that one, or name another database in "
+                    "YOLOSCOPE_DATABASE_URL"
                 )
 
 

@@ -1,24 +1,25 @@
-"""Queue of audit jobs: claims under a lease, and checkpoints that only the holder of the lease writes."""
+"""Queue of audit jobs: claims under a lease, and steps that only the holder of the lease may do."""
 
 from __future__ import annotations
 
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
 
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.files import PART_BYTES, read_parts
 from yoloscope.app.services.audits.options import JobPhase
-from yoloscope.app.services.audits.tables import ARCHIVE, FilePart, FindingRow, ImageRow, JobRow, storable
+from yoloscope.app.services.audits.tables import ARCHIVE, FilePart, FindingRow, ImageRow, JobRow, ShardRow, storable
 from yoloscope.models.errors import JobNotFoundError, JobStateError
-from yoloscope.training.diagnostics.findings import ImageAudit, finding_to_dict, json_text, sorted_findings
+from yoloscope.training.diagnostics.findings import ImageAudit
 
 MOST_ATTEMPTS: Final = 8
 """Claims in a row without one more image done, after which a job fails: it ends the process that works on it."""
@@ -60,18 +61,14 @@ class JobQueue:
         with self._database.write() as session:
             now = self._database.now(session)
             query = (
-                select(JobRow)
-                .where(or_(JobRow.state == "queued", (JobRow.state == "running") & (JobRow.lease_until < now)))
-                .order_by(JobRow.number)
-                .limit(1)
-                .with_for_update(skip_locked=True)
+                select(JobRow).where(_is_free(now)).order_by(JobRow.number).limit(1).with_for_update(skip_locked=True)
             )
             job = session.scalar(query)
             if job is None:
                 return None
             job.attempts += 1
             if job.attempts > MOST_ATTEMPTS:
-                _end(session, job, "failed", now, f"the worker ended {MOST_ATTEMPTS} times while it was at this job")
+                end_job(session, job, "failed", now, f"the worker ended {MOST_ATTEMPTS} times while it was at this job")
                 return None
             job.state = "running"
             job.claimed_by = self._worker
@@ -90,6 +87,11 @@ class JobQueue:
             job = self._own(session, job_id)
             job.state, job.claimed_by, job.lease_until = "queued", None, None
             job.attempts = max(job.attempts - 1, 0)
+
+    def has_free(self) -> bool:
+        """Return whether there is a job to claim."""
+        with self._database.read() as session:
+            return session.scalar(select(JobRow.id).where(_is_free(self._database.now(session))).limit(1)) is not None
 
     def set_phase(self, job_id: str, phase: JobPhase, total: int | None = None) -> None:
         """State what a job is at, and how many images it has once that is known."""
@@ -111,14 +113,26 @@ class JobQueue:
             if not same:
                 session.execute(delete(FindingRow).where(FindingRow.job_id == job_id))
                 session.execute(delete(ImageRow).where(ImageRow.job_id == job_id))
+                session.execute(delete(ShardRow).where(ShardRow.job_id == job_id))
                 job.done, job.calibration = 0, None
             job.conditions = conditions
             return same
 
-    def done_rows(self, job_id: str) -> set[int]:
-        """Return the rows of the images that are done."""
-        with self._database.read() as session:
-            return set(session.scalars(select(ImageRow.row).where(ImageRow.job_id == job_id)))
+    def split(self, job_id: str, total: int, size: int) -> None:
+        """Let workers judge the ``total`` images of a job in shards of ``size``; those that are there already stay."""
+        with self._database.write() as session:
+            job = self._own(session, job_id)
+            job.phase, job.total = "score", total
+            if session.scalar(select(ShardRow.first).where(ShardRow.job_id == job_id).limit(1)) is not None:
+                return
+            judged = set(
+                session.scalars(select(ImageRow.row).where(ImageRow.job_id == job_id))
+            )  # before there were shards
+            shards = [
+                {"job_id": job_id, "first": first, "end": min(first + size, total), "done": first in judged}
+                for first in range(0, total, size)
+            ]
+            session.execute(insert(ShardRow), shards)
 
     def audits(self, job_id: str) -> Iterator[ImageAudit]:
         """Yield the audits of all images that are done, in the order of their rows."""
@@ -126,36 +140,6 @@ class JobQueue:
             query = select(ImageRow.audit).where(ImageRow.job_id == job_id).order_by(ImageRow.row)
             for line in session.scalars(query.execution_options(yield_per=200)):
                 yield ImageAudit.from_json(line)
-
-    def checkpoint(self, job_id: str, rows: Sequence[int], audits: Sequence[ImageAudit], took_s: float) -> None:
-        """Store the audits of some images in one transaction."""
-        images = [
-            {"job_id": job_id, "row": row, "audit": audit.to_json()} for row, audit in zip(rows, audits, strict=True)
-        ]
-        findings = [
-            {
-                "job_id": job_id,
-                "row": row,
-                "place": place,
-                "probability": finding.probability,
-                "kind": finding.kind,
-                "class_name": storable(finding.class_name),
-                "document": json_text(finding_to_dict(finding)),
-            }
-            for row, audit in zip(rows, audits, strict=True)
-            for place, finding in enumerate(sorted_findings(audit.findings))
-        ]
-        with self._database.write() as session:
-            job = self._own(session, job_id)
-            session.execute(insert(ImageRow), images)
-            if findings:
-                session.execute(insert(FindingRow), findings)
-            job.attempts = 0
-            session.flush()
-            job.done = session.scalar(select(func.count()).where(ImageRow.job_id == job_id)) or 0
-            newest = took_s / len(images)
-            known = job.seconds_per_image
-            job.seconds_per_image = newest if known is None else 0.8 * known + 0.2 * newest
 
     def read_archive(self, job_id: str) -> Iterator[bytes]:
         """Yield the uploaded zip in pieces."""
@@ -178,12 +162,12 @@ class JobQueue:
     def finish(self, job_id: str) -> None:
         """End a job whose reports are stored, and delete its archive."""
         with self._database.write() as session:
-            _end(session, self._own(session, job_id), "done", self._database.now(session), None)
+            end_job(session, self._own(session, job_id), "done", self._database.now(session), None)
 
     def fail(self, job_id: str, error: str) -> None:
         """End a job that cannot be done, with the reason for its client, and delete its archive."""
         with self._database.write() as session:
-            _end(session, self._own(session, job_id), "failed", self._database.now(session), error)
+            end_job(session, self._own(session, job_id), "failed", self._database.now(session), error)
 
     def _own(self, session: Session, job_id: str) -> JobRow:
         """Extend the lease of a job and return it; the row is locked until the transaction ends."""
@@ -202,7 +186,13 @@ class JobQueue:
         return job
 
 
-def _end(session: Session, job: JobRow, state: str, now: float, error: str | None) -> None:
+def _is_free(now: float) -> ColumnElement[bool]:
+    """Return the condition of a job that nobody is at."""
+    return or_(JobRow.state == "queued", (JobRow.state == "running") & (JobRow.lease_until < now))
+
+
+def end_job(session: Session, job: JobRow, state: str, now: float, error: str | None) -> None:
+    """Let a job end in a state, and delete its archive."""
     job.state, job.finished_at = state, now
     job.error = None if error is None else storable(error)
     job.claimed_by = job.lease_until = None

@@ -1,4 +1,4 @@
-"""Tables of audit jobs: jobs with their leases, files in parts, and the results of each image."""
+"""Tables of audit jobs: jobs and their shards with leases, files in parts, and the results of each image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from yoloscope.models.files import encodable
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised with every change of the tables; a database of a higher version is refused."""
 
 ARCHIVE: Final = "archive"
@@ -56,6 +56,20 @@ class JobRow(Base):
     seconds_per_image: Mapped[float | None] = mapped_column(Float(53))
     conditions: Mapped[str | None] = mapped_column(Text)
     calibration: Mapped[str | None] = mapped_column(Text)
+    claimed_by: Mapped[str | None] = mapped_column(String(100))
+    lease_until: Mapped[float | None] = mapped_column(Float(53))
+    attempts: Mapped[int] = mapped_column(default=0)
+
+
+class ShardRow(Base):
+    """Images ``first`` to ``end`` - 1 of a job, which one worker judges at a time; ``claimed_by`` stays once done."""
+
+    __tablename__ = "yoloscope_shards"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey(JobRow.id, ondelete="CASCADE"), primary_key=True)
+    first: Mapped[int] = mapped_column(primary_key=True)
+    end: Mapped[int]
+    done: Mapped[bool] = mapped_column(default=False)
     claimed_by: Mapped[str | None] = mapped_column(String(100))
     lease_until: Mapped[float | None] = mapped_column(Float(53))
     attempts: Mapped[int] = mapped_column(default=0)

@@ -10,6 +10,8 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from logging.config import dictConfig
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
@@ -18,6 +20,7 @@ from yoloscope.app.request_log import log_config
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.folders import sweep, work_folder
 from yoloscope.app.services.audits.queue import ClaimedJob, JobQueue, worker_name
+from yoloscope.app.services.audits.shards import ShardQueue
 from yoloscope.app.settings import Settings
 from yoloscope.models.cpu import run_at_lowest_priority
 from yoloscope.models.errors import JobError, ModelError, StorageError, YoloscopeError
@@ -37,13 +40,16 @@ class Interrupted(Exception):  # noqa: N818 (no error: the worker was asked to s
 
 
 class Worker:
-    """Takes jobs one by one until it is to stop or there is none for ``idle_s``."""
+    """Takes jobs one by one, else helps at those of others, until it is to stop or there is none for ``idle_s``."""
 
     def __init__(self, settings: Settings, database: Database, stop: Event, idle_s: float = IDLE_S) -> None:
         self._settings = settings
-        self._queue = JobQueue(database, worker_name(), settings.audit_lease_s)
+        name = worker_name()
+        self._queue = JobQueue(database, name, settings.audit_lease_s)
+        self._shards = ShardQueue(database, name, settings.audit_lease_s)
         self._stop = stop
         self._idle_s = idle_s
+        self._no_help: set[str] = set()
 
     def run(self) -> None:
         """Work until there is a reason to end."""
@@ -51,11 +57,15 @@ class Worker:
         while not self._stop.is_set():
             try:
                 job = self._queue.claim()
+                helped = None if job is not None else self._shards.find_job(self._no_help)
             except StorageError as error:
                 _LOGGER.warning("audits: %s", error)
-                job = None
+                job = helped = None
             if job is not None:
                 self._work(job)
+                idle_since = time.monotonic()
+            elif helped is not None:
+                self._help(helped)
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > self._idle_s:
                 return
@@ -63,22 +73,44 @@ class Worker:
                 self._stop.wait(_POLL_S)
 
     def _work(self, job: ClaimedJob) -> None:
+        def keep() -> None:
+            self._queue.heartbeat(job.id)
+            self._shards.heartbeat(job.id)
+
+        with self._run(job, keep) as run:
+            self._attempt(job, run)
+
+    def _help(self, job: ClaimedJob) -> None:
+        """Judge some images of a job of another worker, to whom all else is left, and what fails here too."""
+        with self._run(job, lambda: self._shards.heartbeat(job.id)) as run:
+            try:
+                run.help()
+            except Interrupted:
+                pass
+            except YoloscopeError as error:
+                self._no_help.add(job.id)
+                _LOGGER.info("audit %s: no more help: %s", job.id, run.shown(str(error)))
+            if run.judged:
+                _LOGGER.info("audit %s: helped, %d images judged here", job.id, run.judged)
+
+    @contextmanager
+    def _run(self, job: ClaimedJob, keep: Callable[[], None]) -> Iterator[JobRun]:
+        """Give the work on a job a folder, and ``keep`` its leases while images are at work."""
         from yoloscope.app.services.audits.run import JobRun  # noqa: PLC0415 - torch, for jobs alone
 
-        lost = Event()
+        lost, ended = Event(), Event()
 
         def check() -> None:
             if self._stop.is_set():
                 raise Interrupted
             if lost.is_set():
-                self._queue.heartbeat(job.id)  # raises why
+                keep()  # raises why
 
-        ended = Event()
-        pulse = Thread(target=self._pulse, args=(job.id, lost, ended), daemon=True)
+        pulse = Thread(target=self._pulse, args=(job.id, keep, lost, ended), daemon=True)
         pulse.start()
         try:
             with work_folder(self._settings.audits_dir, job.id) as folder:
-                self._attempt(job, JobRun(self._queue, job, self._settings, folder, check))
+                yield JobRun(self._queue, self._shards, job, self._settings, folder, check)
         finally:
             ended.set()
             pulse.join()
@@ -86,7 +118,7 @@ class Worker:
     def _attempt(self, job: ClaimedJob, run: JobRun) -> None:
         try:
             run.run()
-            _LOGGER.info("audit %s: done", job.id)
+            _LOGGER.info("audit %s: done, %d images judged here", job.id, run.judged)
         except Interrupted:
             self._release(job)
         except JobError as error:
@@ -100,11 +132,10 @@ class Worker:
         except YoloscopeError as error:
             self._fail(job, run.shown(str(error)))
 
-    def _pulse(self, job_id: str, lost: Event, ended: Event) -> None:
-        """Keep the lease while images are at work."""
+    def _pulse(self, job_id: str, keep: Callable[[], None], lost: Event, ended: Event) -> None:
         while not ended.wait(self._settings.audit_lease_s / 3):
             try:
-                self._queue.heartbeat(job_id)
+                keep()
             except JobError:
                 lost.set()
                 return

@@ -1,6 +1,7 @@
-"""Figures of audit jobs: a large zip killed at random, two replicas on PostgreSQL, and detection beside a job.
+"""Figures of audit jobs: a large zip killed at random, replicas on PostgreSQL, and detection beside a job.
 
-``python -m tests.benchmarks.audit.jobs zip|replicas|latency``; BCCD is read from ``--data``.
+``python -m tests.benchmarks.audit.jobs zip|replicas|shared|latency``; BCCD is read from ``--data``. ``replicas`` is 20
+jobs for two replicas, then ``shared``: one job for one worker, for two, and for two of which one is killed.
 """
 
 import argparse
@@ -17,16 +18,19 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+from sqlalchemy import select
 
 from tests.app.artifact import tiny_spec, write_tiny_artifact
 from tests.helpers.postgres import postgres_server
+from yoloscope.app.services.audits.database import Database
+from yoloscope.app.services.audits.tables import ShardRow
 from yoloscope.models import zoo
 from yoloscope.training.export.onnx import read_artifact
 
@@ -164,7 +168,11 @@ def run_zip(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def run_replicas(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Have two replicas on one PostgreSQL do 20 jobs, one of them killed on the way."""
+    """Have two replicas on one PostgreSQL do 20 jobs, one of them killed on the way, and then share one job."""
+    return run_queue(arguments, folder) | {"one_job": run_shared(arguments, folder)}
+
+
+def run_queue(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     path = folder / "cells.zip"
     write_zip(path, arguments.data, arguments.images)
     write_tiny(folder / "models")
@@ -195,6 +203,80 @@ def run_replicas(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "each_once": len(ends) == 20 and set(ends.values()) == {1},
         "different_reports": len(digests),
     }
+
+
+class SharedJob:
+    """A job as its database has it: which worker process judged how many images."""
+
+    def __init__(self, url: str, path: str) -> None:
+        self._database = Database(url)
+        self._query = select(ShardRow).where(ShardRow.job_id == path.rpartition("/")[2])
+
+    def images_by_worker(self) -> dict[int, int]:
+        """Images that are judged, by the process id of the worker."""
+        found = Counter[int]()
+        with self._database.read() as session:
+            for shard in session.scalars(self._query.where(ShardRow.done)):
+                assert shard.claimed_by is not None
+                found[int(shard.claimed_by.split(":")[1])] += shard.end - shard.first
+        return dict(found)
+
+    def images_judged_again(self) -> int:
+        with self._database.read() as session:
+            return sum((shard.attempts - 1) * (shard.end - shard.first) for shard in session.scalars(self._query))
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def run_shared(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Have replicas do one job together: its time, the pictures of each worker, and whether the reports are equal."""
+    path = folder / "shared.zip"
+    write_zip(path, arguments.data, arguments.shared_images)
+    with postgres_server() as url:
+        runs = {
+            "one_worker": share(url, path, folder, workers=1),
+            "two_workers": share(url, path, folder, workers=2),
+            "one_of_two_killed": share(url, path, folder, workers=2, kill=True),
+        }
+    reports = {tuple(run.pop("report")) for run in runs.values()}
+    speedup = runs["one_worker"]["seconds"] / runs["two_workers"]["seconds"]
+    return {"images": arguments.shared_images, **runs, "speedup": round(speedup, 2), "different_reports": len(reports)}
+
+
+def share(url: str, path: Path, folder: Path, *, workers: int, kill: bool = False) -> dict[str, Any]:
+    """Have replicas do one job; the last one and its worker are killed once it has judged some images."""
+    with ExitStack() as stack:
+        replicas = [
+            stack.enter_context(
+                replica(
+                    folder / f"log{number}",
+                    YOLOSCOPE_MODEL="builtin",
+                    YOLOSCOPE_DATABASE_URL=url,
+                    YOLOSCOPE_AUDITS_DIR=str(folder / f"audits{number}"),
+                )
+            )
+            for number in range(workers)
+        ]
+        first, last = replicas[0], replicas[-1]
+        begun = time.monotonic()
+        job = post(first.http, path)
+        shared = stack.enter_context(closing(SharedJob(url, job)))
+        while (state := first.http.get(job).json()["state"]) in OPEN:
+            worker = last.worker() if kill else None
+            if worker is not None and worker in shared.images_by_worker():
+                kill = False
+                for pid in (worker, last.process.pid):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+        took_s = time.monotonic() - begun
+        assert state == "done"
+        return {
+            "seconds": round(took_s, 1),
+            "images_by_worker": list(shared.images_by_worker().values()),
+            "judged_again": shared.images_judged_again(),
+            "report": digest(first.http, job),
+        }
 
 
 def run_latency(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -231,15 +313,16 @@ def detections(http: httpx.Client, image: bytes) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("zip", "replicas", "latency"))
+    parser.add_argument("what", choices=("zip", "replicas", "shared", "latency"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data/bccd"))
     parser.add_argument("--images", type=int, default=None, help="in a zip; default 5000, for replicas 60")
+    parser.add_argument("--shared-images", type=int, default=480, help="in the zip of the one job of several workers")
     parser.add_argument("--model", default="tiny", help="tiny: a network that takes no time; or builtin")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    arguments.images = arguments.images or {"zip": 5000, "replicas": 60, "latency": 600}[arguments.what]
-    run = {"zip": run_zip, "replicas": run_replicas, "latency": run_latency}[arguments.what]
+    arguments.images = arguments.images or {"zip": 5000, "replicas": 60, "latency": 600}.get(arguments.what)
+    run = {"zip": run_zip, "replicas": run_replicas, "shared": run_shared, "latency": run_latency}[arguments.what]
     with tempfile.TemporaryDirectory(prefix="audit-jobs-") as folder:
         result = run(arguments, Path(folder))
     print(json.dumps(result, indent=1))

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text, update
 
 from yoloscope.app.services.audits.database import Database
-from yoloscope.app.services.audits.tables import SCHEMA_VERSION, SchemaRow
+from yoloscope.app.services.audits.tables import SCHEMA_VERSION, SchemaRow, ShardRow
 from yoloscope.models.errors import ConfigError, StorageError
 
 
@@ -18,6 +18,16 @@ def test_several_processes_may_create_the_tables_at_once(url: str) -> None:
         assert [row.version for row in session.query(SchemaRow)] == [SCHEMA_VERSION]
     for database in opened:
         database.close()
+
+
+def test_a_database_from_before_there_were_shards_gets_them(database: Database, url: str) -> None:
+    with database.write() as session:
+        session.execute(text("DROP TABLE yoloscope_shards"))
+        session.execute(update(SchemaRow).values(version=1))
+    Database(url).close()
+    with database.read() as session:
+        assert session.query(SchemaRow).one().version == SCHEMA_VERSION
+        assert session.query(ShardRow).all() == []
 
 
 def test_a_database_of_a_newer_version_is_refused(database: Database, url: str) -> None:

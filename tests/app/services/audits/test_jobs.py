@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from tests.app.audits import OPTIONS, image_audit, submit
+from tests.app.audits import OPTIONS, image_audit, split, submit
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.jobs import AuditJobs
 from yoloscope.app.services.audits.queue import JobQueue
-from yoloscope.app.services.audits.tables import FilePart, FindingRow, ImageRow
+from yoloscope.app.services.audits.shards import ShardQueue
+from yoloscope.app.services.audits.tables import FilePart, FindingRow, ImageRow, ShardRow
 from yoloscope.models.errors import BusyError, JobNotFoundError, JobStateError, RequestError
 
 
@@ -30,8 +31,12 @@ def found(database: Database, jobs: AuditJobs) -> str:
         image_audit("b", ("class", 0.5), ("class", 0.5)),
         image_audit("c", ("missing", 0.9)),
     ]
-    queue.checkpoint(job.id, [2], [audits[2]], 1.0)
-    queue.checkpoint(job.id, [0, 1], audits[:2], 1.0)
+    split(queue, job.id, len(audits))
+    workers = [ShardQueue(database, name, 60) for name in "abc"]
+    shards = [worker.claim(job.id, "a model") for worker in workers]
+    for worker, shard in reversed(list(zip(workers, shards, strict=True))):
+        assert shard
+        worker.checkpoint(job.id, shard, audits[shard.first : shard.end], 1.0)
     return job.id
 
 
@@ -39,7 +44,7 @@ ORDER = [("a", 1), ("c", 0), ("a", 0), ("b", 0), ("b", 1)]
 """Image and label of those findings: by probability, then by image and label."""
 
 
-def count(database: Database, table: type[FilePart | FindingRow | ImageRow]) -> int:
+def count(database: Database, table: type[FilePart | FindingRow | ImageRow | ShardRow]) -> int:
     with database.read() as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
@@ -128,7 +133,7 @@ def test_a_made_up_cursor_is_refused(jobs: AuditJobs, found: str, cursor: str) -
 def test_a_deleted_job_leaves_nothing(database: Database, jobs: AuditJobs, found: str) -> None:
     assert count(database, FindingRow) == 5
     jobs.purge(found)
-    assert [count(database, table) for table in (FilePart, FindingRow, ImageRow)] == [0, 0, 0]
+    assert [count(database, table) for table in (FilePart, FindingRow, ImageRow, ShardRow)] == [0, 0, 0, 0]
     for call in (jobs.get, jobs.purge, jobs.cancel):
         with pytest.raises(JobNotFoundError):
             call(found)

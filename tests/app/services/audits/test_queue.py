@@ -1,4 +1,4 @@
-"""The queue: one worker for a job, leases that run out, and checkpoints that only the holder writes."""
+"""The queue: one worker for a job, leases that run out, and steps that only the holder of a job may do."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import update
 
-from tests.app.audits import image_audit, submit
+from tests.app.audits import image_audit, split, submit
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.jobs import AuditJobs
 from yoloscope.app.services.audits.queue import MOST_ATTEMPTS, JobQueue
+from yoloscope.app.services.audits.shards import ShardQueue
 from yoloscope.app.services.audits.tables import JobRow
 from yoloscope.models.errors import JobNotFoundError, JobStateError
 
@@ -71,7 +72,8 @@ def test_a_job_whose_lease_ran_out_goes_to_another_worker(
     assert claimed.id == job.id
     writes: tuple[Callable[[], None], ...] = (
         lambda: queue.heartbeat(job.id),
-        lambda: queue.checkpoint(job.id, [0], [image_audit("a")], 1.0),
+        lambda: queue.set_phase(job.id, "report"),
+        lambda: queue.split(job.id, 1, 1),
         lambda: queue.add_part(job.id, "report.json", 0, b"x"),
         lambda: queue.finish(job.id),
         lambda: queue.fail(job.id, "no"),
@@ -79,7 +81,7 @@ def test_a_job_whose_lease_ran_out_goes_to_another_worker(
     for write in writes:
         with pytest.raises(JobStateError):
             write()
-    other.checkpoint(job.id, [0], [image_audit("a")], 1.0)
+    other.split(job.id, 1, 1)
 
 
 def test_a_heartbeat_keeps_the_lease(database: Database, jobs: AuditJobs, queue: JobQueue, other: JobQueue) -> None:
@@ -90,31 +92,22 @@ def test_a_heartbeat_keeps_the_lease(database: Database, jobs: AuditJobs, queue:
     assert other.claim() is None
 
 
-def test_checkpoints_outlive_a_worker(database: Database, jobs: AuditJobs, queue: JobQueue, other: JobQueue) -> None:
+def test_results_of_another_model_are_dropped(database: Database, jobs: AuditJobs, queue: JobQueue) -> None:
     job = submit(jobs)
     queue.claim()
-    queue.set_phase(job.id, "score", 3)
-    audits = [image_audit("c", ("class", 0.5)), image_audit("a")]
-    queue.checkpoint(job.id, [2, 0], audits, 4.0)
-    view = jobs.get(job.id)
-    assert (view.phase, view.done, view.total, view.eta_s) == ("score", 2, 3, 2.0)
-    let_lease_run_out(database, job.id)
-    other.claim()
-    assert other.done_rows(job.id) == {0, 2}
-    assert list(other.audits(job.id)) == [audits[1], audits[0]]
-
-
-def test_results_of_another_model_are_dropped(jobs: AuditJobs, queue: JobQueue) -> None:
-    job = submit(jobs)
-    queue.claim()
-    assert queue.set_conditions(job.id, "model 1")
-    queue.checkpoint(job.id, [0], [image_audit("a", ("class", 0.5))], 1.0)
-    assert queue.set_conditions(job.id, "model 1")
-    assert queue.done_rows(job.id) == {0}
-    assert not queue.set_conditions(job.id, "model 2")
-    assert queue.done_rows(job.id) == set()
+    split(queue, job.id, 2)
+    shards = ShardQueue(database, "one", 60)
+    shard = shards.claim(job.id, "a model")
+    assert shard
+    shards.checkpoint(job.id, shard, [image_audit("a", ("class", 0.5))], 1.0)
+    assert queue.set_conditions(job.id, "a model")
+    assert [audit.image for audit in queue.audits(job.id)] == ["a"]
+    assert not queue.set_conditions(job.id, "another one")
+    assert list(queue.audits(job.id)) == []
     assert jobs.findings(job.id, None, None, None, 10).findings == []
     assert jobs.get(job.id).done == 0
+    queue.split(job.id, 2, 1)
+    assert shards.claim(job.id, "another one") == shard
 
 
 def test_a_job_that_ends_its_workers_fails_in_the_end(database: Database, jobs: AuditJobs, queue: JobQueue) -> None:
@@ -130,9 +123,14 @@ def test_a_job_that_ends_its_workers_fails_in_the_end(database: Database, jobs: 
 
 def test_progress_and_a_stop_count_as_no_failed_attempt(database: Database, jobs: AuditJobs, queue: JobQueue) -> None:
     job = submit(jobs)
+    shards = ShardQueue(database, "one", 60)
     for row in range(MOST_ATTEMPTS + 2):
         assert queue.claim()
-        queue.checkpoint(job.id, [row], [image_audit(str(row))], 1.0)
+        split(queue, job.id, MOST_ATTEMPTS + 2)
+        shard = shards.claim(job.id, "a model")
+        assert shard
+        assert shard.first == row
+        shards.checkpoint(job.id, shard, [image_audit(str(row))], 1.0)
         let_lease_run_out(database, job.id)
     for _ in range(MOST_ATTEMPTS + 2):
         assert queue.claim()
@@ -144,7 +142,7 @@ def test_progress_and_a_stop_count_as_no_failed_attempt(database: Database, jobs
 def left(queue: JobQueue, job_id: str, error: type[Exception]) -> Iterator[None]:
     yield
     with pytest.raises(error):
-        queue.checkpoint(job_id, [0], [image_audit("a")], 1.0)
+        queue.set_phase(job_id, "report")
     assert queue.claim() is None
 
 
