@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
-from yoloscope.app.services.runtime import Provider
+from yoloscope.app.services.sessions import Provider
 from yoloscope.models.errors import ConfigError
 
 Accelerator = Literal["auto", "cpu", "gpu"]

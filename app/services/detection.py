@@ -91,7 +91,7 @@ async def _detect_by_image(
             return [(postprocess(prepared, found, settings), own)]
 
     done = await services.inference.map(detect_one, images, (runtime, "by image"), half=runtime.takes_half)
-    timing.stages["queue"] = done.waited_s * 1e3
+    timing.stages |= {"decode": 0.0, "queue": done.waited_s * 1e3}
     for _, own in done.results:
         timing.add(own)
     return tuple(found for found, _ in done.results)

@@ -11,7 +11,8 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Final, TypeAlias
 
-from yoloscope.app.services.runtime import Provider, Runtime
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.services.sessions import Provider
 from yoloscope.app.settings import Settings
 from yoloscope.models import zoo
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError

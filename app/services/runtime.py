@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 from collections.abc import Sequence
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from yoloscope.models.cpu import available_cpus
+from yoloscope.app.services.sessions import CUDA_OPTIONS, Feeds, Provider, open_sessions
 from yoloscope.models.detections import Detections
-from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
+from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, SpecError
 from yoloscope.models.files import sha256
-from yoloscope.models.session import CUDA, FRACTION_STEPS, GRAPH_VERSION, fraction_input, open_session, run_bound
+from yoloscope.models.session import FRACTION_STEPS, fraction_input
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 
 if TYPE_CHECKING:
     from yoloscope.app.services.device_pipeline import DevicePipeline
 
-Provider = Literal["auto", "cuda", "cpu"]
-Images = NDArray[np.uint8] | NDArray[np.float32]
-Feeds = dict[str, NDArray[Any]]
+Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
-_CPU: Final = "CPUExecutionProvider"
-_SHORT: Final[dict[str, Literal["cuda", "cpu"]]] = {CUDA: "cuda", _CPU: "cpu"}
 _INPUTS: Final = {"images", "score_threshold", "iou_threshold"}
 _DETECTION_OUTPUTS: Final = ("num_detections", "boxes", "scores", "class_ids")
 LEAST_SCORE_IN_BATCHES: Final = 0.01
 """Images with a lower threshold run alone: a batch has ``spec.nms.max_candidates`` together, and they may need all."""
-_MOST_BYTES_TWICE: Final = 2**26
-_RUNS_PER_SHRINKAGE: Final = 1000
-"""On a GPU: images with other numbers of candidates ask for blocks of other sizes, so the arena would creep."""
-# TF32 would move scores in the third digit.
-_CUDA_OPTIONS: Final = {
-    "arena_extend_strategy": "kSameAsRequested",
-    "cudnn_conv_algo_search": "HEURISTIC",
-    "use_tf32": "0",
-}
 
 logger = logging.getLogger(__name__)
 
@@ -64,14 +47,12 @@ class VariantDetector(Protocol):
 
 
 class Runtime:
-    """An onnxruntime session of an artifact with its spec; calls may come from any thread.
+    """An artifact with its spec and the sessions that run it; calls may come from any thread.
 
     Where ``variant`` is set it detects, until it fails once; ``heads`` and ``outputs`` are always the artifact's own.
-
-    ``provider`` ``cuda`` raises ProviderError unless the session really runs on CUDA; ``auto`` takes CUDA where it
-    works, else the CPU; what was taken is in the attribute ``provider``. ``takes_half``: two runs at once, each with
-    ``half``, are faster than one after the other, since one does not keep all threads busy. Raises ModelNotFoundError,
-    ModelLoadError.
+    ``pipeline``, on CUDA where PyTorch has it too, leaves heads on the device. ``provider`` is that of
+    ``open_sessions``, as an attribute the one at work; ``takes_half`` is that of ``CpuSessions``. Raises
+    ModelNotFoundError, ModelLoadError, ProviderError.
     """
 
     def __init__(self, path: Path, provider: Provider = "auto", threads: int = 0) -> None:
@@ -79,18 +60,15 @@ class Runtime:
             raise ModelNotFoundError(f"expected a model file at {path}, got none")
         self.path = path
         self.sha256 = sha256(path)
-        self._session = _open_session(path, provider, threads)
-        self.provider = _SHORT[self._session.get_providers()[0]]
-        self.spec = _read_spec(self._session, path)
+        self._sessions = open_sessions(path, provider, threads)
+        self.provider = self._sessions.provider
+        self.takes_half = self._sessions.takes_half
+        session = self._sessions.session
+        self.spec = _read_spec(session, path)
         self._head_outputs = [f"head_{index}" for index in range(len(self.spec.heads))]
-        _check_graph(self._session, self._head_outputs, path)
-        self._fraction_input = fraction_input(self._session)
-        self.takes_half = self.provider == "cpu" and threads != 1
-        self._threads = threads
-        self._half_session: onnxruntime.InferenceSession | None = None
+        _check_graph(session, self._head_outputs, path)
+        self._fraction_input = fraction_input(session)
         self.variant: VariantDetector | None = None
-        self._one_run = Lock()
-        self._runs = 0
         self.pipeline = self._open_pipeline(threads) if self.provider == "cuda" else None
 
     def batch_sizes(self, max_batch: int, least_score: float = 1.0) -> tuple[int, ...]:
@@ -130,7 +108,7 @@ class Runtime:
             return self.pipeline.detect(feeds["images"], fraction, score_threshold, iou_threshold)
         feeds["score_threshold"] = np.asarray(score_threshold, np.float32)
         feeds["iou_threshold"] = np.asarray(iou_threshold, np.float32)
-        counts, boxes, scores, class_ids = self._run(list(_DETECTION_OUTPUTS), feeds, half=half)
+        counts, boxes, scores, class_ids = self._sessions.run(list(_DETECTION_OUTPUTS), feeds, half=half)
         return [
             Detections(boxes[row, :count], scores[row, :count], class_ids[row, :count])
             for row, count in enumerate(int(count) for count in counts)
@@ -148,7 +126,7 @@ class Runtime:
             return self.pipeline.heads(feeds["images"], feeds.get(self._fraction_input or ""))
         feeds["score_threshold"] = np.full(len(images), np.inf, np.float32)
         feeds["iou_threshold"] = np.ones(len(images), np.float32)
-        return tuple(self._run(self._head_outputs, feeds))
+        return tuple(self._sessions.run(self._head_outputs, feeds))
 
     def outputs(
         self,
@@ -165,7 +143,7 @@ class Runtime:
         """
         self._check_shape(images)
         feeds: Feeds = {"images": images, "score_threshold": score_threshold, "iou_threshold": iou_threshold}
-        return dict(zip(names, self._run(list(names), feeds, half=half), strict=True))
+        return dict(zip(names, self._sessions.run(list(names), feeds, half=half), strict=True))
 
     def warm_up(self, sizes: Sequence[int] = (1,)) -> None:
         """Run once per size of batch on gray images, so that no request pays for initialization.
@@ -182,18 +160,10 @@ class Runtime:
             self.detect(images, [score_threshold] * size, [self.spec.nms.iou_threshold] * size)
 
     def open_half(self) -> None:
-        """Open and run once a session of half the threads, for the runs with ``half``.
-
-        Threads that wait for each other at every layer cost a tenth of a run, which nobody pays where two run at once.
-        A file of over ``_MOST_BYTES_TWICE`` is not held twice in memory. May be called while others call ``detect``.
-        """
-        if self.takes_half and self.path.stat().st_size <= _MOST_BYTES_TWICE:
-            session = open_session(self.path, [_CPU], ((self._threads or available_cpus()) + 1) // 2)
-            shape = (1, self.spec.input_height, self.spec.input_width, self.spec.image_planes)
-            once = np.ones(1, np.float32)
-            feeds = {"images": np.zeros(shape, np.uint8), "score_threshold": once, "iou_threshold": once}
-            session.run(["num_detections"], feeds)
-            self._half_session = session
+        """Open what runs with ``half`` need; others may call ``detect`` meanwhile."""
+        shape = (1, self.spec.input_height, self.spec.input_width, self.spec.image_planes)
+        once = np.ones(1, np.float32)
+        self._sessions.open_half({"images": np.zeros(shape, np.uint8), "score_threshold": once, "iou_threshold": once})
 
     def _open_pipeline(self, threads: int) -> DevicePipeline | None:
         """Return what keeps heads on the device, where PyTorch has CUDA too; without, the graph of the file runs."""
@@ -204,7 +174,7 @@ class Runtime:
 
         if not torch.cuda.is_available() or not can_be_dense(self.spec):
             return None
-        return DevicePipeline(self.path, self.spec, "cuda", _CUDA_OPTIONS, threads)
+        return DevicePipeline(self.path, self.spec, "cuda", CUDA_OPTIONS, threads)
 
     def _image_feeds(self, images: Images) -> Feeds:
         """Return levels as whole ones and, where they have any and the artifact takes them, 256ths of a level."""
@@ -219,59 +189,6 @@ class Runtime:
         expected = (self.spec.input_height, self.spec.input_width, self.spec.image_planes)
         if images.shape[1:] != expected:
             raise SpecError(f"expected images of shape [B, {expected}], got {images.shape}")
-
-    def _run(self, outputs: list[str], feeds: Feeds, *, half: bool = False) -> list[NDArray[Any]]:
-        if self.provider == "cpu":
-            session = self._half_session if half and self._half_session is not None else self._session
-            results: list[NDArray[Any]] = session.run(outputs, feeds)
-            return results
-        with self._one_run:
-            self._runs += 1
-            return run_bound(
-                self._session, outputs, feeds, self.provider, shrink_arena=self._runs % _RUNS_PER_SHRINKAGE == 0
-            )
-
-
-def _open_session(path: Path, provider: Provider, threads: int) -> onnxruntime.InferenceSession:
-    """Open a session and judge it by the providers at work: what is installed says nothing."""
-    wanted = provider == "cuda" or (provider == "auto" and _has_cuda_driver())
-    if wanted:
-        _preload_cuda_libraries()
-    session = open_session(path, [(CUDA, _CUDA_OPTIONS), _CPU] if wanted else [_CPU], threads)
-    at_work = session.get_providers()[0]
-    if provider == "cuda" and at_work != CUDA:
-        raise ProviderError(
-            f"expected the model to run on {CUDA}, got {at_work}: check the driver (CUDA 13 needs 580 or newer) and "
-            "install the libraries with pip install 'yoloscope[cuda]', or choose the provider auto or cpu"
-        )
-    if wanted and at_work != CUDA:
-        logger.warning("a CUDA driver is present but CUDA could not be used; running on %s", at_work)
-    if at_work == CUDA and session.get_modelmeta().version < GRAPH_VERSION:
-        said = f"expected a file that CUDA can run, got {path}, which an earlier version wrote: write it anew by export"
-        if provider == "cuda":
-            raise ModelLoadError(said, "an earlier version wrote its file, which CUDA cannot run")
-        logger.warning("%s; running on the CPU", said)
-        return open_session(path, [_CPU], threads)
-    return session
-
-
-def _has_cuda_driver() -> bool:
-    if CUDA not in onnxruntime.get_available_providers():
-        return False
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
-def _preload_cuda_libraries() -> None:
-    """Load the CUDA libraries that pip installed; what onnxruntime says about it goes to the log."""
-    said = StringIO()
-    with redirect_stdout(said):
-        onnxruntime.preload_dlls()
-    if said.getvalue():
-        logger.info("loading the CUDA libraries: %s", said.getvalue().strip())
 
 
 def _read_spec(session: onnxruntime.InferenceSession, path: Path) -> DetectorSpec:

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from tests.benchmarks.report import heading
-from yoloscope.app.services.runtime import Provider, Runtime
+from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.services.sessions import Provider
 from yoloscope.models.preprocess import preprocess
 from yoloscope.models.registry import build
 from yoloscope.training.export.onnx import export_onnx

@@ -10,6 +10,7 @@ import pytest
 
 from tests.app.artifact import BOXES, SIDE, tiny_spec, write_tiny_artifact
 from yoloscope.app.services.runtime import Runtime
+from yoloscope.app.services.sessions import CpuSessions
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
 from yoloscope.models.zoo import BUILTIN
 
@@ -48,10 +49,12 @@ def test_a_run_at_half_takes_the_session_of_half_the_threads(models_dir: Path, m
 
         return SimpleNamespace(run=run)
 
-    assert runtime._half_session is not None
-    assert runtime._half_session.get_session_options().intra_op_num_threads == 1
-    monkeypatch.setattr(runtime, "_half_session", noting("half", runtime._half_session))
-    monkeypatch.setattr(runtime, "_session", noting("whole", runtime._session))
+    sessions = runtime._sessions
+    assert isinstance(sessions, CpuSessions)
+    assert sessions._half is not None
+    assert sessions._half.get_session_options().intra_op_num_threads == 1
+    monkeypatch.setattr(sessions, "_half", noting("half", sessions._half))
+    monkeypatch.setattr(sessions, "session", noting("whole", sessions.session))
     for half in (True, False):
         (found,) = runtime.detect(images, [0.0], [0.5], half=half)
         np.testing.assert_array_equal(found.scores, without[0].scores)
