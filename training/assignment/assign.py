@@ -14,7 +14,7 @@ from torch import Tensor
 
 from yoloscope.models import boxes
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, cells_of
+from yoloscope.training.assignment.grid import HeadGeometry, HeadMatches, MatchStatus, cells_of
 from yoloscope.training.assignment.ignore import (
     Planes,
     exceeds_max_iou,
@@ -46,12 +46,18 @@ class DecodedHead:
     ``boxes_cxcywh`` are fractions of the network input, None where no rule needs them. ``cell_boxes`` gives those of
     all predictors of some cells (images, rows, columns) as [R, A, 4], ``best_probability`` the best class probability
     float [n] of flat predictor indices [n].
+    ``source`` int64 [B] says which image of the predictions each image of the batch is, where several share one.
     """
 
     geometry: HeadGeometry
     boxes_cxcywh: Planes | None
     cell_boxes: Callable[[Tensor, Tensor, Tensor], Tensor]
     best_probability: Callable[[Tensor], Tensor]
+    source: Tensor | None = None
+
+    def rows_of(self, images: Tensor) -> Tensor:
+        """Return the images of the predictions that some images of the batch are."""
+        return images if self.source is None else self.source[images]
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,24 @@ class Positives:
 
 
 @dataclass(frozen=True)
-class HeadAssignment:
-    """Result of the assignment in one head.
+class AssignedObjects:
+    """Objects and predictors of a head.
 
-    ``candidates`` int64 are the objects that matched a predictor here before collisions were resolved, ``ignored`` bool
-    [B, A, h, w] the predictors that the ignore rule spares, ``max_iou`` float [B, A, h, w] where a rule keeps it.
+    ``candidates`` int64 are the objects that matched a predictor here before collisions were resolved.
     """
 
     positives: Positives
     candidates: Tensor
+
+
+@dataclass(frozen=True)
+class HeadAssignment(AssignedObjects):
+    """Result of the assignment in one head.
+
+    ``ignored`` bool [B, A, h, w] are the predictors that the ignore rule spares, ``max_iou`` float [B, A, h, w] where a
+    rule keeps it.
+    """
+
     ignored: Tensor
     max_iou: Tensor | None = None
 
@@ -117,9 +132,23 @@ def assign(
 
     ``anchors_px`` are those of the whole detector.
     """
+    assigned = assign_objects(predictions, truth, anchors_px, rules)
+    return tuple(
+        HeadAssignment(own.positives, own.candidates, *_ignored(head, truth, rules))
+        for head, own in zip(predictions, assigned, strict=True)
+    )
+
+
+def assign_objects(
+    predictions: Sequence[DecodedHead],
+    truth: GroundTruth,
+    anchors_px: Sequence[tuple[float, float]],
+    rules: AssignmentRules,
+) -> list[AssignedObjects]:
+    """Match objects to predictors in all heads and resolve collisions; the ignore rule is not looked at."""
     geometries = [head.geometry for head in predictions]
     if rules.match == "cell_best_iou":
-        return tuple(_assign_cells(head, truth, rules) for head in predictions)
+        return [_assign_cells(head, truth) for head in predictions]
     if rules.match == "best_anchor_per_head":
         matches = match_best_anchor_per_head(truth, geometries)
     elif rules.match == "ratio":
@@ -127,19 +156,29 @@ def assign(
     else:
         threshold = rules.match_threshold if rules.match == "anchors_above" else None
         matches = match_best_anchor(truth, geometries, truth.boxes_cxcywh_norm.new_tensor(anchors_px), threshold)
-    return tuple(
-        HeadAssignment(_without_collisions(head, own, truth, rules), own.objects, *_ignored(head, truth, rules))
+    return [
+        AssignedObjects(_without_collisions(head, own, truth, rules), own.objects)
         for head, own in zip(predictions, matches, strict=True)
-    )
+    ]
 
 
-def _assign_cells(head: DecodedHead, truth: GroundTruth, rules: AssignmentRules) -> HeadAssignment:
+def match_statuses(heads: Sequence[AssignedObjects], num_objects: int) -> Tensor:
+    """Return the ``MatchStatus`` of every object, uint8 [N]."""
+    device = heads[0].candidates.device
+    statuses = torch.full((num_objects,), int(MatchStatus.LOST), dtype=torch.uint8, device=device)
+    for head in heads:
+        statuses[head.candidates] = int(MatchStatus.COLLIDED)
+    for head in heads:
+        statuses[head.positives.matches.objects] = int(MatchStatus.ASSIGNED)
+    return statuses
+
+
+def _assign_cells(head: DecodedHead, truth: GroundTruth) -> AssignedObjects:
     """YOLOv1: one object per cell, so that nothing is left to collide."""
     matches = match_first_per_cell(truth, head.geometry)
-    candidates = head.cell_boxes(matches.images, matches.rows, matches.columns)
+    candidates = head.cell_boxes(head.rows_of(matches.images), matches.rows, matches.columns)
     matches = choose_predictor(matches, candidates, truth.boxes_cxcywh_norm[matches.objects])
-    objects = truth.has_area.nonzero()[:, 0]
-    return HeadAssignment(distinct_positives(matches), objects, *_ignored(head, truth, rules))
+    return AssignedObjects(distinct_positives(matches), truth.has_area.nonzero()[:, 0])
 
 
 @torch.no_grad()
@@ -154,7 +193,7 @@ def _without_collisions(
 
 
 def _predicted_iou(head: DecodedHead, matches: HeadMatches, truth: GroundTruth) -> Tensor:
-    at = (matches.images, matches.anchors, matches.rows, matches.columns)
+    at = (head.rows_of(matches.images), matches.anchors, matches.rows, matches.columns)
     predicted = torch.stack([plane[at] for plane in _boxes(head)], dim=-1)
     own = truth.boxes_cxcywh_norm[matches.objects].to(predicted)
     return boxes.paired_iou(boxes.cxcywh_to_xyxy(predicted), boxes.cxcywh_to_xyxy(own))

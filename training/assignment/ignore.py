@@ -7,7 +7,7 @@ YOLOv2 loss means, darknet's ``ignore_thresh`` ([yolo]) and ``thresh`` ([region]
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,10 @@ from yoloscope.models.structures import GroundTruth
 
 Planes: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 """Four planes [B, A, h, w]: cx, cy, w, h of every predictor."""
+MAX_CELLS: Final = 2**17
+"""Bound on the cells that are held against their objects at once."""
+ROUNDING: Final = 0.01
+"""Cells by which windows of cells are wider than exact numbers would need."""
 
 
 @torch.no_grad()
@@ -84,6 +88,76 @@ def exceeds_max_iou(predicted_cxcywh: Planes, padded_xyxy: Tensor, threshold: fl
         height = torch.minimum(y2, bottom, out=down).sub_(torch.maximum(y1, top)).clamp_(min=0)
         torch.maximum(best, intersection.mul_(height).sub_((right - left) * (bottom - top)), out=best)
     return best > area
+
+
+class PredictorsByCell:
+    """The predicted boxes of a head cell by cell, to find those of MaxIoU above a threshold near each object.
+
+    ``predicted_cxcywh`` are four planes [B, A, h, w] of boxes with extents of at least 0, whose centers lie at most
+    ``reach`` cells outside their cells.
+    """
+
+    @torch.no_grad()
+    def __init__(self, predicted_cxcywh: Planes, threshold: float, reach: float) -> None:
+        self._shape = predicted_cxcywh[0].shape
+        corners = torch.stack(_corners(predicted_cxcywh), dim=-1)  # [B, A, h, w, 5]
+        self._by_cell = corners.permute(0, 2, 3, 4, 1).flatten(0, 2).contiguous()
+        self._threshold, self._reach = threshold, reach
+
+    @torch.no_grad()
+    def above_threshold(self, boxes_cxcywh: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pairs of object and flat predictor whose IoU exceeds the threshold, int64 [Q] each.
+
+        ``boxes_cxcywh`` [N, 4] are objects of the images int64 [N]. What exceeds is decided by the very numbers that
+        ``exceeds_max_iou`` compares.
+        """
+        boxes = boxes_cxcywh.to(self._by_cell)
+        first, extent = self._windows(boxes)
+        size = extent.prod(1)
+        at_once = max(1, MAX_CELLS // max(int(size.max()), 1)) if len(size) else 1
+        parts = [
+            self._exceeding(boxes[rows], images[rows], first[rows], extent[rows], offset=rows.start)
+            for rows in (slice(start, start + at_once) for start in range(0, len(size), at_once))
+        ]
+        objects, predictors = zip(*parts, strict=True) if parts else ((), ())
+        none = images.new_zeros(0)
+        return torch.cat((none, *objects)), torch.cat((none, *predictors))
+
+    def _windows(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the first (column, row) [N, 2] of the cells whose boxes can overlap each object enough, how many.
+
+        For boxes of widths a and b whose centers lie d apart, IoU > t needs b < a / t and
+        d < (a + b) * (1 - t) / (2 * (1 + t)), so d < a * (1 - t) / (2 * t).
+        """
+        _, _, height, width = self._shape
+        grid = boxes.new_tensor((width, height))
+        apart = boxes[:, 2:] * (1 - self._threshold) / (2 * max(self._threshold, FLOOR))
+        margin = self._reach + ROUNDING
+        first = ((boxes[:, :2] - apart) * grid - 1 - margin).ceil().clamp_min(0)
+        last = torch.minimum(((boxes[:, :2] + apart) * grid + margin).floor(), grid - 1)
+        return first.minimum(grid).long(), (last - first + 1).clamp_min(0).long()
+
+    def _exceeding(
+        self, boxes: Tensor, images: Tensor, first: Tensor, extent: Tensor, offset: int
+    ) -> tuple[Tensor, Tensor]:
+        _, num_anchors, height, width = self._shape
+        size = extent.prod(1)
+        objects = torch.arange(len(size)).repeat_interleave(size)
+        step = torch.arange(len(objects)) - (size.cumsum(0) - size)[objects]
+        across = extent[objects, 0]
+        column, row = first[objects, 0] + step % across, first[objects, 1] + step // across
+        image = images[objects]
+        half = boxes[:, 2:] / 2
+        low, high = boxes[:, :2] - half, boxes[:, :2] + half
+        area = (high - low).prod(1)
+        left, top, right, bottom = (side[objects, None] for side in (*low.unbind(1), *high.unbind(1)))
+        x1, y1, x2, y2, predicted = self._by_cell[(image * height + row) * width + column].unbind(1)
+        factor = (1 + self._threshold) / max(self._threshold, FLOOR)
+        shared = torch.minimum(x2, right).sub_(torch.maximum(x1, left)).clamp_(min=0).mul_(factor)
+        shared.mul_(torch.minimum(y2, bottom).sub_(torch.maximum(y1, top)).clamp_(min=0))
+        which, anchor = (shared.sub_(area[objects, None]) > predicted).nonzero(as_tuple=True)
+        predictor = ((image[which] * num_anchors + anchor) * height + row[which]) * width + column[which]
+        return objects[which] + offset, predictor
 
 
 def _corners(planes: Planes) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -30,9 +30,8 @@ from yoloscope.training.diagnostics.findings import (
 )
 from yoloscope.training.diagnostics.flags import find_collisions, find_flags
 from yoloscope.training.diagnostics.reasons import Suspicions, describe_evidence, describe_gains
-from yoloscope.training.diagnostics.repair import Edits, Gains, NetworkLabels, batch_loss, repair_gains
+from yoloscope.training.diagnostics.repair import Edits, Gains, LabelLoss, NetworkLabels
 from yoloscope.training.diagnostics.views import MergedDetections, ViewDetections, merge_views
-from yoloscope.training.losses.report import LossReport
 
 
 class AuditBatch:
@@ -59,14 +58,14 @@ class AuditBatch:
         """Return the audit of each image."""
         labels = self._network_labels()
         findings: list[list[Finding]] = [[] for _ in self.labels]
-        as_labeled = batch_loss(self.heads, self.spec, labels)
+        loss = LabelLoss(self.heads, labels, self.spec)
         kinds = self.suspicions()
         edits = [self._edits(suspicions, labels) for suspicions in kinds]
-        gains = repair_gains(self.heads, labels, Edits.joined(edits), self.spec, as_labeled)
+        gains = loss.gains(Edits.joined(edits))
         for suspicions, own in zip(kinds, gains.split([len(part) for part in edits]), strict=True):
             for image, finding in self._findings(suspicions, own):
                 findings[image].append(finding)
-        flags = self._flags(labels, as_labeled)
+        flags = self._flags(labels, loss.statuses)
         return [
             ImageAudit(name, len(labels), sorted_findings(found), tuple(flagged))
             for name, labels, found, flagged in zip(self.names, self.labels, findings, flags, strict=True)
@@ -177,8 +176,7 @@ class AuditBatch:
             for class_id, (x1, y1, x2, y2) in zip(class_ids, boxes.tolist(), strict=True)
         ]
 
-    def _flags(self, labels: NetworkLabels, as_labeled: LossReport) -> list[list[LabelFlag]]:
-        statuses = as_labeled.assignment.statuses
+    def _flags(self, labels: NetworkLabels, statuses: Tensor) -> list[list[LabelFlag]]:
         has_center = labels.has_center
         owner, index = labels.image[has_center], self.batch.index[self.batch.judged][has_center]
         found = []

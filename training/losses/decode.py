@@ -8,6 +8,7 @@ gradients into one buffer of the head's size. The decode functions broadcast: th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, cast
 
@@ -38,6 +39,13 @@ def decode_center(logits: Tensor, cell: Tensor | float, scale: float, rule: Cent
     if rule == "scaled" and scale != 1:
         inside = inside * scale - (scale - 1) / 2
     return inside + cell
+
+
+def center_reach(scale: float, rule: CenterDecode) -> float:
+    """Return how far outside its cell a decoded center can lie, in cells."""
+    if rule == "linear":
+        return math.inf
+    return abs(scale - 1) / 2 if rule == "scaled" else 0.0
 
 
 def decode_extent(logits: Tensor, anchor_norm: Tensor | float, rule: ExtentDecode) -> Tensor:
@@ -182,8 +190,24 @@ def box_entries(head: Tensor, geometry: HeadGeometry) -> Tensor:
 @torch.no_grad()
 def class_logits(head: Tensor, geometry: HeadGeometry, predictors: Tensor) -> Tensor:
     """Return the raw class entries [P, C] of some predictors, outside the graph."""
-    _, entries = objectness_and_entries(head, geometry, unravel(predictors, geometry))
-    return entries[:, CLASSES:]
+    return entries_at(head, geometry, unravel(predictors, geometry))[:, CLASSES:]
+
+
+@torch.no_grad()
+def entries_at(head: Tensor, geometry: HeadGeometry, index: Index) -> Tensor:
+    """Return the raw entries [P, 5+C] of some predictors, which may repeat, outside the graph."""
+    if geometry.spec.kind == "detection":
+        return _detection_entries(head, geometry, index).to(compute_dtype(head))
+    images, anchors, rows, columns = index
+    return entries_of(head, geometry.num_anchors)[images, anchors, :, rows, columns].to(compute_dtype(head))
+
+
+@torch.no_grad()
+def objectness_plane(head: Tensor, geometry: HeadGeometry) -> Tensor:
+    """Return the raw objectness of every predictor [B, A, h, w], outside the graph."""
+    if geometry.spec.kind == "detection":
+        return _detection_parts(head, geometry)[1].permute(0, 3, 1, 2).to(compute_dtype(head))
+    return entries_of(head, geometry.num_anchors)[:, :, OBJECTNESS].to(compute_dtype(head))
 
 
 def entries_of(head: Tensor, num_anchors: int) -> Tensor:
@@ -260,11 +284,9 @@ class _DetectionObjectnessAndEntries(Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(image, box, row, column)
         ctx.shape, ctx.dtype, ctx.geometry = head.shape, head.dtype, geometry
-        boxes, confidences, classes = _detection_parts(head, geometry)
-        at = image, row, column
-        entries = torch.cat((boxes[(*at, box)], confidences[(*at, box)][:, None], classes[at]), dim=-1)
         dtype = compute_dtype(head)
-        return confidences.permute(0, 3, 1, 2).to(dtype).contiguous(), entries.to(dtype)
+        entries = _detection_entries(head, geometry, (image, box, row, column))
+        return _detection_parts(head, geometry)[1].permute(0, 3, 1, 2).to(dtype).contiguous(), entries.to(dtype)
 
     @staticmethod
     @once_differentiable
@@ -294,6 +316,14 @@ def _detection_parts(head: Tensor, geometry: HeadGeometry) -> tuple[Tensor, Tens
         head[:, layout.confidences].view(*cells, n),
         head[:, layout.classes].view(*cells, geometry.num_classes),
     )
+
+
+def _detection_entries(head: Tensor, geometry: HeadGeometry, index: Index) -> Tensor:
+    """Return box, confidence and the cell's classes [P, 5+C] of some predictors of a flat head."""
+    image, box, row, column = index
+    boxes, confidences, classes = _detection_parts(head, geometry)
+    at = image, row, column
+    return torch.cat((boxes[(*at, box)], confidences[(*at, box)][:, None], classes[at]), dim=-1)
 
 
 class _BoundContext(FunctionCtx):

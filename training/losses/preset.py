@@ -77,6 +77,11 @@ class LossPreset(PresetConfig):
         return "images"
 
     @property
+    def sums_over_images(self) -> bool:
+        """Whether the costs of a batch are those of its images, whatever the others are."""
+        return True
+
+    @property
     def head_kinds(self) -> frozenset[str]:
         """Kinds of head that the preset scores."""
         return frozenset({"detection"})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from yoloscope.models.errors import LossError
+from yoloscope.training.assignment.assign import match_statuses
 from yoloscope.training.assignment.grid import MatchStatus, Role
 from yoloscope.training.losses.costs import TERMS, HeadCosts
 from yoloscope.training.losses.darknet.deltas import DarknetState
@@ -49,14 +50,7 @@ class Assignment:
     @cached_property
     def statuses(self) -> Tensor:
         """``MatchStatus`` of every object, uint8 [N]."""
-        device = self.heads[0].assignment.ignored.device
-        statuses = torch.full((self.num_objects,), int(MatchStatus.LOST), dtype=torch.uint8, device=device)
-        for head in self.heads:
-            candidates = head.assignment.candidates
-            statuses[candidates] = torch.minimum(statuses[candidates], statuses.new_tensor(int(MatchStatus.COLLIDED)))
-        for head in self.heads:
-            statuses[head.matches.objects] = int(MatchStatus.ASSIGNED)
-        return statuses
+        return match_statuses([head.assignment for head in self.heads], self.num_objects)
 
     def predictors_of(self, index: int) -> list[AssignedPredictor]:
         """Return the predictors assigned to one object, head by head."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.app.scoring import SPECS, YOLO_HEADS, make_spec
 from yoloscope.models.spec import DetectorSpec, HeadSpec
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.diagnostics.repair import Edits, NetworkLabels, repair_gains
+from yoloscope.training.diagnostics.repair import Edits, LabelLoss, NetworkLabels
 from yoloscope.training.losses import compute_loss
 
 Label = tuple[tuple[float, float, float, float], int]
@@ -124,7 +124,7 @@ def _edited(labels: Sequence[Label], edit: Edit) -> list[Label]:
 def test_a_gain_is_the_difference_of_two_losses(name: str) -> None:
     spec = ALL[name]
     heads, images, edits = _heads(spec), _labels(spec), _edits(spec)
-    gains = repair_gains(heads, _network_labels(images), _as_edits(edits, images), spec)
+    gains = LabelLoss(heads, _network_labels(images), spec).gains(_as_edits(edits, images))
     for row, edit in enumerate(edits):
         before = _loss(heads, edit[0], images[edit[0]], spec)
         expected = before - _loss(heads, edit[0], _edited(images[edit[0]], edit), spec)
@@ -134,7 +134,7 @@ def test_a_gain_is_the_difference_of_two_losses(name: str) -> None:
 
 def test_no_edits_and_no_labels() -> None:
     spec = SPECS["v4"]
-    gains = repair_gains(_heads(spec), _network_labels([[], [], []]), _as_edits([], []), spec)
+    gains = LabelLoss(_heads(spec), _network_labels([[], [], []]), spec).gains(_as_edits([], []))
     assert gains.total.shape == (0,)
     assert all(term.shape == (0,) for term in gains.terms.values())
 
@@ -145,5 +145,5 @@ def test_a_label_off_the_network_input_is_left_out() -> None:
     heads = _heads(spec, 1)
     off: Label = ((1.0, 0.4, 1.2, 0.6), 0)
     edit: Edit = (0, 0, (BOXES[0], 1))
-    gain = repair_gains(heads, _network_labels([[off]]), _as_edits([edit], [[off]]), spec).total.item()
+    gain = LabelLoss(heads, _network_labels([[off]]), spec).gains(_as_edits([edit], [[off]])).total.item()
     assert gain == pytest.approx(_loss(heads, 0, [], spec) - _loss(heads, 0, [(BOXES[0], 1)], spec), rel=1e-5)

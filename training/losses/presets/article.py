@@ -47,6 +47,11 @@ class ArticlePreset(LossPreset):
         """Divisor of the summed costs: they are means already."""
         return "none"
 
+    @property
+    def sums_over_images(self) -> bool:
+        """Whether the costs of a batch are those of its images: they are means over all of its cells."""
+        return False
+
     def lambdas(self) -> Mapping[str, float]:
         """Return the weights that are not 1, by term."""
         if self.variant == "mse":

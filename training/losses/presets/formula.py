@@ -5,7 +5,8 @@ A preset names its rules; ``FormulaPreset.costs`` decodes, assigns, and computes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 import torch
@@ -16,12 +17,14 @@ from torch.nn import functional
 from yoloscope.models.errors import PresetError
 from yoloscope.models.layout import BOX, CLASSES, OBJECTNESS
 from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.assign import (
     AssignmentRules,
     CollisionRule,
     DecodedHead,
     HeadAssignment,
     Matching,
+    Positives,
     assign,
 )
 from yoloscope.training.assignment.grid import HeadGeometry
@@ -84,6 +87,16 @@ class Weights(PresetConfig):
     no_objectness: float | tuple[float, ...] = 1.0
     classification: float | tuple[float, ...] = 1.0
     prior: float | tuple[float, ...] = 0.01
+
+
+@dataclass(frozen=True)
+class PositiveCosts:
+    """Raw costs of the predictors of a head that have objects; ``HeadCosts`` says what each is."""
+
+    by_match: dict[str, Tensor]
+    by_positive: dict[str, Tensor]
+    parts: dict[str, Tensor]
+    iou: Tensor
 
 
 class FormulaPreset(LossPreset):
@@ -198,8 +211,16 @@ class FormulaPreset(LossPreset):
 
     def costs(self, inputs: LossInputs) -> BatchCosts:
         """Return the raw costs of a batch: decode, assign, cost."""
-        predictions = [self._decode(h, g, inputs) for h, g in zip(inputs.heads, inputs.geometries, strict=True)]
-        rules = AssignmentRules(
+        predictions = self.decode(inputs.heads, inputs.geometries, any_objects=bool(len(inputs.truth)))
+        assignments = assign(predictions, inputs.truth, inputs.spec.anchors_px, self.assignment_rules)
+        heads = [self._head_costs(h, own, inputs) for h, own in zip(inputs.heads, assignments, strict=True)]
+        weights = inputs.truth.weights
+        return BatchCosts.of_heads(heads if weights is None else [apply_object_weights(h, weights) for h in heads])
+
+    @property
+    def assignment_rules(self) -> AssignmentRules:
+        """The rules by which objects are assigned to predictors."""
+        return AssignmentRules(
             self.match,
             self.match_threshold,
             self.collision,
@@ -207,16 +228,18 @@ class FormulaPreset(LossPreset):
             self.ignore_class_gate,
             keep_max_iou=self.objectness_target == "smooth",
         )
-        assignments = assign(predictions, inputs.truth, inputs.spec.anchors_px, rules)
-        heads = [self._head_costs(h, own, inputs) for h, own in zip(inputs.heads, assignments, strict=True)]
-        weights = inputs.truth.weights
-        return BatchCosts.of_heads(heads if weights is None else [apply_object_weights(h, weights) for h in heads])
 
     @torch.no_grad()
-    def _decode(self, head: Tensor, geometry: HeadGeometry, inputs: LossInputs) -> DecodedHead:
-        needs_boxes = self.collision == "best_iou" or self.ignore_threshold is not None
+    def decode(
+        self, heads: Sequence[Tensor], geometries: Sequence[HeadGeometry], *, any_objects: bool
+    ) -> list[DecodedHead]:
+        """Return what the heads predict now, as far as the assignment of objects, if there are any, looks at it."""
+        needs_boxes = any_objects and (self.collision == "best_iou" or self.ignore_threshold is not None)
+        return [self._decode(h, g, needs_boxes=needs_boxes) for h, g in zip(heads, geometries, strict=True)]
+
+    def _decode(self, head: Tensor, geometry: HeadGeometry, *, needs_boxes: bool) -> DecodedHead:
         boxes = None
-        if needs_boxes and len(inputs.truth):
+        if needs_boxes:
             rule = extent_rule(self.decode_wh, geometry)
             boxes = decode_planes(box_planes(head, geometry), geometry, self.decode_xy, rule)
 
@@ -230,8 +253,23 @@ class FormulaPreset(LossPreset):
 
     def _head_costs(self, head: Tensor, assignment: HeadAssignment, inputs: LossInputs) -> HeadCosts:
         positives = assignment.positives
-        matches, truth = positives.matches, inputs.truth
-        objectness, entries = objectness_and_entries(head, matches.geometry, positives.index)
+        objectness, entries = objectness_and_entries(head, positives.matches.geometry, positives.index)
+        own = self.positive_costs(entries, positives, inputs.truth)
+        by_predictor = {"no_objectness": self._no_objectness(objectness, assignment)}
+        if inputs.images_seen is not None and inputs.images_seen < self.prior_images:
+            by_predictor["prior"] = self._prior(head, assignment)
+        return HeadCosts(
+            assignment=assignment,
+            by_match=own.by_match,
+            by_positive=own.by_positive,
+            by_predictor=by_predictor,
+            parts=own.parts,
+            iou=own.iou,
+        )
+
+    def positive_costs(self, entries: Tensor, positives: Positives, truth: GroundTruth) -> PositiveCosts:
+        """Return what the predictors that have objects cost; ``entries`` [P, 5+C] are their raw outputs."""
+        matches = positives.matches
         logits = bound_gradient(entries[:, BOX], self.max_delta)
         logits = logits if positives.distinct else logits[positives.of_match]
         pairs = pair_boxes(logits, matches, truth.boxes_cxcywh_norm, self.decode_xy, self.decode_wh)
@@ -242,19 +280,14 @@ class FormulaPreset(LossPreset):
         iou = (
             matches.anchor_iou.to(logits) if self.match == "cell_best_iou" and not is_overlap else predicted_iou(pairs)
         )
-        by_predictor = {"no_objectness": self._no_objectness(objectness, assignment)}
-        if inputs.images_seen is not None and inputs.images_seen < self.prior_images:
-            by_predictor["prior"] = self._prior(head, assignment)
         targets = torch.zeros_like(entries[:, CLASSES:])
         targets[positives.of_match, truth.class_ids[matches.objects]] = 1
-        return HeadCosts(
-            assignment=assignment,
+        return PositiveCosts(
             by_match=_scaled(terms, share),
             by_positive={
-                "objectness": self._objectness(entries[:, OBJECTNESS], self._target(assignment, iou)),
+                "objectness": self._objectness(entries[:, OBJECTNESS], self._target(positives, iou)),
                 "classification": self._classes(entries[:, CLASSES:], targets),
             },
-            by_predictor=by_predictor,
             parts=_scaled(parts, share),
             iou=iou,
         )
@@ -268,12 +301,12 @@ class FormulaPreset(LossPreset):
         parts = BOX_LOSSES[self.box_loss](pairs, alpha_gate=self.alpha_gate)
         return {name: value * weights for name, value in parts.items()}
 
-    def _target(self, assignment: HeadAssignment, iou: Tensor) -> Tensor:
+    def _target(self, positives: Positives, iou: Tensor) -> Tensor:
         """Return the objectness target [P]; where several objects share a predictor, the best of their overlaps."""
-        ones = iou.new_ones(len(assignment.positives))
+        ones = iou.new_ones(len(positives))
         if self.objectness_target in {"one", "smooth"}:
             return ones
-        best = torch.zeros_like(ones).scatter_reduce_(0, assignment.positives.of_match, iou, "amax")
+        best = torch.zeros_like(ones).scatter_reduce_(0, positives.of_match, iou, "amax")
         if self.objectness_target == "blend":
             return 1 - self.objectness_blend + self.objectness_blend * best
         return best
@@ -284,11 +317,15 @@ class FormulaPreset(LossPreset):
         spared.view(-1)[assignment.positives.predictors] = True
         if max_iou is not None:
             costs = self._objectness(objectness, torch.where(ignored, max_iou, 0))
-        elif self.objectness_loss == "bce":
-            costs = functional.softplus(objectness)
         else:
-            costs = self._objectness(objectness, torch.zeros_like(objectness))
+            costs = self.background_costs(objectness)
         return costs.masked_fill(spared, 0)
+
+    def background_costs(self, objectness: Tensor) -> Tensor:
+        """Return what raw objectness of any shape costs where there is no object."""
+        if self.objectness_loss == "bce":
+            return functional.softplus(objectness)
+        return self._objectness(objectness, torch.zeros_like(objectness))
 
     def _objectness(self, logits: Tensor, target: Tensor) -> Tensor:
         gamma, alpha = self.focal_gamma, self.focal_alpha
