@@ -17,7 +17,7 @@ CPU_TORCH = $(BIN)/pip install --quiet --constraint constraints.txt --no-deps --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install serve test check check-exchange check-ray docs data format bench bench-audit bench-audit-jobs bench-serve bench-gpu reliability golden parity clean
+.PHONY: help install serve test check check-clients check-exchange check-ray docs data format bench bench-audit bench-audit-jobs bench-serve bench-gpu reliability golden parity clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,11 +58,18 @@ check-exchange: $(STAMP) ## have label-studio-sdk and cvat-sdk judge what goes t
 	$(BIN)/python -m tests.helpers.with_packages .venv-exchange tests/training/diagnostics/exchange \
 	  tests/app/integrations tests/app/routers/test_label_studio.py
 
-check-ray: $(STAMP) ## serve on Ray from an environment of its own: tests, then a raylet killed under load
+check-clients: $(STAMP) ## have the clients of KServe and Triton call the service, from an environment of their own
+	@$(PYTHON) -m venv .venv-clients
+	@.venv-clients/bin/pip install --quiet kserve
+	$(BIN)/python -m tests.helpers.with_packages .venv-clients tests/app/routers/test_kserve_client.py \
+	  tests/app/routers/test_inference_protocol.py
+
+check-ray: $(STAMP) ## serve on Ray from an environment of its own: tests, then a raylet killed under load and in an audit
 	@$(PYTHON) -m venv .venv-ray
 	@.venv-ray/bin/pip install --quiet --constraint constraints.txt 'ray[serve]'
 	PYTHONPATH="$$(echo $(CURDIR)/.venv-ray/lib/python3*/site-packages)" $(BIN)/python -m pytest -W default tests/app/test_ray_serve.py
 	PYTHONPATH="$$(echo $(CURDIR)/.venv-ray/lib/python3*/site-packages)" $(BIN)/python -m tests.benchmarks.serve.ray_cluster
+	PYTHONPATH="$$(echo $(CURDIR)/.venv-ray/lib/python3*/site-packages)" $(BIN)/python -m tests.benchmarks.audit.on_ray
 
 docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet

@@ -20,7 +20,7 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from yoloscope.app.hub import ensure_model
-from yoloscope.app.request_log import log_config
+from yoloscope.app.request_log import ID_HEADER, log_config
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ServiceError
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fastapi import FastAPI
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NAME: Final = "yoloscope"
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -83,6 +84,27 @@ def bind(settings: Settings) -> Any:  # noqa: ANN401 (ray has no types here)
         logging_config=LoggingConfig(enable_access_log=False),
     )
     return deployment.bind()
+
+
+class NamedByProxy:
+    """ASGI middleware: leaves the header X-Request-ID of an answer to Ray's proxy.
+
+    The proxy gives each request that name, under which the app logs it, and adds it to every answer.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+
+        async def send_unnamed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [pair for pair in message.get("headers", []) if pair[0].lower() != ID_HEADER]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, send_unnamed)
 
 
 class Detection:
@@ -161,6 +183,7 @@ def _builder(settings: Settings) -> Callable[[], FastAPI]:
         dictConfig(log_config(settings.log_level))
         ensure_model(settings, logger.warning)
         app = create_app(settings)
+        app.add_middleware(NamedByProxy)
         if not settings.database_url:
             app.state.services.no_audits = _NO_DATABASE
         return app

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="-")
-_ID_HEADER: Final = b"x-request-id"
+ID_HEADER: Final = b"x-request-id"
 _USABLE_ID: Final = re.compile(rb"[\w.:/+=-]{1,128}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LONGEST_REASON: Final = 1000
@@ -39,7 +39,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(_ID_HEADER, b"")
+        given = dict(scope["headers"]).get(ID_HEADER, b"")
         request_id = given if _USABLE_ID.fullmatch(given) else uuid4().hex.encode()
         named = _REQUEST_ID.set(request_id.decode())
         started_at = time.perf_counter()
@@ -49,7 +49,7 @@ class RequestLog:
             nonlocal status, reason
             if message["type"] == "http.response.start":
                 status = message["status"]
-                added = [(_ID_HEADER, request_id), (b"x-content-type-options", b"nosniff")]
+                added = [(ID_HEADER, request_id), (b"x-content-type-options", b"nosniff")]
                 message = {**message, "headers": [*message.get("headers", []), *added]}
             elif status >= HTTPStatus.BAD_REQUEST:
                 reason = reason or _reason(message.get("body", b""))

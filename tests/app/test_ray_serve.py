@@ -88,6 +88,10 @@ def test_a_service_on_a_cluster_of_this_machine(tmp_path: Path) -> None:
             image = (ROOT / "docs" / "images" / "blood.jpg").read_bytes()
             found = http.post("/v1/detect", content=image).json()
             assert {item["class_name"] for item in found["results"][0]["detections"]} == {"WBC", "RBC", "Platelets"}
+            named = http.get("/health/live", headers={"X-Request-ID": "mine"})
+            assert named.headers.get_list("x-request-id") == ["mine"]
+            (own,) = http.get("/health/live").headers.get_list("x-request-id")
+            assert own
             refused = http.get("/v1/audits")
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert "YOLOSCOPE_DATABASE_URL" in json.loads(refused.text)["detail"]

@@ -1,7 +1,7 @@
 """Run tests with the packages of another environment behind the project's own.
 
-``python -m tests.helpers.with_packages FOLDER TESTS...``: the tools where people label have packages that do not go
-with ours (they pin others); tests that find them have them judge what goes to these tools.
+``python -m tests.helpers.with_packages FOLDER TESTS...``: clients, and the tools where people label, have packages that
+do not go with ours (they pin others); tests that find them have them judge what goes to them.
 """
 
 from __future__ import annotations

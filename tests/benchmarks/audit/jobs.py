@@ -28,6 +28,7 @@ import numpy as np
 from sqlalchemy import select
 
 from tests.app.artifact import tiny_spec, write_tiny_artifact
+from tests.benchmarks.report import heading
 from tests.helpers.postgres import postgres_server
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.tables import ShardRow
@@ -325,6 +326,7 @@ def main() -> None:
     run = {"zip": run_zip, "replicas": run_replicas, "shared": run_shared, "latency": run_latency}[arguments.what]
     with tempfile.TemporaryDirectory(prefix="audit-jobs-") as folder:
         result = run(arguments, Path(folder))
+    print(heading(f"audit jobs: {arguments.what}"))
     print(json.dumps(result, indent=1))
 
 

@@ -13,9 +13,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,30 +77,51 @@ def phase(
     return result
 
 
-def run(options: argparse.Namespace, log: Path) -> None:
+@dataclass(frozen=True)
+class Machines:
+    """Two raylets that serve together: the cluster, the raylet without its head, and the service's address."""
+
+    cluster: Any
+    second: Any
+    url: str
+
+    @property
+    def target(self) -> Target:
+        """Requests for detection."""
+        return Target(f"{self.url}/v1/detect", [generated_image()], timeout_s=20)
+
+
+@contextmanager
+def two_machines(log: Path, **settings: str) -> Iterator[Machines]:
+    """Serve on two raylets of one CPU each, a replica on each, with these settings on top of ``SETTINGS``."""
     port = free_port()
-    target = Target(f"http://127.0.0.1:{port}/v1/detect", [generated_image()], timeout_s=20)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
-        second = cluster.add_node(num_cpus=1)
-        settings = {f"YOLOSCOPE_{name}": value for name, value in SETTINGS.items()}
-        environment = {**os.environ, **settings, "RAY_ADDRESS": cluster.address}
+        machines = Machines(cluster, cluster.add_node(num_cpus=1), f"http://127.0.0.1:{port}")
+        variables = {f"YOLOSCOPE_{name}": value for name, value in {**SETTINGS, **settings}.items()}
+        environment = {**os.environ, **variables, "RAY_ADDRESS": cluster.address}
         command = [sys.executable, "-m", "yoloscope.app.cli", "serve", "--ray", "--port", str(port)]
         with Program(command, environment, log) as program:
-            started(program, target)
+            started(program, machines.target)
             ray.init(cluster.address, log_to_driver=False)
             wait_for_replicas(2)
-            print(heading(f"a raylet killed under {options.rate:g} requests/s", "ray"))
-            print("| | answers | p50 / p99 / most ms | errors |\n|---|---|---|---|")
-            phase("two machines", target, options)
-            phase("one of them is killed", target, options, lambda: kill(raylet_of(second)))
-            phase("one machine", target, options)
-            phase("another one joins", target, options, lambda: cluster.add_node(num_cpus=1))
-            print(f"{wait_for_replicas(2):.1f} s more until two replicas run")
-            phase("two machines again", target, options)
+            yield machines
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def run(options: argparse.Namespace, log: Path) -> None:
+    with two_machines(log) as machines:
+        target, cluster = machines.target, machines.cluster
+        print(heading(f"a raylet killed under {options.rate:g} requests/s", "ray"))
+        print("| | answers | p50 / p99 / most ms | errors |\n|---|---|---|---|")
+        phase("two machines", target, options)
+        phase("one of them is killed", target, options, lambda: kill(raylet_of(machines.second)))
+        phase("one machine", target, options)
+        phase("another one joins", target, options, lambda: cluster.add_node(num_cpus=1))
+        print(f"{wait_for_replicas(2):.1f} s more until two replicas run")
+        phase("two machines again", target, options)
 
 
 def main() -> None:
