@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -26,17 +26,18 @@ from yoloscope.app.routers import (
     detect,
     health,
     inference_protocol,
-    label_studio,
     losses,
     models,
     page,
     score,
     swagger,
 )
-from yoloscope.app.services.label_studio import LabelStudio
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.images import quiet_repairs, return_freed_memory
+
+if TYPE_CHECKING:
+    from yoloscope.app.services.label_studio import LabelStudio
 
 _DESCRIPTION = """\
 Detects objects in images with YOLO models. Every error is `application/problem+json` (RFC 9457): `type` and `title`
@@ -108,18 +109,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(PathPrefix, root_path=settings.root_path)
-    routers = (*_ROUTERS, label_studio.router) if settings.label_studio_url else _ROUTERS
+    routers: tuple[APIRouter, ...] = _ROUTERS
+    if settings.label_studio_url:
+        router, app.state.label_studio = _label_studio(settings)
+        routers = (*_ROUTERS, router)
     metrics, paths = app.state.services.metrics, frozenset(_paths(routers))
     app.add_middleware(RequestMetrics, metrics=metrics, paths=paths)
     errors.install(app)
     for router in routers:
         app.include_router(router)
-    if settings.label_studio_url:
-        app.state.label_studio = LabelStudio(
-            settings.label_studio_url, settings.label_studio_token, max_bytes=settings.max_bytes
-        )
     openapi.install(app)
     return app
+
+
+def _label_studio(settings: Settings) -> tuple[APIRouter, LabelStudio]:
+    """Return the routes of Label Studio and a client of it, which a service without needs not import."""
+    from yoloscope.app.routers.label_studio import router  # noqa: PLC0415 - httpx, and formats of labels
+    from yoloscope.app.services.label_studio import LabelStudio  # noqa: PLC0415 - httpx
+
+    client = LabelStudio(settings.label_studio_url, settings.label_studio_token, max_bytes=settings.max_bytes)
+    return router, client
 
 
 def _paths(routers: Iterable[APIRouter]) -> Iterator[str]:

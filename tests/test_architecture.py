@@ -74,6 +74,7 @@ SMALL = {
     "app/commands/common.py": "the model that a command runs",
     "app/healthcheck.py": "a program of the container",
     "app/routers/health.py": "a route",
+    "app/services/torch_import.py": "the import of PyTorch beside requests",
     "app/services/audits/options.py": "options and states of jobs, known without a database",
     "app/routers/losses.py": "a route",
     "app/schemas/base.py": "base of all schemas",
@@ -84,6 +85,8 @@ SMALL = {
     "models/zoo/class_names.py": "the names of COCO and VOC",
     "training/callbacks/base.py": "base of all callbacks",
     "training/evaluation/average_precision.py": "AP",
+    "training/diagnostics/prevalence.py": "shares of label errors as they are stated, without torch",
+    "training/losses/names.py": "names of presets and details, without torch",
     "training/losses/presets/v4.py": "the loss of YOLOv4",
 }
 """Modules under 40 lines that are concepts of their own, searched by their names; so is every layer."""

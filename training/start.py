@@ -27,7 +27,7 @@ from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 from yoloscope.training.checkpoint.files import first_not_finite
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.config import BUILTIN_NAME, START_EXPECTED, StartConfig
-from yoloscope.training.export.onnx import read_artifact
+from yoloscope.training.export.artifact import read_artifact
 from yoloscope.training.logs import LOGGER
 
 _SHOWN: Final = 4

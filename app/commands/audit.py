@@ -28,15 +28,15 @@ from yoloscope.app.commands.options import (
     progress_bar,
 )
 from yoloscope.app.commands.score_data import UNREAD
+from yoloscope.app.services.image_scores import one_torch_thread
 from yoloscope.app.services.model_store import BUILTIN
 from yoloscope.app.services.runtime import Runtime
-from yoloscope.app.services.scoring import one_torch_thread
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError
 from yoloscope.training.config import find_config
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage, open_dataset
 from yoloscope.training.diagnostics.audit import DEFAULT_FLOOR, AuditedModel, LabelAuditor
-from yoloscope.training.diagnostics.calibration import AuditCalibration, parse_prevalence
+from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.dataset_audit import (
     PAGE,
     REPORT,
@@ -50,9 +50,10 @@ from yoloscope.training.diagnostics.dataset_audit import (
 )
 from yoloscope.training.diagnostics.findings import KINDS, AuditReport, FindingKind, FlagKind, ImageAudit, LabelFlag
 from yoloscope.training.diagnostics.image_names import data_folder, image_name
+from yoloscope.training.diagnostics.prevalence import parse_prevalence
 from yoloscope.training.diagnostics.run import calibrate_on
 from yoloscope.training.diagnostics.views import View
-from yoloscope.training.export.onnx import read_artifact, with_spec, write_artifact
+from yoloscope.training.export.artifact import read_artifact, with_spec, write_artifact
 from yoloscope.training.logs import log_to_stderr
 from yoloscope.training.losses import get_preset
 

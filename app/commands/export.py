@@ -46,9 +46,10 @@ from yoloscope.training.checkpoint.files import named_checkpoint
 from yoloscope.training.checkpoint.network import load_checkpoint_network
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.evaluation.evaluate import evaluate
+from yoloscope.training.export.artifact import read_artifact, read_spec, write_artifact
 from yoloscope.training.export.compare import Agreement, Latency, compare, time_both
 from yoloscope.training.export.consumers import Outputs
-from yoloscope.training.export.onnx import export_onnx, read_artifact, read_spec, write_artifact
+from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_fp16, make_int8
 from yoloscope.training.export.quantization.int8 import Int8Network, Int8Settings, ProgressCallback, require_float32

@@ -15,7 +15,7 @@ from yoloscope.app.services.model_store import BUILTIN, ModelStore, artifact_pat
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import YoloscopeError
 from yoloscope.models.zoo.official import OFFICIAL
-from yoloscope.training.export.onnx import read_spec
+from yoloscope.training.export.artifact import read_spec
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,9 @@ from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.data.datasets.paths import find_images
 from yoloscope.training.evaluation.agreement import JudgedImage, average_precisions, with_labels, with_own_detections
 from yoloscope.training.evaluation.predict import ImageDetector
+from yoloscope.training.export.artifact import read_artifact
 from yoloscope.training.export.compare import times_in_turns_ms
 from yoloscope.training.export.consumers import heads_graph
-from yoloscope.training.export.onnx import read_artifact
 from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_int8
 from yoloscope.training.export.quantization.int8 import require_float32

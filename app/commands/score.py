@@ -27,15 +27,10 @@ from yoloscope.app.responses.explanations import place_in_file
 from yoloscope.app.responses.loss_maps import draw_term_maps
 from yoloscope.app.responses.score import score_answer
 from yoloscope.app.responses.score_tables import show_score
+from yoloscope.app.services.image_scores import score_heads
 from yoloscope.app.services.inference import EncodedImage, Timing, prepare
 from yoloscope.app.services.runtime import Runtime
-from yoloscope.app.services.scoring import (
-    LabeledUpload,
-    ScoreQuery,
-    ScoreRun,
-    read_labels,
-    score_heads,
-)
+from yoloscope.app.services.scoring import LabeledUpload, ScoreQuery, ScoreRun, read_labels
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ConfigError, ImageError, LabelError
 from yoloscope.models.files import write_bytes
@@ -43,7 +38,7 @@ from yoloscope.models.images import decode_image
 from yoloscope.training.data.annotations import LabelLimits, LabelsFormat
 from yoloscope.training.data.datasets import find_label_names, open_dataset
 from yoloscope.training.losses import get_preset
-from yoloscope.training.losses.report import Detail
+from yoloscope.training.losses.names import Detail
 
 LABEL_LIMITS = LabelLimits(max_bytes=2**30)
 """A COCO file of a whole data set may be large; it is the caller's own."""

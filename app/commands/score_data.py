@@ -17,9 +17,10 @@ from rich.table import Table
 from yoloscope.app.commands.options import progress_bar
 from yoloscope.app.responses.explanations import place_in_file
 from yoloscope.app.responses.score import image_score
+from yoloscope.app.services.image_scores import score_heads
 from yoloscope.app.services.inference import prepare_decoded
 from yoloscope.app.services.runtime import Runtime
-from yoloscope.app.services.scoring import ScoreQuery, score_heads
+from yoloscope.app.services.scoring import ScoreQuery
 from yoloscope.models.errors import DatasetError, ImageError
 from yoloscope.models.images import DecodedImage
 from yoloscope.training.data.annotations import find_unusable, usable_rows

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from yoloscope.app.responses.score import image_score
 from yoloscope.app.schemas.label_studio import Prediction, Review
 from yoloscope.app.schemas.score import ImageScore
 from yoloscope.app.services.inference import ImageDetections
@@ -47,6 +46,8 @@ def native_labels(labels: Sequence[tuple[str, BoxXyxy]]) -> bytes:
 
 def review(run: ScoreRun, annotation: int | None, unknown_classes: Sequence[str]) -> tuple[Review, ImageScore]:
     """Return what is doubtful about an annotation, in words, and the whole score behind it."""
+    from yoloscope.app.responses.score import image_score  # noqa: PLC0415 - PyTorch
+
     scored = image_score(run.results[0])
     flagged = [
         f"{entry.class_name}, label {entry.index}: {', '.join(entry.flags)}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from yoloscope.app.services.scoring import Scored
 from yoloscope.models.images import DecodedImage
+
+if TYPE_CHECKING:
+    from yoloscope.app.services.image_scores import Scored
 
 PANEL_WIDTH: Final = 360
 _MAX_PANEL_HEIGHT: Final = 480

@@ -32,7 +32,8 @@ from yoloscope.app.schemas.score import (
     UnscoredObject,
 )
 from yoloscope.app.schemas.score import Predictor as PredictorEntry
-from yoloscope.app.services.scoring import Scored, ScoreRun, one_torch_thread
+from yoloscope.app.services.image_scores import Scored, one_torch_thread
+from yoloscope.app.services.scoring import ScoreRun
 from yoloscope.models.boxes import pairwise_iou
 from yoloscope.training.assignment.assign import shape_overlap
 from yoloscope.training.assignment.grid import MatchStatus, Role

@@ -26,8 +26,8 @@ from yoloscope.app.services.audits.options import AuditOptions as KeptOptions
 from yoloscope.app.services.audits.options import JobState
 from yoloscope.app.services.state import Services
 from yoloscope.models.errors import ModelNotFoundError, RequestError
-from yoloscope.training.diagnostics.calibration import parse_prevalence
 from yoloscope.training.diagnostics.findings import FindingKind
+from yoloscope.training.diagnostics.prevalence import parse_prevalence
 
 if TYPE_CHECKING:
     from yoloscope.app.services.audits.correction import CorrectedZip
@@ -94,7 +94,7 @@ async def _model(services: Services, name: str | None) -> str:
 
 
 def _submit(services: Services, upload: AuditUpload, model: str, key: str | None) -> StoredJob:
-    from yoloscope.app.services.audits.data import check_upload  # noqa: PLC0415 - a start without torch
+    from yoloscope.app.services.audits.data import check_upload  # noqa: PLC0415 - a start without archives
     from yoloscope.app.services.audits.jobs import Submission  # noqa: PLC0415 - a start without SQLAlchemy
 
     settings, options = services.settings, upload.options

@@ -8,7 +8,6 @@ from yoloscope.app.errors import documented
 from yoloscope.app.openapi import losses_body
 from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency, start_timing
 from yoloscope.app.requests.losses import LossQueryDependency
-from yoloscope.app.responses.losses import losses_answer
 from yoloscope.app.schemas.losses import LossesAnswer
 from yoloscope.app.services.losses import LossRun, compute
 
@@ -34,4 +33,6 @@ async def post_losses(query: LossQueryDependency, services: ServicesDependency, 
 
 
 def _document(run: LossRun) -> bytes:
+    from yoloscope.app.responses.losses import losses_answer  # noqa: PLC0415 - PyTorch
+
     return losses_answer(run).model_dump_json(exclude_none=True).encode()

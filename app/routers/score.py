@@ -14,7 +14,6 @@ from yoloscope.app.requests.detect import JSON_MEDIA_TYPE, ServicesDependency
 from yoloscope.app.requests.score import MAP_MEDIA_TYPE, ScoreAnswerType, ScoreRequestDependency, score_body
 from yoloscope.app.responses.drawing import encode_image
 from yoloscope.app.responses.loss_maps import draw_term_maps
-from yoloscope.app.responses.score import score_answer
 from yoloscope.app.schemas.score import ScoreAnswer, ScoreOptions
 from yoloscope.app.services.inference import EncodedImage
 from yoloscope.app.services.scoring import ScoreQuery, ScoreRun, score
@@ -68,6 +67,8 @@ async def post_score(
 
 
 def _document(run: ScoreRun) -> bytes:
+    from yoloscope.app.responses.score import score_answer  # noqa: PLC0415 - PyTorch
+
     return score_answer(run).model_dump_json(exclude_none=True).encode()
 
 

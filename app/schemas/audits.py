@@ -11,8 +11,8 @@ from yoloscope.app.schemas.base import Schema
 from yoloscope.app.schemas.detect import CornerBox
 from yoloscope.app.services.audits.options import CorrectedContent, JobPhase, JobState
 from yoloscope.models.errors import ConfigError
-from yoloscope.training.diagnostics.calibration import parse_prevalence
 from yoloscope.training.diagnostics.findings import FindingKind
+from yoloscope.training.diagnostics.prevalence import parse_prevalence
 
 
 def _share(text: str) -> str:

@@ -10,8 +10,7 @@ from yoloscope.app.schemas.base import Schema
 from yoloscope.app.schemas.detect import CenterBox
 from yoloscope.app.schemas.score import Background, Cell, ObjectAssignment, PredictorRole, Terms
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec
-from yoloscope.training.losses import PRESETS
-from yoloscope.training.losses.report import Detail
+from yoloscope.training.losses.names import PRESET_NAMES, Detail
 
 LARGEST_SIDE: Final = 65_536
 LARGEST_NUMBER: Final = 1e9
@@ -86,7 +85,7 @@ class LossesRequest(Schema):
     spec: HeadsSpec
     labels: Annotated[list[Objects], Field(min_length=1, max_length=4096)]
     """The objects of each image of the batch, in order; an empty list for an image without."""
-    preset: Annotated[str, Field(max_length=200, examples=list(PRESETS))] | None = None
+    preset: Annotated[str, Field(max_length=200, examples=list(PRESET_NAMES))] | None = None
     """Name of the loss; without it the one of `spec.loss`, with its overrides."""
     options: Annotated[dict[str, Any], Field(max_length=100)] = Field(default_factory=dict)
     """Keys of the preset that differ, such as `{"ignore_threshold": 0.6, "weights": {"box": 2}}`."""

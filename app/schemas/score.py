@@ -9,7 +9,7 @@ from pydantic import Field
 from yoloscope.app.schemas.base import Schema
 from yoloscope.app.schemas.detect import CornerBox, ImageSize
 from yoloscope.training.data.annotations import LabelsFormat
-from yoloscope.training.losses.report import Detail
+from yoloscope.training.losses.names import Detail
 
 PredictorRole = Literal["background", "ignored", "responsible", "extra", "prior"]
 Cell = Annotated[list[int], Field(min_length=2, max_length=2)]

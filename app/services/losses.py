@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from yoloscope.app.services.inference import Timing
-from yoloscope.app.services.scoring import one_torch_thread
 from yoloscope.app.services.state import Services
-from yoloscope.models.errors import NonFiniteLossError, RequestError, RequestTooLargeError, SpecError
 from yoloscope.models.spec import DetectorSpec
-from yoloscope.models.structures import GroundTruth
-from yoloscope.training.assignment.grid import head_geometries
-from yoloscope.training.losses.compute import compute_loss
-from yoloscope.training.losses.preset import LossPreset
-from yoloscope.training.losses.report import Detail, LossReport
+from yoloscope.training.losses.names import Detail
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from yoloscope.models.structures import GroundTruth
+    from yoloscope.training.losses.preset import LossPreset
+    from yoloscope.training.losses.report import LossReport
 
 MAX_VALUES: Final = 2**24
 """Of all heads of a request together."""
@@ -69,70 +68,7 @@ async def compute(services: Services, query: LossQuery, timing: Timing) -> LossR
 
 
 def _run(timing: Timing, query: LossQuery) -> tuple[LossReport, tuple[Tensor, ...]]:
-    with timing.stage("loss"), one_torch_thread():
-        heads = tuple(torch.from_numpy(head) for head in query.read_heads())
-        _check_heads(heads, query)
-        return compute_report(heads, query)
+    from yoloscope.app.services.head_losses import loss_of_arrays  # noqa: PLC0415 - its tensors came with the query
 
-
-def compute_report(heads: Sequence[Tensor], query: LossQuery) -> tuple[LossReport, tuple[Tensor, ...]]:
-    """Return the report and, with detail ``cells``, the gradient of the total by each head."""
-    wants_gradient = query.detail == "cells"
-    leaves = tuple(head.clone().requires_grad_() if wants_gradient else head for head in heads)
-    with torch.set_grad_enabled(wants_gradient):
-        report = compute_loss(
-            leaves,
-            query.truth,
-            query.spec,
-            query.preset,
-            query.detail,
-            images_seen=query.images_seen,
-            divisor=query.divisor,
-        )
-        gradients = torch.autograd.grad(report.total, leaves) if wants_gradient else ()
-    _require_finite(report, gradients)
-    return report, gradients
-
-
-def _check_heads(heads: Sequence[Tensor], query: LossQuery) -> None:
-    batch = query.truth.batch_size
-    for index, head in enumerate(heads):
-        pointer = f"/heads/{index}"
-        rank = 2 if query.spec.heads[index].kind == "detection" else 4
-        if head.ndim != rank or head.shape[0] != batch:
-            axes = "[images, values]" if rank == 2 else "[images, channels, rows, columns]"
-            raise RequestError(f"expected {axes} of {batch} images, got shape {list(head.shape)}", pointer)
-        if not bool(torch.isfinite(head).all()):
-            where = (~torch.isfinite(head)).nonzero()[0].tolist()
-            raise RequestError(f"expected finite values, got {float(head[tuple(where)])} at {where}", pointer)
-    try:
-        geometries = head_geometries(heads, query.spec)
-    except SpecError as error:
-        raise RequestError(str(error), "/heads") from error
-    most = int(torch.bincount(query.truth.image_index, minlength=1).max())
-    predictors = sum(batch * g.num_anchors * g.grid_width * g.grid_height for g in geometries)
-    values = sum(head.numel() for head in heads)
-    anchors = sum(g.num_anchors for g in geometries)
-    _require_at_most(len(query.truth), MAX_OBJECTS, "objects in all images", "/labels")
-    _require_at_most(len(query.truth) * anchors, MAX_MATCHES, "objects times anchors", "/labels")
-    _require_at_most(values, MAX_VALUES, "values in all heads")
-    _require_at_most(predictors * most, MAX_PAIRS, "predictors times objects of one image")
-    if query.detail == "cells":
-        _require_at_most(values, MAX_VALUES_OF_CELLS, "values in all heads for detail cells")
-
-
-def _require_at_most(got: int, most: int, what: str, pointer: str = "/heads") -> None:
-    if got > most:
-        raise RequestTooLargeError(f"expected at most {most} {what}, got {got}", pointer)
-
-
-def _require_finite(report: LossReport, gradients: Sequence[Tensor]) -> None:
-    """Raise NonFiniteLossError where a part of the report is not finite although the total is."""
-    for index, head in enumerate(report.heads):
-        named = {"overlap": head.iou, "overlap with an anchor": head.matches.anchor_iou, **head.parts}
-        for name, values in named.items():
-            if not bool(torch.isfinite(values).all()):
-                raise NonFiniteLossError(f"head {index}: a value of {name} is not finite")
-    for index, gradient in enumerate(gradients):
-        if not bool(torch.isfinite(gradient).all()):
-            raise NonFiniteLossError(f"head {index}: the gradient is not finite")
+    with timing.stage("loss"):
+        return loss_of_arrays(query.read_heads(), query)

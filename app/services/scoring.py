@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from yoloscope.app.services.inference import EncodedImage, PreprocessedImage, Timing, prepare_all
 from yoloscope.app.services.kept_heads import KeptHeads
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.state import Services
+from yoloscope.app.services.torch_import import import_torch
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import LabelError, LabelProblem
-from yoloscope.models.preprocess import Placement
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import (
     ImageLabels,
     LabelContext,
     LabelLimits,
-    LabelObject,
     LabelsFormat,
-    network_boxes,
-    to_ground_truth,
     valid_labels,
 )
-from yoloscope.training.diagnostics.predictions import Predictions, predict
-from yoloscope.training.losses import get_preset
-from yoloscope.training.losses.compute import compute_loss
-from yoloscope.training.losses.report import Detail, LossReport
+from yoloscope.training.losses.names import Detail
+
+if TYPE_CHECKING:
+    from yoloscope.app.services.image_scores import Scored
 
 MAX_LABEL_BYTES = 8 * 2**20
 """Of one label file in a request; parsed, it may take thirty times as much memory."""
@@ -64,47 +59,6 @@ class ScoreQuery:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """The loss of one image's labels, and what its answer in the image's own pixels needs.
-
-    The report is of detail ``cells`` unless ``detail`` is ``summary``. Its objects are ``scored_objects``. ``image_id``
-    stands for the image in later requests, where its heads are kept.
-    """
-
-    labels: ImageLabels
-    placement: Placement
-    predictions: Predictions
-    report: LossReport
-    detail: Detail
-    image_id: str | None = None
-
-    @cached_property
-    def scored_objects(self) -> list[tuple[int, LabelObject]]:
-        """Objects that take part in the loss, with their positions in the file."""
-        return [(index, label) for index, label in enumerate(self.labels.objects) if not label.crowd]
-
-    @cached_property
-    def label_boxes_norm(self) -> Tensor:
-        """Corner boxes [N, 4] of the scored objects as fractions of the network input."""
-        return self._boxes[[index for index, _ in self.scored_objects]]
-
-    @cached_property
-    def crowd_boxes_norm(self) -> Tensor:
-        """Corner boxes [K, 4] of crowd regions as fractions of the network input."""
-        return self._boxes[[index for index, label in enumerate(self.labels.objects) if label.crowd]]
-
-    @property
-    def network_scale(self) -> tuple[float, float]:
-        """Network pixels per pixel of the image, across and down."""
-        placement = self.placement
-        return placement.width / placement.image_width, placement.height / placement.image_height
-
-    @cached_property
-    def _boxes(self) -> Tensor:
-        return torch.from_numpy(network_boxes(self.labels, self.placement, self.predictions.spec)).float()
-
-
-@dataclass(frozen=True)
 class ScoreRun:
     """The answer: the model that gave it under its served name, one ``Scored`` per image in order, and the times."""
 
@@ -129,7 +83,7 @@ async def score(
     model = query.model or services.store.default
     with services.admit(len(pairs)):
         runtime = await services.model(query.model)
-        get_preset(query.preset, runtime.spec)
+        await asyncio.to_thread(_require_preset, query.preset, runtime.spec)
         with timing.stage("decode"):
             sources = await _sources(services, pairs, runtime, owner)
             labels = await services.decoding.run(
@@ -205,34 +159,12 @@ def read_labels(
     return valid_labels(pair.labels, context, label_format=labels_format, limits=limits)
 
 
-def score_heads(
-    heads: Sequence[NDArray[np.float32]],
-    prepared: PreprocessedImage,
-    labels: ImageLabels,
-    spec: DetectorSpec,
-    query: ScoreQuery,
-) -> Scored:
-    """Score one image's labels against its raw heads, each [1, ...]; raises PresetError or NonFiniteLossError."""
-    tensors = tuple(torch.from_numpy(np.ascontiguousarray(head)) for head in heads)
-    truth = to_ground_truth([labels], [prepared.placement], spec)
-    detail: Detail = "summary" if query.detail == "summary" else "cells"
-    with torch.no_grad(), one_torch_thread():
-        report = compute_loss(tensors, truth, spec, query.preset, detail)
-        return Scored(labels, prepared.placement, predict(tensors, spec), report, query.detail)
+def _require_preset(preset: str | None, spec: DetectorSpec) -> None:
+    """Raise PresetError for a loss that is not there; the first call imports PyTorch, before any image waits for it."""
+    import_torch()
+    from yoloscope.training.losses.compute import get_preset  # noqa: PLC0415 - a service that only detects does without
 
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Let torch use one thread in this thread, and as many as before afterwards.
-
-    The tensors of a loss are small: handing parts of them to other threads takes longer than computing them.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    get_preset(preset, spec)
 
 
 def _label_limits(services: Services) -> LabelLimits:
@@ -261,6 +193,8 @@ def _read_all(
 
 
 def _run_one(timing: Timing, runtime: Runtime, source: _Source, labels: ImageLabels, query: ScoreQuery) -> _Run:
+    from yoloscope.app.services.image_scores import score_heads  # noqa: PLC0415 - PyTorch, imported by now
+
     heads: Sequence[NDArray[np.float32]]
     if source.heads is None:
         with timing.stage("inference"):

@@ -15,6 +15,7 @@ from PIL import Image
 from yoloscope.app.hub import ensure_model
 from yoloscope.app.responses.score import score_answer
 from yoloscope.app.schemas.score import ImageScore
+from yoloscope.app.services.image_scores import score_heads
 from yoloscope.app.services.inference import (
     DetectSettings,
     EncodedImage,
@@ -25,7 +26,7 @@ from yoloscope.app.services.inference import (
     prepare_decoded,
 )
 from yoloscope.app.services.runtime import Runtime
-from yoloscope.app.services.scoring import LabeledUpload, ScoreQuery, ScoreRun, read_labels, score_heads
+from yoloscope.app.services.scoring import LabeledUpload, ScoreQuery, ScoreRun, read_labels
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import ImageDecodeError
 from yoloscope.models.images import DecodedImage, read_image, read_image_bytes, to_rgb
@@ -34,7 +35,7 @@ from yoloscope.training.data.annotations import LabelLimits
 from yoloscope.training.data.datasets import find_label_names, open_dataset
 from yoloscope.training.evaluation.evaluate import Evaluation
 from yoloscope.training.evaluation.evaluate import evaluate as evaluate_detector
-from yoloscope.training.losses.report import Detail
+from yoloscope.training.losses.names import Detail
 
 ImageSource: TypeAlias = "str | Path | bytes | Image.Image | NDArray[np.uint8]"
 """A file, its bytes, a PIL image, or RGB pixels uint8 [H, W, 3]."""

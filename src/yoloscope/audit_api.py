@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from yoloscope.api import Model, load
-from yoloscope.app.services.scoring import one_torch_thread
+from yoloscope.app.services.image_scores import one_torch_thread
 from yoloscope.training.data.datasets import open_dataset
 from yoloscope.training.diagnostics.audit import DEFAULT_FLOOR
 from yoloscope.training.diagnostics.dataset_audit import AuditOptions, audit_by_model, run_audit, write_report

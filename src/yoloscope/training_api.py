@@ -12,7 +12,7 @@ from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import load_settings
 from yoloscope.models.errors import ConfigError
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.export.onnx import read_artifact, write_artifact
+from yoloscope.training.export.artifact import read_artifact, write_artifact
 from yoloscope.training.export.precision import make_fp16, make_int8
 from yoloscope.training.export.quantization.ranges import find_calibration
 

@@ -14,7 +14,7 @@ from yoloscope.app.services.audits.options import AuditOptions
 from yoloscope.app.services.audits.queue import JobQueue
 from yoloscope.models import zoo
 from yoloscope.training.diagnostics.findings import Finding, FindingKind, ImageAudit, Suggestion
-from yoloscope.training.export.onnx import read_artifact
+from yoloscope.training.export.artifact import read_artifact
 
 MODEL = "judge"
 OPTIONS = AuditOptions(model=MODEL, split=None, floor=0.05, prevalence={}).model_dump_json()

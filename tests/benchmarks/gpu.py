@@ -27,7 +27,8 @@ from yoloscope.models.decoding import decode_heads
 from yoloscope.models.nms import diou_nms
 from yoloscope.models.registry import build
 from yoloscope.models.structures import GroundTruth
-from yoloscope.training.export.onnx import export_onnx, write_artifact
+from yoloscope.training.export.artifact import write_artifact
+from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.export.precision import make_fp16
 from yoloscope.training.losses import compute_loss
 

@@ -32,7 +32,7 @@ from yoloscope.training.assignment.grid import head_geometries
 from yoloscope.training.assignment.ignore import max_iou, padded_boxes_xyxy
 from yoloscope.training.losses import LossReport, compute_loss
 from yoloscope.training.losses.decode import box_planes, decode_planes
-from yoloscope.training.losses.report import Detail
+from yoloscope.training.losses.names import Detail
 
 CLASSES = 80
 OBJECTS = 20

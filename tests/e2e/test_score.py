@@ -17,7 +17,8 @@ from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.cpu import available_cpus
 from yoloscope.models.images import ImageLimits
 from yoloscope.models.registry import build
-from yoloscope.training.data.annotations import parse_labels, to_ground_truth
+from yoloscope.training.data.annotations import parse_labels
+from yoloscope.training.data.annotations.ground_truth import to_ground_truth
 from yoloscope.training.export.onnx import export_onnx
 from yoloscope.training.losses.compute import compute_loss
 from yoloscope.training.losses.report import LossReport

@@ -29,7 +29,8 @@ from yoloscope.models.darknet.network import DarknetNetwork
 from yoloscope.models.darknet.weights import load_weights, save_weights
 from yoloscope.models.errors import UnsupportedLayerError, YoloscopeError
 from yoloscope.models.session import open_session
-from yoloscope.training.export.onnx import NETWORK_INPUT, export_onnx, read_artifact
+from yoloscope.training.export.artifact import read_artifact
+from yoloscope.training.export.onnx import NETWORK_INPUT, export_onnx
 from yoloscope.training.export.surgery import take_network
 from yoloscope.training.export.tracing import trace
 

@@ -15,7 +15,7 @@ from yoloscope.models.zoo import BUILTIN
 from yoloscope.training.build import configured_spec
 from yoloscope.training.config import TrainingConfig, config_names, find_config
 from yoloscope.training.config_keys import FORMER_KEYS, _log_renamed
-from yoloscope.training.export.onnx import read_spec
+from yoloscope.training.export.artifact import read_spec
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from yoloscope.models.zoo import BUILTIN, official
 from yoloscope.training.build import build_network
 from yoloscope.training.config import TrainingConfig, find_config
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
-from yoloscope.training.export.onnx import read_spec, with_spec
+from yoloscope.training.export.artifact import read_spec, with_spec
 from yoloscope.training.export.precision import make_fp16
 from yoloscope.training.start import Donor, take_layers, unfold_norms
 from yoloscope.training.train import train

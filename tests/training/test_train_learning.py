@@ -17,7 +17,7 @@ from yoloscope.training.callbacks import ProgressBar
 from yoloscope.training.checkpoint.files import read_checkpoint
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.data.datasets import open_dataset
-from yoloscope.training.export.onnx import read_spec
+from yoloscope.training.export.artifact import read_spec
 from yoloscope.training.logs import log_to_stderr
 from yoloscope.training.train import TrainResult, train
 

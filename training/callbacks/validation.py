@@ -12,7 +12,8 @@ from torch import Tensor
 from yoloscope.models.preprocess import placement_of
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.callbacks.base import StepCallback
-from yoloscope.training.data.annotations import ImageLabels, to_ground_truth, usable_rows
+from yoloscope.training.data.annotations import ImageLabels, usable_rows
+from yoloscope.training.data.annotations.ground_truth import to_ground_truth
 from yoloscope.training.data.augment.geometry import clip_boxes
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.evaluation.coco import evaluate_coco

@@ -12,14 +12,14 @@ Source: Saerens et al., Adjusting the Outputs of a Classifier to New a Priori Pr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, Self, TypedDict
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from yoloscope.models.errors import ConfigError, SpecError
+from yoloscope.models.errors import SpecError
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.strict_model import StrictModel
 from yoloscope.training.diagnostics.evidence import (
@@ -29,6 +29,7 @@ from yoloscope.training.diagnostics.evidence import (
     SPURIOUS_FEATURES,
 )
 from yoloscope.training.diagnostics.findings import KINDS, FindingKind
+from yoloscope.training.diagnostics.prevalence import DEFAULT_PREVALENCE, PREVALENCE_BOUNDS
 from yoloscope.training.diagnostics.views import View
 
 FEATURES: Final[Mapping[FindingKind, tuple[str, ...]]] = {
@@ -37,9 +38,6 @@ FEATURES: Final[Mapping[FindingKind, tuple[str, ...]]] = {
     "location": LOCATION_FEATURES,
     "spurious": SPURIOUS_FEATURES,
 }
-DEFAULT_PREVALENCE: Final = 0.03
-"""Share of labels that are wrong in one way, where nothing else is stated."""
-PREVALENCE_BOUNDS: Final = (1e-4, 0.9)
 _RIDGE: Final = 1.0
 _NEWTON_STEPS: Final = 40
 _QUANTILES: Final = 100
@@ -165,25 +163,6 @@ class AuditCalibration(StrictModel):
             for kind, channel in self.channels.items()
         }
         return self.model_copy(update={"channels": channels})
-
-
-def parse_prevalence(texts: Iterable[str]) -> dict[FindingKind, float]:
-    """Return the shares of errors that texts as ``missing=.1`` state; raises ConfigError where one does not."""
-    shares: dict[FindingKind, float] = {}
-    for text in texts:
-        name, _, share = text.partition("=")
-        kind = next((kind for kind in KINDS if kind == name), None)
-        try:
-            value = float(share)
-        except ValueError:
-            value = None
-        low, high = PREVALENCE_BOUNDS
-        if kind is not None and value is not None and not low <= value <= high:
-            raise ConfigError(f"expected a share of {low:g} to {high:g}, got {text!r}")
-        if kind is None or value is None:
-            raise ConfigError(f"expected KIND=SHARE with a kind of {', '.join(KINDS)}, got {text!r}")
-        shares[kind] = value
-    return shares
 
 
 def fit_channel(kind: FindingKind, features: Tensor, positive: Tensor) -> Channel:

@@ -1,8 +1,7 @@
-"""Export of a detector to one ONNX file with its spec inside; reading and writing of such files."""
+"""Export of a detector to one ONNX file with its spec inside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -15,40 +14,6 @@ from yoloscope.models.session import FRACTION
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 from yoloscope.training.export.parity import ParityReport, check_parity
 from yoloscope.training.export.tracing import trace_detector
-
-
-def read_artifact(path: Path) -> tuple[onnx.ModelProto, DetectorSpec]:
-    """Return the graph and the spec of an artifact; raise ExportError where the file is none."""
-    try:
-        model = onnx.load(path)
-    except Exception as error:
-        raise ExportError(f"expected an ONNX file at {path}, got: {error}") from error
-    for entry in model.metadata_props:
-        if entry.key == METADATA_KEY:
-            return model, DetectorSpec.from_json(entry.value)
-    raise ExportError(f"expected the metadata {METADATA_KEY!r} in {path}, got a model without")
-
-
-def with_spec(model: onnx.ModelProto, spec: DetectorSpec) -> onnx.ModelProto:
-    """Return the artifact with another spec inside."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    onnx.helper.set_model_props(changed, {METADATA_KEY: spec.to_json()})
-    return changed
-
-
-def write_artifact(model: onnx.ModelProto, path: Path, check: Callable[[Path], None]) -> None:
-    """Write an artifact beside its place, ``check`` it there, and rename it.
-
-    What ``check`` raises leaves a former file as it was. Raises ExportError where the file cannot be written.
-    """
-    try:
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(model.SerializeToString())
-            check(temporary)
-    except OutputError as error:
-        raise ExportError(str(error)) from error
-
 
 MAX_BYTES = 2**31 - 2**20
 NETWORK_INPUT = "network_input"
@@ -85,11 +50,6 @@ def build_artifact(detector: Detector) -> onnx.ModelProto:
     model.doc_string = f"{spec.name}: a {spec.family} detector of {len(spec.class_names)} classes"
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     return model
-
-
-def read_spec(path: str | Path) -> DetectorSpec:
-    """Return the spec inside an artifact; raise ExportError where the file holds none."""
-    return read_artifact(Path(path))[1]
 
 
 def _check_size(detector: Detector) -> None:

@@ -11,7 +11,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from yoloscope.models.files import sha256
 from yoloscope.models.spec import DetectorSpec, PrecisionSpec
-from yoloscope.training.export.onnx import read_artifact, with_spec
+from yoloscope.training.export.artifact import read_artifact, with_spec
 from yoloscope.training.export.quantization.int8 import (
     Int8Network,
     Int8Settings,

@@ -15,9 +15,10 @@ from yoloscope.models.spec import DetectorSpec
 from yoloscope.models.structures import GroundTruth
 from yoloscope.training.assignment.grid import HeadGeometry, head_geometries
 from yoloscope.training.losses.costs import HeadCosts, require_finite
+from yoloscope.training.losses.names import Detail
 from yoloscope.training.losses.preset import LossInputs, LossPreset, Normalizer
 from yoloscope.training.losses.presets import PRESETS
-from yoloscope.training.losses.report import Detail, LossReport
+from yoloscope.training.losses.report import LossReport
 
 
 def compute_loss(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from yoloscope.training.assignment.assign import match_statuses
 from yoloscope.training.assignment.grid import MatchStatus, Role
 from yoloscope.training.losses.costs import TERMS, HeadCosts
 from yoloscope.training.losses.darknet.deltas import DarknetState
+from yoloscope.training.losses.names import Detail
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,6 @@ def _assigned(head: HeadCosts) -> Iterator[AssignedPredictor]:
     for (column, row, anchor), (extra, iou, anchor_iou) in zip(places, measured, strict=True):
         role = Role.EXTRA if extra else Role.RESPONSIBLE
         yield AssignedPredictor(geometry.index, stride, (column, row), anchor, role, iou, anchor_iou)
-
-
-Detail = Literal["summary", "objects", "cells"]
 
 
 @dataclass(frozen=True)

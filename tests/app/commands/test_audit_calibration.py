@@ -24,7 +24,7 @@ from yoloscope.training.data.splits import Splits
 from yoloscope.training.diagnostics import run as run_module
 from yoloscope.training.diagnostics.calibrate import TILED_VIEWS
 from yoloscope.training.diagnostics.calibration import AuditCalibration
-from yoloscope.training.export.onnx import read_artifact
+from yoloscope.training.export.artifact import read_artifact
 from yoloscope.training.train import TrainResult
 
 

@@ -6,8 +6,9 @@ from PIL import Image
 
 from tests.app.scoring import LABELS, SPECS, image, quiet_heads, random_heads
 from yoloscope.app.responses.loss_maps import PANEL_WIDTH, draw_term_maps, heat_colors
+from yoloscope.app.services.image_scores import Scored, score_heads
 from yoloscope.app.services.inference import EncodedImage, prepare
-from yoloscope.app.services.scoring import LabeledUpload, Scored, ScoreQuery, read_labels, score_heads
+from yoloscope.app.services.scoring import LabeledUpload, ScoreQuery, read_labels
 from yoloscope.models.images import DecodedImage, ImageLimits, decode_image
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.annotations import LabelLimits

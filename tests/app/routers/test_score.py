@@ -27,9 +27,10 @@ from tests.app.test_request_metrics import sample
 from yoloscope.app.main import create_app
 from yoloscope.app.responses.explanations import explain
 from yoloscope.app.schemas.score import ObjectScore
-from yoloscope.app.services import scoring
+from yoloscope.app.services import image_scores
 from yoloscope.models.preprocess import placement_of
-from yoloscope.training.data.annotations import parse_labels, to_ground_truth
+from yoloscope.training.data.annotations import parse_labels
+from yoloscope.training.data.annotations.ground_truth import to_ground_truth
 from yoloscope.training.losses.compute import compute_loss
 
 PRESETS = (("v4", "v4"), ("v4", "v3"), ("v4", "v3-darknet"), ("v4", "v4-darknet"), ("v2", "v2"), ("v2", "v2-darknet"))
@@ -230,13 +231,13 @@ def test_a_crowd_region_is_listed_and_costs_nothing(client: Client) -> None:
 
 def test_scoring_runs_in_the_inference_thread(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
-    real = scoring.score_heads
+    real = image_scores.score_heads
 
-    def spy(*arguments: Any) -> scoring.Scored:
+    def spy(*arguments: Any) -> image_scores.Scored:
         names.append(threading.current_thread().name)
         return real(*arguments)
 
-    monkeypatch.setattr(scoring, "score_heads", spy)
+    monkeypatch.setattr(image_scores, "score_heads", spy)
     _result(client)
     assert names
     assert all(name.startswith("infer") for name in names)
@@ -292,7 +293,7 @@ def test_a_kept_image_is_scored_to_the_digit_without_the_network(client: Client,
 def test_torch_threads_are_put_back() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
-    with scoring.one_torch_thread():
+    with image_scores.one_torch_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before + 1
     torch.set_num_threads(before)

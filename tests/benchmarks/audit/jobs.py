@@ -33,7 +33,7 @@ from tests.helpers.postgres import postgres_server
 from yoloscope.app.services.audits.database import Database
 from yoloscope.app.services.audits.tables import ShardRow
 from yoloscope.models import zoo
-from yoloscope.training.export.onnx import read_artifact
+from yoloscope.training.export.artifact import read_artifact
 
 REPORTS = ("report.json", "report.csv", "report.html")
 OPEN = ("queued", "running")

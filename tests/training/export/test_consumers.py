@@ -14,8 +14,8 @@ from yoloscope.models import zoo
 from yoloscope.models.errors import ExportError
 from yoloscope.models.session import open_session
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
+from yoloscope.training.export.artifact import read_artifact
 from yoloscope.training.export.consumers import Outputs, check_graph, cut, to_network_input
-from yoloscope.training.export.onnx import read_artifact
 from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_fp16
 

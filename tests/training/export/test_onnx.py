@@ -19,7 +19,8 @@ from yoloscope.models.errors import ExportError, ModelLoadError
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec, HeadSpec, LossSpec
 from yoloscope.training.export import onnx as export
 from yoloscope.training.export import parity
-from yoloscope.training.export.onnx import build_artifact, export_onnx, read_artifact, read_spec
+from yoloscope.training.export.artifact import read_artifact, read_spec
+from yoloscope.training.export.onnx import build_artifact, export_onnx
 from yoloscope.training.export.parity import ParityReport, check_parity
 from yoloscope.training.export.surgery import take_network
 from yoloscope.training.export.tracing import trace

@@ -11,7 +11,7 @@ from yoloscope.app.services.runtime import Runtime
 from yoloscope.models.detector import DETECTIONS
 from yoloscope.models.errors import ExportError
 from yoloscope.models.session import open_session
-from yoloscope.training.export.onnx import read_artifact, with_spec, write_artifact
+from yoloscope.training.export.artifact import read_artifact, with_spec, write_artifact
 from yoloscope.training.export.surgery import put_network, take_detection, take_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)

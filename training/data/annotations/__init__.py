@@ -1,7 +1,7 @@
 """Label files: YOLO text, VOC XML, COCO JSON and native JSON, one module each, read into ``ImageLabels``.
 
 Nothing is clipped or dropped silently: every fault is named by a JSON pointer (RFC 6901; the empty pointer is the whole
-file).
+file). Nothing here needs torch but ``ground_truth``, which makes tensors of labels.
 """
 
 from yoloscope.training.data.annotations.coco import CocoFile
@@ -17,10 +17,8 @@ from yoloscope.training.data.annotations.lint import (
 )
 from yoloscope.training.data.annotations.reading import (
     check_labels,
-    network_boxes,
     parse_labels,
     scan_labels,
-    to_ground_truth,
     valid_labels,
 )
 from yoloscope.training.data.annotations.shapes import LabelShape, ShapePolicy, count_shapes
@@ -57,11 +55,9 @@ __all__ = [
     "find_faults",
     "find_unusable",
     "lint",
-    "network_boxes",
     "parse_labels",
     "scan_labels",
     "size_mismatch",
-    "to_ground_truth",
     "usable_rows",
     "valid_labels",
 ]

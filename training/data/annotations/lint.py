@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from yoloscope.models.boxes import pairwise_iou
 from yoloscope.models.classes import UNKNOWN_CLASS
 from yoloscope.models.errors import LabelProblem
 from yoloscope.training.data.annotations.structures import ImageLabels, LabelFormat, LabelObject
+from yoloscope.training.evaluation.matching import iou_matrix
 
 LabelFault: TypeAlias = Literal[
     "unknown_class", "non_finite", "degenerate", "outside", "out_of_bounds", "identical", "duplicate", "tiny"
@@ -116,7 +115,8 @@ def _duplicates(labels: ImageLabels, faulty: set[int]) -> Iterator[LabelFinding]
     boxes, classes = labels.boxes_xyxy_px[rows], labels.class_ids[rows]
     for start in range(0, len(rows), _CHUNK):
         later = slice(start, start + _CHUNK)
-        overlap = pairwise_iou(torch.from_numpy(boxes[later]), torch.from_numpy(boxes[: later.stop])).numpy()
+        others = boxes[: later.stop]
+        overlap = iou_matrix(boxes[later], others, np.zeros(len(others), np.bool_))
         yield from _name_duplicates(labels, rows, start, _earlier_only(overlap, classes[later], classes[: later.stop]))
 
 

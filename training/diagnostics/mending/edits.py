@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import AnyStr, Final, Literal, TypeAlias, get_args
 
-import torch
+import numpy as np
 
-from yoloscope.models.boxes import pairwise_iou
 from yoloscope.models.classes import UNKNOWN_CLASS, ClassIndex, normalize_class_name
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.annotations import LabelObject
@@ -17,6 +16,7 @@ from yoloscope.training.data.annotations.lint import DUPLICATE_IOU
 from yoloscope.training.data.annotations.shapes import BoxXyxy
 from yoloscope.training.data.datasets import LabeledImage
 from yoloscope.training.diagnostics.findings import Finding, Suggestion
+from yoloscope.training.evaluation.matching import iou_matrix
 
 EditKind: TypeAlias = Literal["added", "relabeled", "moved", "deleted"]
 EDIT_KINDS: Final[tuple[EditKind, ...]] = get_args(EditKind)
@@ -211,7 +211,8 @@ def _is_close(box: BoxXyxy, other: BoxXyxy) -> bool:
 
 
 def _overlap(box: BoxXyxy, other: BoxXyxy) -> bool:
-    return float(pairwise_iou(torch.tensor([box]), torch.tensor([other]))) > DUPLICATE_IOU
+    overlap = iou_matrix(np.array([box], np.float64), np.array([other], np.float64), np.zeros(1, np.bool_))
+    return float(overlap[0, 0]) > DUPLICATE_IOU
 
 
 def _corners(box: BoxXyxy) -> str:

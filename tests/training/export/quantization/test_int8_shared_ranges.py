@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from yoloscope.training.export.onnx import read_artifact
+from yoloscope.training.export.artifact import read_artifact
 from yoloscope.training.export.quantization import int8
 from yoloscope.training.export.quantization.int8 import Int8Settings, quantize_to_int8
 from yoloscope.training.export.quantization.ranges import Range, find_calibration, network_inputs, share_ranges

@@ -6,7 +6,8 @@ from tests.training.data.annotations.labels import image_labels
 from yoloscope.models.errors import LabelError
 from yoloscope.models.preprocess import Placement, placement_of
 from yoloscope.models.spec import DetectorSpec, HeadSpec, LossSpec, ResizeSpec
-from yoloscope.training.data.annotations import ImageLabels, LabelObject, network_boxes, to_ground_truth
+from yoloscope.training.data.annotations import ImageLabels, LabelObject
+from yoloscope.training.data.annotations.ground_truth import network_boxes, to_ground_truth
 from yoloscope.training.data.annotations.shapes import BoxXyxy
 
 BOX: BoxXyxy = (20.0, 10.0, 60.0, 50.0)
