@@ -39,6 +39,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="folder of the networks of folds, which are trained unless there")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="epochs of bccd-tiny that folds are trained for")
+    parser.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of training folds, as in a configuration"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.part == "folds":
@@ -74,7 +77,7 @@ def _real(data: Path, model: Path) -> None:
 
 
 def _folds(options: argparse.Namespace) -> None:
-    config = find_config("bccd-tiny").replace(epochs=options.epochs)
+    config = find_config("bccd-tiny").replace(epochs=options.epochs, precision=options.precision)
     dataset = open_dataset((options.shared / "data" / "bccd").resolve(), None)
     with log_to_stderr():
         judged = [
@@ -88,7 +91,9 @@ def _folds(options: argparse.Namespace) -> None:
             )
             for seed in range(options.seeds)
         ]
-    recipe = f"bccd-tiny, {options.epochs} epochs, {options.folds} folds trained on the noisy labels"
+    recipe = (
+        f"bccd-tiny, {options.epochs} epochs ({options.precision}), {options.folds} folds trained on the noisy labels"
+    )
     print(heading(f"injected label errors: BCCD ({len(dataset)} images), {recipe}", "torch"))
     print_folds(judged)
 
