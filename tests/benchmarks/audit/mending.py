@@ -154,6 +154,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--accept-above", type=float, nargs="*", default=[0.9])
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="as in a configuration")
     parser.add_argument("--only-reviewed", action="store_true", help="train on the 90 images with a second annotation")
     options = parser.parse_args()
     root, reviews = (options.shared / "data" / "bccd").resolve(), options.shared / "data" / "bccd-reviewed"
@@ -163,10 +164,11 @@ def main() -> int:
     }
     options.output.mkdir(parents=True, exist_ok=True)
     trains = label_sets(options, root, reviews)
-    print(heading(f"one recipe (bccd-tiny, {options.epochs} epochs, no validation) on several sets of labels", "torch"))
+    recipe = f"one recipe (bccd-tiny, {options.epochs} epochs, {options.precision}, no validation)"
+    print(heading(f"{recipe} on several sets of labels", "torch"))
     for name, train in trains.items():
         print(f"  {name}: {sum(train.objects_per_class)} labels in {len(train)} images")
-    config = find_config("bccd-tiny").replace(epochs=options.epochs)
+    config = find_config("bccd-tiny").replace(epochs=options.epochs, precision=options.precision)
     config = config.replace(data=config.data.model_dump() | {"val": None})
     scope = "of-90" if options.only_reviewed else "of-all"
     results: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in trains}
