@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from yoloscope.models.decoding import decode_heads
-from yoloscope.models.nms import box_iou, normalized_distance
+from yoloscope.models.nms import Boxes, box_iou, normalized_distance
 from yoloscope.models.spec import DetectorSpec
 
 PASSES: Final = 8
@@ -92,7 +92,7 @@ def _similar(boxes_xyxy_norm: Tensor, iou_threshold: Tensor, beta: float | None)
     """Return whether the similarity of each pair of boxes [B, K, 4] is above the threshold: [B, K, K]."""
     is_box = torch.isfinite(boxes_xyxy_norm).all(2, keepdim=True)
     columns = torch.where(is_box, boxes_xyxy_norm, 0.0).permute(2, 0, 1)
-    first, second = columns[..., None], columns[:, :, None]
+    first, second = Boxes.of(*columns[..., None]), Boxes.of(*columns[:, :, None])
     iou = box_iou(first, second)
     if beta is None:
         return iou > iou_threshold

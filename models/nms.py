@@ -4,10 +4,14 @@ Greedy suppression is a fixed point: with the candidates of a group sorted by sc
 earlier kept ``i`` is similar to ``j``. Iterated from all-true it settles in as many passes as the longest chain of
 suppressions, and what settles is the sequential result exactly.
 
-Only pairs of one group are ever formed, as flat lists. A round takes the best few undecided candidates of every group,
-pairs each with the undecided ones after it, and settles; whoever it suppresses is never paired again. The share taken
-grows from round to round, so that crowds of near-duplicates vanish early and few rounds are needed where nearly all
-are kept. ``MAX_PAIRS`` bounds the memory of a round (beyond it a round takes fewer).
+Only pairs of one group are formed. The best of every group is kept for sure, so it meets all others first: crowds of
+near-duplicates vanish there. Then a round takes the best few undecided candidates of every group, compares each with
+the undecided ones after it, and settles; whoever it suppresses is never compared again. A round has as many rows, the
+r-th best of each candidate's group, as ``pairs`` allows; the allowance grows from round to round, so that few are
+needed where nearly all are kept, up to ``MAX_PAIRS``, which bounds memory and fits a cache.
+
+Written for onnxruntime on the CPU, where gathering single elements (GatherElements, ``torch.gather``) takes a tenth of
+the time of gathering slices (Gather, GatherND).
 
 Source: Zheng et al., Distance-IoU Loss, 2020, section 3.4; darknet src/box.c ``diounms_sort``.
 """
@@ -20,19 +24,36 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-MAX_PAIRS = 1 << 18
-FIRST_SHARE = 2
-SHARE_GROWTH = 4
+FIRST_PAIRS = 1 << 11
+PAIRS_GROWTH = 4
+MAX_PAIRS = 1 << 16
 
 _Carried = tuple[Tensor, ...]
 
 
-class _Candidates(NamedTuple):
-    """Corner boxes [n, 4], thresholds [n] and groups [n]; group by group, score descending."""
+class Boxes(NamedTuple):
+    """Corner boxes as columns [...], with their areas; the area is 0 where an extent is negative."""
 
-    boxes: Tensor
+    x1: Tensor
+    y1: Tensor
+    x2: Tensor
+    y2: Tensor
+    area: Tensor
+
+    @classmethod
+    def of(cls, x1: Tensor, y1: Tensor, x2: Tensor, y2: Tensor) -> Boxes:
+        """Return boxes of their corners."""
+        return cls(x1, y1, x2, y2, (x2 - x1).clamp_min(0) * (y2 - y1).clamp_min(0))
+
+
+class _Candidates(NamedTuple):
+    """Boxes and thresholds [n]; group by group, score descending."""
+
+    boxes: Boxes
     threshold: Tensor
-    group: Tensor
+
+    def take(self, index: Tensor) -> _Candidates:
+        return _Candidates(Boxes(*(_take(column, index) for column in self.boxes)), _take(self.threshold, index))
 
 
 def diou_nms(
@@ -41,6 +62,7 @@ def diou_nms(
     group_ids: Tensor,
     iou_threshold: Tensor | float,
     beta: float | None = 0.6,
+    max_candidates: int | Tensor | None = None,
 ) -> Tensor:
     """Return the indices [k] of the kept candidates, score descending, equal scores by lower index.
 
@@ -51,120 +73,119 @@ def diou_nms(
     network input.
 
     A box with a coordinate that is not finite or without area has IoU 0 with every box; two boxes that are one point
-    have distance 0. A candidate whose score is NaN is dropped.
+    have distance 0. A candidate whose score is NaN is dropped, and so are all but the ``max_candidates`` highest.
     """
     count = scores.shape[0]
     is_number = scores == scores  # noqa: PLR0124 - false for NaN alone, and one operator in ONNX
     by_score = _stable_order(torch.where(is_number, scores, -torch.inf))
-    by_group = torch.sort(group_ids[by_score] * count + torch.arange(count, device=scores.device))[1]
-    order = by_score[by_group]
-    boxes = boxes_xyxy_norm[order]
-    boxes = torch.where(torch.isfinite(boxes).all(1, keepdim=True), boxes, 0.0)
-    threshold = torch.as_tensor(iou_threshold, dtype=boxes.dtype, device=boxes.device).expand(count)
-    candidates = _Candidates(boxes, threshold[order], group_ids[order])
-    kept = _suppress(candidates, is_number[order], beta)
-    return by_score[torch.zeros_like(kept).scatter(0, by_group, kept).nonzero().squeeze(1)]
+    by_group = torch.sort(_take(group_ids, by_score) * count + torch.arange(count, device=scores.device))[1]
+    order = _take(by_score, by_group)
+    corners = [_take(column, order) for column in boxes_xyxy_norm.T.unbind()]
+    largest = torch.finfo(boxes_xyxy_norm.dtype).max
+    finite = [column.abs() <= largest for column in corners]
+    is_box = finite[0] & finite[1] & finite[2] & finite[3]
+    boxes = Boxes.of(*corners)
+    boxes = boxes._replace(area=torch.where(is_box, boxes.area, torch.nan))  # no IoU with it is above 0
+    threshold = torch.as_tensor(iou_threshold, dtype=boxes.x1.dtype, device=scores.device).expand(count)
+    candidates, starts = _Candidates(boxes, _take(threshold, order)), _starts(_take(group_ids, order))
+    valid = _take(is_number, order)
+    if max_candidates is not None:
+        valid = valid & (by_group < max_candidates)
+    kept = _suppress(candidates, starts, valid, beta)
+    return _take(by_score, torch.zeros_like(kept).scatter(0, by_group, kept).nonzero().squeeze(1))
 
 
-def _suppress(candidates: _Candidates, valid: Tensor, beta: float | None) -> Tensor:
-    """Return which of the sorted candidates are kept [n]."""
+def _starts(group: Tensor) -> Tensor:
+    """Return where the group of each candidate starts [n]."""
+    is_first = group > torch.cat((group.new_full((1,), -1), group))[:-1]
+    return _take(is_first.nonzero().squeeze(1), is_first.to(torch.int64).cumsum(0) - 1)
 
-    def any_undecided(undecided: Tensor, kept: Tensor, share: Tensor) -> Tensor:  # noqa: ARG001
-        return _any(undecided)
 
-    def round_(undecided: Tensor, kept: Tensor, share: Tensor) -> _Carried:
+def _suppress(candidates: _Candidates, starts: Tensor, valid: Tensor, beta: float | None) -> Tensor:
+    """Return which of the sorted candidates are kept [n]; one that is not valid is dropped and suppresses nothing."""
+
+    def are_left(any_left: Tensor, undecided: Tensor, kept: Tensor, pairs: Tensor) -> Tensor:  # noqa: ARG001
+        return any_left.clone()
+
+    def round_(any_left: Tensor, undecided: Tensor, kept: Tensor, pairs: Tensor) -> _Carried:  # noqa: ARG001
         rows = undecided.nonzero().squeeze(1)
-        current = _Candidates(candidates.boxes[rows], candidates.threshold[rows], candidates.group[rows])
-        later, is_source = _sources(current.group, share)
-        first, second = _similar_pairs(current, *_expand(later, is_source), beta)
-        survives = _settle(is_source, first, second)
+        count = rows.shape[0]
+        current = candidates.take(rows)
+        flags = undecided.to(torch.int64)
+        start = _take(flags.cumsum(0) - flags, _take(starts, rows))
+        rank = torch.arange(count, device=rows.device) - start
+        share = torch.minimum((pairs / count).to(torch.int64).clamp_min(1), rank.topk(1)[0].squeeze(0) + 1)
+        row = torch.arange(cast(int, share.item()), device=rows.device)[:, None]
+        first = (start + row).clamp_max(count - 1)
+        similar = (row < rank) & _is_similar(current.take(first), current, beta)
+        is_source = rank < share
+        survives = _settle(similar, first, is_source)
+        left = survives & ~is_source
         return (
-            undecided.scatter(0, rows, survives & ~is_source),
+            _any(left),
+            undecided.scatter(0, rows, left),
             kept.scatter(0, rows, survives & is_source),
-            (share * SHARE_GROWTH).clamp_max(MAX_PAIRS),
+            (pairs * PAIRS_GROWTH).clamp_max(MAX_PAIRS),
         )
 
-    share = torch.full((), FIRST_SHARE, dtype=torch.int64, device=valid.device)
-    return _loop(any_undecided, round_, (valid.clone(), torch.zeros_like(valid), share))[1]
+    is_best = starts == torch.arange(valid.shape[0], device=valid.device)
+    falls = _take(valid, starts) & _is_similar(candidates.take(starts), candidates, beta)
+    undecided = valid & ~(is_best | falls)
+    any_left = _any(torch.cat((undecided, undecided.new_zeros(1))))  # onnxruntime on CUDA takes no sum of nothing
+    pairs = torch.full((), FIRST_PAIRS, dtype=torch.float32, device=valid.device)
+    return _loop(are_left, round_, (any_left, undecided, valid & is_best, pairs))[2]
 
 
-def _sources(group: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how many of its group come after each candidate, and which are decided now: a prefix of each group."""
-    position = torch.arange(group.shape[0], device=group.device)
-    is_first = torch.cat((group.new_full((1,), -1), group))[:-1] != group
-    starts = is_first.nonzero().squeeze(1)
-    ends = torch.cat((starts, starts.new_full((1,), group.shape[0])))[1:]
-    ordinal = is_first.to(torch.int64).cumsum(0) - 1
-    later = ends[ordinal] - position - 1
-    wanted = position - starts[ordinal] < share
-    pairs_so_far = torch.where(wanted, later, 0).cumsum(0)
-    return later, wanted & ((pairs_so_far <= MAX_PAIRS) | (pairs_so_far == later))
+def _is_similar(first: _Candidates, second: _Candidates, beta: float | None) -> Tensor:
+    """Return whether the similarity of pairs is above the threshold of their first member."""
+    similarity = box_iou(first.boxes, second.boxes)
+    if beta is not None:
+        similarity = similarity - normalized_distance(first.boxes, second.boxes) ** beta
+    return similarity > first.threshold
 
 
-def _expand(later: Tensor, is_source: Tensor) -> tuple[Tensor, Tensor]:
-    """Return every pair (source, candidate after it in its group) as two flat lists of positions."""
-    source = (is_source & (later > 0)).nonzero().squeeze(1)
-    start = later[source].cumsum(0) - later[source]
-    total = cast(int, _padded(later[source]).sum().item())
-    marks = start.new_zeros(total).scatter(0, start, torch.ones_like(start))
-    pair_source = marks.cumsum(0) - 1
-    second = torch.arange(total, device=later.device) + (source + 1 - start)[pair_source]
-    return source[pair_source], second
-
-
-def _similar_pairs(candidates: _Candidates, i: Tensor, j: Tensor, beta: float | None) -> tuple[Tensor, Tensor]:
-    """Return the pairs whose similarity is above the threshold of their first member."""
-    columns, threshold = candidates.boxes.T.contiguous(), candidates.threshold
-    iou = box_iou(columns.index_select(1, i), columns.index_select(1, j))
-    overlapping = (iou > threshold[i]).nonzero().squeeze(1)
-    i, j, iou = i[overlapping], j[overlapping], iou[overlapping]
-    if beta is None:
-        return i, j
-    similarity = iou - normalized_distance(columns.index_select(1, i), columns.index_select(1, j)) ** beta
-    similar = (similarity > threshold[i]).nonzero().squeeze(1)
-    return i[similar], j[similar]
-
-
-def _settle(is_source: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Return who survives [n]: the fixed point of "no surviving source is similar to me"."""
+def _settle(similar: Tensor, first: Tensor, is_source: Tensor) -> Tensor:
+    """Return who survives [n]: the fixed point of "no surviving ``first`` [r, n] is ``similar`` to me"."""
+    weight = similar.to(torch.float32)
 
     def is_changing(survives: Tensor, changing: Tensor) -> Tensor:  # noqa: ARG001
         return changing.clone()
 
     def pass_(survives: Tensor, changing: Tensor) -> _Carried:  # noqa: ARG001
-        suppressed = second[survives[first].nonzero().squeeze(1)]
-        after = torch.ones_like(survives).scatter(0, suppressed, torch.zeros_like(suppressed, dtype=torch.bool))
+        after = ((weight * survives.expand_as(first).gather(1, first)).sum(0) == 0).to(torch.float32)
         return after, _any(after != survives)
 
-    changing = torch.ones((), dtype=torch.bool, device=is_source.device)
-    return _loop(is_changing, pass_, (torch.ones_like(is_source), changing))[0]
+    survives = (weight.sum(0) == 0).to(torch.float32)
+    changing = _any(is_source & (survives == 0))
+    return _loop(is_changing, pass_, (survives, changing))[0] > 0
 
 
 def _any(flags: Tensor) -> Tensor:
-    """Return whether any flag is set; none is where there are none."""
-    return _padded(flags).sum() > 0
+    """Return whether any of the flags [n] is set; n is at least 1."""
+    return flags.to(torch.float32).sum() > 0
 
 
-def _padded(values: Tensor) -> Tensor:
-    """Return values [n] with a zero behind them: onnxruntime on CUDA takes no sum of nothing."""
-    return torch.cat((values, values.new_zeros(1)))
+def _take(column: Tensor, index: Tensor) -> Tensor:
+    """Return the elements of a column [n] at the positions [n] or [r, n]."""
+    return column.gather(0, index) if index.dim() == 1 else column.gather(0, index.flatten()).reshape(index.shape)
 
 
-def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the IoU [...] of boxes given as columns x1, y1, x2, y2 [4, ...]; 0 without area."""
-    extent_a, extent_b = (a[2:] - a[:2]).clamp_min(0), (b[2:] - b[:2]).clamp_min(0)
-    overlap = (torch.minimum(a[2:], b[2:]) - torch.maximum(a[:2], b[:2])).clamp_min(0)
-    intersection = overlap[0] * overlap[1]
-    union = extent_a[0] * extent_a[1] + extent_b[0] * extent_b[1] - intersection
+def box_iou(a: Boxes, b: Boxes) -> Tensor:
+    """Return the IoU [...] of boxes pair by pair; 0 without area."""
+    width = (torch.minimum(a.x2, b.x2) - torch.maximum(a.x1, b.x1)).clamp_min(0)
+    height = (torch.minimum(a.y2, b.y2) - torch.maximum(a.y1, b.y1)).clamp_min(0)
+    intersection = width * height
+    union = a.area + b.area - intersection
     return torch.where(union > 0, intersection / union, 0.0)
 
 
-def normalized_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Return squared center distance over squared enclosing diagonal [...] of columns as ``box_iou`` takes them."""
-    twice_offset = (a[:2] + a[2:]) - (b[:2] + b[2:])
-    hull = torch.maximum(a[2:], b[2:]) - torch.minimum(a[:2], b[:2])
-    distance = twice_offset[0] * twice_offset[0] + twice_offset[1] * twice_offset[1]
-    diagonal = 4 * (hull[0] * hull[0] + hull[1] * hull[1])
+def normalized_distance(a: Boxes, b: Boxes) -> Tensor:
+    """Return squared center distance over squared enclosing diagonal [...] of boxes pair by pair."""
+    twice_x, twice_y = (a.x1 + a.x2) - (b.x1 + b.x2), (a.y1 + a.y2) - (b.y1 + b.y2)
+    width = torch.maximum(a.x2, b.x2) - torch.minimum(a.x1, b.x1)
+    height = torch.maximum(a.y2, b.y2) - torch.minimum(a.y1, b.y1)
+    distance = twice_x * twice_x + twice_y * twice_y
+    diagonal = 4 * (width * width + height * height)
     return torch.where(diagonal > 0, distance / diagonal, 0.0)
 
 

@@ -24,8 +24,10 @@ FRACTION_STEPS: Final = 256
 OLD_FRACTION: Final = "images_fraction"
 CPU: Final = ("CPUExecutionProvider",)
 CUDA: Final = "CUDAExecutionProvider"
-GRAPH_VERSION: Final = 2
-"""``model_version`` of the artifacts of today. What stands in those below, which have none, CUDA cannot run."""
+GRAPH_VERSION: Final = 3
+"""``model_version`` of the artifacts of today; from 3 on suppression is faster, with the same results."""
+CUDA_GRAPH_VERSION: Final = 2
+"""The first ``model_version`` that CUDA can run; files of before have none."""
 _ARENAS: Final = {"cuda": "gpu:0", "cpu": "cpu:0"}
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from yoloscope.models.cpu import available_cpus
 from yoloscope.models.errors import ModelLoadError, ProviderError
-from yoloscope.models.session import CUDA, GRAPH_VERSION, open_session, run_bound
+from yoloscope.models.session import CUDA, CUDA_GRAPH_VERSION, open_session, run_bound
 
 Provider: TypeAlias = Literal["auto", "cuda", "cpu"]
 Feeds: TypeAlias = dict[str, NDArray[Any]]
@@ -101,7 +101,7 @@ def open_sessions(path: Path, provider: Provider, threads: int) -> CpuSessions |
     _preload_cuda_libraries()
     session = open_session(path, [(CUDA, CUDA_OPTIONS), _CPU], threads)
     at_work = session.get_providers()[0]
-    if at_work == CUDA and session.get_modelmeta().version >= GRAPH_VERSION:
+    if at_work == CUDA and session.get_modelmeta().version >= CUDA_GRAPH_VERSION:
         return CudaSession(session)
     if at_work == CUDA:
         said = f"expected a file that CUDA can run, got {path}, which an earlier version wrote: write it anew by export"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.models.greedy import greedy_nms
 from yoloscope.models.decoding import decode_heads
-from yoloscope.models.detector import Detector, detect, find_candidates, scale_pixels, top_k
+from yoloscope.models.detector import Detector, detect, scale_pixels
 from yoloscope.models.errors import SpecError
 from yoloscope.models.spec import ClassTree, DetectorSpec, HeadSpec, LossSpec, NmsSpec
 
@@ -143,15 +143,6 @@ def test_images_of_a_batch_do_not_meet() -> None:
     )
     for one, both in zip(alone, twice, strict=True):
         torch.testing.assert_close(torch.cat((one, one)), both)
-
-
-@pytest.mark.parametrize("count", [1, 4, 1000])
-def test_the_best_candidates_are_kept_in_their_order(count: int) -> None:
-    spec = two_heads("yolo")
-    candidates = find_candidates(random_heads(spec, 2), spec, torch.zeros(2))
-    kept = top_k(candidates, count)
-    by_score = candidates.scores.argsort(descending=True, stable=True)[:count]
-    assert torch.equal(kept.scores, candidates.scores[by_score.sort()[0]])
 
 
 def test_max_candidates_gives_a_prefix_of_the_whole_result() -> None:

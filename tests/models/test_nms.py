@@ -149,12 +149,26 @@ def test_candidates_of_one_class_by_the_thousand(suppress: Suppress) -> None:
     np.testing.assert_array_equal(suppress(case, 0.6), greedy_nms(*case, beta=0.6))
 
 
-def test_a_bound_on_pairs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("first", "most"), [(1, 3), (3, 3), (1, 1 << 16), (1 << 16, 1 << 16)])
+def test_a_bound_on_pairs_changes_nothing(monkeypatch: pytest.MonkeyPatch, first: int, most: int) -> None:
     rng = np.random.default_rng(23)
-    monkeypatch.setattr(nms, "MAX_PAIRS", 3)
-    for _ in range(200):
+    monkeypatch.setattr(nms, "FIRST_PAIRS", first)
+    monkeypatch.setattr(nms, "MAX_PAIRS", most)
+    for _ in range(100):
         case = random_case(rng)
         np.testing.assert_array_equal(eager(case, 0.6), greedy_nms(*case, beta=0.6))
+
+
+@pytest.mark.parametrize("most", [1, 4, 15, 1000])
+def test_only_the_highest_candidates_take_part(most: int) -> None:
+    rng = np.random.default_rng(26)
+    for _ in range(50):
+        boxes, scores, groups, threshold = random_case(rng)
+        best = np.argsort(-scores, kind="stable")[:most]
+        expected = best[greedy_nms(boxes[best], scores[best], groups[best], threshold[best], beta=0.6)]
+        tensors = [torch.from_numpy(array) for array in (boxes, scores, groups, threshold)]
+        kept = diou_nms(tensors[0], tensors[1], tensors[2], tensors[3], max_candidates=most)
+        assert kept.tolist() == expected.tolist()
 
 
 def test_no_candidate_and_one(suppress: Suppress) -> None:
@@ -224,6 +238,7 @@ def test_boxes_of_any_magnitude(suppress: Suppress, beta: float | None) -> None:
 
 def test_a_candidate_without_a_score_is_dropped_and_suppresses_nothing(suppress: Suppress) -> None:
     assert suppress(case_of([UNIT, UNIT, UNIT], [math.nan, 0.2, -0.5]), 0.6).tolist() == [1]
+    assert suppress(case_of([UNIT, UNIT, UNIT], [math.nan, -math.inf, -math.inf]), 0.6).tolist() == [1]
 
 
 def test_negative_and_infinite_scores_are_ordered(suppress: Suppress) -> None:

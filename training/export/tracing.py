@@ -172,7 +172,7 @@ def append_detections(model: onnx.ModelProto, spec: DetectorSpec) -> onnx.ModelP
 
 
 def renew_detections(model: onnx.ModelProto, spec: DetectorSpec) -> onnx.ModelProto:
-    """Return an artifact of an earlier version with the decoding and suppression of this one, which CUDA can run.
+    """Return an artifact of an earlier version with the decoding and suppression of this one: CUDA can run them.
 
     Everything else is as it was; an artifact of this version is returned as it is. Raises ExportError.
     """
