@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -40,10 +40,10 @@ class ShardQueue:
     def find_job(self, besides: Collection[str]) -> ClaimedJob | None:
         """Return the oldest job at work, none of ``besides``, that has a shard nobody is at; it is not claimed."""
         with self._database.read() as session:
-            free = select(ShardRow.job_id).where(self._is_free(self._database.now(session)))
+            free = (ShardRow.job_id == JobRow.id) & self._is_free(self._database.now(session))
             query = (
                 select(JobRow)
-                .where(JobRow.state == "running", JobRow.id.in_(free), JobRow.id.not_in(besides))
+                .where(JobRow.state == "running", JobRow.id.not_in(besides), exists().where(free))
                 .order_by(JobRow.number)
                 .limit(1)
             )

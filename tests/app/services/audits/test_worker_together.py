@@ -12,7 +12,8 @@ import onnx
 import pytest
 from sqlalchemy import select, update
 
-from tests.app.audits import MODEL, submit, write_judge, yolo_zip
+from tests.app.artifact import write_tiny_artifact
+from tests.app.audits import MODEL, OPTIONS, submit, write_judge, yolo_zip
 from tests.app.services.audits.pausing_worker import IN_A_SHARD
 from tests.conftest import ROOT
 from yoloscope.app.services.audits.database import Database
@@ -22,11 +23,14 @@ from yoloscope.app.services.audits.tables import JobRow, ShardRow
 from yoloscope.app.services.audits.worker import Worker
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import DatasetError
-from yoloscope.training.data.datasets import LabeledImage
+from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.diagnostics.audit import LabelAuditor
+from yoloscope.training.diagnostics.calibration import AuditCalibration
 from yoloscope.training.diagnostics.findings import ImageAudit
-from yoloscope.training.diagnostics.run import CHUNK
+from yoloscope.training.diagnostics.run import CHUNK, calibrate_on
+from yoloscope.training.diagnostics.views import HeadsDetector
 
+UNCALIBRATED = "uncalibrated"
 IMAGES = 3 * CHUNK + 2
 MANY = 7 * CHUNK
 LIMIT_S = 120.0
@@ -34,7 +38,9 @@ LIMIT_S = 120.0
 
 @pytest.fixture(scope="module")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_judge(tmp_path_factory.mktemp("models")).parent
+    folder = write_judge(tmp_path_factory.mktemp("models")).parent
+    write_tiny_artifact(folder / f"{UNCALIBRATED}.onnx")
+    return folder
 
 
 @pytest.fixture
@@ -108,6 +114,50 @@ def test_a_helper_judges_what_the_owner_does_not_and_the_report_is_the_same(
     assert judged.calls == chunks(IMAGES)
     view = jobs.get(job.id)
     assert (view.state, view.done, view.total) == ("done", IMAGES, IMAGES)
+    assert reports(jobs, job) == reports(jobs, alone)
+
+
+def test_leases_of_owner_and_helper_are_kept_while_images_are_at_work(
+    database: Database, jobs: AuditJobs, work: Callable[..., None], judged: Judged
+) -> None:
+    left_s: list[float] = []
+
+    def look() -> None:
+        time.sleep(2.5)
+        with database.read() as session:
+            now = database.now(session)
+            held = session.scalars(select(ShardRow).where(ShardRow.lease_until.is_not(None), ~ShardRow.done))
+            left_s.extend((shard.lease_until or 0.0) - now for shard in held)
+
+    judged.events = {0: lambda: work(audit_lease_s=1.0), 1: look}
+    job = submit(jobs, yolo_zip(IMAGES))
+    work(audit_lease_s=1.0)
+    assert len(left_s) == 2
+    assert min(left_s) > 0
+    assert jobs.get(job.id).state == "done"
+
+
+def test_a_calibration_is_fitted_once_by_the_owner(
+    jobs: AuditJobs, work: Callable[..., None], judged: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = OPTIONS.replace(MODEL, UNCALIBRATED)
+    alone = submit(jobs, yolo_zip(IMAGES), options=options)
+    work()
+    judged.calls.clear()
+    judged.events = {0: work}
+    fitted: list[str] = []
+
+    def fit(
+        detect_for: Callable[[LabeledImage], HeadsDetector], dataset: DetectionDataset, name: str
+    ) -> AuditCalibration:
+        fitted.append(name)
+        return calibrate_on(detect_for, dataset, name)
+
+    monkeypatch.setattr("yoloscope.app.services.audits.run.calibrate_on", fit)
+    job = submit(jobs, yolo_zip(IMAGES), options=options)
+    work()
+    assert fitted == ["cells"]
+    assert judged.calls == chunks(IMAGES)
     assert reports(jobs, job) == reports(jobs, alone)
 
 
