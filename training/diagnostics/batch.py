@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -56,20 +57,20 @@ class AuditBatch:
 
     def audits(self) -> list[ImageAudit]:
         """Return the audit of each image."""
-        labels = self._network_labels()
         findings: list[list[Finding]] = [[] for _ in self.labels]
-        loss = LabelLoss(self.heads, labels, self.spec)
         kinds = self.suspicions()
-        edits = [self._edits(suspicions, labels) for suspicions in kinds]
-        gains = loss.gains(Edits.joined(edits))
-        for suspicions, own in zip(kinds, gains.split([len(part) for part in edits]), strict=True):
+        for suspicions, own in zip(kinds, self.gains(kinds), strict=True):
             for image, finding in self._findings(suspicions, own):
                 findings[image].append(finding)
-        flags = self._flags(labels, loss.statuses)
         return [
             ImageAudit(name, len(labels), sorted_findings(found), tuple(flagged))
-            for name, labels, found, flagged in zip(self.names, self.labels, findings, flags, strict=True)
+            for name, labels, found, flagged in zip(self.names, self.labels, findings, self._flags(), strict=True)
         ]
+
+    def gains(self, kinds: Sequence[Suspicions]) -> list[Gains]:
+        """Return what the repair of each suspicion would save, kind by kind."""
+        edits = [self._edits(suspicions) for suspicions in kinds]
+        return self._loss.gains(Edits.joined(edits)).split([len(part) for part in edits])
 
     def suspicions(self) -> list[Suspicions]:
         """Return what is suspected of all labels and candidates, kind by kind."""
@@ -105,6 +106,11 @@ class AuditBatch:
         explained.view(-1).scatter_reduce_(0, place, badly_placed[rows], "amax")
         return explained[candidates.image, candidates.column]
 
+    @cached_property
+    def _loss(self) -> LabelLoss:
+        return LabelLoss(self.heads, self._network_labels, self.spec)
+
+    @cached_property
     def _network_labels(self) -> NetworkLabels:
         """Return the judged labels as training takes them: cut to their image."""
         image, slot = self.batch.judged.nonzero(as_tuple=True)
@@ -123,7 +129,8 @@ class AuditBatch:
         """Return the boxes of the detections [n, 4], cut to the image."""
         return self.found.boxes_xyxy_frac[suspicions.image, suspicions.column].double().clamp(0, 1)
 
-    def _edits(self, suspicions: Suspicions, labels: NetworkLabels) -> Edits:
+    def _edits(self, suspicions: Suspicions) -> Edits:
+        labels = self._network_labels
         kind, image = suspicions.kind, suspicions.image
         count = len(image)
         row = torch.full((count,), -1) if kind == "missing" else self.row_of_slot[image, suspicions.slot]
@@ -176,7 +183,8 @@ class AuditBatch:
             for class_id, (x1, y1, x2, y2) in zip(class_ids, boxes.tolist(), strict=True)
         ]
 
-    def _flags(self, labels: NetworkLabels, statuses: Tensor) -> list[list[LabelFlag]]:
+    def _flags(self) -> list[list[LabelFlag]]:
+        labels, statuses = self._network_labels, self._loss.statuses
         has_center = labels.has_center
         owner, index = labels.image[has_center], self.batch.index[self.batch.judged][has_center]
         found = []

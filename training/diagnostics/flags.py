@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from yoloscope.models.spec import DetectorSpec
@@ -57,16 +57,18 @@ def find_collisions(image: str, labels: ImageLabels, statuses: Tensor, index: li
 def _misfits(image: str, labels: ImageLabels, spec: DetectorSpec, scale: tuple[float, float]) -> Iterator[LabelFlag]:
     if not spec.anchors_px or not len(labels):
         return
-    boxes = torch.from_numpy(labels.boxes_xyxy_px)
-    sizes = (boxes[:, 2:] - boxes[:, :2]) * torch.tensor(scale, dtype=boxes.dtype)
-    anchors = torch.tensor(spec.anchors_px, dtype=boxes.dtype)
-    shared = torch.minimum(sizes[:, None], anchors).prod(-1)
-    overlap = shared / (sizes.prod(-1)[:, None] + anchors.prod(-1) - shared)
-    for row, best in enumerate(overlap.amax(1).tolist()):
-        if best < ANCHOR_MISFIT_IOU and not labels.objects[row].crowd:
+    boxes = labels.boxes_xyxy_px
+    sizes = (boxes[:, 2:] - boxes[:, :2]) * scale
+    anchors = np.array(spec.anchors_px, dtype=np.float64)
+    shared = np.minimum(sizes[:, None, 0], anchors[:, 0]) * np.minimum(sizes[:, None, 1], anchors[:, 1])
+    with np.errstate(divide="ignore", invalid="ignore"):  # boxes without area, which are faulty anyway
+        overlap = shared / (sizes.prod(1)[:, None] + anchors.prod(1) - shared)
+    best = overlap.max(1)
+    for row in np.flatnonzero(best < ANCHOR_MISFIT_IOU).tolist():
+        if not labels.objects[row].crowd:
             width, height = sizes[row].tolist()
             detail = (
-                f"expected a shape that overlaps an anchor by at least {ANCHOR_MISFIT_IOU:g}, got {best:.2f} for "
+                f"expected a shape that overlaps an anchor by at least {ANCHOR_MISFIT_IOU:g}, got {best[row]:.2f} for "
                 f"{width:.0f}x{height:.0f} network pixels"
             )
             consequence = "No anchor has nearly its shape: the model learns it badly; fit the anchors to the data."

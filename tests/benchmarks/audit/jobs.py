@@ -64,22 +64,48 @@ class Replica:
     process: subprocess.Popen[bytes]
     http: httpx.Client
     log: Path
+    supervised: bool
+
+    def serving(self) -> int | None:
+        """Process id of the service: the only child of its supervisor, if it has one."""
+        return _child(self.process.pid) if self.supervised else self.process.pid
 
     def worker(self) -> int | None:
         """Process id of the worker, the only child of the service."""
-        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        found = [int(pid) for file in children for pid in file.read_text().split()]
-        return found[0] if found else None
+        serving = self.serving()
+        return None if serving is None else _child(serving)
+
+    def job(self, url: str) -> dict[str, Any]:
+        """Return a job, also where the service dies before it answers and its supervisor starts it again."""
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                response = self.http.get(url)
+            except httpx.TransportError:
+                if not self.supervised or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                job: dict[str, Any] = response.raise_for_status().json()
+                return job
+
+
+def _child(parent: int) -> int | None:
+    try:
+        found = [
+            int(pid) for file in Path(f"/proc/{parent}/task").glob("*/children") for pid in file.read_text().split()
+        ]
+    except OSError:
+        return None
+    return found[0] if found else None
 
 
 @contextmanager
-def replica(log: Path, **variables: str) -> Iterator[Replica]:
-    environment = {**os.environ, "YOLOSCOPE_PROVIDER": "cpu", "YOLOSCOPE_SUPERVISE": "0", **variables}
+def replica(log: Path, *, supervised: bool = False, **variables: str) -> Iterator[Replica]:
+    environment = {**os.environ, "YOLOSCOPE_PROVIDER": "cpu", "YOLOSCOPE_SUPERVISE": str(int(supervised)), **variables}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "yoloscope.app.cli", "serve", "--no-supervise", "--port", "0"],
-            env=environment,
-            stderr=output,
+            [sys.executable, "-m", "yoloscope.app.cli", "serve", "--port", "0"], env=environment, stderr=output
         )
     deadline = time.monotonic() + 120
     while (found := re.search(r"listens on (\S+)", log.read_text())) is None:
@@ -87,7 +113,7 @@ def replica(log: Path, **variables: str) -> Iterator[Replica]:
         time.sleep(0.2)
     with httpx.Client(base_url=found.group(1), timeout=600) as http:
         try:
-            yield Replica(process, http, log)
+            yield Replica(process, http, log, supervised)
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -125,45 +151,39 @@ def digest(http: httpx.Client, url: str) -> list[str]:
 
 
 def run_zip(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Audit a zip without interruption, then again with a kill -9 of worker or service at three random images."""
+    """Audit a zip without interruption, then again with a kill -9 of worker or service at three random images.
+
+    The service is served as its users have it: under the supervisor, which starts it again.
+    """
     path = folder / "cells.zip"
     write_zip(path, arguments.data, arguments.images)
     write_tiny(folder / "models")
-    random_numbers = random.Random(arguments.seed)
     variables = {
         "YOLOSCOPE_MODELS_DIR": str(folder / "models"),
         "YOLOSCOPE_MODEL": arguments.model,
         "YOLOSCOPE_AUDITS_DIR": str(folder / "audits"),
     }
-    kills = sorted(random_numbers.sample(range(1, arguments.images - 8), 3))
+    kills = sorted(random.Random(arguments.seed).sample(range(1, arguments.images - 8), 3))
     result: dict[str, Any] = {"images": arguments.images, "zip_mib": path.stat().st_size / 2**20, "kills_at": kills}
     digests, killed = [], []
     peaks = Counter[str]()
-    for number in range(2):
+    for name in ("uninterrupted_s", "killed_s"):
         begun = time.monotonic()
-        left = list(kills) if number else []
-        url = ""
-        finished = False
-        while not finished:
-            with replica(folder / "log", **variables) as running:
-                url = url or post(running.http, path)
-                while (job := running.http.get(url).json())["state"] in OPEN:
-                    worker = running.worker()
-                    peaks["worker"] = max(peaks["worker"], round(peak_mib(worker)))
-                    peaks["service"] = max(peaks["service"], round(peak_mib(running.process.pid)))
-                    if left and job["done"] >= left[0] and worker:
-                        left.pop(0)
-                        killed.append("service" if len(left) == 1 else "worker")
-                        os.kill(running.process.pid if killed[-1] == "service" else worker, signal.SIGKILL)
-                        if killed[-1] == "service":
-                            running.process.wait()
-                            break
-                    time.sleep(0.2)
-                else:
-                    assert job["state"] == "done", job
-                    digests.append(digest(running.http, url))
-                    finished = True
-        result[("uninterrupted_s", "killed_s")[number]] = round(time.monotonic() - begun, 1)
+        left = list(zip(kills, ("worker", "service", "worker"), strict=True)) if name == "killed_s" else []
+        with replica(folder / "log", supervised=True, **variables) as running:
+            url = post(running.http, path)
+            while (job := running.job(url))["state"] in OPEN:
+                pids = {"worker": running.worker(), "service": running.serving()}
+                for process, pid in pids.items():
+                    peaks[process] = max(peaks[process], round(peak_mib(pid)))
+                if left and job["done"] >= left[0][0] and (pid := pids[left[0][1]]):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(left.pop(0)[1])
+                time.sleep(0.2)
+            assert job["state"] == "done", job
+            assert not left, f"the job ended before {left}: more --images"
+            digests.append(digest(running.http, url))
+        result[name] = round(time.monotonic() - begun, 1)
     result |= {"killed": killed, "peak_mib": dict(peaks), "identical": digests[0] == digests[1], "digests": digests[0]}
     return result
 

@@ -76,8 +76,16 @@ def find_unusable(labels: ImageLabels) -> tuple[LabelFinding, ...]:
 
 
 def _judge_all(labels: ImageLabels) -> Iterator[LabelFinding]:
-    for index, label in enumerate(labels.objects):
-        yield from _judge(index, label, labels)
+    for index in np.flatnonzero(~_sound(labels)).tolist():
+        yield from _judge(index, labels.objects[index], labels)
+
+
+def _sound(labels: ImageLabels) -> NDArray[np.bool_]:
+    """Return which objects have a known class and lie within their image, so that ``_judge`` finds nothing."""
+    boxes = labels.boxes_xyxy_px
+    low, high = boxes[:, :2], boxes[:, 2:]
+    sound: NDArray[np.bool_] = (low >= 0) & (high <= (labels.image_width, labels.image_height)) & (low < high)
+    return sound.all(1) & (labels.class_ids != UNKNOWN_CLASS)
 
 
 def _judge(index: int, label: LabelObject, labels: ImageLabels) -> Iterator[LabelFinding]:
@@ -131,15 +139,15 @@ def _earlier_only(
 def _name_duplicates(
     labels: ImageLabels, rows: list[int], start: int, overlap: NDArray[np.float64]
 ) -> Iterator[LabelFinding]:
-    best = overlap.argmax(axis=1) if overlap.size else np.zeros(0, np.int64)
-    for offset, other in enumerate(best):
-        iou = float(overlap[offset, other])
-        if iou > DUPLICATE_IOU:
-            index = rows[start + offset]
-            label, twin = labels.objects[index], labels.objects[rows[other]]
-            kind: LabelFault = "identical" if label.box_xyxy_px == twin.box_xyxy_px else "duplicate"
-            detail = f"expected each object once, got IoU {iou:.3f} with {twin.pointer} of the same class"
-            yield LabelFinding(kind, index, LabelProblem(label.pointer, detail))
+    for offset in np.flatnonzero((overlap > DUPLICATE_IOU).any(axis=1)).tolist():
+        other = int(overlap[offset].argmax())
+        index = rows[start + offset]
+        label, twin = labels.objects[index], labels.objects[rows[other]]
+        kind: LabelFault = "identical" if label.box_xyxy_px == twin.box_xyxy_px else "duplicate"
+        detail = (
+            f"expected each object once, got IoU {overlap[offset, other]:.3f} with {twin.pointer} of the same class"
+        )
+        yield LabelFinding(kind, index, LabelProblem(label.pointer, detail))
 
 
 def _tiny(labels: ImageLabels, scale: tuple[float, float], faulty: set[int]) -> Iterator[LabelFinding]:
