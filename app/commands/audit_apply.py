@@ -11,7 +11,7 @@ import typer
 
 from yoloscope.app.commands.options import NO_DATA, RequiredDataOption
 from yoloscope.training.diagnostics.decisions import Decisions, read_decisions
-from yoloscope.training.diagnostics.mending import CopyMode, Mended, NewClasses, in_words, mend
+from yoloscope.training.diagnostics.mending import CopyMode, Mended, NewClasses, mend
 
 _MOST_LISTED: Final = 20
 
@@ -52,13 +52,12 @@ def apply(
 
 
 def _show(mended: Mended, chosen: Decisions) -> None:
-    typer.echo(f"{len(chosen.accepted)} of {len(chosen.decisions)} findings accepted: {in_words(mended.counts)}")
-    if mended.shapes_lost:
-        typer.echo(f"{mended.shapes_lost} moved polygons, masks or oriented boxes are boxes now")
-    if mended.clipped:
-        typer.echo(f"{mended.clipped} suggested boxes reached over the edge of their image and end there")
-    if mended.new_classes:
-        typer.echo(f"new classes: {', '.join(mended.new_classes)}")
+    edits, *more = mended.in_words()
+    typer.echo(f"{len(chosen.accepted)} of {len(chosen.decisions)} findings accepted: {edits}")
+    for line in more:
+        typer.echo(line)
+    for name in mended.new_classes:
+        typer.echo(f"  {name}")
     for name in mended.files[:_MOST_LISTED]:
         typer.echo(f"  {name}")
     if len(mended.files) > _MOST_LISTED:

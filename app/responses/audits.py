@@ -10,7 +10,6 @@ from yoloscope.app.services.audits.options import AuditOptions
 
 if TYPE_CHECKING:
     from yoloscope.app.services.audits.jobs import AuditJob, FindingsPage
-    from yoloscope.training.diagnostics.mending import Mended
 
 
 def job_answer(job: AuditJob, status_url: str) -> schemas.AuditJob:
@@ -39,15 +38,3 @@ def findings_answer(page: FindingsPage) -> schemas.FindingPage:
     """Return a page of findings as it is answered."""
     found = [schemas.AuditFinding.model_validate_json(document) for document in page.findings]
     return schemas.FindingPage(findings=found, cursor=page.cursor)
-
-
-def changes_in_words(mended: Mended) -> str:
-    """Return how a corrected copy differs from its original, in ASCII."""
-    words = [", ".join(f"{count} {kind}" for kind, count in mended.counts.items())]
-    if mended.shapes_lost:
-        words.append(f"{mended.shapes_lost} moved polygons, masks or oriented boxes are boxes now")
-    if mended.clipped:
-        words.append(f"{mended.clipped} suggested boxes end at the edge of their image")
-    if mended.new_classes:
-        words.append(f"{len(mended.new_classes)} new classes")
-    return "; ".join(words)

@@ -19,7 +19,7 @@ from yoloscope.app.requests.audits import (
     correction_upload,
 )
 from yoloscope.app.requests.detect import ServicesDependency
-from yoloscope.app.responses.audits import changes_in_words, findings_answer, job_answer
+from yoloscope.app.responses.audits import findings_answer, job_answer
 from yoloscope.app.schemas.audits import AuditJob, AuditList, AuditOptions, CorrectionOptions, FindingPage
 from yoloscope.app.services.audits.archive import ArchiveLimits
 from yoloscope.app.services.audits.options import AuditOptions as KeptOptions
@@ -133,7 +133,8 @@ async def correct_data(request: Request, services: ServicesDependency) -> Stream
     async with correction_upload(request, services.settings.audits_dir) as upload:
         corrected = await services.jobs.run(_correct, audits, upload)
     name = f"{upload.name}-{'corrected' if upload.options.content == 'data' else 'labels'}.zip"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', _CHANGES: changes_in_words(corrected.mended)}
+    changes = "; ".join(corrected.mended.in_words())
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', _CHANGES: changes}
     return StreamingResponse(_in_threads(services, corrected.parts()), media_type="application/zip", headers=headers)
 
 

@@ -15,13 +15,16 @@ import pytest
 
 from tests.app.audits import MODEL, NO_CLASSES, NO_LABELS, UNKNOWN_CLASS, write_judge, yolo_files, yolo_zip, zip_of
 from tests.app.client import Client
+from tests.app.services.audits.test_archive import HOSTILE
 from yoloscope.app.main import create_app
 from yoloscope.app.services.audits.service import WorkerSupervisor
 from yoloscope.app.settings import Settings
+from yoloscope.models.errors import ArchiveError, MediaTypeError, RequestTooLargeError, YoloscopeError
 
 ZIP = {"content-type": "application/zip"}
 PATH = "/v1/audits"
 IMAGES = 40
+REFUSALS: dict[type[YoloscopeError], int] = {MediaTypeError: 415, RequestTooLargeError: 413, ArchiveError: 422}
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +192,20 @@ def test_what_cannot_be_audited_is_refused_and_leaves_nothing(
     idle: Client, settings: Settings, arguments: dict[str, Any], status: int, message: str
 ) -> None:
     assert message in problem(idle.post(PATH, **arguments), status)
+    assert len(idle.get(PATH).json()["audits"]) == 1
+    assert {path.name.partition(".")[0] for path in settings.audits_dir.iterdir()} <= {"audits", "work"}
+    assert list((settings.audits_dir / "work").iterdir()) == []
+
+
+def test_a_hundred_hostile_zips_are_refused_in_words_and_leave_nothing(idle: Client, settings: Settings) -> None:
+    few_for_this_service = {"too many files", "a list of files that is too long"}
+    sent = [case for case in HOSTILE if case[0] not in few_for_this_service]
+    assert len(sent) >= 100
+    for name, data, error, _ in sent:
+        response = idle.post(PATH, content=data, headers=ZIP)
+        over = {413} if len(data) > settings.max_audit_bytes else set()
+        assert response.status_code in over | {REFUSALS[error]}, (name, response.text)
+        assert problem(response, response.status_code).startswith("expected "), name
     assert len(idle.get(PATH).json()["audits"]) == 1
     assert {path.name.partition(".")[0] for path in settings.audits_dir.iterdir()} <= {"audits", "work"}
     assert list((settings.audits_dir / "work").iterdir()) == []

@@ -101,7 +101,7 @@ def _child(parent: int) -> int | None:
 
 
 @contextmanager
-def replica(log: Path, *, supervised: bool = False, **variables: str) -> Iterator[Replica]:
+def replica(log: Path, variables: dict[str, str], *, supervised: bool = False) -> Iterator[Replica]:
     environment = {**os.environ, "YOLOSCOPE_PROVIDER": "cpu", "YOLOSCOPE_SUPERVISE": str(int(supervised)), **variables}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -170,7 +170,7 @@ def run_zip(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for name in ("uninterrupted_s", "killed_s"):
         begun = time.monotonic()
         left = list(zip(kills, ("worker", "service", "worker"), strict=True)) if name == "killed_s" else []
-        with replica(folder / "log", supervised=True, **variables) as running:
+        with replica(folder / "log", variables, supervised=True) as running:
             url = post(running.http, path)
             while (job := running.job(url))["state"] in OPEN:
                 pids = {"worker": running.worker(), "service": running.serving()}
@@ -205,7 +205,7 @@ def run_queue(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "YOLOSCOPE_MAX_OPEN_AUDITS": "30",
         }
         one, two = ({**variables, "YOLOSCOPE_AUDITS_DIR": str(folder / name)} for name in ("one", "two"))
-        with replica(folder / "log1", **one) as first, replica(folder / "log2", **two) as second:
+        with replica(folder / "log1", one) as first, replica(folder / "log2", two) as second:
             urls = [post((first, second)[number % 2].http, path) for number in range(20)]
             while sum(second.http.get(url).json()["state"] == "done" for url in urls) < 6:
                 time.sleep(0.2)
@@ -272,9 +272,11 @@ def share(url: str, path: Path, folder: Path, *, workers: int, kill: bool = Fals
             stack.enter_context(
                 replica(
                     folder / f"log{number}",
-                    YOLOSCOPE_MODEL="builtin",
-                    YOLOSCOPE_DATABASE_URL=url,
-                    YOLOSCOPE_AUDITS_DIR=str(folder / f"audits{number}"),
+                    {
+                        "YOLOSCOPE_MODEL": "builtin",
+                        "YOLOSCOPE_DATABASE_URL": url,
+                        "YOLOSCOPE_AUDITS_DIR": str(folder / f"audits{number}"),
+                    },
                 )
             )
             for number in range(workers)
@@ -307,7 +309,7 @@ def run_latency(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     variables = {"YOLOSCOPE_MODEL": "builtin", "YOLOSCOPE_AUDITS_DIR": str(folder / "audits")}
     image = min((arguments.data / "JPEGImages").glob("*.jpg")).read_bytes()
     times: dict[str, list[float]] = {"alone": [], "beside": []}
-    with replica(folder / "log", **variables) as running:
+    with replica(folder / "log", variables) as running:
         for _ in range(20):
             running.http.post("/v1/detect", content=image)
         for _ in range(arguments.rounds):

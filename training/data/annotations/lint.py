@@ -84,8 +84,9 @@ def _sound(labels: ImageLabels) -> NDArray[np.bool_]:
     """Return which objects have a known class and lie within their image, so that ``_judge`` finds nothing."""
     boxes = labels.boxes_xyxy_px
     low, high = boxes[:, :2], boxes[:, 2:]
-    sound: NDArray[np.bool_] = (low >= 0) & (high <= (labels.image_width, labels.image_height)) & (low < high)
-    return sound.all(1) & (labels.class_ids != UNKNOWN_CLASS)
+    within: NDArray[np.bool_] = (low >= 0) & (high <= (labels.image_width, labels.image_height)) & (low < high)
+    sound: NDArray[np.bool_] = within.all(1) & (labels.class_ids != UNKNOWN_CLASS)
+    return sound
 
 
 def _judge(index: int, label: LabelObject, labels: ImageLabels) -> Iterator[LabelFinding]:

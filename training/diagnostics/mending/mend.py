@@ -51,6 +51,17 @@ class Mended:
     repointed: tuple[str, ...]
     left_out: tuple[str, ...]
 
+    def in_words(self) -> list[str]:
+        """Return how the copy differs from its original, in ASCII: first how many labels, by kind of edit."""
+        words = [", ".join(f"{self.counts[kind]} {kind}" for kind in EDIT_KINDS)]
+        if self.shapes_lost:
+            words.append(f"{self.shapes_lost} moved polygons, masks or oriented boxes are boxes now")
+        if self.clipped:
+            words.append(f"{self.clipped} suggested boxes reached over the edge of their image and end there")
+        if self.new_classes:
+            words.append(f"{len(self.new_classes)} new classes")
+        return words
+
 
 def mend(
     findings: Sequence[Finding],
@@ -193,8 +204,3 @@ def _agree(labels: Sequence[tuple[str, BoxXyxy]], intended: Sequence[tuple[str, 
         if normalize_class_name(name) != normalize_class_name(other) or distance > tolerance:
             return False
     return True
-
-
-def in_words(counts: Mapping[EditKind, int]) -> str:
-    """Return how many labels were edited, by kind."""
-    return ", ".join(f"{counts[kind]} {kind}" for kind in EDIT_KINDS)

@@ -139,8 +139,16 @@ def _sizes() -> list[Case]:
         ("a bomb that claims to be small", _lying(bomb, 1000), ArchiveError, "fails"),
         ("a file shorter than claimed", central(GOOD, 24, struct.pack("<L", 60)), ArchiveError, "fails|bytes in"),
         ("files that overlap", _overlapping(), ArchiveError, "inside another"),
+        ("an end of zip64 that is none", _beyond_zip32(0), RequestTooLargeError, "got a list of"),
+        ("an end of zip64 behind the file", _beyond_zip32(2**40), ArchiveError, "end points out of it"),
         ("files that are one", central(GOOD, 42, struct.pack("<L", 0), 1), ArchiveError, "inside another"),
     ]
+
+
+def _beyond_zip32(record_at: int) -> bytes:
+    """The zip with an end that refers to one of zip64 for all of its numbers."""
+    locator = b"PK\x06\x07" + struct.pack("<LQL", 0, record_at, 1)
+    return GOOD[:-22] + locator + b"PK\x05\x06" + b"\xff" * 16 + b"\0\0"
 
 
 def _lying(data: bytes, size: int) -> bytes:
@@ -169,6 +177,9 @@ def _broken() -> list[Case]:
         ("a gzip", b"\x1f\x8b\x08\x00" + bytes(100), MediaTypeError, "begins otherwise"),
         ("a RAR", b"Rar!\x1a\x07" + bytes(100), MediaTypeError, "begins otherwise"),
         ("a 7z", b"7z\xbc\xaf\x27\x1c" + bytes(100), MediaTypeError, "begins otherwise"),
+        ("a program before a zip", b"MZ" + bytes(100) + GOOD, MediaTypeError, "begins otherwise"),
+        ("an image before a zip", FILES[0][1] + GOOD, MediaTypeError, "begins otherwise"),
+        ("an end in its comment", _end_in_comment(), ArchiveError, "without images"),
         ("a page", b"<html></html>", MediaTypeError, "begins otherwise"),
         ("no files", zip_of([]), ArchiveError, "without images"),
         ("folders alone", zip_of([("a/", b""), ("b/", b"")]), ArchiveError, "without images"),
@@ -176,6 +187,12 @@ def _broken() -> list[Case]:
         ("labels alone", zip_of([f for f in FILES if f[0].endswith(".txt")]), ArchiveError, "without images"),
         ("a zip in a zip", zip_of([("data.zip", GOOD)]), ArchiveError, "without images"),
     ]
+
+
+def _end_in_comment() -> bytes:
+    """The zip with a comment that is the end of an empty one."""
+    comment = b"PK\x05\x06" + bytes(18)
+    return GOOD[:-2] + struct.pack("<H", len(comment)) + comment
 
 
 def _flipped(at: int) -> bytes:
