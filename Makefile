@@ -61,7 +61,7 @@ check-exchange: $(STAMP) ## have label-studio-sdk and cvat-sdk judge what goes t
 check-clients: $(STAMP) ## have the clients of KServe and Triton call the service, from an environment of their own
 	@$(PYTHON) -m venv .venv-clients
 	@.venv-clients/bin/pip install --quiet kserve
-	$(BIN)/python -m tests.helpers.with_packages .venv-clients tests/app/routers/test_kserve_client.py \
+	$(BIN)/python -m tests.helpers.with_packages .venv-clients tests/app/routers/test_inference_protocol_kserve.py \
 	  tests/app/routers/test_inference_protocol.py
 
 check-ray: $(STAMP) ## serve on Ray from an environment of its own: tests, then a raylet killed under load and in an audit
