@@ -6,7 +6,6 @@ The file needs nothing beside it: ``{"model", "version", "data", "split", "decis
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -59,7 +58,11 @@ class Decisions:
     @classmethod
     def from_json(cls, data: bytes | str) -> Decisions:
         """Read ``decisions.json``; raises DatasetError naming the place (a JSON pointer) of what is wrong."""
-        document = _parse(data)
+        return cls.from_document(_parse(data))
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Decisions:
+        """Return the decisions of a JSON document that was read; raises as ``from_json`` does."""
         entries = document.get("decisions")
         if not isinstance(entries, list):
             raise DatasetError(f"/decisions: expected a list of decisions, got {shown(entries)}")
@@ -96,12 +99,12 @@ def read_decisions(data: bytes | str, *, accept_probability: float | None = None
     if "decisions" in document:
         if accept_probability is not None:
             raise DatasetError("expected the report of an audit to accept by probability, got decisions made already")
-        return Decisions.from_json(data)
+        return Decisions.from_document(document)
     if "findings" not in document:
         raise DatasetError(f"expected decisions, or the report of an audit, got the keys {shown(sorted(document))}")
     if accept_probability is None:
         raise DatasetError("expected decisions, got a report: name the probability from which its findings count")
-    return accept_above(AuditReport.from_json(json.dumps(document)), accept_probability)
+    return accept_above(AuditReport.from_document(document), accept_probability)
 
 
 def _parse(data: bytes | str) -> dict[str, Any]:

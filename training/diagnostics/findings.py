@@ -167,6 +167,14 @@ class AuditReport:
         """Return what ``to_json`` wrote; raises DatasetError where it is not a report."""
         try:
             document = json.loads(text)
+        except ValueError as error:
+            raise _no_report(error) from error
+        return cls.from_document(document)
+
+    @classmethod
+    def from_document(cls, document: Any) -> AuditReport:  # noqa: ANN401 (any JSON)
+        """Return the report of a JSON document that was read; raises DatasetError where it is none."""
+        try:
             plain = {key: document[key] for key in _PLAIN}
             return cls(
                 **plain,
@@ -176,7 +184,11 @@ class AuditReport:
                 skipped=tuple(SkippedImage(**skipped) for skipped in document["skipped"]),
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"expected the JSON report of an audit, got none: {error!r}") from error
+            raise _no_report(error) from error
+
+
+def _no_report(error: Exception) -> DatasetError:
+    return DatasetError(f"expected the JSON report of an audit, got none: {error!r}")
 
 
 def _list_parts(key: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:
