@@ -68,10 +68,15 @@ def test_the_table_has_medians_and_ratios_of_neighbors(capsys: pytest.CaptureFix
         return Figures(3.0, {1: results}, {1: [50.0, 60.0, 70.0]}, Memory(100, 80))
 
     options = Namespace(model=Path("m.onnx"), threads=2, rounds=3, duration=2, connections=[1])
+    alone = {
+        "alone": Alone(1, {1: [10.0, 20.0, 40.0]}, {1: [40.0, 45.0, 50.0]}),
+        "two at once": Alone(2, {1: [90.0, 90.0, 90.0]}, {1: [40.0, 40.0, 40.0]}),
+    }
     everyone = {"yoloscope serve": figures(10, 30, 20), "slow": figures(10, 10, 10), "fast": figures(40, 15, 16)}
-    print_table(options, everyone, {"alone": Alone({1: [10.0, 20.0, 40.0]}, {1: [40.0, 45.0, 50.0]})})
+    print_table(options, everyone, alone)
     rows = capsys.readouterr().out.splitlines()
     assert "| alone | | | 20.0 | | 45.0 | |" in rows
+    assert "| two at once | | | 90.0 | | 40.0 | |" in rows
     assert "| yoloscope serve | 3.0 | 100 / 80 | 10.0 (1.25, 0.50) | 10 / 10 | 60.0 | 2 x 503 |" in rows
     assert "| fast | 3.0 | 100 / 80 | 8.0 (1.00, 0.38) | 10 / 10 | 60.0 | 2 x 503 |" in rows
 

@@ -170,7 +170,7 @@ def run(options: argparse.Namespace, folder: Path) -> None:
             for processes, threads in ((1, options.threads), (options.threads, 1))
         ]
         counts = options.connections
-        found = {one.name: Alone({n: [] for n in counts}, {n: [] for n in counts}) for one in alone}
+        found = {one.name: Alone(one.at_once, {n: [] for n in counts}, {n: [] for n in counts}) for one in alone}
         for number in range(options.rounds):
             for connections in counts:
                 for without in alone:

@@ -21,6 +21,7 @@ class InProcess:
     """Processes that are loaded and wait, each with so many threads, until the end of a with block."""
 
     def __init__(self, image: Path, model: Path, *, processes: int, threads: int) -> None:
+        self.at_once = processes
         self.name = f"in process, {processes} x {threads} threads"
         environment = {**os.environ, MODEL: str(model), THREADS: str(threads)}
         command = [sys.executable, "-m", f"{__package__}.in_process", str(image)]

@@ -48,8 +48,12 @@ def ratio(rates: list[float], others: list[float]) -> float:
 
 @dataclass(frozen=True)
 class Alone:
-    """Rates without a server, and the processor time of an image, by the loads that they were measured beside."""
+    """Rates without a server, and the processor time of an image, by the loads that they were measured beside.
 
+    ``at_once`` images are at work: with fewer connections no server can have as many.
+    """
+
+    at_once: int
     rates: dict[int, list[float]]
     cpu_ms: dict[int, list[float]]
 
@@ -87,5 +91,5 @@ def _best(figures: dict[str, Figures], alone: dict[str, Alone], connections: int
         for name, found in figures.items()
         if not name.startswith(OURS)
     ]
-    without = [of.rates[connections] for of in alone.values()]
+    without = [of.rates[connections] for of in alone.values() if of.at_once <= connections]
     return tuple(max(group, key=statistics.median) for group in (peers, without) if group)
