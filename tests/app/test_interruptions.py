@@ -38,11 +38,11 @@ from yoloscope.app.services.runtime import Runtime
 
 quick, calls = Runtime.detect, iter(range(1000))
 
-def slow(self, *arguments):
+def slow(self, *arguments, **options):
     if next(calls):  # the first is the warm-up
         print("at work", flush=True)
         time.sleep(300)
-    return quick(self, *arguments)
+    return quick(self, *arguments, **options)
 
 Runtime.detect = slow
 serve(model="tiny", port=0, models_dir=Path({folder!r}), threads=1)
@@ -55,7 +55,7 @@ def test_the_queued_work_of_a_client_that_leaves_is_dropped(
     with Client(create_app(settings)) as client:
         services: Services = client.app.state.services
         ran: list[int] = []
-        monkeypatch.setattr(Runtime, "detect", lambda *_: ran.append(1))
+        monkeypatch.setattr(Runtime, "detect", lambda *_, **__: ran.append(1))
         sent: list[MutableMapping[str, Any]] = []
 
         async def scenario() -> None:
@@ -122,7 +122,11 @@ async def stopped_at_work(process: subprocess.Popen[str], address: str, image: b
     async with httpx.AsyncClient(timeout=60) as http:
         answer = asyncio.create_task(http.post(address, content=image))
         assert process.stdout is not None
-        assert await asyncio.to_thread(process.stdout.readline) == "at work\n"
+        at_work = asyncio.create_task(asyncio.to_thread(process.stdout.readline))
+        await asyncio.wait({answer, at_work}, return_when=asyncio.FIRST_COMPLETED)
+        if not at_work.done():
+            process.kill()
+        assert await at_work == "at work\n"
         process.send_signal(signal.SIGTERM)
         for _ in range(signals - 1):
             await refused(httpx.URL(address))
