@@ -33,6 +33,7 @@ from yoloscope.app.routers import (
     swagger,
 )
 from yoloscope.app.services.state import Services
+from yoloscope.app.services.torch_import import import_torch
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.images import quiet_repairs, return_freed_memory
 
@@ -131,6 +132,12 @@ def _label_studio(settings: Settings) -> tuple[APIRouter, LabelStudio]:
     return router, client
 
 
+def _prepare_reviews() -> None:
+    """Import what scores, for which the second that Label Studio waits for a review is not enough."""
+    import_torch()
+    import yoloscope.app.services.image_scores  # noqa: F401, PLC0415 - PyTorch
+
+
 def _paths(routers: Iterable[APIRouter]) -> Iterator[str]:
     """Return the paths of routes that have no parameters."""
     for router in routers:
@@ -142,6 +149,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     try:
         await services.inference.run(services.start)
+        if services.settings.label_studio_url:
+            await asyncio.to_thread(_prepare_reviews)
         yield
     finally:
         if services.settings.label_studio_url:
