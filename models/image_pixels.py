@@ -59,7 +59,8 @@ def convert_samples(image: Image.Image, choose: Callable[[int, int], SourceGrid]
     orientation = stored_orientation(image)
     width, height = reversed(image.size) if orientation in SIDEWAYS else image.size
     grid = choose(width, height)
-    if grid.is_whole(width, height) and _is_plain(image) and width * height <= _COPIED_PIXELS:
+    as_stored = orientation == 1 and _is_rgb(image) and grid.is_whole(width, height)
+    if as_stored and width * height <= _COPIED_PIXELS:
         return ImageSamples(np.array(image), grid, width, height)
     pixels = np.empty((*grid.shape, 3), np.uint8)
     left, right = int(grid.columns[0]), int(grid.columns[-1]) + 1
@@ -97,13 +98,12 @@ def _runs(rows: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
         first = end
 
 
-def _is_plain(image: Image.Image) -> bool:
-    """Whether the pixels are those of the upright image in RGB."""
-    return image.mode == "RGB" and "transparency" not in image.info and stored_orientation(image) == 1
+def _is_rgb(image: Image.Image) -> bool:
+    return image.mode == "RGB" and "transparency" not in image.info
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
+    if _is_rgb(image):
         return image
     if image.mode in _SIXTEEN_BIT:
         return _from_16_bit(image)

@@ -85,7 +85,7 @@ async def _detect_by_image(
         with own.stage("decode"):
             prepared = prepare_upload(image, runtime.spec, services.limits)
         with own.stage("inference"):
-            (found,) = infer(runtime, [prepared], [settings], half=runtime.takes_half and services.limiter.held > 1)
+            (found,) = infer(runtime, [prepared], [settings], half=services.limiter.held > 1)
         services.metrics.executed(model, 1)
         with own.stage("finish"):
             return [(postprocess(prepared, found, settings), own)]
@@ -109,7 +109,7 @@ async def _detect_by_stage(
 
     def infer_batch(batch: list[tuple[PreprocessedImage, DetectSettings]]) -> list[Detections]:
         placed, options = zip(*batch, strict=True)
-        found = infer(runtime, placed, options, half=runtime.takes_half and services.limiter.held > 1)
+        found = infer(runtime, placed, options, half=services.limiter.held > 1)
         services.metrics.executed(model, len(batch))
         return found
 

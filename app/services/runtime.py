@@ -92,7 +92,7 @@ class Runtime:
         """Return the detections of placed images [B, H, W, 3], thresholds per image; boxes in network pixels.
 
         ``images`` holds levels 0..255, uint8 or float32; of floats, 256ths are kept where the artifact takes them.
-        ``half`` runs in half of the threads, for another run is at work beside or comes soon.
+        ``half`` runs in half of the threads, where that is open, for another run is at work beside or comes soon.
         """
         self._check_shape(images)
         variant = self.variant

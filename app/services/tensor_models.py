@@ -132,8 +132,8 @@ async def _run(services: Services, model: TensorModel, query: TensorQuery, timin
     ]
 
     def run_batch(batch: list[tuple[NDArray[np.uint8], np.float32, np.float32]]) -> list[Tensors]:
-        half = runtime.takes_half and services.limiter.held > 1
-        outputs = runtime.outputs(names, *(np.stack(values) for values in zip(*batch, strict=True)), half=half)
+        inputs = (np.stack(values) for values in zip(*batch, strict=True))
+        outputs = runtime.outputs(names, *inputs, half=services.limiter.held > 1)
         services.metrics.executed(model.base, len(batch))
         return [{name: values[row : row + 1] for name, values in outputs.items()} for row in range(len(batch))]
 

@@ -125,9 +125,8 @@ class JobQueue:
             job.phase, job.total = "score", total
             if session.scalar(select(ShardRow.first).where(ShardRow.job_id == job_id).limit(1)) is not None:
                 return
-            judged = set(
-                session.scalars(select(ImageRow.row).where(ImageRow.job_id == job_id))
-            )  # before there were shards
+            # by a version without shards
+            judged = set(session.scalars(select(ImageRow.row).where(ImageRow.job_id == job_id)))
             shards = [
                 {"job_id": job_id, "first": first, "end": min(first + size, total), "done": first in judged}
                 for first in range(0, total, size)

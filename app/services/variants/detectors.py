@@ -60,9 +60,8 @@ class OpenVinoDetector:
 
     def __init__(self, folder: Path, spec: DetectorSpec, precision: VariantPrecision, threads: int) -> None:
         try:
-            self._networks = [
-                _compile(folder / NETWORK[precision], spec, threads, streams) for streams in (1, min(2, threads))
-            ]
+            counts = (1, 2) if threads > 1 else (1,)
+            self._networks = [_compile(folder / NETWORK[precision], spec, threads, streams) for streams in counts]
         except Exception as error:
             raise ModelLoadError(f"expected a network that OpenVINO can run, got: {error}") from error
         self._detection = open_session(folder / DETECTION, threads=1)
@@ -85,7 +84,7 @@ class OpenVinoDetector:
         name = "half" if half else "whole"
         request = getattr(self._requests, name, None)
         if request is None:
-            request = self._networks[half].create_infer_request()
+            request = self._networks[-1 if half else 0].create_infer_request()
             setattr(self._requests, name, request)
         planes = image[..., : self.spec.input_channels]  # of a gray network all three are the gray image
         results = request.infer({0: np.multiply(planes, _SCALE, dtype=np.float32)[None]}, share_inputs=True)
