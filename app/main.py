@@ -48,13 +48,13 @@ say which kind, `detail` what was expected and what came, `errors` points at the
 
 _SWITCH_INTERVAL_S: Final = 0.001
 """After which a thread that decodes lets the event loop run, instead of Python's 5 ms."""
-_ROUTERS: Final = (
-    health.router,
-    models.router,
+_ROUTERS: Final = (  # tried in this order
     detect.router,
     score.router,
     losses.router,
     audits.router,
+    models.router,
+    health.router,
     inference_protocol.router,
     deepstack.router,
     swagger.router,

@@ -139,12 +139,14 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
 
 
 async def _read_raw(request: Request, settings: Settings) -> bytes:
-    data = bytearray()
+    chunks: list[bytes] = []
+    size = 0
     async for chunk in request.stream():
-        data += chunk
-        if len(data) > settings.max_bytes:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > settings.max_bytes:
             raise RequestTooLargeError(f"expected an image of at most {settings.max_bytes} bytes, got more")
-    return bytes(data)
+    return b"".join(chunks)
 
 
 async def _read_multipart(request: Request, settings: Settings) -> Upload:

@@ -18,31 +18,29 @@ JSON_MEDIA_TYPE = "application/json"
 IMAGE_MEDIA_TYPES = ("image/jpeg", "image/png")
 
 
-async def get_services(request: Request) -> Services:
-    """Return the services of the running app; a coroutine, since FastAPI runs functions in threads."""
+def services_of(request: Request) -> Services:
+    """Return the services of the running app."""
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
 
 
+async def get_services(request: Request) -> Services:
+    """Return the services of the running app; a coroutine, since FastAPI runs functions in threads."""
+    return services_of(request)
+
+
 ServicesDependency = Annotated[Services, Depends(get_services)]
-
-
-async def get_answer_type(request: Request) -> str:
-    """Return the content type of the answer: JSON unless Accept prefers an image."""
-    return preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, *IMAGE_MEDIA_TYPES))
-
-
-AnswerType = Annotated[str, Depends(get_answer_type)]
 
 
 @dataclass(frozen=True)
 class DetectRequest:
-    """Images and options of a detection request, and the clock that runs since it came."""
+    """Images and options of a detection request, the clock that runs since it came, and the type of its answer."""
 
     images: list[EncodedImage]
     options: DetectOptions
     timing: Timing
+    answer_type: str
 
     def settings_for(self, spec: DetectorSpec) -> DetectSettings:
         """Return what the options mean to a model; raises RequestError for classes that it lacks."""
@@ -55,12 +53,14 @@ def start_timing(request: Request) -> Timing:
     return Timing() if started_at is None else Timing(started_at)
 
 
-async def get_detect_request(request: Request, services: ServicesDependency) -> DetectRequest:
-    """Read a detection request; a full queue refuses it before its body is read."""
+async def read_detect_request(request: Request, services: Services) -> DetectRequest:
+    """Read a detection request; a full queue refuses it before its body is read.
+
+    The answer is JSON unless Accept prefers an image.
+    """
     services.limiter.check()
     query = query_options(request, DetectOptions)
     upload = await read_upload(request, services.settings)
-    return DetectRequest(upload.images, merged(DetectOptions, query, upload.options), start_timing(request))
-
-
-DetectRequestDependency = Annotated[DetectRequest, Depends(get_detect_request)]
+    options = merged(DetectOptions, query, upload.options)
+    answer_type = preferred(request.headers.get("accept"), (JSON_MEDIA_TYPE, *IMAGE_MEDIA_TYPES))
+    return DetectRequest(upload.images, options, start_timing(request), answer_type)

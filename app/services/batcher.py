@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
@@ -36,7 +36,10 @@ class BatchResults:
 
 @dataclass(eq=False)
 class _Request:
-    """The images of one request: those that wait, with their positions, and the results of those that are done."""
+    """The images of one request: those that wait, with their positions, and the results of those that are done.
+
+    ``done`` belongs to the event loop of the request; ``settle`` may be called from any thread.
+    """
 
     key: Hashable
     function: Callable[[list[Any]], Sequence[Any]]
@@ -44,12 +47,28 @@ class _Request:
     halves: int
     waiting: deque[tuple[int, Any]]
     results: list[Any]
-    done: Future[BatchResults] = field(default_factory=Future)
+    done: asyncio.Future[BatchResults] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     left: int = 0
     at_work: int = 0
     ran_s: float = 0.0
     waited_s: float = 0.0
     waits_since: float = field(default_factory=time.monotonic)
+    watch: asyncio.TimerHandle | None = None
+
+    def settle(self, outcome: BatchResults | BaseException) -> None:
+        """Give the request its results or its error, unless it has one of them."""
+        with suppress(RuntimeError):  # its loop was closed
+            self.done.get_loop().call_soon_threadsafe(self._settle, outcome)
+
+    def _settle(self, outcome: BatchResults | BaseException) -> None:
+        if self.done.done():
+            return
+        if isinstance(outcome, asyncio.CancelledError):
+            self.done.cancel()
+        elif isinstance(outcome, BaseException):
+            self.done.set_exception(outcome)
+        else:
+            self.done.set_result(outcome)
 
 
 class Batcher:
@@ -102,17 +121,17 @@ class Batcher:
         halves; the first item that fails alone is the error of its request. When the request is canceled or waits for
         too long (DeadlineError), its items that were not taken are dropped.
         """
+        if not items:
+            return BatchResults([], 0.0, 0.0)
         waiting = deque(enumerate(items))
         halves = 1 if half else _HALVES
         request = _Request(key, function, sizes, halves, waiting, [None] * len(items), left=len(items))
-        request.done.set_running_or_notify_cancel()
-        if not items:
-            return BatchResults([], 0.0, 0.0)
         with self._lock:
             self._requests.append(request)
-        for _ in items:
-            self._executor.submit(self._turn)
+            has_room = self._has_room()
         try:
+            if has_room:
+                self._executor.submit(self._turn)
             return await self._finished(request)
         except BaseException:
             self._drop(request)
@@ -131,25 +150,34 @@ class Batcher:
             for request in dropped:
                 self._forget(request)
         for request in dropped:
-            if not request.done.done():
-                request.done.set_exception(asyncio.CancelledError())
+            request.settle(asyncio.CancelledError())
 
     async def _finished(self, request: _Request) -> BatchResults:
-        result = asyncio.wrap_future(request.done)
         patience_s = self._patience()
-        while patience_s is not None and not result.done():
-            left_s = request.waits_since + patience_s - time.monotonic()
-            if left_s <= 0 and self._drop(request, even_at_work=False):
-                raise DeadlineError(f"expected a free thread within {patience_s:.3g} s, got none: the service is busy")
-            await asyncio.wait({result}, timeout=left_s if left_s > 0 else patience_s)
-        found = await result
+        if patience_s is not None:
+            self._watch(request, patience_s)
+        try:
+            found = await request.done
+        finally:
+            if request.watch is not None:
+                request.watch.cancel()
         self._waited(found.waited_s)
         return found
+
+    def _watch(self, request: _Request, patience_s: float) -> None:
+        """Drop a request that has waited for ``patience_s``, else look again when it would have."""
+        left_s = request.waits_since + patience_s - time.monotonic()
+        if left_s <= 0 and self._drop(request, even_at_work=False):
+            words = f"expected a free thread within {patience_s:.3g} s, got none: the service is busy"
+            request.settle(DeadlineError(words))
+            return
+        loop = asyncio.get_running_loop()
+        request.watch = loop.call_later(left_s if left_s > 0 else patience_s, self._watch, request, patience_s)
 
     def _drop(self, request: _Request, *, even_at_work: bool = True) -> bool:
         """Forget the items of a request that wait, and return whether they are forgotten."""
         with self._lock:
-            if request.at_work and not even_at_work:
+            if not even_at_work and (request.at_work or not request.left):
                 return False
             self._forget(request)
             return True
@@ -225,13 +253,12 @@ class Batcher:
                 request.at_work -= 1
                 request.left -= 1
         for request in {request for request, _, _ in batch}:
-            if not request.left and not request.done.done():
-                request.done.set_result(BatchResults(request.results, request.ran_s, request.waited_s))
+            if not request.left:
+                request.settle(BatchResults(request.results, request.ran_s, request.waited_s))
 
     def _fail(self, request: _Request, error: BaseException) -> None:
         with self._lock:
             request.at_work -= 1
             request.left -= 1
             self._forget(request)
-        if not request.done.done():
-            request.done.set_exception(error)
+        request.settle(error)
