@@ -57,67 +57,63 @@ async def detect(services: Services, query: DetectQuery, timing: Timing) -> Dete
     with services.admit(len(query.images)):
         runtime = await services.model(query.model)
         with services.metrics.request(model):
-            return await _detect(services, query, runtime, model, timing)
+            work = _Work(services, runtime, model, query.images, query.settings_for(runtime.spec), timing)
+            by_image = runtime.provider == "cpu" and services.settings.threads <= _MOST_THREADS_BY_IMAGE
+            results = await (work.by_image() if by_image else work.by_stage())
+            services.metrics.staged(model, timing.stages)
+            services.metrics.detections.labels(model).inc(sum(len(found.detections) for found in results))
+            return DetectRun(model, runtime, results, timing)
 
 
-async def _detect(services: Services, query: DetectQuery, runtime: Runtime, model: str, timing: Timing) -> DetectRun:
-    settings = query.settings_for(runtime.spec)
-    by_image = runtime.provider == "cpu" and services.settings.threads <= _MOST_THREADS_BY_IMAGE
-    way = _detect_by_image if by_image else _detect_by_stage
-    results = await way(services, query.images, settings, runtime, model, timing)
-    services.metrics.staged(model, timing.stages)
-    services.metrics.detections.labels(model).inc(sum(len(found.detections) for found in results))
-    return DetectRun(model, runtime, results, timing)
+@dataclass(frozen=True)
+class _Work:
+    """The images of one admitted request with what runs them, in one of two ways; both fill in ``timing``."""
 
+    services: Services
+    runtime: Runtime
+    model: str
+    images: Sequence[EncodedImage]
+    settings: DetectSettings
+    timing: Timing
 
-async def _detect_by_image(
-    services: Services,
-    images: Sequence[EncodedImage],
-    settings: DetectSettings,
-    runtime: Runtime,
-    model: str,
-    timing: Timing,
-) -> tuple[ImageDetections, ...]:
-    """Take each image from its bytes to its detections in one thread, so that it stays in the cache of one core."""
+    async def by_image(self) -> tuple[ImageDetections, ...]:
+        """Take each image from its bytes to its detections in one thread, so that it stays in the cache of one core."""
+        inference, half = self.services.inference, self.runtime.takes_half
+        done = await inference.map(self._detect_one, self.images, (self.runtime, "by image"), half=half)
+        self.timing.stages |= {"decode": 0.0, "queue": done.waited_s * 1e3}
+        for _, own in done.results:
+            self.timing.add(own)
+        return tuple(found for found, _ in done.results)
 
-    def detect_one(batch: list[EncodedImage]) -> list[tuple[ImageDetections, Timing]]:
+    def _detect_one(self, batch: list[EncodedImage]) -> list[tuple[ImageDetections, Timing]]:
         (image,), own = batch, Timing()
         with own.stage("decode"):
-            prepared = prepare_upload(image, runtime.spec, services.limits)
+            prepared = prepare_upload(image, self.runtime.spec, self.services.limits)
         with own.stage("inference"):
-            (found,) = infer(runtime, [prepared], [settings], half=services.limiter.held > 1)
-        services.metrics.executed(model, 1)
+            (found,) = self._infer([prepared], [self.settings])
         with own.stage("finish"):
-            return [(postprocess(prepared, found, settings), own)]
+            return [(postprocess(prepared, found, self.settings), own)]
 
-    done = await services.inference.map(detect_one, images, (runtime, "by image"), half=runtime.takes_half)
-    timing.stages |= {"decode": 0.0, "queue": done.waited_s * 1e3}
-    for _, own in done.results:
-        timing.add(own)
-    return tuple(found for found, _ in done.results)
+    async def by_stage(self) -> tuple[ImageDetections, ...]:
+        """Decode in threads of its own what the device then runs, in batches with the images of other requests."""
+        runtime, settings = self.runtime, self.settings
 
+        def infer_batch(batch: list[tuple[PreprocessedImage, DetectSettings]]) -> list[Detections]:
+            placed, options = zip(*batch, strict=True)
+            return self._infer(placed, options)
 
-async def _detect_by_stage(
-    services: Services,
-    images: Sequence[EncodedImage],
-    settings: DetectSettings,
-    runtime: Runtime,
-    model: str,
-    timing: Timing,
-) -> tuple[ImageDetections, ...]:
-    """Decode in threads of its own what the device then runs, in batches with the images of other requests."""
+        with self.timing.stage("decode"):
+            prepared = await prepare_all(self.services, self.images, runtime.spec)
+        sizes = runtime.batch_sizes(self.services.settings.max_batch, settings.score_threshold)
+        items = [(image, settings) for image in prepared]
+        key = (runtime, "detect", sizes)
+        done = await self.services.inference.map(infer_batch, items, key, sizes, half=runtime.takes_half)
+        self.timing.stages |= {"queue": done.waited_s * 1e3, "inference": done.ran_s * 1e3}
+        with self.timing.stage("finish"):
+            return tuple(postprocess(item, found, settings) for item, found in zip(prepared, done.results, strict=True))
 
-    def infer_batch(batch: list[tuple[PreprocessedImage, DetectSettings]]) -> list[Detections]:
-        placed, options = zip(*batch, strict=True)
-        found = infer(runtime, placed, options, half=services.limiter.held > 1)
-        services.metrics.executed(model, len(batch))
+    def _infer(self, prepared: Sequence[PreprocessedImage], settings: Sequence[DetectSettings]) -> list[Detections]:
+        """Run one batch, in half of the threads if there is another image at work."""
+        found = infer(self.runtime, prepared, settings, half=self.services.limiter.held > 1)
+        self.services.metrics.executed(self.model, len(prepared))
         return found
-
-    with timing.stage("decode"):
-        prepared = await prepare_all(services, images, runtime.spec)
-    sizes = runtime.batch_sizes(services.settings.max_batch, settings.score_threshold)
-    items = [(image, settings) for image in prepared]
-    done = await services.inference.map(infer_batch, items, (runtime, "detect", sizes), sizes, half=runtime.takes_half)
-    timing.stages |= {"queue": done.waited_s * 1e3, "inference": done.ran_s * 1e3}
-    with timing.stage("finish"):
-        return tuple(postprocess(item, found, settings) for item, found in zip(prepared, done.results, strict=True))
