@@ -53,6 +53,7 @@ from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_int8
 from yoloscope.training.export.quantization.int8 import require_float32
 from yoloscope.training.export.quantization.ranges import CalibrationImages, evenly_spaced
+from yoloscope.training.export.quantization.roundings import without_needless_roundings
 from yoloscope.training.export.surgery import take_detection, take_network
 
 CALIBRATED, MEASURED, LEAST_IMAGES = 64, 128, 64
@@ -189,7 +190,7 @@ def _write(source: Path, artifact: onnx.ModelProto, scratch: Path, sample: Sampl
         return tuple(left_out)
     onnx.save(take_detection(artifact), scratch / DETECTION)
     if sample is not None:
-        onnx.save(heads_graph(made), scratch / NETWORK["int8"])
+        onnx.save(without_needless_roundings(heads_graph(made)), scratch / NETWORK["int8"])
     if has_bf16():
         onnx.save(heads_graph(artifact), scratch / NETWORK["bf16"])
     else:

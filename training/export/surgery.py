@@ -89,8 +89,8 @@ def _add_opsets(model: onnx.ModelProto, network: onnx.ModelProto) -> None:
             )
 
 
-_WEIGHTED: Final = frozenset(("Conv", "Gemm", "MatMul"))
-_ELEMENTWISE: Final = frozenset(
+WEIGHTED: Final = frozenset(("Conv", "Gemm", "MatMul"))
+ELEMENTWISE: Final = frozenset(
     (
         *("LeakyRelu", "Relu", "Elu", "Selu", "Sigmoid", "Softplus", "Tanh", "Clip", "Mish", "HardSigmoid"),
         *("HardSwish", "Mul", "Greater", "Where"),
@@ -123,13 +123,13 @@ def find_layers(network: onnx.ModelProto) -> tuple[WeightedLayer, ...]:
     for node in graph.node:
         inputs = [name for name in node.input if name and name not in weights]
         owner = {owners.get(name, -1) for name in inputs}
-        if node.op_type in _WEIGHTED and node.input[1] in weights:
+        if node.op_type in WEIGHTED and node.input[1] in weights:
             places = shapes.get(node.output[0], ())[2:] if node.op_type == "Conv" else ()
             owners[node.output[0]] = len(layers)
             products = int(np.prod((*weights[node.input[1]], *places), dtype=np.int64))
             values = (node.input[0], node.output[0])
             layers.append(WeightedLayer(_readable(node.input[1]), (node.name,), products, values))
-        elif node.op_type in _ELEMENTWISE and len(owner) == 1 and min(owner) >= 0:
+        elif node.op_type in ELEMENTWISE and len(owner) == 1 and min(owner) >= 0:
             index = owner.pop()
             owners[node.output[0]] = index
             layers[index] = _extended(layers[index], node)

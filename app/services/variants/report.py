@@ -21,7 +21,7 @@ Measure: TypeAlias = Literal["labels", "agreement"]
 LEAST_SPEEDUP: Final = 1.1
 """A variant that is not faster by this factor is not worth another result."""
 REPORT: Final = "report.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _LIBRARIES: Final = ("yoloscope", "onnxruntime-gpu", "onnxruntime", "openvino")
 _CPUINFO: Final = Path("/proc/cpuinfo")
 

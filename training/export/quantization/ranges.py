@@ -96,7 +96,7 @@ def _with_all_outputs(network: onnx.ModelProto) -> onnx.ModelProto:
     return augmented
 
 
-_PASSING: Final = frozenset(("MaxPool", "Resize", "Slice", "Split", "Reshape", "Transpose"))
+PASSING: Final = frozenset(("MaxPool", "Resize", "Slice", "Split", "Reshape", "Transpose"))
 """Operators whose result onnxruntime quantizes as their first input."""
 
 
@@ -113,7 +113,7 @@ def share_ranges(network: onnx.ModelProto, ranges: Mapping[str, Range]) -> dict[
         if node.op_type == "Concat":
             wholes.update(node.output)
             _unite(groups, (*node.input, *node.output))
-        elif node.op_type in _PASSING:
+        elif node.op_type in PASSING:
             passed.update(node.output)
             _unite(groups, (node.input[0], *node.output))
     shared = dict(ranges)
