@@ -44,6 +44,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 with _quiet_interrupt():
     import typer
 
+    from yoloscope.app.service_links import drop_service_links
     from yoloscope.app.supervisor import supervise
     from yoloscope.models.errors import ConfigError, DownloadError, OutputError, YoloscopeError
 
@@ -141,6 +142,7 @@ def main() -> None:
     leaves no traceback.
     """
     arguments = sys.argv[1:]
+    drop_service_links(os.environ)
     status = supervise(arguments, os.environ)
     if status is not None:
         sys.exit(status)

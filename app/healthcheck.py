@@ -7,6 +7,8 @@ import sys
 import urllib.error
 import urllib.request
 
+from yoloscope.app.service_links import drop_service_links
+
 
 def is_ready(port: str, timeout_s: float = 4.0) -> bool:
     """Return whether the service on this machine answers /health/ready with 200."""
@@ -18,4 +20,5 @@ def is_ready(port: str, timeout_s: float = 4.0) -> bool:
 
 
 if __name__ == "__main__":
+    drop_service_links(os.environ)
     sys.exit(0 if is_ready(os.environ.get("YOLOSCOPE_PORT", "8000")) else 1)

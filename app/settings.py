@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from yoloscope.app.service_links import drop_service_links
 from yoloscope.models.cpu import available_cpus
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.images import ImageLimits
@@ -28,30 +30,57 @@ def _default_audits_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "yoloscope" / "audits"
 
 
+def _in_lower_case(text: object) -> object:
+    return text.lower() if isinstance(text, str) else text
+
+
+LogLevel: TypeAlias = Literal["critical", "error", "warning", "info", "debug"]
+_ORIGIN: Final = r"(\*|null|[a-z][a-z0-9+.-]*://[^/\s,A-Z]+)"
+_WORDS: Final = {
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "bool_parsing": "true or false",
+}
+
+
 class Settings(BaseSettings):
     """Settings of an operator; each field is the variable ``YOLOSCOPE_<FIELD>``, explained in docs/service.md."""
 
-    model_config = SettingsConfigDict(env_prefix="YOLOSCOPE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="YOLOSCOPE_", frozen=True, extra="forbid", allow_inf_nan=False)
 
     models_dir: Path = Field(default_factory=_default_models_dir)
     weights: Path | None = None
-    model: str | None = Field(default=None, min_length=1)
+    model: str | None = Field(default=None, min_length=1, description="the name or path of a model")
     provider: Literal["auto", "cuda", "cpu"] = "auto"
     threads: int = Field(default_factory=available_cpus, ge=1, le=1024)
     precision: Literal["auto", "fp32", "int8", "bf16"] = "fp32"
     max_ap_drop: float = Field(default=0.005, ge=0, le=1)
     calibration_data: Path | None = None
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1, description="an address (0.0.0.0: all)")
     port: int = Field(default=8000, ge=0, le=65535)
-    root_path: str = Field(default="", pattern=r"^(/[^?#\s]*[^?#\s/])?$")
-    cors_origins: str = ""
-    log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
+    root_path: str = Field(
+        default="", pattern=r"^(/[^?#\s]*[^?#\s/])?$", description="a path as /yolo, without a slash at its end"
+    )
+    cors_origins: str = Field(
+        default="",
+        pattern=rf"^\s*({_ORIGIN}(\s*,\s*{_ORIGIN})*\s*,?)?\s*$",
+        description="origins as https://example.com (lower case, no slash at the end), separated by commas, or *",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(_in_lower_case)] = "info"
 
-    api_keys: str = Field(default="", pattern=r"^([0-9a-fA-F]{64}(\s*,\s*[0-9a-fA-F]{64})*)?$")
+    api_keys: str = Field(
+        default="",
+        pattern=r"^([0-9a-fA-F]{64}(\s*,\s*[0-9a-fA-F]{64})*)?$",
+        description="the SHA-256 of each key, 64 hexadecimal digits, separated by commas",
+        repr=False,
+    )
     max_requests_per_key: int = Field(default=0, ge=0)
     model_control: Literal["none", "explicit"] = "none"
-    label_studio_url: str = Field(default="", pattern=r"^(https?://[^\s?#]+)?$")
+    label_studio_url: str = Field(
+        default="", pattern=r"^(https?://[^\s?#]+)?$", description="an address as http://127.0.0.1:8080"
+    )
     label_studio_token: str = Field(default="", repr=False)
 
     max_bytes: int = Field(default=16 * MEBIBYTE, ge=1)
@@ -88,7 +117,7 @@ class Settings(BaseSettings):
     upload_timeout_s: float = Field(default=300.0, gt=0)
     write_timeout_s: float = Field(default=30.0, gt=0)
     keep_alive_s: int = Field(default=5, ge=0)
-    drain_s: float = Field(default=0.0, ge=0)
+    drain_s: float = Field(default=0.0, ge=0, le=86_400)
     shutdown_grace_s: int = Field(default=25, ge=0)
     supervise: bool = True
 
@@ -121,8 +150,9 @@ def _environment_names() -> dict[str, str]:
 def load_settings(**overrides: object) -> Settings:
     """Return the settings of the environment, with the given ones (those not None) on top.
 
-    Raises ConfigError naming the variable and what is wrong with it.
+    Raises ConfigError naming the variable, what was expected and, unless it is a secret, what came.
     """
+    drop_service_links(os.environ)
     given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)
@@ -130,4 +160,19 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else "settings"
         name = field if field in given else _environment_names().get(field, field)
-        raise ConfigError(f"{name}: {first['msg']}, got {first.get('input')!r}") from error
+        raise ConfigError(f"{name}: expected {_expected(field, first)}, got {_shown(field, first)}") from error
+
+
+def _expected(field: str, error: ErrorDetails) -> str:
+    """Return in words what a setting takes: its description where that is more than pydantic's words."""
+    described = Settings.model_fields[field].description if field in Settings.model_fields else None
+    if described and error["type"].startswith("string_"):
+        return described
+    words = _WORDS.get(error["type"], error["msg"].removeprefix("Input should be "))
+    return f"a number {words}" if words.startswith(("greater", "less")) else words
+
+
+def _shown(field: str, error: ErrorDetails) -> str:
+    """Return what came for a setting; of a secret only that it was another value."""
+    known = Settings.model_fields.get(field)
+    return repr(error.get("input")) if known is None or known.repr else "another value"

@@ -123,6 +123,14 @@ def test_the_manifest_of_kubernetes_follows_its_schema() -> None:
         validate(document)
 
 
+def test_no_service_beside_a_pod_becomes_a_setting() -> None:
+    """Kubernetes sets YOLOSCOPE_PORT=tcp://... in every pod beside a service named yoloscope, unless told not to."""
+    cluster = ray_service().cluster
+    templates = [cluster.head.template, *(group.template for group in cluster.workers)]
+    pods = [documents("kubernetes.yaml")[0]["spec"]["template"], *templates]
+    assert [pod["spec"]["enableServiceLinks"] for pod in pods] == [False] * len(pods)
+
+
 def test_an_error_in_a_manifest_would_be_noticed() -> None:
     deployment = documents("kubernetes.yaml")[0]
     deployment["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}

@@ -49,6 +49,13 @@ def test_the_list_of_commands_needs_no_heavy_imports() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_the_address_of_a_service_of_kubernetes_is_no_port(tmp_path: Path) -> None:
+    environment = {**os.environ, "YOLOSCOPE_PORT": "tcp://10.96.0.1:80", "YOLOSCOPE_MODEL": str(tmp_path / "no.onnx")}
+    command = [sys.executable, "-m", "yoloscope.app.cli", "serve", "--no-supervise"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.stderr.startswith("yoloscope: expected a model file")
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_is_listed_and_has_help(name: str) -> None:
     assert name in run("--help")

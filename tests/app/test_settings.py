@@ -57,6 +57,58 @@ def test_documented_defaults_are_the_defaults(name: str) -> None:
     assert written == (f"{default:g}" if isinstance(default, float) else str("" if default is None else default))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("threads", "two", "a whole number, got 'two'"),
+        ("shutdown_grace_s", "2.5", "a whole number, got '2.5'"),
+        ("max_images", "0", "a number greater than or equal to 1, got '0'"),
+        ("supervise", "maybe", "true or false, got 'maybe'"),
+        ("drain_s", "inf", "a finite number, got 'inf'"),
+        ("keep_s", "nan", "a finite number, got 'nan'"),
+        ("host", "", "an address (0.0.0.0: all), got ''"),
+        ("log_level", "loud", "'critical', 'error', 'warning', 'info' or 'debug', got 'loud'"),
+        ("label_studio_url", "localhost:8080", "an address as http://127.0.0.1:8080, got 'localhost:8080'"),
+    ],
+)
+def test_wrong_settings_say_what_was_expected(name: str, value: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}: expected {re.escape(expected)}$"):
+        load_settings(**{name: value})
+
+
+@pytest.mark.parametrize("origin", ["example.com", "https://example.com/", "https://Example.com", "https://a, b"])
+def test_an_origin_that_no_browser_sends_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigError, match=r"cors_origins: expected origins as https://example\.com"):
+        load_settings(cors_origins=origin)
+
+
+def test_origins_are_separated_by_commas() -> None:
+    assert load_settings(cors_origins="https://a.org, http://b:80,").cors_origin_list == [
+        "https://a.org",
+        "http://b:80",
+    ]
+    assert load_settings(cors_origins="*").cors_origin_list == ["*"]
+
+
+def test_a_key_in_the_place_of_its_digest_is_not_written_into_the_log() -> None:
+    with pytest.raises(ConfigError, match="expected the SHA-256 of each key") as error:
+        load_settings(api_keys="a-secret-key")
+    assert "a-secret-key" not in str(error.value)
+
+
+def test_the_level_of_the_log_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YOLOSCOPE_LOG_LEVEL", "WARNING")
+    assert load_settings().log_level == "warning"
+
+
+@pytest.mark.parametrize("address", ["tcp://10.96.0.1:80", "udp://[fd00::1]:80"])
+def test_a_service_of_kubernetes_beside_this_one_does_not_set_the_port(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("YOLOSCOPE_PORT", address)
+    assert load_settings().port == 8000
+
+
 @pytest.mark.parametrize("prefix", ["yolo", "/yolo/", "/", "/a b", "/a?b"])
 def test_a_prefix_begins_with_a_slash_and_ends_without(prefix: str) -> None:
     with pytest.raises(ConfigError, match="root_path"):

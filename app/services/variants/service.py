@@ -102,6 +102,9 @@ class Variants:
             name, runtime = item
             try:
                 self._statuses[name] = self._prepared(name, runtime)
+            except (YoloscopeError, OSError) as error:
+                _LOGGER.error("the model %r stays in fp32: %s", name, error)  # noqa: TRY400 - the words say it
+                self._statuses[name] = VariantStatus("failed", "its variant could not be made or opened, see the log")
             except Exception:
                 _LOGGER.exception("the model %r stays in fp32", name)
                 self._statuses[name] = VariantStatus("failed", "its variant could not be made or opened, see the log")
