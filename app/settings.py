@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from yoloscope.app.service_links import drop_service_links
+from yoloscope.app.supervisor import HANG_TIMEOUT_S
 from yoloscope.models.cpu import available_cpus
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.images import ImageLimits
@@ -120,6 +121,7 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=0.0, ge=0, le=86_400)
     shutdown_grace_s: int = Field(default=25, ge=0)
     supervise: bool = True
+    hang_timeout_s: float = Field(default=HANG_TIMEOUT_S, ge=0)
 
     @property
     def cors_origin_list(self) -> list[str]:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -20,13 +21,20 @@ PAUSES_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Before each start after a death in a row; after one more death the supervisor gives up."""
 STEADY_S: Final = 60.0
 """A serving process that lived for so long ends a row of deaths."""
+HANG_TIMEOUT_S: Final = 60.0
+"""Without a sign of life for so long, a serving process is ended: the default of YOLOSCOPE_HANG_TIMEOUT_S."""
+SAME_SIGNAL_S = 0.1
+"""Equal signals within this time are one: what stops a process and then its group (``timeout``) sends two."""
+_TICK_S = 1.0
+"""Between two looks at the serving process."""
 _KILLED_AFTER_S: Final = 3.0
-"""From the second stopping signal to SIGKILL."""
+"""From the second stopping signal, or the end of a process that hangs, to SIGKILL."""
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _HANDLED: Final = (*_STOPPING, signal.SIGCHLD, signal.SIGALRM)
 _MOST_SOCKETS: Final = 16
 _LISTENING: Final = b"L"
 _LEAVING: Final = b"S"
+_ALIVE: Final = b"A"
 _OFF: Final = frozenset({"0", "false", "f", "no", "n", "off"})
 
 
@@ -50,6 +58,11 @@ class Lifeline:
         with suppress(OSError):
             socket.send_fds(self._channel, [_LISTENING], list(descriptors)[:_MOST_SOCKETS])
 
+    def beat(self) -> None:
+        """Tell the supervisor that this process is alive, which it has to hear again and again from then on."""
+        with suppress(OSError):  # one that reads nothing must not stop this process
+            self._channel.send(_ALIVE, socket.MSG_DONTWAIT)
+
     def leave(self) -> None:
         """Tell the supervisor that this process stops because it was asked to, and is not to be started again."""
         with suppress(OSError):
@@ -61,13 +74,15 @@ class Supervisor:
 
     lifeline: Lifeline | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, hang_timeout_s: float = HANG_TIMEOUT_S) -> None:
+        self._hang_timeout_s = hang_timeout_s
         self._channel: socket.socket | None = None
         self._descriptors: list[int] = []
         self._has_listened = False
         self._pid = 0
         self._status: int | None = None
         self._signals: list[int] = []
+        self._signaled_at = 0.0
         self._leaving = False
         self._original = {number: signal.getsignal(number) or signal.SIG_DFL for number in _HANDLED}
 
@@ -123,12 +138,20 @@ class Supervisor:
     def _watch(self) -> int:
         """Take messages of the serving process until it is dead; return its wait status."""
         assert self._channel is not None
+        self._channel.settimeout(_TICK_S)
+        hang: _Hang | None = None
         while True:
             try:
                 message, descriptors, _, _ = socket.recv_fds(self._channel, 1, _MOST_SOCKETS)
+            except TimeoutError:
+                if hang is not None and not self._signals and not self._leaving:
+                    self._end_hung(hang)
+                continue
             except OSError:
                 break
-            if message == _LISTENING:
+            if message == _ALIVE:
+                hang = _Hang(self._pid)
+            elif message == _LISTENING:
                 self._has_listened = True
                 self._descriptors += descriptors
                 if self._signals:
@@ -143,6 +166,16 @@ class Supervisor:
             _, self._status = os.waitpid(self._pid, 0)
         assert self._status is not None
         return self._status
+
+    def _end_hung(self, hang: _Hang) -> None:
+        """End a serving process that has hung for too long: by SIGABRT, at which Python writes where it is."""
+        if 0 < self._hang_timeout_s <= hang.seconds(_TICK_S):
+            if not hang.ended:
+                say("CRITICAL", f"the serving process {self._pid} hangs: no sign of life for {hang.counted_s:g} s")
+                self._send(signal.SIGABRT)
+            elif hang.counted_s >= self._hang_timeout_s + _KILLED_AFTER_S:
+                self._send(signal.SIGKILL)
+            hang.ended = True
 
     def _ends_with(self, status: int) -> bool:
         """Whether the end of the serving process is that of the service: it was wanted, or it never came to listen."""
@@ -163,6 +196,9 @@ class Supervisor:
 
     def _on_stop(self, number: int, _frame: FrameType | None) -> None:
         """Pass the first signal on; at a second one have the serving process end at once."""
+        if number in self._signals[-1:] and time.monotonic() - self._signaled_at < SAME_SIGNAL_S:
+            return
+        self._signaled_at = time.monotonic()
         self._signals.append(number)
         self._close_sockets()
         if len(self._signals) == 1:
@@ -195,6 +231,36 @@ class Supervisor:
             os.close(self._descriptors.pop())
 
 
+class _Hang:
+    """The seconds that a process has hung: those in which it could run, and gave no sign of life.
+
+    Not counted are those in which it was stopped or held by a debugger, or waited for memory from the disk; of those in
+    which this process could not run either (the machine suspended, the container paused), one tick at most.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._stat = Path(f"/proc/{pid}/task/{pid}/stat")
+        self._faults = -1
+        self.counted_s = 0.0
+        self.ended = False
+
+    def seconds(self, tick_s: float) -> float:
+        """Count a tick without a sign of life, and return the seconds so far."""
+        state, faults = self._look()
+        if state not in {"T", "t"} and faults == self._faults:
+            self.counted_s += tick_s
+        self._faults = faults
+        return self.counted_s
+
+    def _look(self) -> tuple[str, int]:
+        """Return the state of its main thread and for how many pages that has waited; outside of Linux nothing."""
+        try:
+            fields = self._stat.read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            return "", self._faults
+        return fields[0], int(fields[9])
+
+
 def supervise(arguments: Sequence[str], environment: Mapping[str, str]) -> int | None:
     """Return None where the command goes on in this process, else the exit status of a service that was supervised.
 
@@ -207,7 +273,14 @@ def supervise(arguments: Sequence[str], environment: Mapping[str, str]) -> int |
     )
     if arguments[:1] != ["serve"] or not wanted or not hasattr(os, "fork"):
         return None
-    return Supervisor().run()
+    return Supervisor(_seconds(environment.get("YOLOSCOPE_HANG_TIMEOUT_S", ""))).run()
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:  # none, or a wrong one, with which the serving process does not start
+        return HANG_TIMEOUT_S
 
 
 def say(level: str, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -29,7 +30,7 @@ from yoloscope.app.main import create_app
 from yoloscope.app.request_log import log_config
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings, load_settings
-from yoloscope.app.supervisor import Lifeline, Supervisor
+from yoloscope.app.supervisor import SAME_SIGNAL_S, Lifeline, Supervisor
 from yoloscope.models.errors import ConfigError
 
 
@@ -113,12 +114,14 @@ def _run(settings: Settings) -> None:
         ws="none",
     )
     lifeline = Supervisor.lifeline
+    if lifeline is not None:
+        faulthandler.enable()  # what crashes, or hangs and is ended by the supervisor, writes where it was
     try:
         Server(config, services, lifeline).run(None if lifeline is None else lifeline.sockets())
     finally:
         for number in (*_STOPPING, signal.SIGQUIT):  # which would end Python while it takes itself apart
             signal.signal(number, signal.SIG_IGN)
-        if services.busy:  # Python would wait for the threads, however long they take
+        if services.unfinished:  # Python would wait for the threads, however long they take, or crash beside them
             sys.stderr.flush()
             os._exit(0)
 
@@ -134,6 +137,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._services = services
         self._lifeline = lifeline
+        self._signal = 0, 0.0
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start listening and announce it."""
@@ -146,6 +150,7 @@ class Server(uvicorn.Server):
         if self._lifeline is not None:
             signal.signal(signal.SIGQUIT, self._end_at_once)
             loop.add_reader(self._lifeline, self._on_supervisor_gone)
+            self._beat(self._lifeline)
         if sockets is not None:
             _LOGGER.info("the service listens again")
             return
@@ -153,6 +158,11 @@ class Server(uvicorn.Server):
         if self._lifeline is not None:
             self._lifeline.keep([listener.fileno() for listener in listeners])
         _announce(self._services, listeners[0].getsockname()[1])
+
+    def _beat(self, lifeline: Lifeline) -> None:
+        """Tell the supervisor every second that the event loop turns."""
+        lifeline.beat()
+        asyncio.get_running_loop().call_later(_BEAT_S, self._beat, lifeline)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop listening, let requests finish, and let those that were cut off be answered."""
@@ -180,10 +190,12 @@ class Server(uvicorn.Server):
         """Drain on the first signal, exit at once on the second: with a status over 128 if work is lost by it."""
         delay = self._services.settings.drain_s
         if self._services.draining:
-            if self._lifeline is None:  # a supervisor counts the signals: what stops all processes may come twice
+            again = sig != self._signal[0] or time.monotonic() - self._signal[1] >= SAME_SIGNAL_S
+            if self._lifeline is None and again:  # a supervisor counts the signals itself
                 self._end_at_once(sig, frame)
             return
         self._services.draining = True
+        self._signal = sig, time.monotonic()
         if self._lifeline is not None:
             self._lifeline.leave()
         if delay:
@@ -224,6 +236,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _SWITCH_INTERVAL_S: Final = 0.001
 """How long a thread may hold the interpreter while the event loop waits for it, at each call of the network."""
+_BEAT_S: Final = 1.0
 _ON_ITS_WAY_OUT_S: Final = 0.1
 """For a thread whose answer is sent already to be seen as free."""
 _LAST_ANSWERS_S: Final = 1.0

@@ -89,7 +89,13 @@ class ModelStore:
         self._on_load = on_load
         self._slots: dict[str, _Slot] = {}
         self._unloaded: set[str] = set()
+        self._loading: set[Thread] = set()
         self._lock = Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread loads a model, or opens what a loaded one is to have beside."""
+        return any(thread.is_alive() for thread in list(self._loading))
 
     @property
     def default(self) -> str:
@@ -195,7 +201,9 @@ class ModelStore:
             slot.signature = signature
             slot.load = Future()
             slot.load.set_running_or_notify_cancel()
-            Thread(target=self._load, args=(name, slot, slot.load), name=f"load {name}", daemon=True).start()
+            thread = Thread(target=self._load, args=(name, slot, slot.load), name=f"load {name}", daemon=True)
+            self._loading = {other for other in self._loading if other.is_alive()} | {thread}
+            thread.start()
 
     def _load(self, name: str, slot: _Slot, load: Future[Runtime]) -> None:
         before, start = slot.serving, monotonic()

@@ -238,6 +238,11 @@ class Services:
         """Whether a thread is at work now."""
         return any(pool.busy for pool in (self.decoding, self.inference, self.files, self.jobs))
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a thread is at work or opens a model, which fails where Python takes itself apart beneath it."""
+        return self.busy or self.store.busy or self.variants.busy
+
     def close(self) -> None:
         """Stop the threads, whose calls go on to their end, and the worker of audits after the images at work."""
         self.decoding.close()

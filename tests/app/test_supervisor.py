@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from yoloscope.app.supervisor import supervise
+from yoloscope.app.supervisor import Lifeline, supervise
 
 PROCESS = """
 import os, select, signal, socket, sys
 from yoloscope.app import supervisor
 
 supervisor.PAUSES_S = (0, 0)
-status = supervisor.supervise(["serve"], {})
+supervisor._TICK_S = 1 / 16
+if "doubled" in sys.argv:
+    supervisor.SAME_SIGNAL_S = 600
+status = supervisor.supervise(["serve"], {"YOLOSCOPE_HANG_TIMEOUT_S": os.environ.get("HANG_TIMEOUT_S", "0.5")})
 if status is not None:
     sys.exit(status)
 lifeline = supervisor.Supervisor.lifeline
@@ -42,6 +46,10 @@ if sockets is None:
     sockets = [socket.create_server(("127.0.0.1", 0))]
     lifeline.keep([sockets[0].fileno()])
 print(os.getpid(), sockets[0].getsockname()[1], flush=True)
+if "beats" in sys.argv:
+    lifeline.beat()
+if "ignores" in sys.argv:
+    signal.signal(signal.SIGABRT, signal.SIG_IGN)
 if "orphan" in sys.argv:
     select.select([lifeline], [], [])
     print("alone", flush=True)
@@ -148,6 +156,56 @@ def test_the_process_hears_of_the_end_of_its_supervisor() -> None:
     with supervised("orphan") as service:
         service.process.kill()
         assert service.line() == "alone"
+
+
+@pytest.mark.parametrize(("words", "name"), [((), "SIGABRT"), (("ignores",), "SIGKILL")])
+def test_a_process_that_hangs_is_ended_and_started_again(words: tuple[str, ...], name: str) -> None:
+    with supervised("beats", *words) as service:
+        assert int(service.line().split()[0]) != service.pid  # it waits for a connection and gives no sign of life
+        service.process.terminate()
+        _, log = service.end()
+    first, second = log.splitlines()[:2]
+    assert f"CRITICAL [-] the serving process {service.pid} hangs: no sign of life for 0.5 s" in first
+    assert f"the serving process {service.pid} was killed by {name}" in second
+
+
+def test_a_process_that_is_stopped_does_not_hang() -> None:
+    with supervised("beats") as service:
+        os.kill(service.pid, signal.SIGSTOP)
+        time.sleep(1.5)  # three times as long as it may hang
+        os.kill(service.pid, signal.SIGCONT)
+        assert service.answer() == service.pid
+        service.process.terminate()
+        assert service.end() == (7, "")
+
+
+@pytest.mark.parametrize(("words", "limit"), [(("beats",), "0"), ((), "0.5")])
+def test_what_is_not_watched_may_be_silent(words: tuple[str, ...], limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANG_TIMEOUT_S", limit)
+    with supervised(*words) as service:
+        time.sleep(1.5)
+        assert service.answer() == service.pid
+        service.process.terminate()
+        assert service.end() == (7, "")
+
+
+def test_one_signal_that_comes_twice_at_once_is_one() -> None:
+    with supervised("waits", "doubled") as service:
+        service.process.terminate()
+        assert service.line() == "stops"
+        service.process.terminate()
+        assert service.answer() == service.pid
+        service.process.send_signal(signal.SIGINT)
+        assert service.end() == (128 + signal.SIGINT, "")
+
+
+def test_a_process_whose_supervisor_takes_nothing_is_not_held_up() -> None:
+    ours, theirs = socket.socketpair()
+    lifeline = Lifeline(theirs, [])
+    for _ in range(10_000):
+        lifeline.beat()
+    ours.close()
+    theirs.close()
 
 
 def test_only_serve_is_supervised_and_only_if_wanted() -> None:

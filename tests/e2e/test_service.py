@@ -128,3 +128,11 @@ def test_sigterm_lets_requests_finish_and_exits_with_0(models_dir: Path, dog: Pa
             time.sleep(0.01)
         check(client.post("/v1/detect", content=dog.read_bytes()).json())
     assert draining.stop() == 0
+
+
+@pytest.mark.usefixtures("service")
+def test_a_stop_right_after_the_start_is_a_success(models_dir: Path) -> None:
+    """The half of the threads' session is still being opened then: taken apart beneath it, Python crashes."""
+    for _ in range(3):
+        service = start_service(YOLOSCOPE_MODELS_DIR=str(models_dir), YOLOSCOPE_THREADS="4")
+        assert service.stop() == 0

@@ -50,6 +50,12 @@ class Variants:
         self._thread: Thread | None = None
         self._process: subprocess.Popen[str] | None = None
         self._closed = False
+        self._preparing = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a variant is being made or opened."""
+        return self._preparing
 
     def prepare(self, name: str, runtime: Runtime) -> None:
         """Have the variant of a model that was loaded opened, and made before if it must be; returns at once."""
@@ -100,6 +106,7 @@ class Variants:
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
             name, runtime = item
+            self._preparing = True
             try:
                 self._statuses[name] = self._prepared(name, runtime)
             except (YoloscopeError, OSError) as error:
@@ -108,6 +115,8 @@ class Variants:
             except Exception:
                 _LOGGER.exception("the model %r stays in fp32", name)
                 self._statuses[name] = VariantStatus("failed", "its variant could not be made or opened, see the log")
+            finally:
+                self._preparing = False
 
     def _prepared(self, name: str, runtime: Runtime) -> VariantStatus:
         """Make the variants if they are not there, choose one, run it once and swap it in."""

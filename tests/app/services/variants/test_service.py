@@ -168,6 +168,17 @@ def test_what_cannot_be_made_leaves_fp32_with_the_reason(
     assert "expected at least 64 images" in caplog.text
 
 
+def test_images_that_are_not_there_are_said_in_a_line(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    variants = Variants(settings.model_copy(update={"precision": "auto", "calibration_data": tmp_path / "none"}))
+    status = prepared(variants, Runtime(settings.models_dir / "small.onnx", "cpu", 1))
+    variants.close()
+    assert status.state == "failed"
+    assert "No such file or directory" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
