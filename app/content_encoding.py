@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Of zlib: 16 more than 15 for a gzip header."""
 _PIECE_BYTES: Final = 2**18
+_MOST_EMPTY_MEMBERS: Final = 100
+"""Of a gzip body: they would pass every limit on bytes, and each takes time."""
 
 
 class DecompressedBodies:
@@ -53,6 +55,7 @@ class _Decompressed:
         self._pending = b""
         self._complete = False
         self._has_more = False
+        self._empty_members = 0
 
     async def receive(self) -> Message:
         """Return the next piece; raises MalformedRequestError for bytes that cannot be decompressed."""
@@ -85,6 +88,12 @@ class _Decompressed:
             raise MalformedRequestError(
                 f"expected a body in the encoding {self._encoding}, got bytes that are not"
             ) from error
+        if self._zlib.eof and not piece:
+            self._empty_members += 1
+            if self._empty_members > _MOST_EMPTY_MEMBERS:
+                raise MalformedRequestError(
+                    f"expected a body in the encoding {self._encoding}, got more than {_MOST_EMPTY_MEMBERS} empty parts"
+                )
         self._pending = self._zlib.unused_data or self._zlib.unconsumed_tail
         self._has_more = len(piece) == _PIECE_BYTES and not self._zlib.eof
         return piece

@@ -38,6 +38,8 @@ def parse_body(schema: type[Body], data: bytes) -> Body:
     """Return a JSON body, checked by ``schema``; an empty one is ``{}``. Raises RequestError."""
     try:
         document = json.loads(data or b"{}", parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise MalformedRequestError("expected a JSON body in UTF-8, got bytes that are not") from error
     except (ValueError, RecursionError) as error:
         raise MalformedRequestError(f"expected a JSON body, got one that fails: {error}") from error
     try:
@@ -60,16 +62,20 @@ def read_infer_request(data: bytes, header_length: str | None, model: TensorMode
     if size == 0 and header_length is not None:
         request, inputs = InferRequest.model_construct(inputs=[]), _raw_input(data, model)
     else:
-        request = parse_body(InferRequest, data[:size])
+        try:
+            request = parse_body(InferRequest, data[:size])
+        except MalformedRequestError as error:
+            rule = f"{HEADER_LENGTH} says how many bytes of a body are JSON where others follow"
+            raise MalformedRequestError(f"{error} ({rule}; got {header_length or 'none'})") from error
         _check_model(request, model)
         inputs = _read_inputs(request.inputs, memoryview(data)[size:], model)
     parameters = dict(request.parameters or {})
-    binary = parameters.pop("binary_data_output", header_length == "0")
+    binary = _flag(parameters, "binary_data_output", "/parameters", header_length == "0")
     unknown = sorted(parameters.keys() - model.parameters)
     if unknown:
         known = ", ".join(sorted(model.parameters | {"binary_data_output"}))
         raise RequestError(f"expected one of the parameters {known}, got {unknown[0]!r}", "/parameters")
-    names, as_bytes = _wanted(request, model, bool(binary))
+    names, as_bytes = _wanted(request, model, binary)
     return InferCall(request.id, TensorQuery(inputs, names, parameters), as_bytes)
 
 
@@ -101,12 +107,12 @@ def _raw_input(data: bytes, model: TensorModel) -> Tensors:
 def _wanted(request: InferRequest, model: TensorModel, binary: bool) -> tuple[list[str], frozenset[str]]:  # noqa: FBT001
     """Return the names of the wanted outputs, and those of them that go as bytes behind the JSON."""
     known = [info.name for info in model.outputs]
-    if request.outputs is None:
+    if not request.outputs:
         return known, frozenset(known if binary else ())
     names, as_bytes = list[str](), set[str]()
     for index, output in enumerate(request.outputs):
         parameters = dict(output.parameters or {})
-        if parameters.pop("binary_data", binary):
+        if _flag(parameters, "binary_data", f"/outputs/{index}/parameters", binary):
             as_bytes.add(output.name)
         if parameters:
             raise RequestError(
@@ -119,6 +125,14 @@ def _wanted(request: InferRequest, model: TensorModel, binary: bool) -> tuple[li
             )
         names.append(output.name)
     return names, frozenset(as_bytes)
+
+
+def _flag(parameters: Parameters, name: str, pointer: str, default: bool) -> bool:  # noqa: FBT001
+    """Take a parameter that is true or false; raises RequestError for another value."""
+    value = parameters.pop(name, default)
+    if not isinstance(value, bool):
+        raise RequestError(f"expected true or false, got {value!r}", f"{pointer}/{name}")
+    return value
 
 
 def _read_inputs(given: Sequence[RequestInput], blob: memoryview, model: TensorModel) -> Tensors:
@@ -208,8 +222,11 @@ def _from_json(data: Sequence[Any], item: RequestInput, pointer: str) -> NDArray
         values = np.array(data)
     except (ValueError, OverflowError) as error:
         raise RequestError("expected numbers, flat or nested as the shape, got others", f"{pointer}/data") from error
-    if values.size != count or values.ndim not in {1, len(item.shape)}:
-        raise RequestError(f"expected {count} numbers for the shape {item.shape}, got {values.size}", f"{pointer}/data")
+    if values.shape not in {(count,), tuple(item.shape)}:
+        raise RequestError(
+            f"expected {count} numbers, flat or nested as the shape {item.shape}, got the shape {list(values.shape)}",
+            f"{pointer}/data",
+        )
     dtype = NUMPY_TYPES[item.datatype]
     kinds = "iuf" if dtype.kind == "f" else "iu"
     low, high = (0, 255) if dtype.kind == "u" else (-3e38, 3e38)

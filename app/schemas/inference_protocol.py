@@ -94,7 +94,7 @@ class InferRequest(Schema):
     parameters: Parameters | None = None
     inputs: list[RequestInput] = Field(min_length=1, max_length=16)
     outputs: list[RequestOutput] | None = Field(default=None, max_length=64)
-    """All outputs if left out."""
+    """All outputs if left out or empty."""
     model_name: str | None = None
     """KServe's client repeats the model of the address here."""
     model_version: str | None = None

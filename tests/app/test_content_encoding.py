@@ -60,6 +60,15 @@ def test_a_body_that_grows_over_the_limit_is_refused(client: Client) -> None:
     assert "at most 1000000 bytes" in response.json()["detail"]
 
 
+def test_a_body_of_empty_parts_without_end_is_refused(client: Client, gray_png: bytes) -> None:
+    """They hold nothing that a limit on bytes would count."""
+    few, many = (gzip.compress(b"") * count for count in (50, 5_000))
+    whole = gzip.compress(gray_png)
+    assert client.post("/v1/detect", content=few + whole, headers=encoding("gzip")).status_code == 200
+    response = client.post("/v1/detect", content=many + whole, headers=encoding("gzip"))
+    assert (response.status_code, response.json()["type"]) == (400, "urn:yoloscope:problem:malformed")
+
+
 @pytest.mark.parametrize("name", ["br", "zstd", "gzip, br"])
 def test_other_encodings_are_refused_by_name(client: Client, gray_png: bytes, name: str) -> None:
     response = client.post("/v1/detect", content=gray_png, headers=encoding(name))

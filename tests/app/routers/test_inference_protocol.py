@@ -258,6 +258,41 @@ IMAGES = {"name": "images", "shape": [1, SIDE, SIDE, 3], "datatype": "UINT8", "d
             400,
             "/inputs/0/data/0: expected one of JPEG",
         ),
+        (
+            "POST",
+            "/v2/models/tiny/infer",
+            {"json": {"inputs": [IMAGES | {"data": np.zeros((3, SIDE, SIDE, 1), int).tolist()}]}},
+            400,
+            f"/inputs/0/data: expected {3 * SIDE * SIDE} numbers, flat or nested as the shape [1, {SIDE},",
+        ),
+        (
+            "POST",
+            "/v2/models/tiny/infer",
+            {"json": {"inputs": [IMAGES], "parameters": {"binary_data_output": "false"}}},
+            400,
+            "/parameters/binary_data_output: expected true or false, got 'false'",
+        ),
+        (
+            "POST",
+            "/v2/models/tiny/infer",
+            {"json": {"inputs": [IMAGES], "outputs": [{"name": "scores", "parameters": {"binary_data": 0}}]}},
+            400,
+            "/outputs/0/parameters/binary_data: expected true or false, got 0",
+        ),
+        (
+            "POST",
+            "/v2/models/tiny/infer",
+            {"content": b'{"inputs": []}\xa6\xff'},
+            400,
+            "Inference-Header-Content-Length says how many bytes of a body are JSON where others follow; got none",
+        ),
+        (
+            "POST",
+            "/v2/models/tiny/infer",
+            {"content": b'{"inputs": []}\0\0', "headers": {"Inference-Header-Content-Length": "15"}},
+            400,
+            "Inference-Header-Content-Length says how many bytes of a body are JSON where others follow; got 15",
+        ),
         ("POST", "/v2/repository/models/tiny/unload", {}, 403, "YOLOSCOPE_MODEL_CONTROL=explicit"),
     ],
 )
@@ -269,6 +304,12 @@ def test_refusals_are_one_error_in_words(
     assert answer.headers["content-type"] == "application/json"
     assert list(answer.json()) == ["error"]
     assert words in answer.json()["error"]
+
+
+def test_no_wanted_outputs_are_all(usual: Client) -> None:
+    everything = usual.post("/v2/models/tiny/infer", json={"inputs": [IMAGES]}).json()
+    assert everything["outputs"]
+    assert usual.post("/v2/models/tiny/infer", json={"inputs": [IMAGES], "outputs": []}).json() == everything
 
 
 def test_a_full_queue_refuses_before_the_body_is_read(settings: Settings) -> None:
