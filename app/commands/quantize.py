@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from os import _exit, getpid
+from os import _exit
 from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any, Final
@@ -24,6 +22,7 @@ from yoloscope.app.commands.common import reach_model
 from yoloscope.app.commands.options import ModelOption, ModelsDirOption, WeightsOption, one_model
 from yoloscope.app.services.runtime import Runtime, VariantDetector
 from yoloscope.app.services.variants.detectors import DETECTION, INT8, NETWORK, has_bf16, open_variant
+from yoloscope.app.services.variants.folders import new_folder
 from yoloscope.app.services.variants.report import (
     REPORT,
     Engine,
@@ -37,8 +36,8 @@ from yoloscope.app.services.variants.report import (
 )
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.cpu import run_at_lowest_priority
-from yoloscope.models.errors import DatasetError, OutputError
-from yoloscope.models.files import is_running, sha256
+from yoloscope.models.errors import DatasetError
+from yoloscope.models.files import sha256
 from yoloscope.models.images import read_image
 from yoloscope.models.preprocess import preprocess
 from yoloscope.models.spec import DetectorSpec
@@ -141,7 +140,7 @@ def make_variants(source: Path, folder: Path, settings: Settings) -> VariantRepo
     artifact, spec = read_artifact(source)
     require_float32(take_network(artifact))
     sample = None if settings.calibration_data is None else find_sample(settings.calibration_data, spec)
-    with _new_folder(folder) as scratch:
+    with new_folder(folder) as scratch:
         left_out = _write(source, artifact, scratch, sample)
         report = _measure(source, scratch, sample, settings, left_out)
         (scratch / REPORT).write_text(report.model_dump_json(indent=2))
@@ -269,26 +268,6 @@ def _fastest_ms(detectors: Sequence[ImageDetector], images: Sequence[NDArray[Any
 
     times = times_in_turns_ms([partial(run, detector) for detector in detectors], _ROUNDS)
     return [float(ms) for ms in times.min(axis=0)]
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes its place when the block ends; what killed processes left is removed."""
-    scratch = folder.with_name(f".{folder.name}.{getpid()}")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.parent.glob(".*"):
-            process = leftover.name.rpartition(".")[2]
-            if process.isdigit() and not is_running(int(process)):
-                shutil.rmtree(leftover, ignore_errors=True)
-        scratch.mkdir()
-        yield scratch
-        shutil.rmtree(folder, ignore_errors=True)
-        scratch.rename(folder)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _show(report: VariantReport, settings: Settings, folder: Path) -> None:

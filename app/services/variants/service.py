@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from yoloscope.app.services.variants.detectors import open_variant
+from yoloscope.app.services.variants.folders import mark_used
 from yoloscope.app.services.variants.report import Variant, VariantReport, choose, read_report, variants_folder
 from yoloscope.models.errors import YoloscopeError
 
@@ -133,6 +134,7 @@ class Variants:
         if variant is None:
             _LOGGER.info("the model %r stays in fp32: %s", name, why)
             return VariantStatus("fp32", why, None, report)
+        mark_used(folder)
         detector = open_variant(folder, variant.precision, variant.engine, runtime.spec, settings.threads)
         nms, spec = runtime.spec.nms, runtime.spec
         gray = np.full((1, spec.input_height, spec.input_width, spec.image_planes), 127, np.uint8)
