@@ -105,7 +105,7 @@ class ModelStore:
     def names(self) -> list[str]:
         """Return every name that can be asked for, the default first where its file is there."""
         found = {path.stem for path in self._models_dir.glob("*.onnx") if _is_served(path)}
-        default = [self.default] if self._default_path.is_file() else []
+        default = [self.default] if _is_file(self._default_path) else []
         return [*default, *sorted((found | {BUILTIN}) - {self.default})]
 
     def loaded(self, name: str) -> Runtime | None:
@@ -140,7 +140,7 @@ class ModelStore:
 
     def has(self, name: str) -> bool:
         """Return whether a model of that name can be asked for."""
-        return name in {self.default, BUILTIN} or name in self.names()
+        return name in {self.default, BUILTIN} or self.loaded(name) is not None or name in self.names()
 
     def get(self, name: str | None = None) -> Runtime:
         """Return the runtime of a model, waiting for it to load; raises what ``find`` and its future do."""
@@ -191,9 +191,17 @@ class ModelStore:
         return monotonic() - slot.checked_at < self._check_interval_s
 
     def _look(self, name: str, slot: _Slot) -> None:
-        """Start to load a file that changed, one load of a model at a time; forget a model whose file is gone."""
-        signature = _signature(slot.path)
+        """Start to load a file that changed, one load of a model at a time; forget a model whose file is gone.
+
+        One whose file cannot be looked at, as on a disk that fails for a moment, goes on serving.
+        """
         slot.checked_at = monotonic()
+        try:
+            signature = _signature(slot.path)
+        except OSError:
+            if slot.serving is not None:
+                return
+            signature = None
         if signature is None:
             self._slots.pop(name, None)
             raise self.not_found(name)
@@ -260,9 +268,10 @@ def reason(error: BaseException) -> str:
 
 
 def _signature(path: Path) -> Signature | None:
+    """Return the signature of a file, None where there is none; raises OSError where it cannot be looked at."""
     try:
         status = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_dev, status.st_ino, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns)
 
@@ -274,4 +283,11 @@ def _done(runtime: Runtime) -> Future[Runtime]:
 
 
 def _is_served(path: Path) -> bool:
-    return path.stem.isprintable() and not path.name.startswith(".") and path.is_file()
+    return path.stem.isprintable() and not path.name.startswith(".") and _is_file(path)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a disk that fails, a folder that may not be entered
+        return False

@@ -1,5 +1,6 @@
 """Models by name, and files that change while they are served."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -170,6 +171,29 @@ def test_a_deleted_model_is_gone_and_comes_back(store: ModelStore) -> None:
     assert store.names() == ["builtin"]
     replace(before.path, content)
     assert store.get("mine").sha256 == before.sha256
+
+
+def test_a_disk_that_fails_for_a_moment_takes_no_model_away(
+    store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = store.get("mine")
+    write_tiny_artifact(tmp_path / "other.onnx")
+    stat = Path.stat
+
+    def fail(path: Path, **options: Any) -> Any:
+        if path.suffix == ".onnx":
+            raise OSError(errno.EIO, "Input/output error")
+        return stat(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", fail)
+        assert store.get("mine") is before
+        assert store.names() == ["builtin"]
+        assert store.has("mine")
+        with pytest.raises(ModelNotFoundError):
+            store.get("other")
+    assert store.get("mine") is before
+    assert store.get("other").path.stem == "other"
 
 
 def test_a_broken_file_is_tried_once_until_it_changes(
