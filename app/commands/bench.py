@@ -43,7 +43,7 @@ def bench(
         str | None,
         typer.Option(help="Open loop: requests a second, sent when due; 50,100: in turn. In place of --connections."),
     ] = None,
-    duration: Annotated[float, typer.Option(min=0.1, help="Seconds of each load.")] = 10.0,
+    duration: Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds of each load.")] = 10.0,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Model to ask for [default: the service's].")
     ] = None,
