@@ -288,7 +288,8 @@ def show_report(report: AuditReport, console: Console) -> None:
         flags[flag.kind] += 1
         first.setdefault(flag.kind, flag)
     for kind, flag in sorted(first.items()):
-        console.print(f"{kind}: {flags[kind]}. {flag.consequence} First: {flag.image}, label {flag.label_index}")
+        words = f"{kind}: {flags[kind]}. {flag.consequence} First: {flag.image}, label {flag.label_index}"
+        console.print(words, soft_wrap=True)
     for skipped in report.skipped:
         console.print(f"skipped {skipped.location}: {skipped.detail}", soft_wrap=True)
 

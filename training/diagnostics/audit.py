@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -160,7 +160,7 @@ def collect_report(
         seen_by_model=model.seen,
         prevalence=auditor.prevalence,
         floor=auditor.floor,
-        notes=(*notes, *_notes(model), *dataset.notes),
+        notes=(*notes, *_notes(model), *dataset.notes, *_notes_on_files(dataset)),
         findings=store.findings,
         flags=store.flags,
         skipped=(*skipped, *(one for _, one in unread)),
@@ -174,6 +174,19 @@ _SEEN: Final = (
 _SEEN_UNKNOWN: Final = (
     "It is not known whether the model was trained on these images; if it was, probabilities are too low."
 )
+
+
+def _notes_on_files(dataset: DetectionDataset) -> Iterator[str]:
+    """Yield in words which images have no label file and which label files no image, one note for each kind."""
+    missing = [problem.path for problem in dataset.problems if problem.kind == "missing_labels"]
+    unused = [problem.path for problem in dataset.problems if problem.kind == "unused_labels"]
+    if missing:
+        count = "one image has no label file" if len(missing) == 1 else f"{len(missing)} images have no label files"
+        meaning = "left out" if dataset.layout == "voc" else "taken for images without objects"
+        yield f"{count}, such as {missing[0]}: {meaning}"
+    if unused:
+        count = "one label file has no image" if len(unused) == 1 else f"{len(unused)} label files have no images"
+        yield f"{count}, such as {unused[0]}: left out"
 
 
 def _notes(model: AuditedModel) -> tuple[str, ...]:

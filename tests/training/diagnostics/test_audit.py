@@ -29,7 +29,7 @@ from yoloscope.models.errors import ConfigError, PresetError, SpecError
 from yoloscope.models.spec import DetectorSpec, ResizeSpec
 from yoloscope.training.data.annotations import LabelObject
 from yoloscope.training.data.annotations.shapes import BoxXyxy
-from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
+from yoloscope.training.data.datasets import DetectionDataset, LabeledImage, open_dataset
 from yoloscope.training.diagnostics.audit import (
     AuditedModel,
     LabelAuditor,
@@ -315,3 +315,18 @@ def test_a_report_does_not_depend_on_the_order_of_the_audits(tmp_path: Path) -> 
     audits = [*auditor.audit(dataset.images, tmp_path), ImageAudit("0.png", 2, (), ())]
     model = AuditedModel("m", "1", seen=False)
     assert collect_report(auditor, model, dataset, audits) == collect_report(auditor, model, dataset, audits[::-1])
+
+
+def test_images_without_label_files_and_label_files_without_images_are_counted(tmp_path: Path) -> None:
+    auditor = LabelAuditor(PaintedDetector(SPEC), calibration_by_hand(len(NAMES)))
+    for stem in "abc":
+        write_image(tmp_path / f"images/{stem}.png", paint({}))
+    for stem in ("a", "gone"):
+        (tmp_path / f"labels/{stem}.txt").parent.mkdir(exist_ok=True)
+        (tmp_path / f"labels/{stem}.txt").write_text("0 .5 .5 .2 .2\n")
+    (tmp_path / "classes.txt").write_text("\n".join(NAMES))
+    notes = collect_report(auditor, AuditedModel("m", "1", seen=False), open_dataset(tmp_path), ()).notes
+    assert notes == (
+        f"2 images have no label files, such as {tmp_path / 'labels/b.txt'}: taken for images without objects",
+        f"one label file has no image, such as {tmp_path / 'labels/gone.txt'}: left out",
+    )

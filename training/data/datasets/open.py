@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
+
+import yaml
 
 from yoloscope.models.errors import DatasetError
 from yoloscope.training.data.annotations import ShapePolicy
@@ -41,6 +44,7 @@ _EXPECTED: Final = (
 )
 _ADVICE: Final = "pass the folder that holds images and labels, or the description file itself"
 _IGNORED: Final = ("__MACOSX",)
+_NAMES: Final = re.compile(r"""\bnames["']?[ \t]*:""")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def open_dataset(
 
     ``split`` names one of its parts (``val``, ``valid`` and ``val2017`` are one); None means every image, except that
     one of several COCO files must be chosen. A COCO file that is named stands for its split: the file of another one is
-    looked for beside it. A folder that holds one other folder alone stands for that one.
+    looked for beside it. A folder that holds one other folder stands for that one, if it is no data set itself.
 
     ``within`` is a folder that no file of the data set may lie outside of: what a data set that somebody else wrote is
     opened with. Labels of other ``shapes`` than boxes are read as the boxes that enclose them and counted in ``notes``,
@@ -123,8 +127,7 @@ def _find(path: Path, options: ReadOptions) -> _Source:
         return _file_source(path, options)
     if not path.is_dir():
         raise DatasetError(f"expected a data set at {path}, got no file or folder")
-    folder = _descend(path)
-    found = list(_sources(folder, options))
+    folder, found = _sources_below(_descend(path), options)
     if len(found) == 1:
         return found[0]
     if found:
@@ -182,16 +185,38 @@ def _sources(folder: Path, options: ReadOptions) -> Iterator[_Source]:
 
 
 def _has_names(path: Path) -> bool:
+    """Return whether a YAML file has the key ``names``, or what looks so where it cannot be parsed."""
     try:
-        lines = read_text(path, "a YAML file").splitlines()
+        text = read_text(path, "a YAML file")
     except DatasetError:
         return False
-    return any(line.startswith("names:") for line in lines)
+    if _NAMES.search(text) is None:
+        return False
+    try:
+        document = yaml.BaseLoader(text).get_single_data()
+    except yaml.YAMLError:
+        return any(line.startswith("names:") for line in text.splitlines())
+    return isinstance(document, dict) and "names" in document
 
 
 def _descend(folder: Path) -> Path:
-    entries = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _IGNORED]
+    entries = _entries(folder)
     return _descend(entries[0]) if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in _IGNORED]
+
+
+def _sources_below(folder: Path, options: ReadOptions) -> tuple[Path, list[_Source]]:
+    """Return the ways to open a folder; where there are none, those of its only folder, which notes may lie beside."""
+    found = list(_sources(folder, options))
+    inner = [path for path in _entries(folder) if path.is_dir()]
+    if not found and len(inner) == 1:
+        below = _sources_below(_descend(inner[0]), options)
+        if below[1]:
+            return below
+    return folder, found
 
 
 def _has_images(folder: Path) -> bool:

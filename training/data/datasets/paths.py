@@ -23,15 +23,19 @@ _SYSTEM_COPIES: Final = ("__MACOSX", "@eaDir")
 
 def ensure_within(path: Path, within: Path | None) -> Path:
     """Return the path; raise DatasetError if it leads, links followed, out of the folder ``within`` or nowhere."""
-    if within is None:
-        return path
-    try:
-        inside = path.resolve().is_relative_to(within.resolve())
-    except (OSError, RuntimeError, ValueError):
-        inside = False
-    if not inside:
+    if not is_within(path, within):
         raise DatasetError(f"expected files inside the data set alone, got {path}")
     return path
+
+
+def is_within(path: Path, within: Path | None) -> bool:
+    """Return whether a path, links followed, stays in the folder ``within`` (None: anywhere)."""
+    if within is None:
+        return True
+    try:
+        return path.resolve().is_relative_to(within.resolve())
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def exists(path: Path) -> bool:
@@ -84,7 +88,8 @@ class PathFinder:
 
     A path is taken as it is written, relative to one of ``roots``. One that is not there and was written on another
     machine (it is absolute or has folders in front) is the one file below ``folder`` that ends as it does, if there is
-    exactly one; ``relocated`` collects these. No path may lead out of ``within``.
+    exactly one; ``relocated`` collects these. No path may lead out of ``within``: an absolute one that does is another
+    machine's, whether this one has such a file or not.
     """
 
     def __init__(self, folder: Path, roots: Sequence[Path] = (), within: Path | None = None) -> None:
@@ -98,12 +103,15 @@ class PathFinder:
         a path out of ``within``.
         """
         candidates = list(_candidates(text, (*roots, *self.roots)))
-        found = next((path for path in candidates if exists(path)), None)
+        own = candidates if not _is_foreign(text) else [path for path in candidates if is_within(path, self.within)]
+        found = next((path for path in own if exists(path)), None)
         if found is None:
             found = self._relocate(text, accept)
         if found is None and _is_foreign(text):
             found = Path(text)
-        return ensure_within(found or candidates[0], self.within)
+        if found is None:
+            found = next((path for path in candidates if is_within(path, self.within)), candidates[0])
+        return ensure_within(found, self.within)
 
     def note(self, source: Path) -> tuple[str, ...]:
         """Return in words, if so, which paths of ``source`` were found elsewhere than they are written."""

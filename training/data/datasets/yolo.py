@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,14 @@ from yoloscope.training.data.datasets.files import (
     split_of,
 )
 from yoloscope.training.data.datasets.pairing import NameIndex, find_unused, label_file
-from yoloscope.training.data.datasets.paths import PathFinder, ensure_within, exists, find_files, find_images
+from yoloscope.training.data.datasets.paths import (
+    PathFinder,
+    ensure_within,
+    exists,
+    find_files,
+    find_images,
+    is_within,
+)
 from yoloscope.training.data.datasets.reading import DEFAULT_OPTIONS, ReadOptions, read_pairs
 
 _YAML_SPLITS: Final = {"train": "train", "valid": "val", "val": "val", "test": "test"}
@@ -141,6 +148,8 @@ def read_yolo_text(
     wanted = config.splits if split is None else {split: config.splits[split]}
     absent = _absent_test(wanted) if split is None else []
     places = [place for group in wanted.values() for place in group if place not in absent]
+    if split is None:
+        _require_splits(wanted, absent, source)
     images = list(dict.fromkeys(path for place in places for path in _images(place, config)))
     if not images:
         looked = ", ".join(map(str, places))
@@ -182,7 +191,7 @@ def _yaml_finder(written: object, path: Path, within: Path | None) -> PathFinder
     if not written:
         return finder
     root = folder / str(written).replace("\\", "/")
-    if not exists(root):
+    if not exists(root) or (Path(str(written)).is_absolute() and not is_within(root, within)):
         finder.relocated[str(written)] = folder
         return finder
     finder.roots = (ensure_within(root, within), folder)
@@ -234,6 +243,18 @@ def _folder_split(parts: tuple[str, ...]) -> str | None:
 def _absent_test(splits: dict[str, tuple[Path, ...]]) -> list[Path]:
     elsewhere = {place for split, places in splits.items() if split != "test" for place in places}
     return [place for place in splits.get("test", ()) if elsewhere and place not in elsewhere and not exists(place)]
+
+
+def _require_splits(splits: dict[str, tuple[Path, ...]], absent: Collection[Path], source: Path) -> None:
+    """Raise DatasetError that names the splits which are there, where others are not."""
+    lost = {split: place for split, group in splits.items() for place in group if not exists(place)}
+    there = [split for split in splits if split not in lost]
+    for split, place in lost.items():
+        if place not in absent and there:
+            raise DatasetError(
+                f"expected the images of {split} at {place}, which {source} names, got no file or folder; name a split "
+                f"that is there: {', '.join(there)}"
+            )
 
 
 def _images(place: Path, config: YoloConfig) -> Iterable[Path]:

@@ -111,12 +111,15 @@ class _Planner:
         self.counts: Counter[EditKind] = Counter()
         self.new_classes: list[str] = []
         self.problems: list[str] = []
+        self._absent: set[str] = set()
         self.clipped = 0
 
     def take(self, finding: Finding) -> None:
         image = self._images.get(finding.image)
         if image is None:
-            self.problems.append(f"{finding.image}: expected an image of the data set, got none of that name")
+            if finding.image not in self._absent:
+                self.problems.append(f"{finding.image}: expected an image of the data set, got none of that name")
+                self._absent.add(finding.image)
             return
         edits = self.by_image.setdefault(finding.image, ImageEdits(image))
         if finding.label_index is None:
@@ -152,7 +155,8 @@ class _Planner:
 
     def _change(self, label: LabelObject, suggestion: Suggestion, box: BoxXyxy | None) -> Change:
         class_id, class_name = self._resolve(suggestion.class_name)
-        relabeled, moved = class_id != label.class_id, box is not None and not _is_close(box, label.box_xyxy_px)
+        relabeled = class_id != label.class_id and not _is_same_class(suggestion.class_name, label)
+        moved = box is not None and not _is_close(box, label.box_xyxy_px)
         return Change(class_id if relabeled else None, class_name if relabeled else None, box if moved else None)
 
     def _add(self, edits: ImageEdits, finding: Finding) -> str | None:
@@ -172,12 +176,7 @@ class _Planner:
         return None
 
     def _is_same(self, label: LabelObject, finding: Finding) -> bool:
-        known = self._classes.by_name(finding.class_name)
-        if UNKNOWN_CLASS in {known, label.class_id}:
-            same_class = normalize_class_name(finding.class_name) == normalize_class_name(label.class_name)
-        else:
-            same_class = known == label.class_id
-        return same_class and _is_close(label.box_xyxy_px, finding.box_xyxy_px)
+        return _is_same_class(finding.class_name, label) and _is_close(label.box_xyxy_px, finding.box_xyxy_px)
 
     def _resolve(self, name: str) -> tuple[int, str]:
         """Return id and name of a class in the data set's own spelling; new classes get the ids behind the last."""
@@ -204,6 +203,11 @@ def splice(text: AnyStr, replacements: Iterable[tuple[int, int, AnyStr]]) -> Any
         position = end
     pieces.append(text[position:])
     return text[:0].join(pieces)
+
+
+def _is_same_class(name: str, label: LabelObject) -> bool:
+    """Return whether a model's name of a class means that of a label: it may know one for ``RBC`` and ``rbc``."""
+    return normalize_class_name(name) == normalize_class_name(label.class_name)
 
 
 def _is_close(box: BoxXyxy, other: BoxXyxy) -> bool:

@@ -68,11 +68,12 @@ def test_a_data_set_outside_the_zip_is_not_read(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     for name, data in yolo_files(2):
         (outside / name).parent.mkdir(parents=True, exist_ok=True)
-        (outside / name).write_bytes(data)
+        (outside / name).write_bytes(data if name.endswith(".png") else b"2 .5 .5 .9 .9\n")
     description = f"path: {outside}\ntrain: images\nnames: [cat, dog, bird]\n".encode()
-    data = zip_of([("data.yaml", description), *yolo_files(2)])
-    with pytest.raises(DatasetError, match="outside"):
-        correct(tmp_path / "audits", data, decided(DELETE))
+    files = {"data.yaml": description, **dict(yolo_files(2))}
+    found = correct(tmp_path / "audits", zip_of(files.items()), decided(DELETE))
+    assert found == {**files, "labels/000.txt": b""}
+    assert (outside / "labels/000.txt").read_bytes() == b"2 .5 .5 .9 .9\n"
 
 
 @pytest.mark.parametrize(

@@ -89,3 +89,32 @@ def test_the_folder_of_the_xml_files_stands_for_the_one_around_it(tmp_path: Path
     dataset = open_dataset(tmp_path / "Annotations", "train")
     assert [image.path for image in dataset.images] == [tmp_path / "JPEGImages" / "a.jpg"]
     assert not dataset.problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"train": "images/train", "val": "images/val", "names": ["cat", "dog"]}',
+        "train: images/train\nval: images/val\nnames : [cat, dog]\n",
+        "train: images/train\nval: images/val\n'names':\n  0: cat\n  1: dog\n",
+        "  train: images/train\n  val: images/val\n  names:\n  - cat\n  - dog\n",
+    ],
+)
+def test_a_description_is_known_by_its_key_however_it_is_written(tmp_path: Path, text: str) -> None:
+    write_text(write_yolo(tmp_path) / "data.yaml", text)
+    write_text(tmp_path / "hyp.yaml", "lr: .1\naugment:\n  names: [mosaic]\n")
+    assert open_dataset(tmp_path).class_names == ("cat", "dog")
+
+
+def test_a_description_that_cannot_be_parsed_is_named(tmp_path: Path) -> None:
+    write_text(write_yolo(tmp_path) / "data.yaml", "train: images/train\nnames: [cat, dog\n")
+    with pytest.raises(DatasetError, match=r"expected a YAML file at .*data\.yaml"):
+        open_dataset(tmp_path)
+
+
+def test_notes_may_lie_beside_the_only_folder(tmp_path: Path) -> None:
+    root = write_yolo(tmp_path / "pets")
+    write_text(root / "data.yaml", "train: images/train\nval: images/val\nnames: [cat, dog]\n")
+    for name in ("README.md", "Thumbs.db", "LICENSE.txt"):
+        write_text(tmp_path / name, "pets")
+    assert open_dataset(tmp_path).source == root / "data.yaml"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,40 @@ def test_paths_in_descriptions_of_text_labels(outside: Path, name: str, text: st
     (root / "linked").symlink_to(outside / "elsewhere")
     with pytest.raises(DatasetError, match="inside the data set alone"):
         open_dataset(write_text(root / name, text), within=root)
+
+
+@pytest.mark.parametrize("there", ["here too", "gone"])
+def test_an_absolute_path_is_another_machines_whether_this_one_has_it_or_not(outside: Path, there: str) -> None:
+    """Who sends a zip learns nothing of the files here, and may send one that was made here."""
+    root = write_yolo(outside / "job" / "set")
+    home = outside / "set"
+    write_text(root / "data.yaml", f"path: {home}\ntrain: {home}/images/train\nval: images/val\nnames: [cat, dog]\n")
+    write_text(root / "labels.json", json.dumps(_absolute(home)))
+    if there == "here too":
+        write_yolo(home)
+    for source in ("data.yaml", "labels.json"):
+        dataset = open_dataset(root / source, within=root)
+        assert [image.path.relative_to(root).name for image in dataset.images] == ["a.png", "b.png"]
+
+
+def _absolute(home: Path) -> dict[str, Any]:
+    places = {"a": "images/train/a.png", "b": "images/val/b.png"}
+    images = [
+        {"id": number, "file_name": str(home / place), "width": 40, "height": 30}
+        for number, place in zip((70, 5), places.values(), strict=True)
+    ]
+    return coco_document(images=images)
+
+
+def test_a_split_that_is_not_there_leads_nowhere(outside: Path) -> None:
+    """Roboflow names all three splits, through the parent of a folder that holds them, whichever it wrote."""
+    root = outside / "set"
+    write_image(root / "train/images/a.png")
+    write_text(root / "train/labels/a.txt", "0 .5 .5 .5 .5\n")
+    text = "train: ../train/images\n{}test: ../test/images\nnames: [cat, dog]\n"
+    write_text(root / "data.yaml", text.format(""))
+    assert len(open_dataset(root, within=root)) == 1
+    write_text(root / "data.yaml", text.format("val: ../valid/images\n"))
+    assert len(open_dataset(root, "train", within=root)) == 1
+    with pytest.raises(DatasetError, match=r"expected the images of val at .*name a split that is there: train"):
+        open_dataset(root, within=root)
