@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
 
@@ -174,6 +175,8 @@ def _words(error: Exception) -> str:
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     if error.filename is not None:
+        if isinstance(error, FileExistsError) and Path(error.filename).is_file():
+            return f"{error.filename}: expected a folder, got a file"
         return f"{error.filename}: {error.strerror}"
     return "cannot write to standard output: no space left" if error.errno == errno.ENOSPC else error.strerror
 

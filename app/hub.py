@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
 from yoloscope.app.cli import UNREACHABLE
@@ -63,9 +64,12 @@ def official_name(model: str, settings: Settings) -> OfficialWeights:
     """Return the entry of an official model; raises ModelNotFoundError with what there is."""
     if model in OFFICIAL:
         return official_weights(model)
+    beside, close = Path(f"{model}.onnx"), get_close_matches(model, (BUILTIN, *OFFICIAL), n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
     raise ModelNotFoundError(
-        f"expected a model file at {artifact_path(model, settings.models_dir)} "
+        f"expected a model file at {artifact_path(model, settings.models_dir)}, {BUILTIN} "
         f"or one of the official models {', '.join(OFFICIAL)}, got {model!r}"
+        f"{f'; the file here is named as {beside}' if beside.is_file() else hint}"
     )
 
 

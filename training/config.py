@@ -19,7 +19,7 @@ from yoloscope.models.spec import ResizeSpec
 from yoloscope.models.strict_model import StrictModel, first_error
 from yoloscope.models.zoo.official import OFFICIAL
 from yoloscope.training.checkpoint.files import BEST, CONFIG, LAST
-from yoloscope.training.config_keys import explain_unknown_key, load_yaml, with_current_keys
+from yoloscope.training.config_keys import explain_unknown_key, load_yaml, with_current_keys, yaml_reason
 
 _FOLDER = Path(__file__).parent / "configs"
 
@@ -368,7 +368,7 @@ class TrainingConfig(_Section):
         try:
             values = load_yaml(path.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"expected a YAML file at {path}, got: {error}") from error
+            raise ConfigError(f"expected a YAML file at {path}, got: {yaml_reason(error)}") from error
         return cls.parse({} if values is None else values, str(path))
 
     def replace(self, **changes: object) -> TrainingConfig:

@@ -34,6 +34,13 @@ def load_yaml(text: str) -> object:
     return document
 
 
+def yaml_reason(error: Exception) -> str:
+    """Return in one line why a YAML file cannot be read."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem} at line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+    return " ".join(str(error).split())
+
+
 def _mappings(node: yaml.Node | None, visited: set[int]) -> Iterator[yaml.MappingNode]:
     """Yield every mapping under a node once, whatever refers to it."""
     if node is None or id(node) in visited:

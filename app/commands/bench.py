@@ -23,6 +23,7 @@ from yoloscope.app.load_generator import Load, LoadResult, Target, measure, most
 from yoloscope.models.errors import ConfigError, ImageDecodeError, ServiceError
 from yoloscope.models.images import SUFFIXES
 
+_CONNECTIONS: Final = "1,8,32"
 _DETECT: Final = "/v1/detect"
 _GENERATED: Final = (768, 576)
 _BUSY_CLIENT: Final = 0.8
@@ -37,8 +38,11 @@ def bench(
         typer.Option("--image", "-i", help="Image file or folder, repeated; sent in turns [default: generated noise]."),
     ] = None,
     connections: Annotated[
-        str, typer.Option(help="Closed loop: connections at once, each sends when it is answered; 1,8,32: in turn.")
-    ] = "1,8,32",
+        str | None,
+        typer.Option(
+            help="Closed loop: connections at once, each sends when it is answered; 1,8: in turn [default: 1,8,32]."
+        ),
+    ] = None,
     rate: Annotated[
         str | None,
         typer.Option(help="Open loop: requests a second, sent when due; 50,100: in turn. In place of --connections."),
@@ -104,9 +108,12 @@ def to_document(result: LoadResult) -> dict[str, Any]:
     }
 
 
-def _loads(connections: str, rate: str | None) -> list[Load]:
+def _loads(connections: str | None, rate: str | None) -> list[Load]:
     if rate is not None:
+        if connections is not None:
+            raise ConfigError("--rate: expected one of --connections and --rate, got both")
         return [Load(rate=value) for value in _numbers("--rate", rate)]
+    connections = connections or _CONNECTIONS
     counts = _numbers("--connections", connections)
     most = most_connections()
     if any(value != int(value) or value > most for value in counts):

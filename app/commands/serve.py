@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import faulthandler
 import gc
 import logging
@@ -15,7 +16,17 @@ from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from logging.config import dictConfig
-from socket import socket
+from socket import (
+    AF_INET6,
+    AI_PASSIVE,
+    IPPROTO_IPV6,
+    IPV6_V6ONLY,
+    SO_REUSEADDR,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    getaddrinfo,
+    socket,
+)
 from types import FrameType
 from typing import Annotated, Final
 
@@ -96,6 +107,10 @@ def _run_on_ray(settings: Settings) -> None:
 def _run(settings: Settings) -> None:
     dictConfig(log_config(settings.log_level))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    lifeline = Supervisor.lifeline
+    sockets = None if lifeline is None else lifeline.sockets()
+    if sockets is None:
+        require_address(settings.host, settings.port)
     reach_model(settings)
     app = create_app(settings)
     services: Services = app.state.services
@@ -113,17 +128,41 @@ def _run(settings: Settings) -> None:
         http=protocol_for(services),
         ws="none",
     )
-    lifeline = Supervisor.lifeline
     if lifeline is not None:
         faulthandler.enable()  # what crashes, or hangs and is ended by the supervisor, writes where it was
     try:
-        Server(config, services, lifeline).run(None if lifeline is None else lifeline.sockets())
+        Server(config, services, lifeline).run(sockets)
     finally:
         for number in (*_STOPPING, signal.SIGQUIT):  # which would end Python while it takes itself apart
             signal.signal(number, signal.SIG_IGN)
         if services.unfinished:  # Python would wait for the threads, however long they take, or crash beside them
             sys.stderr.flush()
             os._exit(0)
+
+
+def require_address(host: str, port: int) -> None:
+    """Raise ConfigError where nothing can listen on an address: before a model is fetched and loaded for it."""
+    failures: list[OSError] = []
+    try:
+        addresses = getaddrinfo(host or None, port, type=SOCK_STREAM, flags=AI_PASSIVE)
+    except OSError as error:
+        addresses, failures = [], [error]
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with socket(family, kind, protocol) as probe:
+                probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+                if family == AF_INET6:
+                    probe.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+                probe.bind(address)
+        except OSError as error:
+            failures.append(error)
+    taken = [error for error in failures if error.errno == errno.EADDRINUSE]
+    if taken or (failures and len(failures) >= len(addresses)):
+        reason = (taken or failures)[0].strerror
+        raise ConfigError(
+            f"expected an address to listen on, got {host} with port {port}: {reason}; "
+            "--host and --port name another, --port 0 any free port"
+        )
 
 
 class Server(uvicorn.Server):

@@ -140,6 +140,16 @@ def test_an_error_is_one_line_and_a_status(
     assert capsys.readouterr().err == "yoloscope: wrong\n"
 
 
+def test_a_file_in_the_place_of_a_folder_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").touch()
+    monkeypatch.setattr(cli, "build", lambda _arguments: (tmp_path / "a").mkdir(exist_ok=True))
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err == f"yoloscope: {tmp_path / 'a'}: expected a folder, got a file\n"
+
+
 def test_unknown_commands_and_missing_files_are_usage_errors() -> None:
     for arguments in (["bogus"], ["detect", "/nowhere.jpg"], ["detect"], ["serve", "--port", "x"]):
         assert CliRunner().invoke(build(arguments), arguments).exit_code == 2

@@ -30,6 +30,16 @@ def test_a_model_that_is_neither_there_nor_official(tmp_path: Path, model: str) 
         ensure_artifact(model, Settings(models_dir=tmp_path))
 
 
+def test_the_model_that_was_probably_meant_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for wrong, meant in (("builtln", "builtin"), ("yolov4tiny", "yolov4-tiny")):
+        with pytest.raises(ModelNotFoundError, match=rf"got '{wrong}'; did you mean {meant}\?$"):
+            ensure_artifact(wrong, Settings(models_dir=tmp_path / "models"))
+    (tmp_path / "mine.onnx").touch()
+    with pytest.raises(ModelNotFoundError, match=r"got 'mine'; the file here is named as mine\.onnx$"):
+        ensure_artifact("mine", Settings(models_dir=tmp_path / "models"))
+
+
 def test_official_models_are_known_by_name(tmp_path: Path) -> None:
     assert official_name("yolov4-tiny", Settings(models_dir=tmp_path)) is OFFICIAL["yolov4-tiny"]
 

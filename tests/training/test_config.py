@@ -151,8 +151,11 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a: [1", b"a: b: c"])
 def test_what_is_no_yaml_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.yaml").write_bytes(content)
-    with pytest.raises(ConfigError, match="expected a YAML file"):
+    with pytest.raises(ConfigError, match="expected a YAML file") as caught:
         TrainingConfig.load(tmp_path / "a.yaml")
+    assert "\n" not in str(caught.value)
+    if content.startswith(b"a"):
+        assert "at line 1, column " in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -100,4 +100,5 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    line = next(iter(str(error).splitlines()), "")
+    return line if " " in line else f"a file that cannot be read ({type(error).__name__} {line}".rstrip() + ")"

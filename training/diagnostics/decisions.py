@@ -103,7 +103,10 @@ def read_decisions(data: bytes | str, *, accept_probability: float | None = None
     if "findings" not in document:
         raise DatasetError(f"expected decisions, or the report of an audit, got the keys {shown(sorted(document))}")
     if accept_probability is None:
-        raise DatasetError("expected decisions, got a report: name the probability from which its findings count")
+        raise DatasetError(
+            "expected decisions, got a report: name the probability from which its findings count (accept_probability, "
+            "--accept-above)"
+        )
     return accept_above(AuditReport.from_document(document), accept_probability)
 
 

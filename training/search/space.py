@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from yoloscope.models.errors import ConfigError
 from yoloscope.models.strict_model import StrictModel
 from yoloscope.training.config import TrainingConfig
-from yoloscope.training.config_keys import current_key, load_yaml
+from yoloscope.training.config_keys import current_key, load_yaml, yaml_reason
 
 SEPARATOR = "."
 
@@ -100,7 +100,7 @@ class SearchSpace:
         try:
             return cls.parse(load_yaml(path.read_text("utf-8-sig")), str(path))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"expected a YAML file at {path}, got: {error}") from error
+            raise ConfigError(f"expected a YAML file at {path}, got: {yaml_reason(error)}") from error
 
     def ends(self, key: str) -> tuple[object, ...]:
         """Return the values of a key between which all others lie, or all of them."""

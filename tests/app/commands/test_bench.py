@@ -72,6 +72,8 @@ def test_what_is_no_service(url: str, tmp_path: Path) -> None:
         run("localhost:8000")
     with pytest.raises(ConfigError, match="--connections: expected whole numbers up to"):
         run(url, "--connections", "1.5")
+    with pytest.raises(ConfigError, match="--rate: expected one of --connections and --rate, got both"):
+        run(url, "--rate", "1", "--connections", "1")
     with pytest.raises(ConfigError, match="--rate: expected positive numbers, as 8 or 1,8,32, got '0'"):
         run(url, "--rate", "0")
     with pytest.raises(FileNotFoundError):

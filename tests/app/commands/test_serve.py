@@ -10,7 +10,7 @@ import uvicorn
 from typer.testing import CliRunner
 
 from yoloscope.app.cli import build
-from yoloscope.app.commands.serve import Server, reachable_url
+from yoloscope.app.commands.serve import Server, reachable_url, require_address
 from yoloscope.app.http_protocol import protocol_for
 from yoloscope.app.main import create_app
 from yoloscope.app.settings import Settings
@@ -38,6 +38,24 @@ def test_serving_on_ray_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("signal.signal", lambda *_: None)
     with pytest.raises(ConfigError, match=r"serve --ray needs ray: pip install 'yoloscope\[ray\]'"):
         CliRunner().invoke(build(["serve"]), ["serve", "--ray"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_port_that_is_taken_is_named_before_a_model_is_loaded(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        words = f"expected an address to listen on, got {host} with port {port}: Address already in use; --host and"
+        with pytest.raises(ConfigError, match=words):
+            require_address(host, port)
+    require_address(host, port)
+    require_address("", 0)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_an_address_of_another_machine_is_refused_in_words(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(ConfigError, match=f"expected an address to listen on, got {host} with port 0: "):
+        CliRunner().invoke(build(["serve"]), ["serve", "--host", host, "--port", "0"], catch_exceptions=False)
 
 
 def test_a_connection_that_waits_when_the_service_stops_is_served(settings: Settings) -> None:

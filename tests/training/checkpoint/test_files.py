@@ -91,11 +91,18 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
         read_checkpoint(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint"])
-def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", r"a file that cannot be read \(EOFError\)"),
+        (b"no checkpoint", ".* "),
+        (b"hello\n", r"a file that cannot be read \(KeyError 101\)"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, content: bytes, found: str) -> None:
     path = tmp_path / "a.ckpt"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="expected a checkpoint"):
+    with pytest.raises(CheckpointError, match=f"expected a checkpoint at .*, got: {found}"):
         read_checkpoint(path)
 
 

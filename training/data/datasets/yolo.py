@@ -12,6 +12,7 @@ import yaml
 from yoloscope.models.classes import ClassIndex
 from yoloscope.models.errors import DatasetError
 from yoloscope.models.images import SUFFIXES
+from yoloscope.training.config_keys import yaml_reason
 from yoloscope.training.data.annotations.parsing import integer_of_text
 from yoloscope.training.data.datasets.dataset import DatasetProblem, DetectionDataset
 from yoloscope.training.data.datasets.files import (
@@ -65,7 +66,7 @@ def read_data_yaml(path: Path, within: Path | None = None) -> YoloConfig:
     try:
         document, written = yaml.safe_load(text), yaml.BaseLoader(text).get_single_data()
     except yaml.YAMLError as error:
-        raise DatasetError(f"expected a YAML file at {path}, got: {error}") from error
+        raise DatasetError(f"expected a YAML file at {path}, got: {yaml_reason(error)}") from error
     if not isinstance(document, dict) or "names" not in document:
         raise DatasetError(f"expected the key 'names' in {path}, got none")
     finder = _yaml_finder(document.get("path"), path, within)
@@ -102,7 +103,7 @@ def read_description_names(path: Path) -> tuple[str, ...]:
         try:
             written = yaml.BaseLoader(read_text(path, "a YAML file")).get_single_data()
         except yaml.YAMLError as error:
-            raise DatasetError(f"expected a YAML file at {path}, got: {error}") from error
+            raise DatasetError(f"expected a YAML file at {path}, got: {yaml_reason(error)}") from error
         if not isinstance(written, dict):
             raise DatasetError(f"expected the key 'names' in {path}, got none")
         return _yaml_names(written, path)
