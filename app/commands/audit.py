@@ -115,7 +115,7 @@ def audit(
     """Find the labels of a data set that are probably wrong: missing, of a wrong class, badly placed or spurious.
 
     Every finding has the probability that you would change this label, the edit, and the training loss it saves. For
-    example: yoloscope audit --data cells --split train --output audit
+    example: yoloscope audit --data cells --model builtin --split train --output audit
     """
     if context.invoked_subcommand is not None:
         return

@@ -39,6 +39,8 @@ def import_darknet(
     differ beyond rounding the file is written all the same and the exit status is 3. For example:
     yoloscope import-darknet my.cfg my.weights --names my.names, then: yoloscope serve --model my
     """
+    if (cfg.suffix, weights.suffix) == (".weights", ".cfg"):
+        raise ConfigError(f"the cfg comes first and the weights second, got {cfg} and {weights}")
     models = load_settings(models_dir=models_dir).models_dir
     target = output or models / f"{cfg.stem}.onnx"
     if target.suffix != ".onnx":

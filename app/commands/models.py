@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from yoloscope.app.commands.options import ModelsDirOption
-from yoloscope.app.services.model_store import BUILTIN, ModelStore, artifact_path, default_model
+from yoloscope.app.services.model_store import BUILTIN, ModelStore, artifact_path, default_model, fallback_for
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import YoloscopeError
 from yoloscope.models.zoo.official import OFFICIAL
@@ -67,6 +67,7 @@ def models(
     if as_json:
         typer.echo(json.dumps({"models_dir": str(settings.models_dir), "models": list(map(asdict, listed))}, indent=2))
         return
+    fallback = fallback_for(settings)
     console = Console(highlight=False, markup=False)
     table = Table(title=f"Models; folder: {settings.models_dir}", title_justify="left")
     table.add_column("name", overflow="fold")
@@ -74,7 +75,8 @@ def models(
         table.add_column(heading)
     table.add_column("classes", justify="right")
     for model in listed:
-        name = f"{model.name} (default)" if model.default else model.name
+        default = "default offline" if fallback else "default"  # with a network the first choice is pulled
+        name = f"{model.name} ({default})" if model.default else model.name
         count = "not readable" if model.error else str(len(model.class_names))
         table.add_row(name, model.source, model.input or "", count)
     console.print(table)

@@ -78,7 +78,7 @@ def score(
     the classes.txt, .names, data.yaml or .data file beside it or above it, else the model's. For example:
     yoloscope score street.jpg street.txt --save street-loss.png
     With --data the images and objects of a whole data set are ranked by their loss; wrong labels are skipped and
-    listed. For example: yoloscope score --data cells --split train --limit 50
+    listed. For example: yoloscope score --data cells --model builtin --limit 50
     """
     query = _query(preset, detail, labels_format, save)
     settings = load_settings(model=model, provider=provider, models_dir=models_dir, weights=weights)

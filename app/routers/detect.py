@@ -49,7 +49,7 @@ _IMAGES: dict[int | str, dict[str, Any]] = {
     openapi_extra=detect_body() | query_parameters(DetectOptions),
 )
 async def post_detect(request: Request) -> Response:
-    """Detect in JPEG, PNG, WebP, BMP or GIF images sent as multipart, as a raw body or as base64 in JSON.
+    """Detect in JPEG, PNG, WebP, BMP, GIF, TIFF or AVIF images sent as a form, as a raw body or as base64 in JSON.
 
     Boxes are in pixels of the image as seen: EXIF orientation applied, transparency on white, the first frame of an
     animation. They are what the model says, not clipped to the image. Detections have the highest score first. In a

@@ -120,6 +120,8 @@ def test_swapped_arguments_are_named(tmp_path: Path) -> None:
     assert status != 0
     assert "the cfg comes first and the weights second" in output
     assert not (tmp_path / "my.onnx").exists()
+    official = weights.rename(tmp_path / "yolov4-tiny.weights")  # whose name is not what is wrong
+    assert "the cfg comes first and the weights second" in run(official, cfg)[1]
 
 
 def test_a_difference_is_printed_and_costs_the_exit_status_but_not_the_file(

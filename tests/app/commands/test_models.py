@@ -29,5 +29,11 @@ def test_tables_fit_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     assert any("tiny" in line and "models folder" in line for line in lines)
 
 
+def test_the_built_in_model_is_the_default_where_no_other_can_be_had(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "builtin (default offline)" in run("models").stdout
+    monkeypatch.setenv("YOLOSCOPE_MODEL", "builtin")
+    assert "builtin (default)" in run("models").stdout
+
+
 def test_classes_on_request(run: Run) -> None:
     assert "builtin: Platelets, RBC, WBC" in run("models", "--classes").stdout
