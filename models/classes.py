@@ -88,8 +88,12 @@ def check_class_names(names: Sequence[str], source: Path | str) -> tuple[str, ..
 
 def decode_text(data: bytes) -> str:
     """Decode a text file: UTF-8, or UTF-16 or UTF-32 with a byte order mark; raise UnicodeDecodeError otherwise."""
-    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
-    return data.decode(encoding)
+    return data.decode(text_encoding(data))
+
+
+def text_encoding(data: bytes) -> str:
+    """Return the encoding of a text file that begins so: UTF-8 where it has no byte order mark."""
+    return next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
 
 
 def encode_text(text: str, *, like: bytes) -> bytes:

@@ -43,7 +43,8 @@ def apply(
     Labels are added, relabeled, moved and deleted as the findings suggest; all other bytes stay. The data set itself is
     only read. Nothing is written where a finding does not fit the labels as they are now.
     """
-    chosen = read_decisions(decisions.read_bytes(), accept_probability=accept_above)
+    with decisions.open("rb") as file:
+        chosen = read_decisions(file, accept_probability=accept_above)
     mended = mend(chosen.accepted, data, output, split=split or chosen.split, images=images, new_classes=new_classes)
     if as_json:
         typer.echo(json.dumps(asdict(mended) | {"output": str(mended.output)}, indent=2))

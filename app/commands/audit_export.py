@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from yoloscope.app.commands.options import NO_DATA, RequiredDataOption
-from yoloscope.models.errors import ConfigError
-from yoloscope.models.files import write_text
+from yoloscope.models.errors import ConfigError, DatasetError
+from yoloscope.models.files import atomic_write, write_text
 from yoloscope.training.data.datasets import open_split_or_all
 from yoloscope.training.diagnostics.exchange import LabelingConfig, to_fiftyone, to_label_studio
 from yoloscope.training.diagnostics.exchange.label_studio import LOCAL_FILES, class_names_in
-from yoloscope.training.diagnostics.findings import AuditReport, json_text
+from yoloscope.training.diagnostics.findings import json_text
+from yoloscope.training.diagnostics.image_names import ImageFinder
+from yoloscope.training.diagnostics.store import read_report
 
 
 def export(
@@ -39,15 +42,33 @@ def export(
     """
     if (output is None) == (fiftyone is None):
         raise ConfigError(f"--output: expected --output or --fiftyone, got {'neither' if output is None else 'both'}")
-    audited = AuditReport.from_json(report.read_text(encoding="utf-8"))
+    with report.open("rb") as file:
+        audited = read_report(file)
     dataset = open_split_or_all(data, split or audited.split)
+    finder, names = ImageFinder(dataset.images), {finding.image for finding in audited.findings}
+    if names and all(finder.find(name) is None for name in names):
+        raise DatasetError(f"expected the images of the report in {data}, such as {min(names)}, got none of them")
     if fiftyone is not None:
         made = to_fiftyone(audited, dataset, fiftyone)
         typer.echo(f"made the FiftyOne data set {fiftyone}: {len(made)} images, {len(audited.findings)} findings")
     if output is not None:
         config = LabelingConfig.of_classes(class_names_in(audited, dataset))
-        tasks = to_label_studio(audited, dataset, config, image_url=image_url)
         settings = output.with_suffix(".xml")
-        write_text(output, json_text(tasks, indent=1))
+        count = _write_tasks(to_label_studio(audited, dataset, config, image_url=image_url), output)
         write_text(settings, config.to_xml())
-        typer.echo(f"wrote {output}: {len(tasks)} tasks, and {settings}, their labeling configuration")
+        if left_out := len(names) - count:
+            typer.echo(f"left out findings of {left_out} images that are not in {data}", err=True)
+        typer.echo(f"wrote {output}: {count} tasks, and {settings}, their labeling configuration")
+
+
+def _write_tasks(tasks: Iterable[dict[str, Any]], path: Path) -> int:
+    """Write a list of JSON objects one after the other, and return their number."""
+    count = 0
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write("[")
+        for task in tasks:
+            text = json_text(task, indent=1).replace("\n", "\n ")
+            file.write(f"{',' if count else ''}\n {text}")
+            count += 1
+        file.write("\n]")
+    return count

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from io import BytesIO
+from typing import Any, BinaryIO, Final, Literal, TypeAlias, get_args
 
 from yoloscope.models.errors import DatasetError, LabelError
-from yoloscope.training.data.annotations.parsing import parse_json, shown
-from yoloscope.training.diagnostics.findings import AuditReport, Finding, finding_from_dict, finding_to_dict, json_text
+from yoloscope.training.data.annotations.parsing import decimal_of_json, shown
+from yoloscope.training.diagnostics.findings import (
+    AuditReport,
+    Finding,
+    check_finding,
+    finding_from_dict,
+    finding_to_dict,
+    json_text,
+)
+from yoloscope.training.diagnostics.json_members import json_members
 
 Verdict: TypeAlias = Literal["accept", "reject"]
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+_LISTS: Final = ("findings", "flags", "skipped")
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Decisions:
     @classmethod
     def from_json(cls, data: bytes | str) -> Decisions:
         """Read ``decisions.json``; raises DatasetError naming the place (a JSON pointer) of what is wrong."""
-        return cls.from_document(_parse(data))
+        return cls.from_document(_parse(data, None))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Decisions:
@@ -90,12 +100,13 @@ def accept_above(report: AuditReport, probability: float) -> Decisions:
     return Decisions(report.model, report.version, report.data, report.split, tuple(decisions))
 
 
-def read_decisions(data: bytes | str, *, accept_probability: float | None = None) -> Decisions:
+def read_decisions(data: bytes | str | BinaryIO, *, accept_probability: float | None = None) -> Decisions:
     """Read ``decisions.json``, or a report of which all findings above ``accept_probability`` are accepted.
 
+    Of a report no other finding is kept in memory, and of one that comes as a file no more than a part at a time.
     Raises DatasetError where the document is neither, a report comes without a probability, or decisions with one.
     """
-    document = _parse(data)
+    document = _parse(data, accept_probability)
     if "decisions" in document:
         if accept_probability is not None:
             raise DatasetError("expected the report of an audit to accept by probability, got decisions made already")
@@ -110,14 +121,27 @@ def read_decisions(data: bytes | str, *, accept_probability: float | None = None
     return accept_above(AuditReport.from_document(document), accept_probability)
 
 
-def _parse(data: bytes | str) -> dict[str, Any]:
+def _parse(data: bytes | str | BinaryIO, accept_probability: float | None) -> dict[str, Any]:
+    """Return a document with its decisions, but of the other lists of a report only the findings that are accepted."""
+    data = data.encode() if isinstance(data, str) else data
+    document: dict[str, Any] = {}
     try:
-        document = parse_json(data.encode() if isinstance(data, str) else data)
+        for key, index, value in json_members(BytesIO(data) if isinstance(data, bytes) else data):
+            if index is None:
+                document[key] = value
+            elif key not in _LISTS or (key == "findings" and _is_probable(value, index, accept_probability)):
+                document[key].append(value)
     except LabelError as error:
-        raise DatasetError(f"expected the JSON of an audit's decisions or report: {error}") from error
-    if not isinstance(document, dict):
-        raise DatasetError(f"expected decisions, or the report of an audit, got {shown(document)}")
+        detail = error.problems[0].detail
+        raise DatasetError(f"expected the JSON of an audit's decisions or report: {detail}") from error
     return document
+
+
+def _is_probable(entry: object, index: int, accept_probability: float | None) -> bool:
+    probability = decimal_of_json(entry.get("probability")) if isinstance(entry, dict) else None
+    if probability is None:
+        raise DatasetError(f"/findings/{index}: expected a finding with a probability, got {shown(entry)}")
+    return accept_probability is not None and probability >= accept_probability
 
 
 def _text(document: Mapping[str, Any], key: str) -> str:
@@ -135,18 +159,7 @@ def _read_decision(entry: object, pointer: str) -> Decision:
         raise DatasetError(f"{pointer}/decision: expected accept or reject, got {shown(entry.get('decision'))}")
     try:
         finding = finding_from_dict(entry["finding"])
-        _check(finding)
+        check_finding(finding)
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{pointer}/finding: expected a finding as in the report, got one with {error!r}") from error
     return Decision(finding, verdict)
-
-
-def _check(finding: Finding) -> None:
-    """Raise ValueError where the fields of a finding contradict each other or are of other types."""
-    if not (isinstance(finding.image, str) and isinstance(finding.class_name, str)):
-        raise ValueError("image and class_name: expected texts")  # noqa: TRY004 (a value of a file)
-    index, is_missing = finding.label_index, finding.kind == "missing"
-    if is_missing != (index is None) or isinstance(index, bool) or not isinstance(index, int | None):
-        raise ValueError(f"label_index: expected {'null' if is_missing else 'an integer'}, got {index!r}")
-    if (finding.kind == "spurious") != (finding.suggestion is None):
-        raise ValueError(f"suggestion: expected {'null' if finding.suggestion else 'a class and a box'}")

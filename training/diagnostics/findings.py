@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from yoloscope.models.errors import DatasetError
 from yoloscope.models.files import encodable
 from yoloscope.training.data.annotations import LabelFault
+from yoloscope.training.data.annotations.parsing import decimal_of_json
 from yoloscope.training.data.annotations.shapes import BoxXyxy
 
 FindingKind: TypeAlias = Literal["missing", "class", "location", "spurious"]
@@ -168,7 +169,7 @@ class AuditReport:
         try:
             document = json.loads(text)
         except ValueError as error:
-            raise _no_report(error) from error
+            raise no_report(error) from error
         return cls.from_document(document)
 
     @classmethod
@@ -184,10 +185,11 @@ class AuditReport:
                 skipped=tuple(SkippedImage(**skipped) for skipped in document["skipped"]),
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise _no_report(error) from error
+            raise no_report(error) from error
 
 
-def _no_report(error: Exception) -> DatasetError:
+def no_report(error: Exception) -> DatasetError:
+    """Return the error for a document that is no report."""
     return DatasetError(f"expected the JSON report of an audit, got none: {error!r}")
 
 
@@ -252,6 +254,19 @@ def finding_from_dict(entry: Mapping[str, Any]) -> Finding:
         entry["gain"],
         entry["reason"],
     )
+
+
+def check_finding(finding: Finding) -> None:
+    """Raise ValueError where the fields of a finding contradict each other or are of other types."""
+    if not (isinstance(finding.image, str) and isinstance(finding.class_name, str)):
+        raise ValueError("image and class_name: expected texts")  # noqa: TRY004 (a value of a file)
+    if None in (decimal_of_json(finding.probability), decimal_of_json(finding.gain)):
+        raise ValueError("probability and gain: expected numbers")
+    index, is_missing = finding.label_index, finding.kind == "missing"
+    if is_missing != (index is None) or isinstance(index, bool) or not isinstance(index, int | None):
+        raise ValueError(f"label_index: expected {'null' if is_missing else 'an integer'}, got {index!r}")
+    if (finding.kind == "spurious") != (finding.suggestion is None):
+        raise ValueError(f"suggestion: expected {'null' if finding.suggestion else 'a class and a box'}")
 
 
 def flag_to_dict(flag: LabelFlag) -> dict[str, Any]:

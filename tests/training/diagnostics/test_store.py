@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from yoloscope.training.diagnostics.findings import (
     Suggestion,
     sorted_findings,
 )
-from yoloscope.training.diagnostics.store import AuditStore
+from yoloscope.training.diagnostics.store import AuditStore, by_image, read_report
 
 BOX = (1.0, 2.0, 3.5, 4.0)
 
@@ -88,3 +89,25 @@ def test_a_report_of_stored_findings_has_the_bytes_of_one_in_memory() -> None:
 def test_a_file_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="expected room for the findings of an audit"):
         AuditStore(tmp_path / "absent" / "found")
+
+
+def test_findings_come_by_image_in_the_order_of_the_images_most_probable_ones() -> None:
+    store = AuditStore()
+    for audit in _audits():
+        store.add(audit)
+    expected: dict[str, list[Finding]] = {}
+    for finding in store.findings:
+        expected.setdefault(finding.image, []).append(finding)
+    assert list(by_image(store.findings)) == list(expected.values())
+    assert list(by_image(tuple(store.findings))) == list(expected.values())
+
+
+def test_a_report_is_read_as_it_was_written() -> None:
+    store = AuditStore()
+    for audit in _audits():
+        moved = tuple(replace(finding, kind="location") for finding in audit.findings)
+        store.add(replace(audit, findings=moved))
+    report = replace(report_of(), findings=store.findings, flags=store.flags)
+    again = read_report(BytesIO(report.to_json().encode()))
+    assert again == report
+    assert again.to_json() == report.to_json()

@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from io import BytesIO
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -76,7 +76,7 @@ def parse_json(data: bytes) -> object:
     """Return the value of a JSON document; raise LabelError if it is malformed, too deep or repeats a key."""
     text = label_text(data)
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        return json.loads(text, **JSON_RULES)
     except json.JSONDecodeError as error:
         raise unreadable("", f"expected JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
@@ -95,6 +95,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise unreadable("", f"expected each key once, got {shown(twice)} more than once in one object")
     return members
+
+
+JSON_RULES: Final[dict[str, Any]] = {"parse_constant": _refuse_constant, "object_pairs_hook": _unique_keys}
+"""Arguments of ``json.loads`` that refuse what is no JSON, and repeated keys."""
 
 
 def escape_pointer(key: str) -> str:

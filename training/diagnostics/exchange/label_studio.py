@@ -6,7 +6,7 @@ Source: https://labelstud.io/guide/predictions and https://labelstud.io/guide/ta
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from yoloscope.training.data.annotations.shapes import BoxXyxy, enclosing_box
 from yoloscope.training.data.datasets import DetectionDataset
 from yoloscope.training.diagnostics.findings import AuditReport, Finding
 from yoloscope.training.diagnostics.image_names import ImageFinder
+from yoloscope.training.diagnostics.store import by_image
 
 LOCAL_FILES: Final = "/data/local-files/?d="
 """Address of files in a folder that Label Studio serves itself; paths follow it."""
@@ -68,19 +69,16 @@ class LabelingConfig:
 
 def to_label_studio(
     report: AuditReport, dataset: DetectionDataset, config: LabelingConfig, *, image_url: str = LOCAL_FILES
-) -> list[dict[str, Any]]:
-    """Return a task for each image with findings: its labels as an annotation, the findings as a prediction.
+) -> Iterator[dict[str, Any]]:
+    """Yield a task for each image with findings: its labels as an annotation, the findings as a prediction.
 
     A task's ``data`` has the image's address (``image_url`` and its name), the largest probability of its findings and
     their reasons; the prediction has that probability as its score, so that Label Studio can sort by it. A spurious
     label is predicted as it stands; its reason says that it should go. Images not in ``dataset`` are left out.
     """
     finder = ImageFinder(dataset.images)
-    by_image: dict[str, list[Finding]] = {}
-    for finding in report.findings:
-        by_image.setdefault(finding.image, []).append(finding)
-    tasks = []
-    for name, findings in by_image.items():
+    for findings in by_image(report.findings):
+        name = findings[0].image
         image = finder.find(name)
         if image is None:
             continue
@@ -97,8 +95,7 @@ def to_label_studio(
             "result": [_finding_region(index, finding, size, config) for index, finding in enumerate(findings)],
         }
         annotation = {"result": label_regions(image.labels, config)}
-        tasks.append({"data": data, "annotations": [annotation], "predictions": [prediction]})
-    return tasks
+        yield {"data": data, "annotations": [annotation], "predictions": [prediction]}
 
 
 def label_regions(labels: ImageLabels, config: LabelingConfig) -> list[dict[str, Any]]:

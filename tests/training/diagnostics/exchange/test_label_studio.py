@@ -29,7 +29,7 @@ SDK = importlib.util.find_spec("label_studio_sdk") is not None
 
 def tasks(root: Path) -> list[dict[str, Any]]:
     report, dataset = report_of(), open_pets(root)
-    return to_label_studio(report, dataset, LabelingConfig.of_classes(class_names_in(report, dataset)))
+    return list(to_label_studio(report, dataset, LabelingConfig.of_classes(class_names_in(report, dataset))))
 
 
 def require_regions(entry: dict[str, Any]) -> None:
