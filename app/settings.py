@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -37,6 +39,8 @@ def _in_lower_case(text: object) -> object:
 
 LogLevel: TypeAlias = Literal["critical", "error", "warning", "info", "debug"]
 _ORIGIN: Final = r"(\*|null|[a-z][a-z0-9+.-]*://[^/\s,A-Z]+)"
+_ALIKE: Final = 0.85
+"""Similarity from which a name is another one misspelled; what Kubernetes sets for services is below."""
 _WORDS: Final = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
@@ -147,6 +151,16 @@ class Settings(BaseSettings):
 @cache
 def _environment_names() -> dict[str, str]:
     return {name: f"YOLOSCOPE_{name.upper()}" for name in Settings.model_fields}
+
+
+def misspelled(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each variable of an environment that is nearly the name of a setting, and that name where it is not set."""
+    known = _environment_names().values()
+    for name in sorted(environment):
+        if name.startswith("YOLOSCOPE_") and name not in known:
+            meant = get_close_matches(name, known, 1, _ALIKE)
+            if meant and meant[0] not in environment:
+                yield name, meant[0]
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -111,7 +112,11 @@ def accelerator_of(name: str) -> Accelerator:
 
 
 def one_model(argument: str | None, option: str | None) -> str | None:
-    """Return the model named by an argument, by ``--model`` or by both alike; raise ConfigError where they differ."""
-    if argument is not None and option is not None and argument != option:
+    """Return the model named by an argument, by ``--model`` or by both alike; raise ConfigError where they differ.
+
+    An argument has priority over YOLOSCOPE_MODEL, from which ``option`` comes where ``--model`` is not given.
+    """
+    given = option if option != os.environ.get("YOLOSCOPE_MODEL") else None
+    if argument is not None and given is not None and argument != given:
         raise ConfigError(f"--model: expected one model, got {argument!r} and {option!r}")
     return argument or option

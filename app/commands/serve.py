@@ -40,7 +40,7 @@ from yoloscope.app.http_protocol import backlog, on_loop_error, protocol_for
 from yoloscope.app.main import create_app
 from yoloscope.app.request_log import log_config
 from yoloscope.app.services.state import Services
-from yoloscope.app.settings import Settings, load_settings
+from yoloscope.app.settings import Settings, load_settings, misspelled
 from yoloscope.app.supervisor import SAME_SIGNAL_S, Lifeline, Supervisor
 from yoloscope.models.errors import ConfigError
 
@@ -107,6 +107,8 @@ def _run_on_ray(settings: Settings) -> None:
 def _run(settings: Settings) -> None:
     dictConfig(log_config(settings.log_level))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    for name, meant in misspelled(os.environ):
+        _LOGGER.warning("%s is no setting and has no effect: was %s meant?", name, meant)
     lifeline = Supervisor.lifeline
     sockets = None if lifeline is None else lifeline.sockets()
     if sockets is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from yoloscope.app.settings import Settings, load_settings
+from yoloscope.app.settings import Settings, load_settings, misspelled
 from yoloscope.models.errors import ConfigError
 
 
@@ -94,6 +94,15 @@ def test_a_key_in_the_place_of_its_digest_is_not_written_into_the_log() -> None:
     with pytest.raises(ConfigError, match="expected the SHA-256 of each key") as error:
         load_settings(api_keys="a-secret-key")
     assert "a-secret-key" not in str(error.value)
+
+
+def test_a_misspelled_variable_is_noticed() -> None:
+    """The first one leaves a service open that was to be closed."""
+    wrong = {"YOLOSCOPE_API_KEY": "YOLOSCOPE_API_KEYS", "YOLOSCOPE_PRECISON": "YOLOSCOPE_PRECISION"}
+    links = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_80_TCP", "PORT_80_TCP_ADDR", "HEAD_SVC_PORT"]
+    others = {"YOLOSCOPE_HOST": "::", "YOLO_PORT": "1", **{f"YOLOSCOPE_{link}": "10.0.0.1" for link in links}}
+    assert dict(misspelled({**dict.fromkeys(wrong, "x"), **others})) == wrong
+    assert dict(misspelled({"YOLOSCOPE_API_KEY": "x", "YOLOSCOPE_API_KEYS": "y"})) == {}
 
 
 def test_the_level_of_the_log_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:

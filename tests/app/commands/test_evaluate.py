@@ -79,6 +79,14 @@ def test_tables_a_page_and_predictions_in_the_categories_of_the_data(
     assert first["score"] == pytest.approx(0.6)
 
 
+def test_an_argument_comes_before_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("YOLOSCOPE_MODEL", "other")
+    left, _, said = _run(folder, monkeypatch, capsys, "tiny", "--data", "nowhere")
+    assert (left, "expected a data set at nowhere" in said) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

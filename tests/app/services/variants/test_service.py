@@ -195,7 +195,11 @@ def test_fp32_is_kept_for_a_reason(settings: Settings, changes: dict[str, Any], 
     assert status.reason.startswith(why)
 
 
-def test_the_process_of_its_own_finds_the_same_folder(settings: Settings, made: Path) -> None:
+@pytest.mark.parametrize("named", ["small", "builtin"])
+def test_the_process_of_its_own_finds_the_same_folder(
+    settings: Settings, made: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setenv("YOLOSCOPE_MODEL", named)  # by which the service knows its model
     Variants(settings)._make(settings.models_dir / "small.onnx")
     assert list(made.parent.iterdir()) == [made]
 
