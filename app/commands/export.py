@@ -259,6 +259,8 @@ def export(
     """
     target = _check(precision, output, data, split)
     cut = is_cut(outputs, nms, evaluate_data, evaluate_split)
+    if cut and data is not None and precision != "int8":
+        raise ConfigError(f"--data: expected --precision int8, which needs it for --outputs {outputs}, got {precision}")
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
     calibration, dataset = None, None
     if data is not None and precision == "int8":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import onnx
 import typer
@@ -14,9 +14,11 @@ from rich.console import Console
 from yoloscope.models.errors import ConfigError, ExportError, ModelLoadError, OutputError
 from yoloscope.models.files import atomic_write, sha256
 from yoloscope.models.session import open_session
-from yoloscope.models.spec import DetectorSpec
+from yoloscope.models.spec import RGB_CHANNELS, DetectorSpec
 from yoloscope.training.export.consumers import IMAGES, Outputs, check_graph, cut, to_network_input
 from yoloscope.training.export.parity import synthetic_images
+
+_PLANES: Final = {1: "gray", RGB_CHANNELS: "RGB"}
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class GraphExport:
                 "only TensorRT runs this file (EfficientNMS_TRT): it suppresses by plain IoU, not by DIoU as the "
                 "artifact does, so that crowded objects may differ; the thresholds are fixed"
             )
-        placement = self.spec.resize.placement
-        return (
-            f"images are RGB in 0..1, brought to the network's size by {placement}; any runtime of ONNX runs this file"
-        )
+        placement, channels = self.spec.resize.placement, self.spec.input_channels
+        planes = _PLANES.get(channels, f"{channels} planes")
+        how = f"images are {planes} in 0..1, brought to the network's size by {placement}"
+        return f"{how}; any runtime of ONNX runs this file"
 
 
 def write_graph_export(artifact: onnx.ModelProto, spec: DetectorSpec, outputs: Outputs, path: Path) -> GraphExport:

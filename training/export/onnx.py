@@ -17,6 +17,8 @@ from yoloscope.training.export.tracing import trace_detector
 
 MAX_BYTES = 2**31 - 2**20
 NETWORK_INPUT = "network_input"
+SCALING = "Div"
+"""Operation that brings images to 0..1, the last before the network."""
 
 
 def export_onnx(network: nn.Module, spec: DetectorSpec, path: str | Path) -> ParityReport:
@@ -60,12 +62,14 @@ def _check_size(detector: Detector) -> None:
 
 
 def _name_network_input(graph: onnx.GraphProto) -> None:
-    """Give the scaled images, the last of Cast to Div after ``images``, the name network_input."""
+    """Give the scaled images, the first Div after ``images``, the name network_input: a network may begin alike."""
     name = "images"
     for node in graph.node:
-        if node.op_type in {"Cast", "Add", "Mul", "ReduceSum", "Transpose", "Div"} and node.input[0] == name:
+        if node.op_type in {"Cast", "Add", "Mul", "ReduceSum", "Transpose", SCALING} and node.input[0] == name:
             name = node.output[0]
-    if name == "images":
+            if node.op_type == SCALING:
+                break
+    else:
         raise ExportError("expected the scaling of the images at the start of the graph, found none")
     for node in graph.node:
         node.input[:] = [NETWORK_INPUT if value == name else value for value in node.input]

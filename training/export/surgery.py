@@ -11,7 +11,7 @@ import onnx
 from yoloscope.models.detector import DETECTIONS
 from yoloscope.models.errors import ExportError
 from yoloscope.training.export.names import read_names, renamed, set_values, used_names
-from yoloscope.training.export.onnx import NETWORK_INPUT
+from yoloscope.training.export.onnx import NETWORK_INPUT, SCALING
 
 _PREFIX = "network/"
 
@@ -19,12 +19,14 @@ _PREFIX = "network/"
 def take_network(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the part of an artifact from float images [B, 3, H, W] in 0..1 (``network_input``) to its raw heads.
 
-    Raises ExportError where the graph is not an artifact's.
+    Raises ExportError where the graph is not an artifact's, or one of an earlier version that names another value.
     """
     heads = [output.name for output in _heads(model)]
-    produced = {name for node in model.graph.node for name in node.output}
-    if NETWORK_INPUT not in produced or not heads:
+    maker = next((node for node in model.graph.node if NETWORK_INPUT in node.output), None)
+    if maker is None or not heads:
         raise ExportError(f"expected a graph with the values {NETWORK_INPUT!r} and 'head_0', got none: not an artifact")
+    if maker.op_type != SCALING:
+        raise ExportError("expected a network that takes images in 0..1, got an older artifact: import the model anew")
     return onnx.utils.Extractor(model).extract_model([NETWORK_INPUT], heads)
 
 

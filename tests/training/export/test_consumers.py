@@ -11,11 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from yoloscope.models import zoo
+from yoloscope.models.darknet.builder import build_darknet
+from yoloscope.models.detector import Detector
 from yoloscope.models.errors import ExportError
 from yoloscope.models.session import open_session
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 from yoloscope.training.export.artifact import read_artifact
 from yoloscope.training.export.consumers import Outputs, check_graph, cut, to_network_input
+from yoloscope.training.export.onnx import build_artifact, export_onnx
 from yoloscope.training.export.parity import synthetic_images
 from yoloscope.training.export.precision import make_fp16
 
@@ -137,6 +140,53 @@ def test_half_precision_is_cut_as_well(written: Written, tmp_path: Path) -> None
     expected = written.heads[0]
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+CROPPED = """
+[net]
+width=32
+height=32
+channels=3
+[crop]
+crop_width=32
+crop_height=32
+noadjust=0
+[convolutional]
+filters=14
+size=3
+stride=8
+pad=1
+activation=linear
+[yolo]
+mask=0,1
+anchors=4,4, 8,8
+classes=2
+num=2
+"""
+
+
+def test_a_network_that_begins_with_an_operation_of_the_scaling_is_cut_before_it(tmp_path: Path) -> None:
+    """[crop] brings 0..1 to -1..1: its multiplication is the network's, not the scaling's, which ends at 0..1."""
+    network = build_darknet(CROPPED)
+    path = tmp_path / "cropped.onnx"
+    assert export_onnx(network, network.spec, path).warnings == ()
+    written = Written(path, tmp_path)
+    (found,) = by_onnxruntime(written.files["heads"], written.images, ["head_0"])
+    np.testing.assert_allclose(found, written.heads[0], atol=1e-5)
+    nodes = onnx.load(written.files["heads"]).graph.node
+    assert [node.op_type for node in nodes][:2] == ["Mul", "Sub"]
+
+
+def test_an_older_artifact_that_names_another_value_is_refused() -> None:
+    network = build_darknet(CROPPED)
+    model = build_artifact(Detector(network, network.spec))
+    renamed = {"network_input": "scaled"}
+    renamed |= {next(node.output[0] for node in model.graph.node if node.input[0] == "network_input"): "network_input"}
+    for node in model.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    with pytest.raises(ExportError, match="got an older artifact: import the model anew"):
+        cut(model, network.spec, "heads")
 
 
 def test_what_is_no_artifact_is_refused(written: Written) -> None:
