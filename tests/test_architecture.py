@@ -73,6 +73,7 @@ SMALL = {
     "app/commands/digits.py": "a command",
     "app/commands/common.py": "the model that a command runs",
     "app/healthcheck.py": "a program of the container",
+    "app/service_links.py": "variables of Kubernetes, known before anything heavy is imported",
     "app/routers/health.py": "a route",
     "app/services/torch_import.py": "the import of PyTorch beside requests",
     "app/services/audits/options.py": "options and states of jobs, known without a database",

@@ -258,9 +258,7 @@ def export(
     yoloscope export yolov4-tiny --precision int8 --data photos/ --evaluate-data coco --evaluate-split val -o int8.onnx
     """
     target = _check(precision, output, data, split)
-    cut = is_cut(outputs, nms, evaluate_data, evaluate_split)
-    if cut and data is not None and precision != "int8":
-        raise ConfigError(f"--data: expected --precision int8, which needs it for --outputs {outputs}, got {precision}")
+    cut = is_cut(outputs, nms, evaluate_data if precision == "int8" else evaluate_data or data, evaluate_split)
     settings = load_settings(model=one_model(name, model), provider=provider, models_dir=models_dir, weights=weights)
     calibration, dataset = None, None
     if data is not None and precision == "int8":

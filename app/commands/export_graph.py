@@ -100,11 +100,17 @@ def _shape(value: onnx.ValueInfoProto) -> list[int | str]:
     return [dimension.dim_param or dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
 
 
-def is_cut(outputs: Outputs, nms: str, evaluate_data: Path | None, evaluate_split: str | None) -> bool:
-    """Return whether a graph is asked for that is no artifact; raises ConfigError where options contradict it."""
+def is_cut(outputs: Outputs, nms: str, evaluated: Path | None, evaluate_split: str | None) -> bool:
+    """Return whether a graph is asked for that is no artifact; raises ConfigError where options contradict it.
+
+    ``evaluated`` is data to measure AP on.
+    """
     if nms == "tensorrt" and outputs != "detections":
         raise ConfigError(f"--nms tensorrt: expected --outputs detections, got {outputs}")
     cut = outputs != "detections" or nms == "tensorrt"
-    if cut and (evaluate_data or evaluate_split):
-        raise ConfigError("--evaluate-data: expected --outputs detections and --nms exact, whose AP can be measured")
+    if cut and (evaluated or evaluate_split):
+        raise ConfigError(
+            "data to measure on: expected --outputs detections and --nms exact, whose AP can be measured; "
+            "--data calibrates --precision int8 alone"
+        )
     return cut

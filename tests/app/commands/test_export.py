@@ -152,7 +152,7 @@ def test_files_for_other_runtimes(
     [
         (("small", "--nms", "tensorrt", "--outputs", "heads", "-o", "x.onnx"), 2, "expected --outputs detections, got"),
         (("small", "--outputs", "boxes", "-o", "x.onnx", "--evaluate-split", "val"), 2, "whose AP can be measured"),
-        (("small", "--outputs", "heads", "-o", "x.onnx", "--data", "."), 2, "--data: expected --precision int8"),
+        (("small", "--outputs", "heads", "-o", "x.onnx", "--data", "."), 2, "--data calibrates --precision"),
         (("small", "--precision", "int4", "-o", "x.onnx"), 2, "--precision: expected one of fp32, fp16, int8"),
         (("small",), 2, "--output: expected an .onnx file to write, got none"),
         (("small", "-o", "x.pt"), 2, "--output: expected an .onnx file to write, got x.pt"),
