@@ -2,7 +2,7 @@
 
 Images of changing sizes and formats, several in a request, scores, tensors, drawn answers, wrong requests, clients that
 leave, connections that are kept or not. The slope is that of a line through the resident set, sampled every five
-seconds, without the first fifth.
+seconds, without the first fifth, and of the second half alone.
 """
 
 from __future__ import annotations
@@ -53,15 +53,20 @@ def main() -> None:
     with running(YOLOSCOPE_MODEL=arguments.model) as service:
         samples, statuses = asyncio.run(soak(service, arguments.minutes * 60, arguments.rate))
     warm = [sample for sample in samples if sample.minutes >= arguments.minutes / 5]
-    slope = np.polyfit([s.minutes / 60 for s in warm], [s.memory_mib for s in warm], 1)[0]
+    late = [sample for sample in samples if sample.minutes >= arguments.minutes / 2]
     for sample in samples[:: max(1, len(samples) // 12)]:
         print(f"{sample.minutes:6.1f} min {sample.memory_mib:7.1f} MiB {sample.descriptors:4} descriptors", end="")
         print(f" {sample.threads:3} threads")
     print(f"statuses {dict(sorted(statuses.items()))}")
     ends = [np.mean([s.memory_mib for s in part]) for part in np.array_split(np.array(warm, object), 4)]
     print(f"means of the quarters after warm-up: {', '.join(f'{mean:.1f}' for mean in ends)} MiB")
-    print(f"slope after the first fifth: {slope:+.2f} MiB an hour")
+    print(f"slope after the first fifth: {slope(warm):+.2f} MiB an hour; of the second half: {slope(late):+.2f}")
     sys.exit(any(status >= 500 for status in statuses))
+
+
+def slope(samples: list[Sample]) -> float:
+    """Return the MiB an hour of a line through the memory of samples."""
+    return float(np.polyfit([s.minutes / 60 for s in samples], [s.memory_mib for s in samples], 1)[0])
 
 
 async def soak(service: Service, seconds: float, rate: float) -> tuple[list[Sample], Counter[int]]:
