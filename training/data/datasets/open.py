@@ -194,7 +194,7 @@ def _has_names(path: Path) -> bool:
         return False
     try:
         document = yaml.BaseLoader(text).get_single_data()
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return any(line.startswith("names:") for line in text.splitlines())
     return isinstance(document, dict) and "names" in document
 

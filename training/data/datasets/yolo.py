@@ -65,7 +65,7 @@ def read_data_yaml(path: Path, within: Path | None = None) -> YoloConfig:
     text = read_text(path, "a YAML file")
     try:
         document, written = yaml.safe_load(text), yaml.BaseLoader(text).get_single_data()
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise DatasetError(f"expected a YAML file at {path}, got: {yaml_reason(error)}") from error
     if not isinstance(document, dict) or "names" not in document:
         raise DatasetError(f"expected the key 'names' in {path}, got none")
@@ -102,7 +102,7 @@ def read_description_names(path: Path) -> tuple[str, ...]:
     if suffix in (".yaml", ".yml"):
         try:
             written = yaml.BaseLoader(read_text(path, "a YAML file")).get_single_data()
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise DatasetError(f"expected a YAML file at {path}, got: {yaml_reason(error)}") from error
         if not isinstance(written, dict):
             raise DatasetError(f"expected the key 'names' in {path}, got none")

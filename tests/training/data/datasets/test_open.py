@@ -106,8 +106,9 @@ def test_a_description_is_known_by_its_key_however_it_is_written(tmp_path: Path,
     assert open_dataset(tmp_path).class_names == ("cat", "dog")
 
 
-def test_a_description_that_cannot_be_parsed_is_named(tmp_path: Path) -> None:
-    write_text(write_yolo(tmp_path) / "data.yaml", "train: images/train\nnames: [cat, dog\n")
+@pytest.mark.parametrize("names", ["[cat, dog", "[" * 20_000], ids=["open", "deep"])
+def test_a_description_that_cannot_be_parsed_is_named(tmp_path: Path, names: str) -> None:
+    write_text(write_yolo(tmp_path) / "data.yaml", f"train: images/train\nnames: {names}\n")
     with pytest.raises(DatasetError, match=r"expected a YAML file at .*data\.yaml"):
         open_dataset(tmp_path)
 
