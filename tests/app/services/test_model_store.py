@@ -136,14 +136,14 @@ def test_loading_one_model_holds_up_no_other(
 def test_a_store_is_busy_until_all_of_a_model_is_open(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     release = Event()
     monkeypatch.setattr(Runtime, "open_half", lambda _: release.wait(10))
-    assert not store.busy
+    found = [store.busy]
     store.get()
-    assert store.busy
+    found.append(store.busy)
     release.set()
     end = monotonic() + 10
     while store.busy and monotonic() < end:
         sleep(0.01)
-    assert not store.busy
+    assert [*found, store.busy] == [False, True, False]
 
 
 def test_a_file_that_is_written_anew_in_place_is_noticed(store: ModelStore) -> None:
