@@ -21,6 +21,7 @@ from yoloscope.app.main import create_app
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings
+from yoloscope.app.supervisor import SAME_SIGNAL_S
 
 SCOPE: dict[str, Any] = {
     "type": "http",
@@ -130,6 +131,7 @@ async def stopped_at_work(process: subprocess.Popen[str], address: str, image: b
         process.send_signal(signal.SIGTERM)
         for _ in range(signals - 1):
             await refused(httpx.URL(address))
+            await asyncio.sleep(SAME_SIGNAL_S)
             process.send_signal(signal.SIGTERM)
         return await answer
 

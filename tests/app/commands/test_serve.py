@@ -54,6 +54,7 @@ def test_a_port_that_is_taken_is_named_before_a_model_is_loaded(host: str) -> No
 @pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
 def test_an_address_of_another_machine_is_refused_in_words(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("yoloscope.app.commands.serve.dictConfig", lambda _: None)
     with pytest.raises(ConfigError, match=f"expected an address to listen on, got {host} with port 0: "):
         CliRunner().invoke(build(["serve"]), ["serve", "--host", host, "--port", "0"], catch_exceptions=False)
 
