@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,7 +13,7 @@ from yoloscope.models.files import atomic_write, write_text
 from yoloscope.training.data.datasets import open_split_or_all
 from yoloscope.training.diagnostics.exchange import LabelingConfig, to_fiftyone, to_label_studio
 from yoloscope.training.diagnostics.exchange.label_studio import LOCAL_FILES, class_names_in
-from yoloscope.training.diagnostics.findings import json_text
+from yoloscope.training.diagnostics.findings import list_parts
 from yoloscope.training.diagnostics.image_names import ImageFinder
 from yoloscope.training.diagnostics.store import read_report
 
@@ -46,7 +45,8 @@ def export(
         audited = read_report(file)
     dataset = open_split_or_all(data, split or audited.split)
     finder, names = ImageFinder(dataset.images), {finding.image for finding in audited.findings}
-    if names and all(finder.find(name) is None for name in names):
+    count = sum(finder.find(name) is not None for name in names)
+    if names and not count:
         raise DatasetError(f"expected the images of the report in {data}, such as {min(names)}, got none of them")
     if fiftyone is not None:
         made = to_fiftyone(audited, dataset, fiftyone)
@@ -54,21 +54,10 @@ def export(
     if output is not None:
         config = LabelingConfig.of_classes(class_names_in(audited, dataset))
         settings = output.with_suffix(".xml")
-        count = _write_tasks(to_label_studio(audited, dataset, config, image_url=image_url), output)
+        tasks = to_label_studio(audited, dataset, config, image_url=image_url)
+        with atomic_write(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(list_parts(tasks))
         write_text(settings, config.to_xml())
         if left_out := len(names) - count:
             typer.echo(f"left out findings of {left_out} images that are not in {data}", err=True)
         typer.echo(f"wrote {output}: {count} tasks, and {settings}, their labeling configuration")
-
-
-def _write_tasks(tasks: Iterable[dict[str, Any]], path: Path) -> int:
-    """Write a list of JSON objects one after the other, and return their number."""
-    count = 0
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write("[")
-        for task in tasks:
-            text = json_text(task, indent=1).replace("\n", "\n ")
-            file.write(f"{',' if count else ''}\n {text}")
-            count += 1
-        file.write("\n]")
-    return count

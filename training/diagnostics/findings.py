@@ -158,9 +158,14 @@ class AuditReport:
             "notes": list(self.notes),
         }
         yield json_text(document, indent=1).removesuffix("\n}")
-        yield from _list_parts("findings", map(finding_to_dict, self.findings))
-        yield from _list_parts("flags", map(flag_to_dict, self.flags))
-        yield from _list_parts("skipped", map(asdict, self.skipped))
+        lists: dict[str, Iterable[dict[str, Any]]] = {
+            "findings": map(finding_to_dict, self.findings),
+            "flags": map(flag_to_dict, self.flags),
+            "skipped": map(asdict, self.skipped),
+        }
+        for key, entries in lists.items():
+            yield f',\n "{key}": '
+            yield from list_parts(entries, depth=1)
         yield "\n}"
 
     @classmethod
@@ -193,14 +198,14 @@ def no_report(error: Exception) -> DatasetError:
     return DatasetError(f"expected the JSON report of an audit, got none: {error!r}")
 
 
-def _list_parts(key: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield a list of the report's document as ``json.dumps`` with an indent of 1 writes it."""
-    yield f',\n "{key}": ['
+def list_parts(entries: Iterable[dict[str, Any]], depth: int = 0) -> Iterator[str]:
+    """Yield a JSON list in parts, one for each entry, as ``json.dumps`` with an indent of 1 writes it at a depth."""
+    outside, inside = "\n" + " " * depth, "\n" + " " * (depth + 1)
+    yield "["
     end = "]"
     for number, entry in enumerate(entries):
-        text = json_text(entry, indent=1).replace("\n", "\n  ")
-        yield f"{',' if number else ''}\n  {text}"
-        end = "\n ]"
+        yield f"{',' if number else ''}{inside}" + json_text(entry, indent=1).replace("\n", inside)
+        end = f"{outside}]"
     yield end
 
 

@@ -8,6 +8,7 @@ there, every other pair is one more pass over the values, and one between a laye
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import onnx
@@ -43,10 +44,8 @@ def without_needless_roundings(network: onnx.ModelProto) -> onnx.ModelProto:
     spared: set[str] = set()
     for node in graph.node:
         set_values(node.input, [instead.get(name, name) for name in node.input])
-        if node.op_type in _MOVING:
-            moved = {forms.get(name) for name in (node.input if node.op_type == "Concat" else node.input[:1])}
-            form = moved.pop() if len(moved) == 1 and _keeps_values(node) else None
-            forms |= {} if form is None else dict.fromkeys(node.output, form)
+        if (moved := _moved_form(node, forms)) is not None:
+            forms |= dict.fromkeys(node.output, moved)
         if node.op_type != "DequantizeLinear":
             continue
         (output,), form = node.output, tuple(constants.get(name, b"") for name in node.input[1:])
@@ -67,7 +66,13 @@ def without_needless_roundings(network: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def _keeps_values(node: onnx.NodeProto) -> bool:
-    """Return whether an operator gives values that it got: all that move do, but for resizing between them."""
+def _moved_form(node: onnx.NodeProto, forms: Mapping[str, _Form]) -> _Form | None:
+    """Return the form of all values that an operator moves; None where they have several, or it makes others of them.
+
+    All that move give values that they got, but for resizing between them.
+    """
     modes = (attribute.s for attribute in node.attribute if attribute.name == "mode")
-    return node.op_type != "Resize" or next(modes, b"nearest") == b"nearest"
+    if node.op_type not in _MOVING or (node.op_type == "Resize" and next(modes, b"nearest") != b"nearest"):
+        return None
+    moved = {forms.get(name) for name in (node.input if node.op_type == "Concat" else node.input[:1])}
+    return moved.pop() if len(moved) == 1 else None
