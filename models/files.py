@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from yoloscope.models.errors import OutputError
+from yoloscope.models.scratch import scratch_folder
 
 _UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 ESCAPED: Final = "backslashreplace"
@@ -27,24 +27,25 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a path beside ``path`` to write to; when the block ends it is flushed to the disk and takes its place.
+    """Give a path on the same disk to write to; when the block ends it is flushed and takes the place of ``path``.
 
-    The temporary name keeps the suffix. Whatever fails, a former file stays as it was and nothing half-written is left;
-    what a process that was killed left unfinished is removed.
-    Raises OutputError naming the file where the disk is full or the folder cannot be written.
+    The file has its name already. Whatever fails, a former file stays as it was and nothing half-written is left; what
+    killed processes left unfinished is removed. A link stays one: what it leads to is replaced. A device or a pipe is
+    written as it is. Raises OutputError naming the file where the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        target = path.resolve()
+        with scratch_folder(target.parent) as scratch:
+            temporary = scratch / target.name
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(target)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        _remove(temporary)
 
 
 @contextmanager
@@ -97,25 +98,6 @@ def encodable(text: str) -> str:
     In JSON that is the escape of that surrogate, so that a name is read back as it was.
     """
     return text.encode(errors=ESCAPED).decode()
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove the unfinished files of this path whose processes are gone."""
-    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*{glob.escape(path.suffix)}"):
-        process = leftover.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
-        if process.isdigit() and not is_running(int(process)):
-            _remove(leftover)
-
-
-def is_running(process: int) -> bool:
-    """Return whether there is a process of this id."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _remove(path: Path) -> None:

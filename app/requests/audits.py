@@ -23,8 +23,8 @@ from yoloscope.app.requests.body import (
 )
 from yoloscope.app.schemas.audits import AuditOptions, CorrectionOptions
 from yoloscope.app.services.audits.archive import MAGIC
-from yoloscope.app.services.audits.folders import unnamed_file
 from yoloscope.models.errors import MediaTypeError, RequestError, RequestTooLargeError, StorageError
+from yoloscope.models.scratch import unnamed_file
 
 ZIP_MEDIA_TYPE: Final = "application/zip"
 _RAW_KINDS: Final = (ZIP_MEDIA_TYPE, "application/x-zip-compressed", "application/octet-stream")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from yoloscope.models.errors import OutputError
-from yoloscope.models.files import fill_folder, name_unwritten
+from yoloscope.models.files import atomic_write, fill_folder, name_unwritten, write_bytes
 
 
 def full() -> OSError:
@@ -45,3 +45,53 @@ def test_a_full_disk_below_a_folder_is_named_by_the_file_or_the_folder(tmp_path:
         raise named
     with pytest.raises(FileNotFoundError), name_unwritten(tmp_path):
         (tmp_path / "none").read_bytes()
+
+
+def test_a_file_takes_its_place_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.onnx"
+    with atomic_write(path) as temporary:
+        assert temporary.name == path.name
+        temporary.write_bytes(b"new")
+        assert not path.exists()
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
+    link, there = tmp_path / "best.onnx", tmp_path / "there" / "v2.onnx"
+    link.symlink_to("there/v2.onnx")
+    for data in (b"one", b"two"):
+        write_bytes(link, data)
+        assert link.is_symlink()
+        assert there.read_bytes() == data
+    assert list(there.parent.iterdir()) == [there]
+
+
+def test_devices_and_pipes_are_written_as_they_are(tmp_path: Path) -> None:
+    """Root must not make a file of /dev/null."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_bytes(pipe, b"data")
+        assert os.read(reader, 10) == b"data"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_writers_of_one_file_in_two_containers_do_not_meet(tmp_path: Path) -> None:
+    """Both have the same process id there, as replicas that convert one model into one volume."""
+    path = tmp_path / "a.onnx"
+    with atomic_write(path) as first:
+        first.write_bytes(b"first")
+        with atomic_write(path) as second:
+            second.write_bytes(b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=f"cannot write {tmp_path}: Is a directory"):
+        write_bytes(tmp_path, b"")

@@ -204,3 +204,8 @@ def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]
         ) from error
     if left:
         raise ArchiveError(f"expected {entry.file_size} bytes in {entry.filename[:120]!r}, got {-left:+d}", "/data")
+
+
+def without_folder(text: str, folder: Path) -> str:
+    """Return a text without the folder that a data set was unpacked into."""
+    return text.replace(f"{folder}/", "")

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore
 from typing import IO, BinaryIO, Final, cast
 
-from yoloscope.app.services.audits.archive import ArchiveLimits, check_archive, unpack_archive
-from yoloscope.app.services.audits.folders import unnamed_file, without_folder, work_folder
+from yoloscope.app.services.audits.archive import ArchiveLimits, check_archive, unpack_archive, without_folder
 from yoloscope.app.services.audits.options import CorrectedContent
 from yoloscope.models.errors import BusyError, DatasetError, OutputError, StorageError
 from yoloscope.models.images import SUFFIXES
+from yoloscope.models.scratch import scratch_folder, unnamed_file
 from yoloscope.training.diagnostics.decisions import Decisions
 from yoloscope.training.diagnostics.mending import Mended, NewClasses, mend
 
@@ -73,7 +73,7 @@ class Corrector:
     def _correct(self, correction: Correction) -> CorrectedZip:
         decisions = Decisions.from_json(correction.decisions)
         check_archive(correction.file, self._limits)
-        with work_folder(self._audits_dir, "correct") as folder:
+        with scratch_folder(self._audits_dir) as folder:
             data, copy = folder / correction.name, folder / f"{correction.name}.corrected"
             unpack_archive(correction.file, data, self._limits)
             try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from yoloscope.app.services.audits.archive import ArchiveLimits, check_archive, unpack_archive
-from yoloscope.app.services.audits.folders import without_folder, work_folder
+from yoloscope.app.services.audits.archive import ArchiveLimits, check_archive, unpack_archive, without_folder
 from yoloscope.models.errors import DatasetError, StorageError
+from yoloscope.models.scratch import scratch_folder
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.data.datasets import DetectionDataset, open_dataset
 from yoloscope.training.diagnostics.calibrate import LEAST_LABELS
@@ -43,7 +43,7 @@ def check_upload(
     """
     check_archive(file, limits)
     try:
-        with work_folder(audits_dir, "upload") as folder:
+        with scratch_folder(audits_dir) as folder:
             unpack_archive(file, folder / name, limits)
             try:
                 open_data(folder / name, split, spec)

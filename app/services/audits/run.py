@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from yoloscope.app.services.audits.archive import ArchiveLimits, unpack_archive
+from yoloscope.app.services.audits.archive import ArchiveLimits, unpack_archive, without_folder
 from yoloscope.app.services.audits.data import open_data
 from yoloscope.app.services.audits.files import PART_BYTES
-from yoloscope.app.services.audits.folders import without_folder
 from yoloscope.app.services.audits.jobs import REPORTS
 from yoloscope.app.services.audits.options import AuditOptions
 from yoloscope.app.services.audits.queue import ClaimedJob, JobQueue

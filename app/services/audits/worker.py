@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 from yoloscope.app.request_log import log_config
 from yoloscope.app.services.audits.database import Database
-from yoloscope.app.services.audits.folders import sweep, work_folder
 from yoloscope.app.services.audits.queue import ClaimedJob, JobQueue, worker_name
 from yoloscope.app.services.audits.shards import ShardQueue
 from yoloscope.app.settings import Settings
 from yoloscope.models.cpu import run_at_lowest_priority
 from yoloscope.models.errors import JobError, ModelError, StorageError, YoloscopeError
+from yoloscope.models.scratch import remove_abandoned, scratch_folder
 
 if TYPE_CHECKING:
     from yoloscope.app.services.audits.run import JobRun
@@ -109,7 +109,7 @@ class Worker:
         pulse = Thread(target=self._pulse, args=(job.id, keep, lost, ended), daemon=True)
         pulse.start()
         try:
-            with work_folder(self._settings.audits_dir, job.id) as folder:
+            with scratch_folder(self._settings.audits_dir) as folder:
                 yield JobRun(self._queue, self._shards, job, self._settings, folder, check)
         finally:
             ended.set()
@@ -169,7 +169,7 @@ def main() -> None:
     run_at_lowest_priority()
     dictConfig(log_config(settings.log_level))
     Thread(target=_wait_for_end_of_stdin, args=(stop,), daemon=True).start()
-    sweep(settings.audits_dir)
+    remove_abandoned(settings.audits_dir)
     database = Database(settings.audits_url)
     try:
         Worker(settings, database, stop).run()

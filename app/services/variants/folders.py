@@ -5,27 +5,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Final
-from uuid import uuid4
+from typing import Final
 
 from yoloscope.app.services.variants.detectors import DETECTION, INT8, NETWORK
 from yoloscope.app.services.variants.report import REPORT, read_report
 from yoloscope.models.errors import OutputError
-
-if sys.platform != "win32":
-    import fcntl
+from yoloscope.models.scratch import scratch_folder
 
 KEPT_S: Final = 30 * 24 * 3600.0
 """How long variants stay that no start of a service takes."""
-LOCK: Final = "lock"
-"""Held by the process that fills a folder; the system lets go of it when that dies, in whatever container."""
-_WITHOUT_LOCK_S: Final = 3600.0
-"""Age of an unfinished folder without a lock, as earlier versions left them, at which it is given up."""
 _NAME: Final = r"[0-9a-f]{12}-[0-9a-f]{12}"
 _FILES: Final = {REPORT, INT8, DETECTION, *NETWORK.values()}
 
@@ -43,37 +35,23 @@ def new_folder(folder: Path) -> Iterator[Path]:
     What killed processes left, and variants that nothing has taken for long, are removed; whatever else lies beside
     stays. Raises OutputError where the disk is full or cannot be written.
     """
-    scratch = folder.with_name(f".{folder.name}.{uuid4().hex[:12]}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _tidy_up(folder.parent)
-        scratch.mkdir()
-        with (scratch / LOCK).open("w") as lock:
-            _take(lock)
-            yield scratch
-            (scratch / LOCK).unlink()
+        with scratch_folder(folder.parent) as scratch:
+            made = scratch / folder.name
+            made.mkdir()
+            yield made
             shutil.rmtree(folder, ignore_errors=True)
-            scratch.rename(folder)
+            made.rename(folder)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _tidy_up(parent: Path) -> None:
     for folder in parent.iterdir():
-        unfinished = re.fullmatch(rf"\.{_NAME}\.[0-9a-f]+", folder.name)
-        finished = re.fullmatch(_NAME, folder.name)
-        if (unfinished and _is_abandoned(folder)) or (finished and _is_unused(folder)):
+        if re.fullmatch(_NAME, folder.name) and _is_unused(folder):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_abandoned(scratch: Path) -> bool:
-    try:
-        with (scratch / LOCK).open("r+") as lock:
-            return _take(lock)
-    except OSError:
-        return _age_s(scratch) > _WITHOUT_LOCK_S
 
 
 def _is_unused(folder: Path) -> bool:
@@ -85,17 +63,6 @@ def _is_unused(folder: Path) -> bool:
         and {entry.name for entry in folder.iterdir()} <= _FILES
         and _age_s(folder / REPORT) > KEPT_S
     )
-
-
-def _take(lock: IO[str]) -> bool:
-    """Take the lock of a file and return whether nobody else had it."""
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _age_s(path: Path) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shutil
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from yoloscope.models.errors import ConfigError, OutputError
-from yoloscope.models.files import is_running
 from yoloscope.models.images import SUFFIXES
+from yoloscope.models.scratch import scratch_folder
 
 CopyMode: TypeAlias = Literal["copy", "link"]
 """Images are copied, or are hard links to the original's (copies where the system cannot link)."""
@@ -42,32 +41,18 @@ def write_corrected_copy(
     """
     require_output(folder, output)
     copier = _Copier(folder, output, images)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(output)
-        temporary.mkdir()
+        with scratch_folder(output.parent) as scratch:
+            temporary = scratch / output.name
+            temporary.mkdir()
+            copier.copy(temporary)
+            for name, data in changed.items():
+                _replace(temporary, name, copier.repoint(data, name))
+            check(temporary)
+            temporary.rename(output)
     except OSError as error:
         raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
-    try:
-        copier.copy(temporary)
-        for name, data in changed.items():
-            _replace(temporary, name, copier.repoint(data, name))
-        check(temporary)
-        temporary.rename(output)
-    except OSError as error:
-        raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return copier.result
-
-
-def _remove_leftovers(output: Path) -> None:
-    """Remove the unfinished copies of processes that were killed."""
-    for leftover in output.parent.glob(f".{glob.escape(output.name)}.*"):
-        process = leftover.suffix.removeprefix(".")
-        if process.isdigit() and not is_running(int(process)):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def require_output(folder: Path, output: Path) -> None:

@@ -14,6 +14,7 @@ from yoloscope.app.services.audits.archive import ArchiveLimits
 from yoloscope.app.services.audits.correction import Correction, Corrector
 from yoloscope.app.services.audits.options import CorrectedContent
 from yoloscope.models.errors import ArchiveError, BusyError, DatasetError
+from yoloscope.models.scratch import UNFINISHED
 from yoloscope.training.diagnostics.decisions import Decision, Decisions
 from yoloscope.training.diagnostics.findings import Finding
 
@@ -54,7 +55,7 @@ def test_accepted_findings_change_their_labels_and_nothing_else(tmp_path: Path) 
         [0, 5 / 64, 7 / 48, 8 / 64, 10 / 48], abs=1e-6
     )
     assert correct(tmp_path, data, decisions, "labels") == {name: found[name] for name in changed}
-    assert list((tmp_path / "work").iterdir()) == []
+    assert not (tmp_path / UNFINISHED).exists()
 
 
 def test_a_zip_with_a_folder_of_its_own_keeps_it(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_decisions_that_do_not_fit_are_refused(tmp_path: Path, decisions: bytes,
     with pytest.raises(DatasetError, match=error) as refused:
         correct(tmp_path, zip_of(yolo_files(2)), decisions)
     assert str(tmp_path) not in str(refused.value)
-    assert not (tmp_path / "work").exists() or list((tmp_path / "work").iterdir()) == []
+    assert not (tmp_path / UNFINISHED).exists()
 
 
 def test_a_hostile_zip_is_refused_as_for_audits(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from tests.app.audits import (
     zip_of,
 )
 from yoloscope.app.services.audits.database import Database
-from yoloscope.app.services.audits.folders import sweep, work_folder
 from yoloscope.app.services.audits.jobs import REPORTS, AuditJob, AuditJobs
 from yoloscope.app.services.audits.worker import Worker
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
+from yoloscope.models.scratch import UNFINISHED
 from yoloscope.training.data.datasets import LabeledImage, open_dataset
 from yoloscope.training.diagnostics.audit import AuditedModel, LabelAuditor, collect_report
 from yoloscope.training.diagnostics.calibration import AuditCalibration
@@ -91,7 +91,7 @@ def test_the_report_is_that_of_the_auditor(
     assert [json.loads(line) for line in paged] == json.loads(expected.to_json())["findings"]
     assert report(jobs, job, "report.html").startswith(b"<!doctype html>")
     assert report(jobs, job, "report.csv").count(b"\n") == 1 + len(expected.findings)
-    assert list((tmp_path / "work").iterdir()) == []
+    assert not (tmp_path / UNFINISHED).exists()
 
 
 def test_an_interrupted_job_ends_in_the_same_bytes(
@@ -171,14 +171,3 @@ def test_images_that_cannot_be_read_are_skipped_and_named_without_the_folder_of_
     (skipped,) = json.loads(text)["skipped"]
     assert skipped["location"].startswith("cells/images/broken.png")
     assert str(settings.audits_dir) not in text
-
-
-def test_folders_of_workers_that_were_killed_are_deleted_and_those_in_use_kept(tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    for name in ("aa-killed", "cc-just-made"):
-        (work / name / "cells").mkdir(parents=True)
-    (work / "aa-killed" / ".lock").touch()
-    with work_folder(tmp_path, "bb-at-work") as in_use:
-        sweep(tmp_path)
-        assert set(work.iterdir()) == {in_use, work / "cc-just-made"}
-    assert set(work.iterdir()) == {work / "cc-just-made"}

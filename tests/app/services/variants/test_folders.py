@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.services.variants.test_report import EXACT, report
-from yoloscope.app.services.variants.folders import KEPT_S, LOCK, mark_used, new_folder
+from yoloscope.app.services.variants.folders import KEPT_S, mark_used, new_folder
 from yoloscope.app.services.variants.report import REPORT
 from yoloscope.models.errors import OutputError
 
@@ -61,25 +61,6 @@ def test_what_a_user_put_there_stays(tmp_path: Path, name: str) -> None:
     make(tmp_path)
     assert own.exists()
     assert beside.exists()
-
-
-def test_what_a_killed_process_left_is_removed_and_what_is_being_written_stays(tmp_path: Path) -> None:
-    left, written = (write(tmp_path / f".{NAME}.{number}", LOCK, age_s=0) for number in ("0a", "0b"))
-    with (written / LOCK).open("r+") as lock:
-        fcntl = pytest.importorskip("fcntl", reason="has no locks of this kind")
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        make(tmp_path)
-    assert not left.exists()
-    assert written.exists()
-
-
-def test_what_an_earlier_version_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
-    """It was named after a process, and in the next container the same number is this very process."""
-    old = write(tmp_path / f".{NAME}.{os.getpid()}")
-    young = write(tmp_path / f".{NAME}.1", age_s=0)
-    make(tmp_path, NAME)
-    assert not old.exists()
-    assert young.exists()
 
 
 def test_where_nothing_can_be_written_the_mark_is_left_out(tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
 """Corrected copies of data sets in every layout: the labels are those intended, and the original is untouched."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -338,17 +335,6 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="cannot write"):
         mend(edits_of(open_dataset(data), data), data, locked / "copy")
     assert {path.name for path in tmp_path.iterdir()} == {"data", "file"}
-
-
-def test_what_a_killed_process_left_is_removed_and_the_work_of_a_running_one_is_not(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    voc_one_folder(data)
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    for process in (ended.pid, os.getppid()):
-        write_text(tmp_path / f".copy.{process}" / "a.xml", "half")
-    mend(edits_of(open_dataset(data), data), data, tmp_path / "copy")
-    assert {path.name for path in tmp_path.iterdir()} == {"data", "copy", f".copy.{os.getppid()}"}
 
 
 def test_a_swap_of_classes_on_disk_is_seen(tmp_path: Path) -> None:
