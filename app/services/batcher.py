@@ -19,7 +19,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_HALVES: Final = 2
+_PARTS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _Request:
     key: Hashable
     function: Callable[[list[Any]], Sequence[Any]]
     sizes: tuple[int, ...]
-    halves: int
+    parts: int
     waiting: deque[tuple[int, Any]]
     results: list[Any]
     done: asyncio.Future[BatchResults] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -76,7 +76,7 @@ class Batcher:
 
     Nothing waits for a batch to fill: a free device takes what is there. Requests take turns image by image, so that a
     long one does not hold up others; images of several requests with equal keys go together. A batch has the device to
-    itself, or half of it: a CPU, whose cores one run does not keep busy. Admission (``Services.admit``) bounds how many
+    itself, or some of it: a CPU, whose cores one run does not keep busy. Admission (``Services.admit``) bounds how many
     images wait. ``patience`` returns how many seconds the images of the calling request may wait without any of them
     being taken, None: for ever; ``waited`` is told how long a request did.
     """
@@ -87,17 +87,17 @@ class Batcher:
         patience: Callable[[], float | None] = lambda: None,
         waited: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self._executor = ThreadPoolExecutor(_HALVES, thread_name_prefix=name, initializer=give_way)
+        self._executor = ThreadPoolExecutor(_PARTS, thread_name_prefix=name, initializer=give_way)
         self._patience = patience
         self._waited = waited
         self._lock = Lock()
         self._requests: deque[_Request] = deque()
-        self._taken_halves = 0
+        self._taken_parts = 0
 
     @property
     def busy(self) -> bool:
         """Whether a batch or a call is running now."""
-        return self._taken_halves > 0
+        return self._taken_parts > 0
 
     @property
     def waiting(self) -> int:
@@ -112,20 +112,20 @@ class Batcher:
         key: Hashable,
         sizes: tuple[int, ...] = (1,),
         *,
-        half: bool = False,
+        at_once: int = 1,
     ) -> BatchResults:
         """Return the results of ``function``, which takes a batch, for every item.
 
         Items of equal ``key`` may go together and have the same function and ``sizes``: the sizes that a batch may
-        have, ascending, 1 among them; with ``half`` two batches run at once. A batch that fails is tried again in
-        halves; the first item that fails alone is the error of its request. When the request is canceled or waits for
-        too long (DeadlineError), its items that were not taken are dropped.
+        have, ascending, 1 among them. ``at_once``, 1, 2 or 4, is how many such batches run beside each other. A batch
+        that fails is tried again in halves; the first item that fails alone is the error of its request. When the
+        request is canceled or waits for too long (DeadlineError), its items that were not taken are dropped.
         """
         if not items:
             return BatchResults([], 0.0, 0.0)
         waiting = deque(enumerate(items))
-        halves = 1 if half else _HALVES
-        request = _Request(key, function, sizes, halves, waiting, [None] * len(items), left=len(items))
+        parts = _PARTS // at_once
+        request = _Request(key, function, sizes, parts, waiting, [None] * len(items), left=len(items))
         with self._lock:
             self._requests.append(request)
             has_room = self._has_room()
@@ -192,8 +192,8 @@ class Batcher:
         while True:
             with self._lock:
                 batch = self._next_batch() if self._has_room() else []
-                halves = batch[0][0].halves if batch else 0
-                self._taken_halves += halves
+                parts = batch[0][0].parts if batch else 0
+                self._taken_parts += parts
                 has_room = self._has_room()
             if not batch:
                 return
@@ -204,11 +204,11 @@ class Batcher:
                 self._run(batch)
             finally:
                 with self._lock:
-                    self._taken_halves -= halves
+                    self._taken_parts -= parts
 
     def _has_room(self) -> bool:
         """Whether the device is free for the request whose turn it is."""
-        return bool(self._requests) and self._taken_halves + self._requests[0].halves <= _HALVES
+        return bool(self._requests) and self._taken_parts + self._requests[0].parts <= _PARTS
 
     def _next_batch(self) -> list[tuple[_Request, int, Any]]:
         """Take an item of each request in turn, of those whose work equals that of the first one."""

@@ -23,7 +23,7 @@ from yoloscope.models.detections import Detections
 from yoloscope.models.spec import DetectorSpec
 
 _MOST_THREADS_BY_IMAGE: Final = 2
-"""Two images at once have one thread each: with more, some would have nothing to do while others decode."""
+"""With more, half of them would have nothing to do while an image is decoded."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class _Work:
 
     async def by_image(self) -> tuple[ImageDetections, ...]:
         """Take each image from its bytes to its detections in one thread, so that it stays in the cache of one core."""
-        inference, half = self.services.inference, self.runtime.takes_half
-        done = await inference.map(self._detect_one, self.images, (self.runtime, "by image"), half=half)
+        key, at_once = (self.runtime, "by image"), self.runtime.images_at_once
+        done = await self.services.inference.map(self._detect_one, self.images, key, at_once=at_once)
         self.timing.stages |= {"decode": 0.0, "queue": done.waited_s * 1e3}
         for _, own in done.results:
             self.timing.add(own)
@@ -107,7 +107,7 @@ class _Work:
         sizes = runtime.batch_sizes(self.services.settings.max_batch, settings.score_threshold)
         items = [(image, settings) for image in prepared]
         key = (runtime, "detect", sizes)
-        done = await self.services.inference.map(infer_batch, items, key, sizes, half=runtime.takes_half)
+        done = await self.services.inference.map(infer_batch, items, key, sizes, at_once=runtime.at_once)
         self.timing.stages |= {"queue": done.waited_s * 1e3, "inference": done.ran_s * 1e3}
         with self.timing.stage("finish"):
             return tuple(postprocess(item, found, settings) for item, found in zip(prepared, done.results, strict=True))

@@ -39,6 +39,11 @@ class VariantDetector(Protocol):
         """The artifact's description."""
         ...
 
+    @property
+    def images_at_once(self) -> int:
+        """Images that are worth being at work at once, from their bytes to their detections."""
+        ...
+
     def detect(
         self, images: Images, score_threshold: Sequence[float], iou_threshold: Sequence[float], *, half: bool = False
     ) -> list[Detections]:
@@ -51,7 +56,7 @@ class Runtime:
 
     Where ``variant`` is set it detects, until it fails once; ``heads`` and ``outputs`` are always the artifact's own.
     ``pipeline``, on CUDA where PyTorch has it too, leaves heads on the device. ``provider`` is that of
-    ``open_sessions``, as an attribute the one at work; ``takes_half`` is that of ``CpuSessions``. Raises
+    ``open_sessions``, as an attribute the one at work; ``at_once`` is that of ``CpuSessions``. Raises
     ModelNotFoundError, ModelLoadError, ProviderError.
     """
 
@@ -62,7 +67,7 @@ class Runtime:
         self.sha256 = sha256(path)
         self._sessions = open_sessions(path, provider, threads)
         self.provider = self._sessions.provider
-        self.takes_half = self._sessions.takes_half
+        self.at_once = self._sessions.at_once
         session = self._sessions.session
         self.spec = _read_spec(session, path)
         self._head_outputs = [f"head_{index}" for index in range(len(self.spec.heads))]
@@ -80,6 +85,12 @@ class Runtime:
         if self.provider == "cpu" or least_score < LEAST_SCORE_IN_BATCHES:
             return (1,)
         return (*(2**power for power in range(max_batch.bit_length()) if 2**power < max_batch), max_batch)
+
+    @property
+    def images_at_once(self) -> int:
+        """Images that are worth being at work at once, from their bytes to their detections."""
+        variant = self.variant
+        return self.at_once if variant is None else variant.images_at_once
 
     @property
     def version(self) -> str:

@@ -38,15 +38,15 @@ class CpuSessions:
     """A session of all threads and, once it is opened, one of half of them, for runs beside each other.
 
     Threads that wait for each other at every layer cost a tenth of a run, which nobody pays where two run at once:
-    ``takes_half`` says whether two runs with ``half`` are faster than one after the other. ``session`` tells of inputs,
-    outputs and metadata. Calls may come from any thread.
+    ``at_once`` says how many runs with ``half`` are faster beside each other than one after the other. ``session``
+    tells of inputs, outputs and metadata. Calls may come from any thread.
     """
 
     provider: Literal["cpu", "cuda"] = "cpu"
 
     def __init__(self, path: Path, threads: int) -> None:
         self.session = open_session(path, [_CPU], threads)
-        self.takes_half = threads != 1
+        self.at_once = 1 if threads == 1 else 2
         self._half: onnxruntime.InferenceSession | None = None
         self._path = path
         self._threads = threads
@@ -62,7 +62,7 @@ class CpuSessions:
 
         May be called while others call ``run``.
         """
-        if self.takes_half and self._path.stat().st_size <= _MOST_BYTES_TWICE:
+        if self.at_once > 1 and self._path.stat().st_size <= _MOST_BYTES_TWICE:
             session = open_session(self._path, [_CPU], ((self._threads or available_cpus()) + 1) // 2)
             session.run(None, feeds)
             self._half = session
@@ -72,7 +72,7 @@ class CudaSession:
     """A session on CUDA, one run at a time; calls may come from any thread."""
 
     provider: Literal["cpu", "cuda"] = "cuda"
-    takes_half = False
+    at_once = 1
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self.session = session

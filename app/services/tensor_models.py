@@ -140,7 +140,7 @@ async def _run(services: Services, model: TensorModel, query: TensorQuery, timin
     items = list(zip(images, *thresholds, strict=True))
     sizes = runtime.batch_sizes(services.settings.max_batch, float(thresholds[0].min()))
     with services.admit(len(images)), services.metrics.request(model.base):
-        found = await services.inference.map(run_batch, items, (runtime, names, sizes), sizes, half=runtime.takes_half)
+        found = await services.inference.map(run_batch, items, (runtime, names, sizes), sizes, at_once=runtime.at_once)
     timing.stages |= {"queue": found.waited_s * 1e3, "inference": found.ran_s * 1e3}
     services.metrics.staged(model.base, timing.stages)
     return {name: _joined([part[name] for part in found.results]) for name in names}

@@ -53,9 +53,10 @@ def has_bf16() -> bool:
 class OpenVinoDetector:
     """Detections of an artifact, its network in bf16 or int8; images go one by one, calls may come from any thread.
 
-    The network is compiled twice: for runs that take all ``threads``, and for two at once, each in half of them. What
-    int8 leaves in float is computed in bf16 where the CPU can. Raises ModelLoadError where OpenVINO is not installed or
-    cannot compile the network.
+    The network is compiled twice: for runs that take all ``threads``, and for two at once, each in half of them. Twice
+    as many images are worth being at work: with two, both at times decode or wait for Python's lock, and a seventh of
+    the cores' time is lost. What int8 leaves in float is computed in bf16 where the CPU can. Raises ModelLoadError
+    where OpenVINO is not installed or cannot compile the network.
     """
 
     def __init__(self, folder: Path, spec: DetectorSpec, precision: VariantPrecision, threads: int) -> None:
@@ -67,6 +68,7 @@ class OpenVinoDetector:
         self._detection = open_session(folder / DETECTION, threads=1)
         self._heads = [f"head_{index}" for index in range(len(spec.heads))]
         self._requests = local()
+        self.images_at_once = 4 if threads > 1 else 1
         self.spec = spec
 
     def detect(

@@ -101,22 +101,23 @@ def test_a_batch_of_one_takes_turns_too() -> None:
     assert play(scenario).batches == [[1], [10], [2], [20], [3]]
 
 
-def test_two_batches_that_take_half_of_the_device_run_at_once_and_nothing_beside_a_whole_one() -> None:
+@pytest.mark.parametrize("at_once", [2, 4])
+def test_batches_that_take_a_part_of_the_device_run_at_once_and_nothing_beside_a_whole_one(at_once: int) -> None:
     async def scenario(device: Device) -> None:
-        together = Barrier(2)
+        together = Barrier(at_once)
 
         def meet(batch: list[int]) -> Sequence[int]:
             together.wait(10)
             return device.square(batch)
 
-        await device.batcher.map(meet, [1, 2, 3, 4], key="halves", half=True)
+        await device.batcher.map(meet, [1, 2, 3, 4], key="parts", at_once=at_once)
         await device.hold()
-        half = asyncio.create_task(device.batcher.map(meet, [5, 6, 7, 8], key="half", half=True))
+        parts = asyncio.create_task(device.batcher.map(meet, [5, 6, 7, 8], key="part", at_once=at_once))
         await device.waiting(4)
         await asyncio.sleep(0.02)
         assert sorted(device.batches) == [[1], [2], [3], [4]]
         device.free.set()
-        assert (await half).results == [25, 36, 49, 64]
+        assert (await parts).results == [25, 36, 49, 64]
 
     play(scenario)
 

@@ -14,6 +14,7 @@ from yoloscope.app.services.inference import DetectSettings, EncodedImage, Timin
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.state import Services
 from yoloscope.app.settings import Settings
+from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ImageDecodeError
 from yoloscope.models.spec import DetectorSpec
 
@@ -77,3 +78,22 @@ def test_an_image_alone_has_all_threads_and_images_beside_each_other_half(
     run(services, photos(51))
     run(services, photos(51, 102))
     assert halves == [ALONE, BESIDE_OTHERS, BESIDE_OTHERS]
+
+
+def test_where_a_variant_detects_as_many_images_are_at_work_as_it_wants(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services(settings.model_copy(update={"threads": 2}))
+    services.start()
+    meeting = Barrier(4)
+
+    class Variant:
+        spec, images_at_once = services.store.get(None).spec, 4
+
+        def detect(self, *_: object, half: bool = False) -> list[Detections]:
+            assert half
+            meeting.wait(10)
+            return [Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))]
+
+    monkeypatch.setattr(services.store.get(None), "variant", Variant())
+    assert len(run(services, photos(*LEVELS, 204)).results) == 4

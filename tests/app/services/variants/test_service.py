@@ -136,6 +136,7 @@ def test_the_next_start_takes_what_is_there(settings: Settings, monkeypatch: pyt
 def test_a_variant_that_fails_gives_way_to_fp32(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         spec = Runtime(settings.models_dir / "small.onnx", "cpu", 1).spec
+        images_at_once = 1
 
         def detect(self, *_: object, half: bool = False) -> list[Any]:
             raise RuntimeError(f"no more memory {half=}")
