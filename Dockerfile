@@ -41,6 +41,7 @@ ENV PATH=/opt/yoloscope/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
     YOLOSCOPE_HOST=0.0.0.0 \
     YOLOSCOPE_PORT=8000 \
     YOLOSCOPE_MODELS_DIR=/models \

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -45,6 +44,8 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 with _quiet_interrupt():
     import typer
 
+    import yoloscope
+    from yoloscope.app.large_pages import ask_for_large_pages
     from yoloscope.app.service_links import drop_service_links
     from yoloscope.app.supervisor import supervise
     from yoloscope.models.errors import ConfigError, DownloadError, OutputError, YoloscopeError
@@ -144,6 +145,8 @@ def main() -> None:
     """
     arguments = sys.argv[1:]
     drop_service_links(os.environ)
+    if arguments[:1] == ["serve"]:
+        ask_for_large_pages(os.environ)
     status = supervise(arguments, os.environ)
     if status is not None:
         sys.exit(status)
@@ -194,7 +197,7 @@ def _flush_output() -> None:
 
 def _show_version(value: bool | None) -> None:  # noqa: FBT001 (typer calls it with the flag's value)
     if value:
-        typer.echo(f"yoloscope {version('yoloscope')}")
+        typer.echo(f"yoloscope {yoloscope.__version__}")
         raise typer.Exit
 
 

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from yoloscope.training.losses import compute_loss
     from yoloscope.training_api import export, train
 
-__version__ = _version("yoloscope")
+__version__: str
 __all__ = [
     "DetectionResult",
     "Model",
@@ -53,9 +52,13 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a name of the public interface on first use."""
-    if name not in _HOMES:
+    value: object
+    if name == "__version__":
+        value = importlib.import_module("importlib.metadata").version("yoloscope")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module 'yoloscope' has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 
