@@ -1,6 +1,6 @@
 """Huge pages for the large blocks of the C library, as those of decoded images; glibc takes them if told at its start.
 
-A photo of 12 megapixels is decoded into 48 MB; to get them from the system in pages of 4 KiB is a quarter of the work.
+A photo of 12 megapixels is decoded into 48 MB, which come from the system page by page: of 4 KiB that takes long.
 """
 
 from __future__ import annotations

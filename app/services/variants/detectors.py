@@ -54,8 +54,8 @@ class OpenVinoDetector:
     """Detections of an artifact, its network in bf16 or int8; images go one by one, calls may come from any thread.
 
     The network is compiled twice: for runs that take all ``threads``, and for two at once, each in half of them. Twice
-    as many images are worth being at work: with two, both at times decode or wait for Python's lock, and a seventh of
-    the cores' time is lost. What int8 leaves in float is computed in bf16 where the CPU can. Raises ModelLoadError
+    as many images are worth being at work: with two, both at times decode or wait for Python's lock, and a core has
+    nothing to do. What int8 leaves in float is computed in bf16 where the CPU can. Raises ModelLoadError
     where OpenVINO is not installed or cannot compile the network.
     """
 
