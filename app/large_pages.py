@@ -18,8 +18,13 @@ _MODE: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def ask_for_large_pages(environment: MutableMapping[str, str], mode: Path = _MODE) -> None:
-    """Start this program anew with ``GLIBC_TUNABLES``, where the system gives huge pages to those that ask alone."""
-    if TUNABLES in environment or not sys.executable or not _is_for_who_asks(mode):
+    """Start this program anew with ``GLIBC_TUNABLES``, where the system gives huge pages to those that ask alone.
+
+    Not where the arguments are not those of the command line, as in a program that calls another one's main function.
+    """
+    words = sys.argv[1:]
+    is_command_line = bool(words) and bool(sys.executable) and sys.orig_argv[-len(words) :] == words
+    if TUNABLES in environment or not is_command_line or not _is_for_who_asks(mode):
         return
     environment[TUNABLES] = _HUGE_PAGES
     sys.stdout.flush()

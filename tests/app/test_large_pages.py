@@ -17,8 +17,12 @@ print("goes on")
 """
 
 
+def without_tunables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+
+
 def lines(mode: Path, tunables: str | None) -> list[list[str]]:
-    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    environment = without_tunables()
     if tunables is not None:
         environment["GLIBC_TUNABLES"] = tunables
     command = [sys.executable, "-X", "utf8", "-c", CODE, str(mode), "--port", "1 2"]
@@ -49,6 +53,14 @@ def test_where_the_system_gives_them_to_all_or_to_none_nothing_happens(mode: Pat
         mode.write_text(text)
     first, last = lines(mode, None)
     assert (first[1], last) == ("None", ["goes", "on"])
+
+
+def test_arguments_of_another_program_are_not_started(mode: Path) -> None:
+    other = CODE.replace("import os, sys", f"import os, sys; sys.argv = ['yoloscope', {str(mode)!r}]", 1)
+    done = subprocess.run(
+        [sys.executable, "-c", other, "serve"], env=without_tunables(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[1:] == ["goes on"]
 
 
 def test_what_the_operator_says_stays(mode: Path) -> None:
