@@ -179,6 +179,7 @@ class Server(uvicorn.Server):
         self._services = services
         self._lifeline = lifeline
         self._signal = 0, 0.0
+        self._hangs = False
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start listening and announce it."""
@@ -201,8 +202,13 @@ class Server(uvicorn.Server):
         _announce(self._services, listeners[0].getsockname()[1])
 
     def _beat(self, lifeline: Lifeline) -> None:
-        """Tell the supervisor every second that the event loop turns."""
-        lifeline.beat()
+        """Tell the supervisor every second that the event loop turns and no batch of images hangs."""
+        timeout_s = self._services.settings.hang_timeout_s
+        before, self._hangs = self._hangs, timeout_s > 0 and self._services.inference.hangs(timeout_s)
+        if not self._hangs:
+            lifeline.beat()
+        elif not before:
+            _LOGGER.error("an image is in the network for over %g s, far longer than others were", timeout_s)
         asyncio.get_running_loop().call_later(_BEAT_S, self._beat, lifeline)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:

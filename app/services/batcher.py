@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -20,6 +21,8 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _PARTS: Final = 4
+_TIMES_THE_LONGEST: Final = 10
+"""After which a batch hangs: so a slow machine, whose batches take a minute, is not taken for one that hangs."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class _Request:
     parts: int
     waiting: deque[tuple[int, Any]]
     results: list[Any]
+    watched: bool
     done: asyncio.Future[BatchResults] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     left: int = 0
     at_work: int = 0
@@ -93,6 +97,8 @@ class Batcher:
         self._lock = Lock()
         self._requests: deque[_Request] = deque()
         self._taken_parts = 0
+        self._watched_since: dict[int, float] = {}
+        self._longest_s = 0.0
 
     @property
     def busy(self) -> bool:
@@ -105,6 +111,15 @@ class Batcher:
         with self._lock:
             return sum(len(request.waiting) for request in self._requests)
 
+    def hangs(self, timeout_s: float) -> bool:
+        """Whether a batch of images runs for longer than ``timeout_s`` and ten times the longest one that ended.
+
+        The first one may take as long as it likes, and calls by ``run``: nothing is known of them.
+        """
+        with self._lock:
+            until = time.monotonic() - max(timeout_s, _TIMES_THE_LONGEST * self._longest_s)
+            return self._longest_s > 0 and any(since < until for since in self._watched_since.values())
+
     async def map(
         self,
         function: Callable[[list[Item]], Sequence[Result]],
@@ -113,6 +128,7 @@ class Batcher:
         sizes: tuple[int, ...] = (1,),
         *,
         at_once: int = 1,
+        watched: bool = True,
     ) -> BatchResults:
         """Return the results of ``function``, which takes a batch, for every item.
 
@@ -120,12 +136,13 @@ class Batcher:
         have, ascending, 1 among them. ``at_once``, 1, 2 or 4, is how many such batches run beside each other. A batch
         that fails is tried again in halves; the first item that fails alone is the error of its request. When the
         request is canceled or waits for too long (DeadlineError), its items that were not taken are dropped.
+        ``watched`` batches are those that ``hangs`` tells of.
         """
         if not items:
             return BatchResults([], 0.0, 0.0)
         waiting = deque(enumerate(items))
         parts = _PARTS // at_once
-        request = _Request(key, function, sizes, parts, waiting, [None] * len(items), left=len(items))
+        request = _Request(key, function, sizes, parts, waiting, [None] * len(items), watched, left=len(items))
         with self._lock:
             self._requests.append(request)
             has_room = self._has_room()
@@ -139,7 +156,7 @@ class Batcher:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one call alone on the device and return its result; it waits, and is dropped, as an image is."""
-        found = await self.map(lambda _: [function(*args, **kwargs)], [None], key=object())
+        found = await self.map(lambda _: [function(*args, **kwargs)], [None], key=object(), watched=False)
         return cast("T", found.results[0])
 
     def close(self) -> None:
@@ -194,6 +211,8 @@ class Batcher:
                 batch = self._next_batch() if self._has_room() else []
                 parts = batch[0][0].parts if batch else 0
                 self._taken_parts += parts
+                if batch and batch[0][0].watched:
+                    self._watched_since[threading.get_ident()] = time.monotonic()
                 has_room = self._has_room()
             if not batch:
                 return
@@ -205,6 +224,9 @@ class Batcher:
             finally:
                 with self._lock:
                     self._taken_parts -= parts
+                    since = self._watched_since.pop(threading.get_ident(), None)
+                    if since is not None:
+                        self._longest_s = max(self._longest_s, time.monotonic() - since)
 
     def _has_room(self) -> bool:
         """Whether the device is free for the request whose turn it is."""

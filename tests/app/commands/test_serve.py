@@ -10,10 +10,12 @@ import uvicorn
 from typer.testing import CliRunner
 
 from yoloscope.app.cli import build
+from yoloscope.app.commands import serve
 from yoloscope.app.commands.serve import Server, reachable_url, require_address
 from yoloscope.app.http_protocol import protocol_for
 from yoloscope.app.main import create_app
 from yoloscope.app.settings import Settings
+from yoloscope.app.supervisor import Lifeline
 from yoloscope.models.errors import ConfigError
 
 
@@ -83,3 +85,26 @@ def test_a_connection_that_waits_when_the_service_stops_is_served(settings: Sett
         gc.unfreeze()
     assert received.startswith(b"HTTP/1.1 200 OK")
     assert b"connection: close" in received
+
+
+def test_the_supervisor_hears_nothing_while_an_image_hangs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serve, "_BEAT_S", 0.01)
+    services, beats = create_app(settings).state.services, list[bool]()
+    hangs = iter([False, True, True, False, True])
+    monkeypatch.setattr(services.inference, "hangs", lambda timeout_s: timeout_s == 60 and next(hangs, False))
+
+    class Channel(Lifeline):
+        def beat(self) -> None:
+            beats.append(True)
+
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            Server(uvicorn.Config(create_app(settings)), services)._beat(Channel(theirs, []))
+            await asyncio.sleep(0.2)
+
+    asyncio.run(scenario())
+    assert 3 <= len(beats) <= 18
+    assert caplog.text.count("an image is in the network for over 60 s") == 2

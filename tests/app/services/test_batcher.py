@@ -185,3 +185,37 @@ def test_closing_ends_those_who_wait() -> None:
             await waiting
 
     assert play(scenario).batches == []
+
+
+def test_a_batch_hangs_that_takes_far_longer_than_those_before() -> None:
+    async def scenario(device: Device) -> None:
+        def wait(batch: list[int]) -> list[bool]:
+            return [device.free.wait(10) for _ in batch]
+
+        async def hangs(after_s: float) -> tuple[bool, bool]:
+            """Whether a batch hangs that has run for so long, by a short and by a long timeout; then it ends."""
+            device.free.clear()
+            held = asyncio.create_task(device.batcher.map(wait, [1], "held"))
+            await asyncio.sleep(after_s)
+            found = device.batcher.hangs(0.01), device.batcher.hangs(60)
+            device.free.set()
+            await held
+            while device.batcher.hangs(0.01):
+                await asyncio.sleep(0.001)
+            return found
+
+        assert await hangs(0.02) == (False, False), "of the first one nobody knows how long it takes"
+        assert await hangs(0.1) == (False, False), "less than ten times the one before"
+        assert await hangs(1.5) == (True, False)
+
+    play(scenario)
+
+
+def test_a_call_may_take_as_long_as_it_likes() -> None:
+    async def scenario(device: Device) -> None:
+        await device.ask(3)
+        await device.hold()
+        await asyncio.sleep(0.1)
+        assert not device.batcher.hangs(0.01)
+
+    play(scenario)
