@@ -60,19 +60,19 @@ def unnamed_file(folder: Path) -> BinaryIO:
 
 def _new(unfinished: Path) -> tuple[Path, IO[str]]:
     """Return a new folder and its lock; again where others, who tidy up, were faster."""
-    for attempt in range(_ATTEMPTS):
+    failure: OSError = BlockingIOError(f"{unfinished}: others remove what is made there")
+    for _ in range(_ATTEMPTS):
         folder = unfinished / uuid4().hex[:12]
         try:
             folder.mkdir(parents=True)
             lock = (folder / LOCK).open("w")
-        except (FileNotFoundError, FileExistsError):
-            if attempt == _ATTEMPTS - 1:
-                raise
+        except (FileNotFoundError, FileExistsError) as error:
+            failure = error
             continue
         if _take(lock) is not False and (folder / LOCK).exists():
-            break
+            return folder, lock
         lock.close()
-    return folder, lock
+    raise failure
 
 
 def _remove_if_abandoned(folder: Path) -> None:
