@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -13,7 +14,12 @@ from yoloscope.app.settings import Settings
 
 def reach_model(settings: Settings) -> Path:
     """Return the artifact that the settings ask for, pulled if need be; a warning on stderr names a substitute."""
-    return ensure_model(settings, lambda text: typer.echo(text, err=True))
+    return ensure_model(settings, _say)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # a full disk below a log
+        typer.echo(text, err=True)
 
 
 def open_runtime(settings: Settings) -> Runtime:

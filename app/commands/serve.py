@@ -137,9 +137,12 @@ def _run(settings: Settings) -> None:
     finally:
         for number in (*_STOPPING, signal.SIGQUIT):  # which would end Python while it takes itself apart
             signal.signal(number, signal.SIG_IGN)
-        if services.unfinished:  # Python would wait for the threads, however long they take, or crash beside them
-            sys.stderr.flush()
-            os._exit(0)
+        failure = sys.exc_info()[1]
+        if services.unfinished and (failure is None or isinstance(failure, SystemExit)):
+            # Python would wait for the threads, however long they take, or crash beside them
+            with suppress(OSError):
+                sys.stderr.flush()
+            os._exit(int(failure.code or 0) if isinstance(failure, SystemExit) else 0)
 
 
 def require_address(host: str, port: int) -> None:
@@ -318,8 +321,9 @@ def _announce(services: Services, port: int) -> None:
 
 def _say_where(url: str, how: str) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(
-        f"[bold]Yoloscope {version('yoloscope')}[/bold] listens on [bold]{url}[/bold] (a page; API: {url}/docs)\n"
-        f"{how}\n"
-        f"try:  curl -F image=@image.jpg {url}/v1/detect"
-    )
+    with suppress(OSError):  # a full disk below the log: what serves need not say so
+        console.print(
+            f"[bold]Yoloscope {version('yoloscope')}[/bold] listens on [bold]{url}[/bold] (a page; API: {url}/docs)\n"
+            f"{how}\n"
+            f"try:  curl -F image=@image.jpg {url}/v1/detect"
+        )

@@ -188,3 +188,21 @@ def test_ctrl_c_during_imports_and_commands_is_quiet(tmp_path: Path, module: str
         process.send_signal(signal.SIGINT)
         assert process.communicate()[1] == ""
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_may_be_closed(tmp_path: Path, closed: str) -> None:
+    """As where a daemon was started without any; no file of ours gets the number of one of them."""
+    (tmp_path / "own_command.py").write_text(
+        "import sys\n"
+        "def run():\n"
+        f"    with open({str(tmp_path / 'own.txt')!r}, 'w') as file:\n"
+        "        print('words'); print('words', file=sys.stderr); sys.stdin.read(0); file.write(str(file.fileno()))\n"
+    )
+    code = OWN_COMMAND.replace("import signal; signal.signal(signal.SIGINT, signal.default_int_handler);", "")
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code]
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert int((tmp_path / "own.txt").read_text()) > 2

@@ -4,14 +4,17 @@ import asyncio
 import gc
 import socket
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import uvicorn
 from typer.testing import CliRunner
 
 from yoloscope.app.cli import build
-from yoloscope.app.commands import serve
-from yoloscope.app.commands.serve import Server, reachable_url, require_address
+from yoloscope.app.commands import common, serve
+from yoloscope.app.commands.serve import Server, _say_where, reachable_url, require_address
 from yoloscope.app.http_protocol import protocol_for
 from yoloscope.app.main import create_app
 from yoloscope.app.settings import Settings
@@ -108,3 +111,20 @@ def test_the_supervisor_hears_nothing_while_an_image_hangs(
     asyncio.run(scenario())
     assert 3 <= len(beats) <= 18
     assert caplog.text.count("an image is in the network for over 60 s") == 2
+
+
+def test_a_service_starts_where_nothing_can_be_said(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk below its log."""
+
+    def ensure(_: Settings, say: Callable[[str], None]) -> Path:
+        say("converting ...")
+        return Path("a.onnx")
+
+    monkeypatch.setattr(common, "ensure_model", ensure)
+    full = Path("/dev/full").open("w", buffering=1)  # noqa: SIM115 - closing it fails
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", full)
+        _say_where("http://127.0.0.1:8000", "model builtin")
+        assert common.reach_model(settings) == Path("a.onnx")
+    with suppress(OSError):
+        full.close()
