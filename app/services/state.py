@@ -62,6 +62,12 @@ def _spend_patience(seconds: float) -> None:
         patience.spend(seconds)
 
 
+def _take_error(done: asyncio.Future[Any]) -> None:
+    """Ask for the error of a call, which asyncio reports where nobody does: its request may have ended before it."""
+    if not done.cancelled():
+        done.exception()
+
+
 class ThreadPool:
     """Threads that take blocking work from the event loop."""
 
@@ -86,6 +92,7 @@ class ThreadPool:
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
         result = asyncio.wrap_future(future)
+        result.add_done_callback(_take_error)
         try:
             while patience is not None and not (result.done() or future.running()):
                 left_s = patience.left_s()

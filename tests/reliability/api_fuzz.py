@@ -58,8 +58,11 @@ def main() -> None:
                 found = operation.ok()
                 if arguments.only in found.path:
                     failures += fuzz(found, service.url, excluded, arguments)
-        failures += sum("Traceback" in line for line in service.log)
-    print(f"operations that failed: {failures}")
+        errors = [number for number, line in enumerate(service.log) if "Traceback" in line]
+        for number in errors[:3]:
+            print(*service.log[max(0, number - 1) : number + 40], sep="\n")
+    print(f"operations that failed: {failures}; errors in the log: {len(errors)}")
+    failures += len(errors)
     sys.exit(bool(failures))
 
 

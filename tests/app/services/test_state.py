@@ -1,6 +1,7 @@
 """Threads that work on requests, and how long those may wait for them."""
 
 import asyncio
+import gc
 from contextvars import Context
 from threading import Event
 from time import sleep
@@ -41,6 +42,42 @@ def test_queued_work_that_is_canceled_never_begins() -> None:
         return ran
 
     assert asyncio.run(scenario()) == ["kept"]
+
+
+def test_an_error_that_comes_after_its_request_was_canceled_is_not_reported(settings: Settings) -> None:
+    """As that of a second bad image, which is decoded while the first one is refused."""
+    reported = list[dict[str, object]]()
+
+    async def scenario(services: Services) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        pool, free, begun, release = ThreadPool("test", 1), Event(), Event(), Event()
+
+        def fails() -> None:
+            begun.set()
+            release.wait(10)
+            raise ZeroDivisionError
+
+        async def asks() -> None:
+            with services.patience():
+                await pool.run(fails)
+
+        before, asking = asyncio.create_task(pool.run(free.wait, 10)), asyncio.create_task(asks())
+        await asyncio.sleep(0.05)
+        free.set()
+        await asyncio.to_thread(begun.wait, 10)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        release.set()
+        await before
+        await pool.run(int)
+        await asyncio.sleep(0.01)
+        del asking
+        gc.collect()
+        pool.close()
+
+    asyncio.run(scenario(Services(settings)))
+    assert reported == []
 
 
 def test_queued_work_has_a_deadline_but_not_what_has_begun(settings: Settings) -> None:
