@@ -6,7 +6,6 @@ A name made of a process id would not do: ids are those of one container, and fo
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,14 +14,17 @@ from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 from uuid import uuid4
 
-if sys.platform != "win32":
-    import fcntl
+from yoloscope.models.locks import take_lock
 
 UNFINISHED: Final = ".unfinished"
 """The folder below a parent that holds its scratch folders, there only while one is."""
 LOCK: Final = ".lock"
+_NAMES: Final = (UNFINISHED, *(f"{UNFINISHED}-{number}" for number in range(2, 10)))
+"""Taken is the first that can be written: users who share a parent may not write into the folders of each other."""
 _WITHOUT_LOCK_S: Final = 3600.0
 """Age of a scratch folder without a file to lock at which it is given up."""
+_WITHOUT_LOCKS_S: Final = 7 * 24 * 3600.0
+"""The same where the file system has no locks: nobody knows who is at work."""
 _ATTEMPTS: Final = 100
 
 
@@ -34,7 +36,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     removed. Raises OSError where nothing can be written.
     """
     remove_abandoned(parent)
-    folder, lock = _new(parent / UNFINISHED)
+    folder, lock = _new(parent)
     try:
         with lock:
             yield folder
@@ -45,12 +47,17 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the scratch folders below ``parent`` whose processes are gone."""
-    unfinished = parent / UNFINISHED
-    with suppress(OSError):
-        for folder in unfinished.iterdir():
-            _remove_if_abandoned(folder)
-        unfinished.rmdir()
+    """Remove the scratch folders below ``parent`` whose processes are gone, but for what belongs to other users."""
+    for name in _NAMES:
+        with suppress(OSError):
+            for folder in (parent / name).iterdir():
+                _remove_if_abandoned(folder)
+            (parent / name).rmdir()
+
+
+def is_scratch(path: Path) -> bool:
+    """Return whether a path leads through a folder of scratch folders: what lies there is nobody else's."""
+    return not set(_NAMES).isdisjoint(path.parts)
 
 
 def unnamed_file(folder: Path) -> BinaryIO:
@@ -58,7 +65,18 @@ def unnamed_file(folder: Path) -> BinaryIO:
     return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
 
 
-def _new(unfinished: Path) -> tuple[Path, IO[str]]:
+def _new(parent: Path) -> tuple[Path, IO[str]]:
+    """Return a new folder and its lock."""
+    for name in _NAMES[:-1]:
+        try:
+            return _new_in(parent / name)
+        except PermissionError:
+            if not (parent / name).exists():  # the parent itself cannot be written
+                raise
+    return _new_in(parent / _NAMES[-1])
+
+
+def _new_in(unfinished: Path) -> tuple[Path, IO[str]]:
     """Return a new folder and its lock; again where others, who tidy up, were faster."""
     failure: OSError = BlockingIOError(f"{unfinished}: others remove what is made there")
     for _ in range(_ATTEMPTS):
@@ -69,31 +87,23 @@ def _new(unfinished: Path) -> tuple[Path, IO[str]]:
         except (FileNotFoundError, FileExistsError) as error:
             failure = error
             continue
-        if _take(lock) is not False and (folder / LOCK).exists():
+        if take_lock(lock) is not False and (folder / LOCK).exists():
             return folder, lock
         lock.close()
     raise failure
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    try:
-        with (folder / LOCK).open("r+") as lock:
-            if _take(lock):
-                shutil.rmtree(folder, ignore_errors=True)
-    except FileNotFoundError:
-        with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _WITHOUT_LOCK_S:
+    with suppress(OSError):
+        try:
+            with (folder / LOCK).open("r+") as lock:
+                taken = take_lock(lock)
+                if taken or (taken is None and _age_s(folder / LOCK) > _WITHOUT_LOCKS_S):
+                    shutil.rmtree(folder, ignore_errors=True)
+        except FileNotFoundError:
+            if _age_s(folder) > _WITHOUT_LOCK_S:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _take(lock: IO[str]) -> bool | None:
-    """Take the lock of a file; return False where another has it, None where the system has no such locks."""
-    if sys.platform == "win32":
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+def _age_s(path: Path) -> float:
+    return time.time() - path.stat().st_mtime

@@ -1,17 +1,20 @@
 """Scratch folders: those of killed processes are removed, those at work stay, whatever their process ids."""
 
+import errno
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from yoloscope.models.scratch import LOCK, UNFINISHED, remove_abandoned, scratch_folder
 
-pytest.importorskip("fcntl", reason="has no locks of this kind")
+fcntl = pytest.importorskip("fcntl", reason="has no locks of this kind")
 
 
 @pytest.fixture
@@ -84,3 +87,48 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError), scratch_folder(tmp_path / "file"):
         pass
+
+
+def test_where_there_are_no_locks_a_folder_stays_for_a_week(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    new, left = tmp_path / UNFINISHED / "new", tmp_path / UNFINISHED / "left"
+    for folder in (new, left):
+        folder.mkdir(parents=True)
+        (folder / LOCK).touch()
+    os.utime(left / LOCK, (time.time() - 8 * 24 * 3600,) * 2)
+    with scratch_folder(tmp_path) as own:
+        assert {*own.parent.iterdir()} == {own, new}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be several users")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_users_who_share_a_folder_do_not_keep_each_other_from_writing(umask: int) -> None:
+    """One is killed; another one, who may not write where the first one did, takes a folder of its own."""
+    with TemporaryDirectory(dir="/tmp") as name:
+        parent = Path(name)
+        parent.chmod(0o777)
+
+        def as_user(user: int, *, killed: bool) -> int:
+            child = os.fork()
+            if child == 0:
+                try:
+                    os.setgid(user)
+                    os.setuid(user)
+                    os.umask(umask)
+                    with scratch_folder(parent) as folder:
+                        (folder / "a.txt").write_text("half")
+                        if killed:
+                            os.kill(os.getpid(), signal.SIGKILL)
+                finally:
+                    os._exit(1 if sys.exc_info()[0] else 0)
+            return os.waitpid(child, 0)[1]
+
+        assert as_user(1001, killed=True) == signal.SIGKILL
+        assert as_user(1002, killed=False) == 0
+        assert as_user(1002, killed=True) == signal.SIGKILL
+        assert len(list(parent.glob(f"{UNFINISHED}*/*"))) == 2
+        assert [as_user(user, killed=False) for user in (1001, 1002)] == [0, 0]
+        assert list(parent.iterdir()) == []
