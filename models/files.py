@@ -6,8 +6,9 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +30,10 @@ def sha256(path: Path) -> str:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path on the same disk to write to; when the block ends it is flushed and takes the place of ``path``.
 
-    The file has its name already. Whatever fails, a former file stays as it was and nothing half-written is left; what
-    killed processes left unfinished is removed. A link stays one: what it leads to is replaced. A device or a pipe is
-    written as it is. Raises OutputError naming the file where the disk is full or the folder cannot be written.
+    The file has its name already, and gets mode and owner of the one that it replaces. Whatever fails, a former file
+    stays as it was and nothing half-written is left; what killed processes left unfinished is removed. A link stays
+    one: what it leads to is replaced. A device or a pipe is written as it is. Raises OutputError naming the file where
+    the disk is full or the folder cannot be written.
     """
     try:
         if path.exists() and not path.is_file():
@@ -43,6 +45,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
+            _take_permissions(temporary, target)
             temporary.replace(target)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
@@ -98,6 +101,23 @@ def encodable(text: str) -> str:
     In JSON that is the escape of that surrogate, so that a name is read back as it was.
     """
     return text.encode(errors=ESCAPED).decode()
+
+
+def _take_permissions(new: Path, former: Path) -> None:
+    """Give a file the owner and the mode of another one; without its group, the group may do what all others may."""
+    if os.name != "posix" or not former.is_file():
+        return
+    status, own = former.stat(), new.stat()
+    mode = status.st_mode & 0o777
+    with suppress(OSError):  # for root alone
+        os.chown(new, status.st_uid, -1)
+    if own.st_gid != status.st_gid:
+        try:
+            os.chown(new, -1, status.st_gid)
+        except OSError:
+            mode = mode & ~stat.S_IRWXG | (mode & stat.S_IRWXO) << 3
+    with suppress(OSError):  # a file system without modes
+        new.chmod(mode)
 
 
 def _remove(path: Path) -> None:

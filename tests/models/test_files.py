@@ -95,3 +95,50 @@ def test_writers_of_one_file_in_two_containers_do_not_meet(tmp_path: Path) -> No
 def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=f"cannot write {tmp_path}: Is a directory"):
         write_bytes(tmp_path, b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no modes")
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o664, 0o444])
+def test_a_file_that_replaces_another_has_its_mode(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.touch()
+    path.chmod(mode)
+    write_bytes(path, b"new")
+    assert (path.read_bytes(), path.stat().st_mode & 0o7777) == (b"new", mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no modes")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_new_file_has_the_mode_that_the_umask_leaves(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        write_bytes(tmp_path / "a.txt", b"new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o7777 == mode
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs root, to give files away")
+def test_root_leaves_a_file_to_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.touch()
+    os.chown(path, 1001, 1002)
+    path.chmod(0o4660)
+    write_bytes(path, b"new")
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1001, 1002, 0o660)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no modes")
+def test_another_group_may_not_do_what_the_former_one_might(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    path.touch()
+    path.chmod(0o664)
+    os.chown(path, -1, os.getgid() + 1) if os.getuid() == 0 else pytest.skip("needs root, to give files away")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", refuse)
+    write_bytes(path, b"new")
+    assert path.stat().st_mode & 0o7777 == 0o644
