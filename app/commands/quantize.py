@@ -22,7 +22,7 @@ from yoloscope.app.commands.common import reach_model
 from yoloscope.app.commands.options import ModelOption, ModelsDirOption, WeightsOption, one_model
 from yoloscope.app.services.runtime import Runtime, VariantDetector
 from yoloscope.app.services.variants.detectors import DETECTION, INT8, NETWORK, has_bf16, open_variant
-from yoloscope.app.services.variants.folders import new_folder
+from yoloscope.app.services.variants.folders import alone_with, new_folder
 from yoloscope.app.services.variants.report import (
     REPORT,
     Engine,
@@ -36,7 +36,7 @@ from yoloscope.app.services.variants.report import (
 )
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.cpu import run_at_lowest_priority
-from yoloscope.models.errors import DatasetError
+from yoloscope.models.errors import ConfigError, DatasetError
 from yoloscope.models.files import sha256
 from yoloscope.models.images import read_image
 from yoloscope.models.preprocess import preprocess
@@ -114,7 +114,8 @@ def quantize(
     folder = variants_folder(settings.models_dir, sha256(source), settings.calibration_data, settings.threads)
     report = read_report(folder)
     if report is None:
-        report = make_variants(source, folder, settings)
+        with alone_with(folder, lambda: typer.echo("another process makes these variants: waiting", err=True)):
+            report = read_report(folder) or make_variants(source, folder, settings)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     elif not background:
@@ -135,7 +136,8 @@ def _step_back() -> None:
 def make_variants(source: Path, folder: Path, settings: Settings) -> VariantReport:
     """Make and measure every variant that this machine can run, and put them in ``folder``, whole or not at all.
 
-    Raises ExportError where the model is not in float32, DatasetError where there are too few images.
+    Raises ExportError where the model is not in float32, DatasetError where there are too few images, and ConfigError
+    where model or images changed meanwhile.
     """
     artifact, spec = read_artifact(source)
     require_float32(take_network(artifact))
@@ -143,8 +145,10 @@ def make_variants(source: Path, folder: Path, settings: Settings) -> VariantRepo
     with new_folder(folder) as scratch:
         left_out = _write(source, artifact, scratch, sample)
         report = _measure(source, scratch, sample, settings, left_out)
+        if folder != variants_folder(settings.models_dir, sha256(source), settings.calibration_data, settings.threads):
+            raise ConfigError("expected a model and images that stay as they are meanwhile, got others: start again")
         (scratch / REPORT).write_text(report.model_dump_json(indent=2))
-    return report
+    return read_report(folder) or report
 
 
 def find_sample(data: Path, spec: DetectorSpec) -> Sample:

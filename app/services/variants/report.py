@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic import ValidationError
 
+from yoloscope.models.scratch import is_scratch
 from yoloscope.models.strict_model import StrictModel
 
 Precision: TypeAlias = Literal["auto", "fp32", "int8", "bf16"]
@@ -133,11 +134,19 @@ def _fingerprint(data: Path) -> str:
     """Return a digest of names below the folder, sizes and times of the files, wherever the folder is."""
     digest = hashlib.sha256()
     for path in _files(data):
-        status = path.stat()
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            if path == data:
+                raise
+            continue  # removed meanwhile
         name = path.relative_to(data if data.is_dir() else data.parent)
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 
 def _files(data: Path) -> Iterator[Path]:
-    yield from sorted(path for path in data.rglob("*") if path.is_file()) if data.is_dir() else [data]
+    if not data.is_dir():
+        yield data
+        return
+    yield from sorted(path for path in data.rglob("*") if path.is_file() and not is_scratch(path.relative_to(data)))

@@ -1,5 +1,6 @@
 """A service with a variant: made by its own process, swapped in, dropped where it fails."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,9 @@ from yoloscope.app.services.variants.detectors import DETECTION, INT8, NETWORK, 
 from yoloscope.app.services.variants.report import read_report, variants_folder
 from yoloscope.app.services.variants.service import Variants, VariantStatus
 from yoloscope.app.settings import Settings
-from yoloscope.models.errors import ModelLoadError
+from yoloscope.models.errors import ConfigError, ModelLoadError
 from yoloscope.models.files import sha256
+from yoloscope.training.export.artifact import read_artifact, with_spec
 from yoloscope.training.export.consumers import heads_graph
 from yoloscope.training.export.quantization import int8
 
@@ -117,6 +119,26 @@ def test_the_variant_detects_and_fp32_gives_the_heads(settings: Settings, client
         assert one.scores.tolist() != own.scores.tolist()
     for head, same in zip(runtime.heads(LEVELS), plain.heads(LEVELS), strict=True):
         np.testing.assert_array_equal(head, same)
+
+
+def test_variants_of_a_model_that_changes_meanwhile_are_not_kept(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would stand under the name of the model of before, which no start would find right."""
+    source, after = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    shutil.copy(settings.models_dir / "small.onnx", source)
+    model, spec = read_artifact(source)
+    after.write_bytes(with_spec(model, spec.model_copy(update={"name": "another"})).SerializeToString())
+
+    def write(*_: object) -> tuple[str, ...]:
+        after.replace(source)
+        return ()
+
+    monkeypatch.setattr(command, "_write", write)
+    folder = variants_folder(tmp_path, sha256(source), settings.calibration_data, 1)
+    with pytest.raises(ConfigError, match="expected a model and images that stay as they are meanwhile"):
+        command.make_variants(source, folder, settings.model_copy(update={"models_dir": tmp_path}))
+    assert list((tmp_path / "variants").iterdir()) == []
 
 
 @pytest.mark.usefixtures("made")
