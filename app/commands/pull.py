@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,8 @@ from yoloscope.app.conversion import convert_official
 from yoloscope.app.hub import official_name
 from yoloscope.app.settings import Settings, load_settings
 from yoloscope.models.errors import OutputError
+from yoloscope.models.locks import hold_lock
+from yoloscope.models.scratch import scratch_folder
 from yoloscope.models.zoo.download import download, find_weights
 from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 
@@ -38,14 +39,21 @@ def pull(
         return
     try:
         settings.models_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=settings.models_dir, prefix=".pull-") as scratch:
-            found = _obtain(official, settings, Path(scratch), console)
-            console.print(f"converting {found}")
-            report = convert_official(official, found, Path(scratch) / target.name)
-            (Path(scratch) / target.name).replace(target)
+        with hold_lock(
+            target.with_name(f".{name}.lock"), lambda: console.print(f"another process pulls {name}: waiting")
+        ):
+            if force or not target.is_file():
+                _pull(official, settings, target, console)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
-    console.print(f"{report}\n{name} is ready: {target}")
+    console.print(f"{name} is ready: {target}")
+
+
+def _pull(official: OfficialWeights, settings: Settings, target: Path, console: Console) -> None:
+    with scratch_folder(settings.models_dir) as scratch:
+        found = _obtain(official, settings, scratch, console)
+        console.print(f"converting {found}")
+        console.print(str(convert_official(official, found, target)))
 
 
 def _obtain(official: OfficialWeights, settings: Settings, scratch: Path, console: Console) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,8 @@ import httpx
 
 from yoloscope.models.errors import ConfigError, DownloadError
 from yoloscope.models.files import atomic_write, sha256
+from yoloscope.models.locks import hold_lock
+from yoloscope.models.scratch import is_scratch
 from yoloscope.models.zoo.official import OfficialWeights
 
 _CHUNK: Final = 1 << 18
@@ -34,9 +37,13 @@ def obtain_weights(official: OfficialWeights, log: Callable[[str], None]) -> Pat
     if found is not None:
         return found
     target = cache / official.file_name
-    log(f"downloading {official.url} ({official.size / 1e6:.0f} MB) to {target}")
-    with atomic_write(target) as temporary:
-        download(official, temporary, lambda _count: None)
+    with suppress(OSError):  # what writes there tells
+        cache.mkdir(parents=True, exist_ok=True)
+    with hold_lock(cache / f".{official.file_name}.lock", lambda: log(f"another process downloads {target}: waiting")):
+        if not _is(target, official):
+            log(f"downloading {official.url} ({official.size / 1e6:.0f} MB) to {target}")
+            with atomic_write(target) as temporary:
+                download(official, temporary, lambda _count: None)
     return target
 
 
@@ -47,11 +54,11 @@ def find_weights(official: OfficialWeights, folder: Path) -> Path | None:
     """
     if not folder.is_dir():
         raise ConfigError(f"YOLOSCOPE_WEIGHTS: expected a folder, got {folder}")
-    candidates = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == official.size]
+    candidates = [path for path in folder.rglob("*") if _size(path) == official.size and not is_scratch(path)]
     candidates.sort(key=lambda path: (path.name != official.file_name, path))
     if official.sha256 is None:
         candidates = [path for path in candidates if path.name == official.file_name]
-    return next((path for path in candidates if official.recognizes(path.stat().st_size, sha256(path))), None)
+    return next((path for path in candidates if _is(path, official)), None)
 
 
 def download(official: OfficialWeights, target: Path, advance: Advance) -> Path:
@@ -76,6 +83,21 @@ def download(official: OfficialWeights, target: Path, advance: Advance) -> Path:
     if not official.recognizes(target.stat().st_size, found):
         raise DownloadError(_advice(official, f"the download is another file (sha256 {found})"))
     return target
+
+
+def _size(path: Path) -> int | None:
+    """Return the size of a file; None for what is none, or not any more."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
+
+
+def _is(path: Path, official: OfficialWeights) -> bool:
+    try:
+        return official.recognizes(path.stat().st_size, sha256(path))
+    except FileNotFoundError:  # removed meanwhile
+        return False
 
 
 def _advice(official: OfficialWeights, reason: str) -> str:

@@ -1,11 +1,15 @@
 """Models by name: official ones made ready, the built-in one, and the fallback to it."""
 
+import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from yoloscope.app.commands import pull as command
 from yoloscope.app.hub import (
     ensure_artifact,
     ensure_model,
@@ -15,6 +19,9 @@ from yoloscope.app.services.model_store import BUILTIN, FIRST_CHOICE, default_mo
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import DownloadError, ModelLoadError, ModelNotFoundError
+from yoloscope.models.files import write_bytes
+from yoloscope.models.locks import hold_lock
+from yoloscope.models.scratch import scratch_folder
 from yoloscope.models.zoo.official import OFFICIAL
 
 
@@ -65,6 +72,54 @@ def test_the_built_in_model_is_there_by_name(tmp_path: Path) -> None:
 def test_finding_a_model_needs_no_torch() -> None:
     code = "import sys, yoloscope.app.hub; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestPull:
+    """``yoloscope pull``, where what it converts is a stand-in."""
+
+    @pytest.fixture(autouse=True)
+    def converted(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+        """The artifacts that were made."""
+        made = list[Path]()
+
+        def convert(_official: object, _weights: Path, target: Path) -> str:
+            made.append(target)
+            write_bytes(target, b"artifact")
+            return "agrees"
+
+        monkeypatch.setattr(command, "convert_official", convert)
+        monkeypatch.setattr(command, "_obtain", lambda *_: tmp_path / "yolov4-tiny.weights")
+        return made
+
+    def test_who_comes_second_takes_what_the_first_one_made(
+        self, tmp_path: Path, converted: list[Path], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        models = tmp_path / "models"
+        models.mkdir()
+        with ThreadPoolExecutor(1) as pool:
+            with hold_lock(models / ".yolov4-tiny.lock"):
+                second = pool.submit(command.pull, "yolov4-tiny", models, None, force=False)
+                told = ""
+                while "another process pulls yolov4-tiny: waiting" not in told and not second.done():
+                    told += capsys.readouterr().err
+                write_bytes(models / "yolov4-tiny.onnx", b"of the first")
+            second.result(10)
+        assert converted == []
+        assert f"yolov4-tiny is ready: {models / 'yolov4-tiny.onnx'}" in capsys.readouterr().err
+        command.pull("yolov4-tiny", models, None, force=True)
+        assert [path.name for path in models.iterdir()] == ["yolov4-tiny.onnx"]
+        assert converted == [models / "yolov4-tiny.onnx"]
+
+    def test_what_a_killed_one_left_is_removed(self, tmp_path: Path) -> None:
+        child = os.fork()
+        if child == 0:
+            with scratch_folder(tmp_path) as scratch:
+                (scratch / "yolov4-tiny.weights").write_bytes(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert list(tmp_path.iterdir()) != []
+        command.pull("yolov4-tiny", tmp_path, None, force=False)
+        assert [path.name for path in tmp_path.iterdir()] == ["yolov4-tiny.onnx"]
 
 
 class TestFallback:

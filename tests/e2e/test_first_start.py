@@ -30,7 +30,7 @@ def yoloscope(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
 
 def test_serve_pulled_the_default_model_by_itself(service: Service, models_dir: Path) -> None:
     assert (models_dir / "yolov4-tiny.onnx").is_file()
-    assert not list(models_dir.glob(".pull-*"))
+    assert not list(models_dir.glob(".*"))
     assert "torch against onnxruntime" in service.announcement
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -10,6 +11,8 @@ from threading import Thread
 import pytest
 
 from yoloscope.models.errors import ConfigError, DownloadError
+from yoloscope.models.files import atomic_write
+from yoloscope.models.zoo import download as module
 from yoloscope.models.zoo.download import download, find_weights, obtain_weights
 from yoloscope.models.zoo.official import OFFICIAL, OfficialWeights
 
@@ -121,3 +124,40 @@ class TestObtaining:
         with pytest.raises(DownloadError, match="Set YOLOSCOPE_WEIGHTS"):
             obtain_weights(published("http://127.0.0.1:9/tiny.weights"), lambda _line: None)
         assert not list((tmp_path / "cache").rglob("*.weights"))
+
+
+def test_what_another_process_downloads_is_not_found_yet(tmp_path: Path) -> None:
+    """Its file is as long and has its name, and is renamed the next moment."""
+    with atomic_write(tmp_path / "yolov4-tiny.weights") as temporary:
+        temporary.write_bytes(CONTENT)
+        for official in (published(), replace(published(), sha256=None)):
+            assert find_weights(official, tmp_path) is None
+    assert find_weights(published(), tmp_path) == tmp_path / "yolov4-tiny.weights"
+
+
+def test_a_file_that_goes_while_weights_are_searched_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(CONTENT)
+
+    def digest(path: Path) -> str:
+        if path.name < "c":
+            path.unlink()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr(module, "sha256", digest)
+    assert find_weights(published(), tmp_path) == tmp_path / "c"
+
+
+def test_processes_that_need_the_same_weights_download_them_once(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("YOLOSCOPE_WEIGHTS", raising=False)
+    official, said = published(f"{server}/tiny.weights"), list[str]()
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: obtain_weights(official, said.append), range(4)))
+    assert [path.read_bytes() for path in found] == [CONTENT]
+    assert len([line for line in said if line.startswith("downloading")]) == 1
+    assert [path.name for path in (tmp_path / "yoloscope" / "weights").iterdir()] == [official.file_name]
