@@ -15,6 +15,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError
 from yoloscope.models.files import name_unwritten
+from yoloscope.models.locks import alone_in
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.build import build_network, build_pipeline, build_shapes
 from yoloscope.training.callbacks import (
@@ -158,7 +159,8 @@ def train_network(
     machine.validate()
     first = is_first()
     bar = ProgressBar() if progress_bar and first else None
-    with nullcontext() if first else no_log():
+    alone = alone_in(folder, "training") if first and machine.nodes == 1 else nullcontext()
+    with nullcontext() if first else no_log(), alone:
         state = _saved_state(config, folder, resume=resume)
         if state is None and num_teachers_to_train(config) and machine.processes > 1:
             raise ConfigError(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from yoloscope.models.locks import alone_in
 from yoloscope.training.data.datasets import DetectionDataset, LabeledImage
 from yoloscope.training.diagnostics.audit import (
     DEFAULT_FLOOR,
@@ -103,7 +104,7 @@ def run_audit(
 ) -> AuditReport:
     """Judge all images, going on from what the folder ``output`` has of them.
 
-    Raises ConfigError where that was found under other conditions, OutputError.
+    Raises ConfigError where that was found under other conditions or another audit is at work there, OutputError.
     """
     auditor = auditing.auditor
     names = [image_name(image.path, auditing.root) for image in dataset.images]
@@ -113,7 +114,11 @@ def run_audit(
         "floor": auditor.floor,
         "images": _digest(dataset.images, names),
     }
-    with nullcontext() if output is None else AuditLog(output / _LOG, conditions) as log:
+    with ExitStack() as opened:
+        log = None
+        if output is not None:
+            opened.enter_context(alone_in(output, "audit"))
+            log = opened.enter_context(AuditLog(output / _LOG, conditions))
         audits = progress(audit_images(auditing.judge, dataset.images, names, log), len(dataset.images))
         return collect_report(auditor, auditing.model, dataset, audits, auditing.notes)
 

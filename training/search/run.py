@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ import torch
 from yoloscope.models import registry
 from yoloscope.models.errors import ConfigError, LossError, YoloscopeError
 from yoloscope.models.files import write_text
+from yoloscope.models.locks import alone_in
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.build import build_network, configured_spec
 from yoloscope.training.callbacks.base import StepCallback
@@ -168,7 +168,7 @@ def search(
         Teachers.load(teachers, build_network(plan.config, splits.train).spec)
     folder.mkdir(parents=True, exist_ok=True)
     warm_up = plan.config.epochs // 3 + 1
-    with _alone(folder), closing(_study(plan, folder, warm_up)) as study:
+    with alone_in(folder, "search"), closing(_study(plan, folder, warm_up)) as study:
         study.begin(_setup(plan, data), plan.config)
         runner = _Runner(plan, data, folder, study, machine, on_progress)
         signal = None
@@ -272,14 +272,3 @@ def _setup(plan: SearchPlan, data: Path) -> dict[str, object]:
         "seed": plan.seed,
         "pruning": plan.prune,
     }
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes out of the study; raise ConfigError where one is at work in it."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"{folder}: another search is at work there: wait, or choose another --output") from error
-        yield

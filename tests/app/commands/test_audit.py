@@ -13,6 +13,7 @@ from PIL import Image
 from tests.app.commands.audited import PLACE, add_image, audited_spec, write_data, write_model, yolo_line
 from tests.app.commands.conftest import Run
 from yoloscope.models.errors import ConfigError, DatasetError
+from yoloscope.models.locks import alone_in
 from yoloscope.training.diagnostics import run as run_module
 from yoloscope.training.diagnostics.findings import AuditReport
 
@@ -181,6 +182,15 @@ class TestOutput:
         assert (tmp_path / "cut" / "images.jsonl").read_text().count("\n") == 1 + run_module.CHUNK
         assert not (tmp_path / "cut" / "report.json").exists()
         assert self._audit(run, many, models, tmp_path / "cut") == whole
+
+    def test_an_output_is_written_by_one_audit_at_a_time(
+        self, run: Run, data: Path, models: Path, tmp_path: Path
+    ) -> None:
+        with alone_in(tmp_path / "a", "audit"), pytest.raises(ConfigError, match="another audit is at work there"):
+            run("audit", "--data", data, "-m", models / "sure.onnx", "--output", tmp_path / "a")
+        assert not (tmp_path / "a").exists()
+        self._audit(run, data, models, tmp_path / "a")
+        assert not (tmp_path / "a" / ".lock").exists()
 
     def test_what_is_done_is_not_judged_again(
         self, run: Run, data: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from tests.training.runs import quick_config, signalled_at, write_shapes
 from yoloscope.app.cli import COMMANDS, build
 from yoloscope.app.commands.train import train
 from yoloscope.models.errors import CheckpointError, ConfigError, DatasetError
+from yoloscope.models.locks import alone_in
 from yoloscope.models.spec import DetectorSpec
 from yoloscope.training.config import TrainingConfig
 from yoloscope.training.teachers import teacher_config
@@ -90,6 +91,17 @@ def test_wrong_options(data: Path, config: str, tmp_path: Path) -> None:
         train(data, network="yolov9", output=tmp_path / "run")
     with pytest.raises(ConfigError, match="--resume: expected a run in"):
         train(data, resume=True, output=tmp_path / "run")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_is_trained_in_by_one_process(data: Path, config: str, tmp_path: Path, *, resume: bool) -> None:
+    train(data, config=config, epochs=1, output=tmp_path / "run")
+    before = (tmp_path / "run" / "last.ckpt").read_bytes()
+    output = tmp_path / "run" if resume else tmp_path / "other"
+    with alone_in(output, "training"), pytest.raises(ConfigError, match=f"{output}: another training is at work there"):
+        train(data, config=config, epochs=1, output=output, resume=resume)
+    assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
+    assert not (tmp_path / "other").exists()
 
 
 def test_resume_takes_the_configuration_of_the_run(data: Path, config: str, tmp_path: Path) -> None:
