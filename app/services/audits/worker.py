@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from logging.config import dictConfig
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
@@ -77,25 +77,35 @@ class Worker:
             self._queue.heartbeat(job.id)
             self._shards.heartbeat(job.id)
 
-        with self._run(job, keep) as run:
-            self._attempt(job, run)
+        try:
+            with self._run(job, keep) as run:
+                self._attempt(job, run)
+        except StorageError as error:
+            self._leave(job, error)
 
     def _help(self, job: ClaimedJob) -> None:
         """Judge some images of a job of another worker, to whom all else is left, and what fails here too."""
-        with self._run(job, lambda: self._shards.heartbeat(job.id)) as run:
-            try:
-                run.help()
-            except Interrupted:
-                pass
-            except YoloscopeError as error:
-                self._no_help.add(job.id)
-                _LOGGER.info("audit %s: no more help: %s", job.id, run.shown(str(error)))
-            if run.judged:
-                _LOGGER.info("audit %s: helped, %d images judged here", job.id, run.judged)
+        try:
+            with self._run(job, lambda: self._shards.heartbeat(job.id)) as run:
+                try:
+                    run.help()
+                except Interrupted:
+                    pass
+                except YoloscopeError as error:
+                    self._no_help.add(job.id)
+                    _LOGGER.info("audit %s: no more help: %s", job.id, run.shown(str(error)))
+                if run.judged:
+                    _LOGGER.info("audit %s: helped, %d images judged here", job.id, run.judged)
+        except StorageError as error:
+            self._no_help.add(job.id)
+            _LOGGER.info("audit %s: no help: %s", job.id, error)
 
     @contextmanager
     def _run(self, job: ClaimedJob, keep: Callable[[], None]) -> Iterator[JobRun]:
-        """Give the work on a job a folder, and ``keep`` its leases while images are at work."""
+        """Give the work on a job a folder, and ``keep`` its leases while images are at work.
+
+        Raises StorageError where no folder can be made.
+        """
         from yoloscope.app.services.audits.run import JobRun  # noqa: PLC0415 - torch, for jobs alone
 
         lost, ended = Event(), Event()
@@ -109,7 +119,11 @@ class Worker:
         pulse = Thread(target=self._pulse, args=(job.id, keep, lost, ended), daemon=True)
         pulse.start()
         try:
-            with scratch_folder(self._settings.audits_dir) as folder:
+            with ExitStack() as opened:
+                try:
+                    folder = opened.enter_context(scratch_folder(self._settings.audits_dir))
+                except OSError as error:
+                    raise StorageError(f"expected room for a folder, got: {error.strerror or error}") from error
                 yield JobRun(self._queue, self._shards, job, self._settings, folder, check)
         finally:
             ended.set()
@@ -124,13 +138,17 @@ class Worker:
         except JobError as error:
             _LOGGER.info("audit %s: left: %s", job.id, error)
         except StorageError as error:
-            _LOGGER.warning("audit %s: to be tried again: %s", job.id, error)
-            self._stop.wait(self._settings.audit_lease_s)
+            self._leave(job, error)
         except ModelError:
             _LOGGER.exception("audit %s", job.id)
             self._fail(job, "the model cannot be served")
         except YoloscopeError as error:
             self._fail(job, run.shown(str(error)))
+
+    def _leave(self, job: ClaimedJob, error: StorageError) -> None:
+        """Wait until the lease of a job is over, so that another worker may take it first."""
+        _LOGGER.warning("audit %s: to be tried again: %s", job.id, error)
+        self._stop.wait(self._settings.audit_lease_s)
 
     def _pulse(self, job_id: str, keep: Callable[[], None], lost: Event, ended: Event) -> None:
         while not ended.wait(self._settings.audit_lease_s / 3):

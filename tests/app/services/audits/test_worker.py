@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
+from time import sleep
 
 import pytest
 
@@ -171,3 +172,22 @@ def test_images_that_cannot_be_read_are_skipped_and_named_without_the_folder_of_
     (skipped,) = json.loads(text)["skipped"]
     assert skipped["location"].startswith("cells/images/broken.png")
     assert str(settings.audits_dir) not in text
+
+
+def test_a_worker_without_room_leaves_the_job_to_others(
+    settings: Settings, database: Database, jobs: AuditJobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a replica whose disk is full beside one whose is not: they share the database, not the folder."""
+    job = submit(jobs, yolo_zip(2))
+    file = settings.audits_dir / "file"
+    file.touch()
+    full = settings.model_copy(update={"audits_dir": file, "audit_lease_s": 0.1})
+    stop = Event()
+    without_room = Worker(full, database, stop, idle_s=0)
+    claim = without_room._queue.claim
+    without_room._queue.claim = lambda: stop.set() or claim()  # type: ignore[method-assign, func-returns-value]
+    without_room.run()
+    assert "to be tried again: expected room for a folder, got: Not a directory" in caplog.text
+    sleep(0.2)
+    Worker(settings, database, Event(), idle_s=0).run()
+    assert jobs.get(job.id).state == "done"
