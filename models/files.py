@@ -10,14 +10,25 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from yoloscope.models.errors import OutputError
 from yoloscope.models.scratch import scratch_folder
 
 _UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+Signature: TypeAlias = tuple[int, int, int, int]
+"""Device, inode, size and time of change of a file: another file, or other content, has another one."""
 ESCAPED: Final = "backslashreplace"
 """Name of the error handler that writes what UTF-8 cannot hold as escapes (see ``encodable``)."""
+
+
+def file_signature(path: Path) -> Signature | None:
+    """Return the signature of a file, None where there is none; raises OSError where it cannot be looked at."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def sha256(path: Path) -> str:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final
 
 from yoloscope.app.services.runtime import Runtime
 from yoloscope.app.services.sessions import Provider
 from yoloscope.app.settings import Settings
 from yoloscope.models import zoo
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError
+from yoloscope.models.files import Signature, file_signature
 from yoloscope.models.images import trim_memory
 
 BUILTIN: Final = "builtin"
@@ -23,9 +24,6 @@ FIRST_CHOICE: Final = "yolov4-tiny"
 """What is served where no model is named, if it is there or can be pulled; else the built-in model is."""
 
 logger = logging.getLogger(__name__)
-
-Signature: TypeAlias = tuple[int, int, int, int]
-"""Device, inode, size and time of change of a file: another file, or other content, has another one."""
 
 
 def artifact_path(model: str, models_dir: Path) -> Path:
@@ -197,7 +195,7 @@ class ModelStore:
         """
         slot.checked_at = monotonic()
         try:
-            signature = _signature(slot.path)
+            signature = file_signature(slot.path)
         except OSError:
             if slot.serving is not None:
                 return
@@ -265,15 +263,6 @@ def reason(error: BaseException) -> str:
             return "its file cannot be read"
         case _:
             return "it fails when it is run"
-
-
-def _signature(path: Path) -> Signature | None:
-    """Return the signature of a file, None where there is none; raises OSError where it cannot be looked at."""
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_dev, status.st_ino, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _done(runtime: Runtime) -> Future[Runtime]:

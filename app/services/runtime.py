@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from yoloscope.app.services.sessions import CUDA_OPTIONS, Feeds, Provider, open_sessions
 from yoloscope.models.detections import Detections
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, SpecError
-from yoloscope.models.files import sha256
+from yoloscope.models.files import file_signature, sha256
 from yoloscope.models.session import FRACTION_STEPS, fraction_input
 from yoloscope.models.spec import METADATA_KEY, DetectorSpec
 
@@ -25,6 +25,8 @@ Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
 _INPUTS: Final = {"images", "score_threshold", "iou_threshold"}
 _DETECTION_OUTPUTS: Final = ("num_detections", "boxes", "scores", "class_ids")
+_ATTEMPTS: Final = 3
+_CHANGED: Final = "its file changes while it is read"
 LEAST_SCORE_IN_BATCHES: Final = 0.01
 """Images with a lower threshold run alone: a batch has ``spec.nms.max_candidates`` together, and they may need all."""
 
@@ -64,6 +66,16 @@ class Runtime:
         if not path.is_file():
             raise ModelNotFoundError(f"expected a model file at {path}, got none")
         self.path = path
+        for _ in range(_ATTEMPTS):
+            self._signature = file_signature(path)
+            self._open(path, provider, threads)
+            if self._is_as_it_was():
+                break
+        else:
+            raise ModelLoadError(f"expected a model that stays as it is while it is read, got {path}", _CHANGED)
+
+    def _open(self, path: Path, provider: Provider, threads: int) -> None:
+        """Open a file by its name, several times: for its digest and for each session."""
         self.sha256 = sha256(path)
         self._sessions = open_sessions(path, provider, threads)
         self.provider = self._sessions.provider
@@ -171,10 +183,17 @@ class Runtime:
             self.detect(images, [score_threshold] * size, [self.spec.nms.iou_threshold] * size)
 
     def open_half(self) -> None:
-        """Open what runs with ``half`` need; others may call ``detect`` meanwhile."""
+        """Open what runs with ``half`` need; others may call ``detect`` meanwhile.
+
+        Raises ModelLoadError where the file is another one by now.
+        """
         shape = (1, self.spec.input_height, self.spec.input_width, self.spec.image_planes)
         once = np.ones(1, np.float32)
-        self._sessions.open_half({"images": np.zeros(shape, np.uint8), "score_threshold": once, "iou_threshold": once})
+        feeds: Feeds = {"images": np.zeros(shape, np.uint8), "score_threshold": once, "iou_threshold": once}
+        self._sessions.open_half(feeds, self._is_as_it_was)
+
+    def _is_as_it_was(self) -> bool:
+        return file_signature(self.path) == self._signature
 
     def _open_pipeline(self, threads: int) -> DevicePipeline | None:
         """Return what keeps heads on the device, where PyTorch has CUDA too; without, the graph of the file runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -57,13 +58,15 @@ class CpuSessions:
         results: list[NDArray[Any]] = session.run(outputs, feeds)
         return results
 
-    def open_half(self, feeds: Feeds) -> None:
+    def open_half(self, feeds: Feeds, is_same_file: Callable[[], bool]) -> None:
         """Open the session of half the threads and run it once; a file of over 64 MiB is not held in memory twice.
 
-        May be called while others call ``run``.
+        May be called while others call ``run``. Raises ModelLoadError where the file is another one by now.
         """
         if self.at_once > 1 and self._path.stat().st_size <= _MOST_BYTES_TWICE:
             session = open_session(self._path, [_CPU], ((self._threads or available_cpus()) + 1) // 2)
+            if not is_same_file():
+                raise ModelLoadError(f"expected the model that was opened at {self._path}, got another one")
             session.run(None, feeds)
             self._half = session
 
@@ -85,7 +88,7 @@ class CudaSession:
             self._runs += 1
             return run_bound(self.session, outputs, feeds, "cuda", shrink_arena=self._runs % _RUNS_PER_SHRINKAGE == 0)
 
-    def open_half(self, feeds: Feeds) -> None:
+    def open_half(self, feeds: Feeds, is_same_file: Callable[[], bool]) -> None:
         """Do nothing: there are no halves."""
 
 

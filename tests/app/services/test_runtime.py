@@ -1,5 +1,6 @@
 """The runtime and the store: what is loaded, what is refused, what comes out."""
 
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,11 @@ import onnx
 import pytest
 
 from tests.app.artifact import BOXES, SIDE, tiny_spec, write_tiny_artifact
+from yoloscope.app.services import runtime as module
 from yoloscope.app.services.runtime import Runtime
-from yoloscope.app.services.sessions import CpuSessions
+from yoloscope.app.services.sessions import CpuSessions, open_sessions
 from yoloscope.models.errors import ModelLoadError, ModelNotFoundError, ProviderError, SpecError
+from yoloscope.models.files import sha256
 from yoloscope.models.zoo import BUILTIN
 
 
@@ -61,6 +64,50 @@ def test_a_run_at_half_takes_the_session_of_half_the_threads(models_dir: Path, m
         thresholds = np.zeros(1, np.float32)
         assert runtime.outputs(["num_detections"], images, thresholds, thresholds, half=half)["num_detections"][0] > 0
     assert ran == ["half", "half", "whole", "whole"]
+
+
+class TestReplacedWhileItIsRead:
+    """A file that is renamed, rewritten or switched by a link between two openings by its name."""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return write_tiny_artifact(tmp_path / "tiny.onnx")
+
+    def replace_by(self, other: str, path: Path) -> None:
+        write_tiny_artifact(path.with_name("new"), tiny_spec(other).to_json()).replace(path)
+
+    def test_digest_and_session_are_of_one_file(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        others = ["second"]
+
+        def open_other(*arguments: Any) -> Any:
+            for other in others[:]:
+                others.remove(other)
+                self.replace_by(other, path)
+            return open_sessions(*arguments)
+
+        monkeypatch.setattr(module, "open_sessions", open_other)
+        runtime = Runtime(path, "cpu", 1)
+        assert (runtime.spec.name, runtime.sha256) == ("second", sha256(path))
+
+    def test_one_that_changes_all_the_time_is_refused(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        numbers = count()
+
+        def open_other(*arguments: Any) -> Any:
+            self.replace_by(f"model_{next(numbers)}", path)
+            return open_sessions(*arguments)
+
+        monkeypatch.setattr(module, "open_sessions", open_other)
+        with pytest.raises(ModelLoadError, match="expected a model that stays as it is while it is read") as raised:
+            Runtime(path, "cpu", 1)
+        assert raised.value.reason == "its file changes while it is read"
+
+    def test_both_sessions_are_of_one_file(self, path: Path) -> None:
+        runtime = Runtime(path, "cpu", 2)
+        self.replace_by("second", path)
+        with pytest.raises(ModelLoadError, match=r"expected the model that was opened at .*, got another one"):
+            runtime.open_half()
+        assert isinstance(runtime._sessions, CpuSessions)
+        assert runtime._sessions._half is None
 
 
 def test_heads_are_returned_raw(runtime: Runtime) -> None:
