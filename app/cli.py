@@ -45,7 +45,7 @@ with _quiet_interrupt():
     import typer
 
     import yoloscope
-    from yoloscope.app.large_pages import ask_for_large_pages
+    from yoloscope.app.process import ask_for_large_pages, replace_closed_streams
     from yoloscope.app.service_links import drop_service_links
     from yoloscope.app.supervisor import supervise
     from yoloscope.models.errors import ConfigError, DownloadError, OutputError, YoloscopeError
@@ -143,7 +143,7 @@ def main() -> None:
     The status is 2 for settings and arguments, 4 where a download failed, 130 after Ctrl-C, which
     leaves no traceback.
     """
-    _replace_closed_streams()
+    replace_closed_streams()
     arguments = sys.argv[1:]
     drop_service_links(os.environ)
     if arguments[:1] == ["serve"]:
@@ -162,18 +162,6 @@ def main() -> None:
         sys.exit(_status(error))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-
-
-def _replace_closed_streams() -> None:
-    """Have nothing in the place of standard streams that are closed, so that no file gets their numbers."""
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        if getattr(sys, name) is None:
-            nothing = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nothing, number)
-            if nothing != number:
-                os.close(nothing)
-            os.set_inheritable(number, True)  # noqa: FBT003 - its only argument
-            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def _show_every_name() -> None:

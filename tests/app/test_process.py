@@ -1,4 +1,4 @@
-"""A program starts anew, once, to have huge pages where the system gives them to those that ask."""
+"""The process of a command: it starts anew, once, for huge pages where the system gives them to those that ask."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 CODE = """
 import os, sys
 from pathlib import Path
-from yoloscope.app.large_pages import ask_for_large_pages
+from yoloscope.app.process import ask_for_large_pages
 print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), *sys.argv[1:], flush=True)
 ask_for_large_pages(os.environ, Path(sys.argv[1]))
 print("goes on")
