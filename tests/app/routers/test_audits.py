@@ -20,6 +20,7 @@ from yoloscope.app.main import create_app
 from yoloscope.app.services.audits.service import WorkerSupervisor
 from yoloscope.app.settings import Settings
 from yoloscope.models.errors import ArchiveError, MediaTypeError, RequestTooLargeError, YoloscopeError
+from yoloscope.models.scratch import UNFINISHED
 
 ZIP = {"content-type": "application/zip"}
 PATH = "/v1/audits"
@@ -193,8 +194,7 @@ def test_what_cannot_be_audited_is_refused_and_leaves_nothing(
 ) -> None:
     assert message in problem(idle.post(PATH, **arguments), status)
     assert len(idle.get(PATH).json()["audits"]) == 1
-    assert {path.name.partition(".")[0] for path in settings.audits_dir.iterdir()} <= {"audits", "work"}
-    assert list((settings.audits_dir / "work").iterdir()) == []
+    assert {path.name.partition(".")[0] for path in settings.audits_dir.iterdir()} <= {"audits"}
 
 
 def test_a_hundred_hostile_zips_are_refused_in_words_and_leave_nothing(idle: Client, settings: Settings) -> None:
@@ -207,8 +207,7 @@ def test_a_hundred_hostile_zips_are_refused_in_words_and_leave_nothing(idle: Cli
         assert response.status_code in over | {REFUSALS[error]}, (name, response.text)
         assert problem(response, response.status_code).startswith("expected "), name
     assert len(idle.get(PATH).json()["audits"]) == 1
-    assert {path.name.partition(".")[0] for path in settings.audits_dir.iterdir()} <= {"audits", "work"}
-    assert list((settings.audits_dir / "work").iterdir()) == []
+    assert {path.name.partition(".")[0] for path in settings.audits_dir.iterdir()} <= {"audits"}
 
 
 def decisions_of(client: Client, job: dict[str, Any]) -> bytes:
@@ -233,7 +232,7 @@ def test_decisions_become_a_corrected_zip(client: Client, done: dict[str, Any], 
     before, after = dict(yolo_files(3)), files_of(whole.content)
     assert after == {**before, "labels/000.txt": b""}
     assert files_of(labels.content) == {"labels/000.txt": b""}
-    assert list((settings.audits_dir / "work").iterdir()) == []
+    assert not (settings.audits_dir / UNFINISHED).exists()
 
 
 def files_of(data: bytes) -> dict[str, bytes]:
